@@ -1,0 +1,114 @@
+"""Activations by name: which kernel code each has, and its slope or alpha."""
+
+from dataclasses import dataclass
+
+from truesparse.errors import UsageError, choose
+from truesparse.kernels import activation as codes
+from truesparse.kernels.arrays import Activation
+
+# Default parameter: slope of leaky_relu; alpha of elu; magnitude of the slope of
+# all_relu, as its authors use it for MNIST and Fashion-MNIST.
+_CODES: dict[str, tuple[int, float]] = {
+    "identity": (codes.IDENTITY, 0.0),
+    "relu": (codes.RELU, 0.0),
+    "leaky_relu": (codes.LEAKY_RELU, 0.01),
+    "all_relu": (codes.ALL_RELU, 0.6),
+    "elu": (codes.ELU, 1.0),
+    "gelu": (codes.GELU, 0.0),
+    "silu": (codes.SILU, 0.0),
+    "tanh": (codes.TANH, 0.0),
+    "logistic": (codes.LOGISTIC, 0.0),
+}
+ACTIVATIONS = tuple(_CODES)
+_PARAMETRIC = ("leaky_relu", "all_relu", "elu")
+
+
+@dataclass(frozen=True)
+class LayerActivation:
+    """The activation and dropout of one layer.
+
+    Parameters
+    ----------
+    name : str
+        One of ACTIVATIONS.
+    parameter : float
+        Slope for z <= 0 of leaky_relu and all_relu (signed), alpha of elu.
+    dropout : float
+        Share of the outputs dropped while training, in [0, 1).
+    """
+
+    name: str
+    parameter: float = 0.0
+    dropout: float = 0.0
+
+    @property
+    def keeps_slope(self) -> bool:
+        """Whether training stores the derivative, as the output does not tell it."""
+        code = _CODES[self.name][0]
+        if self.dropout > 0.0:
+            return code != codes.RELU
+        return code not in codes.FROM_OUTPUT
+
+    @property
+    def derivative_code(self) -> int:
+        """What the backward kernel reads the derivative from."""
+        return codes.STORED_SLOPE if self.keeps_slope else _CODES[self.name][0]
+
+    @property
+    def scale(self) -> float:
+        """Factor of the outputs that are kept while training."""
+        return 1.0 / (1.0 - self.dropout)
+
+    def for_inference(self) -> Activation:
+        """Return the kernel's description without dropout."""
+        return Activation(_CODES[self.name][0], self.parameter, False, 0, 1.0, 0)
+
+    def for_training(self, key: int) -> Activation:
+        """Return the kernel's description; `key` seeds this step's dropout."""
+        return Activation(
+            _CODES[self.name][0],
+            self.parameter,
+            self.keeps_slope,
+            int(self.dropout * 2.0**32),
+            self.scale,
+            key,
+        )
+
+
+def layer_activation(
+    name: str, layer: int, parameter: float | None = None, dropout: float = 0.0
+) -> LayerActivation:
+    """Return the activation of hidden layer `layer`, counted from 0.
+
+    The sign of all_relu's slope alternates, negative in the first hidden layer (Curci
+    et al., Truly Sparse Neural Networks at Scale, 2021, section 3.2, and their code).
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or a parameter that is out of range.
+
+    Examples
+    --------
+    >>> from truesparse.activations import layer_activation
+    >>> layer_activation("all_relu", 0).parameter
+    -0.6
+    """
+    choose(name, ACTIVATIONS, "activation")
+    if not 0.0 <= dropout < 1.0:
+        raise UsageError(f"dropout must be from 0 up to but not 1, got {dropout}")
+    if parameter is None:
+        value = _CODES[name][1]
+    elif name not in _PARAMETRIC:
+        raise UsageError(
+            f"activation {name!r} takes no parameter; {', '.join(_PARAMETRIC)} do"
+        )
+    elif not 0.0 <= parameter < float("inf"):
+        raise UsageError(
+            f"activation parameter must be 0 or above and finite, got {parameter}"
+        )
+    else:
+        value = float(parameter)
+    if name == "all_relu" and layer % 2 == 0:
+        value = -value
+    return LayerActivation(name, value, dropout)

@@ -1,0 +1,149 @@
+"""The arrays a model works in: allocated once for a batch size, reused every step.
+
+One output buffer a layer is all that training needs: the delta of a layer overwrites
+its output (see kernels/backward.py).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+
+from truesparse.kernels.arrays import Csr, SparseBatch
+from truesparse.kernels.batch import gather_csr, gather_dense
+from truesparse.kernels.simd import LANES, make_tile, max_vectors
+from truesparse.sparse.layer import SparseLayer
+
+_CACHE_LINE = 64
+
+
+def tile_columns(dtype) -> int:
+    """Columns of the widest tile that the registers hold."""
+    return LANES * max_vectors() * 4 // np.dtype(dtype).itemsize
+
+
+def padded_columns(batch_size: int, dtype) -> tuple[int, int]:
+    """Return the columns of the buffers and of a tile for a batch size.
+
+    Small batches are padded to 1, 2, 4 or 8 columns; larger ones to a multiple of 16,
+    or of the tile if they take several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.buffers import padded_columns
+    >>> padded_columns(3, np.float32), padded_columns(100, np.float32)[0]
+    ((4, 4), 112)
+    """
+    if batch_size < LANES // 2 + 1:
+        columns = 1 << (batch_size - 1).bit_length()
+        return columns, columns
+    blocks = -(-batch_size // tile_columns(dtype))
+    tile = -(-batch_size // (blocks * LANES)) * LANES
+    return blocks * tile, tile
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Return zeros that start on a cache line, so that tiles straddle none."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(size + _CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Buffers:
+    """Everything a step writes to, for one batch size.
+
+    Parameters
+    ----------
+    layers : sequence of SparseLayer
+    batch_size : int
+    longest_rows : int, optional
+        For sparse input: most non-zeros that a batch can have. None for dense input.
+    training : bool
+        Whether slopes, targets and backward scratch are needed.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[SparseLayer],
+        batch_size: int,
+        sparse_room: int | None = None,
+        training: bool = True,
+    ):
+        dtype = layers[0].bias.dtype
+        self.batch_size = batch_size
+        self.columns, tile = padded_columns(batch_size, dtype)
+        self.tile = make_tile(tile)
+        self.training = training
+        n_features, n_out = layers[0].connections.n_in, layers[-1].connections.n_out
+        self.sparse_input: SparseBatch | None = None
+        self.x = aligned_zeros((0, 0), dtype)
+        if sparse_room is None:
+            self.x = aligned_zeros((n_features, self.columns), dtype)
+        else:
+            self.sparse_input = SparseBatch(
+                np.zeros(n_features + 1, np.int64),
+                np.zeros(sparse_room, np.int32),
+                np.zeros(sparse_room, dtype),
+            )
+        self.outputs, self.slopes = [], []
+        for layer in layers:
+            shape = (layer.connections.n_out, self.columns)
+            keeps = training and layer.activation.keeps_slope
+            self.outputs.append(aligned_zeros(shape, dtype))
+            self.slopes.append(aligned_zeros(shape if keeps else (0, 0), dtype))
+        self.loss_scratch = np.zeros((4, self.columns))
+        self.weights = np.zeros(batch_size)
+        self.labels = np.zeros(batch_size if training else 0, np.int32)
+        target_shape = (n_out, self.columns) if training else (0, 0)
+        self.targets = aligned_zeros(target_shape, dtype)
+        self.partial = self.scratch = np.zeros(0, dtype)
+        self.fit(layers)
+
+    def fit(self, layers: Sequence[SparseLayer]) -> None:
+        """Enlarge what depends on the topology, if that outgrew it."""
+        dtype = layers[0].bias.dtype
+        size = max(layer.partial_size(self.columns) for layer in layers)
+        if self.partial.size < size:
+            self.partial = aligned_zeros((size,), dtype)
+        if self.training:
+            size = max(layer.scratch_size for layer in layers)
+            if self.scratch.ndim < 2 or self.scratch.shape[1] < size:
+                n_threads = numba.config.NUMBA_NUM_THREADS
+                self.scratch = aligned_zeros((n_threads, size), dtype)
+
+    def load_inputs(
+        self, data: np.ndarray | Csr, samples: np.ndarray
+    ) -> np.ndarray | SparseBatch:
+        """Gather the chosen samples and return them as the first layer takes them."""
+        if self.sparse_input is not None:
+            gather_csr(data, samples, self.sparse_input)
+            return self.sparse_input
+        gather_dense(data, samples, self.x)
+        return self.x
+
+    def load_targets(self, targets: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Gather the targets of the chosen samples."""
+        if targets.ndim == 1:
+            return np.take(
+                targets, samples, out=self.labels[: samples.size], mode="clip"
+            )
+        gather_dense(targets, samples, self.targets)
+        return self.targets
+
+    def load_weights(
+        self, weights: np.ndarray | None, samples: np.ndarray
+    ) -> np.ndarray:
+        """Return the samples' weights, divided by their sum."""
+        batch = self.weights[: samples.size]
+        if weights is None:
+            batch.fill(1.0 / samples.size)
+            return batch
+        np.take(weights, samples, out=batch, mode="clip")
+        total = batch.sum()
+        if total > 0.0:
+            batch /= total
+        return batch

@@ -1,0 +1,65 @@
+"""Every error a user can cause, each with the exit code of the command line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TruesparseError(Exception):
+    """Base of all errors that are not bugs; ``exit_code`` is what the CLI returns."""
+
+    exit_code = 1
+
+
+class UsageError(TruesparseError, ValueError):
+    """An option or argument has a value that is not accepted."""
+
+    exit_code = 2
+
+
+class MemoryLimitError(TruesparseError, MemoryError):
+    """The run would not fit in memory and was refused before any allocation."""
+
+    exit_code = 3
+
+
+class DataError(TruesparseError, ValueError):
+    """Data are missing, unreadable or invalid."""
+
+    exit_code = 4
+
+
+class DivergedError(TruesparseError, ArithmeticError):
+    """The loss became NaN or infinite; the last finite model was kept."""
+
+    exit_code = 5
+
+
+class ModelFileError(TruesparseError, ValueError):
+    """A model or checkpoint file cannot be read or fails validation."""
+
+    exit_code = 6
+
+
+def choose(name: str, accepted: Iterable[str], what: str) -> str:
+    """Return `name` if it is one of `accepted`, else say which one was meant.
+
+    Parameters
+    ----------
+    name : str
+        What the user asked for.
+    accepted : iterable of str
+        The names that exist.
+    what : str
+        What the name stands for, e.g. ``"activation"``; used in the message.
+
+    Raises
+    ------
+    UsageError
+        If `name` is not accepted; the message lists the names and the closest.
+    """
+    names = sorted(accepted)
+    if name in names:
+        return name
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UsageError(f"unknown {what} {name!r}; use one of {', '.join(names)}.{hint}")

@@ -1,0 +1,102 @@
+"""The one place that knows Numba: the kernel decorators, threads, compile cache.
+
+Kernels take arrays, NamedTuples of arrays and scalars, write into arguments named
+``out...`` and allocate nothing. Compilation is lazy and cached on disk; importing
+the package compiles nothing.
+"""
+
+import functools
+import os
+import pathlib
+
+import numba
+from numba import config
+
+from truesparse.errors import UsageError
+
+prange = numba.prange
+DISABLED = bool(config.DISABLE_JIT)
+
+# Sums may be reassociated and products fused, but NaN and infinity keep their
+# meaning: a diverging run must be seen as one.
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+_FLAGS = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+
+
+@functools.cache
+def _package_stamp() -> tuple[float, int]:
+    """Newest change and total size of all kernel sources."""
+    sources = [*pathlib.Path(__file__).parent.glob("kernels/*.py"), __file__]
+    stats = [os.stat(path) for path in sources]
+    return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
+
+
+def _stamp_cache(dispatcher):
+    """Invalidate the cached binary when any kernel source changes.
+
+    Numba looks at the file of the kernel alone, but helpers and intrinsics of other
+    files are inlined into the binary.
+    """
+    cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = _package_stamp()
+    return dispatcher
+
+
+def kernel(function):
+    """Compile `function` for one thread."""
+    return _stamp_cache(numba.njit(**_FLAGS)(function))
+
+
+def inlined_kernel(function):
+    """Compile `function` into its callers: for helpers of an inner loop.
+
+    Groups of arrays are passed as dozens of numbers, which costs more than a short
+    row does (12 ns a call, EPYC, 2026-11).
+    """
+    return _stamp_cache(numba.njit(forceinline=True, **_FLAGS)(function))
+
+
+def exact_kernel(function):
+    """Compile `function` for one thread with arithmetic in the order written."""
+    return _stamp_cache(numba.njit(**{**_FLAGS, "fastmath": False})(function))
+
+
+def parallel_kernel(function):
+    """Compile `function`, whose ``prange`` loops run on all threads.
+
+    The tasks of such a loop are fixed by the data and each owns its outputs, so
+    that results do not depend on the number of threads. The body of such a loop hands
+    its range to a serial kernel: Numba 0.68 loses writes through the fields of a
+    NamedTuple when they stand in the body itself.
+    """
+    return _stamp_cache(numba.njit(parallel=True, **_FLAGS)(function))
+
+
+def set_threads(n_threads: int | None) -> int:
+    """Set how many threads kernels use from now on.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None keeps the present number.
+
+    Returns
+    -------
+    int
+        The number in force.
+
+    Raises
+    ------
+    UsageError
+        If `n_threads` is below 1 or above what the process started with.
+    """
+    if n_threads is not None:
+        most = config.NUMBA_NUM_THREADS
+        if not 1 <= n_threads <= most:
+            raise UsageError(
+                f"threads must be from 1 to {most}, got {n_threads}; to go beyond, "
+                "set the environment variable NUMBA_NUM_THREADS before Python starts"
+            )
+        numba.set_num_threads(n_threads)
+    return numba.get_num_threads()

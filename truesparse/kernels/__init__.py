@@ -1,0 +1,1 @@
+"""Numba functions on arrays: everything that is hot."""

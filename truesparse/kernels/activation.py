@@ -1,0 +1,206 @@
+"""Activations on one row of a buffer, and their derivatives on tiles.
+
+Most derivatives follow from the output alone. For the others, and under dropout, the
+forward pass keeps the slope, derivative times dropout mask and scale, in a buffer.
+"""
+
+import math
+
+import numpy as np
+
+from truesparse.jit import exact_kernel, inlined_kernel, kernel
+from truesparse.kernels.simd import add_scaled, full, load, multiply, where_positive
+
+NO_GRADIENT = -1
+IDENTITY, RELU, LEAKY_RELU, ELU, TANH, LOGISTIC = 0, 1, 2, 3, 4, 5
+ALL_RELU, GELU, SILU = 6, 7, 8
+STORED_SLOPE = 9
+FROM_OUTPUT = frozenset({IDENTITY, RELU, LEAKY_RELU, ELU, TANH, LOGISTIC})
+
+_LN2 = math.log(2.0)
+_INVERSE_LN2 = 1.0 / _LN2
+_SQRT_HALF = math.sqrt(0.5)
+_INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+@exact_kernel
+def _split_exp(x):
+    """Return 2^n and exp(r) - 1 with exp(x) = 2^n exp(r), for x up to 700.
+
+    No call and no branch, so that loops over it are vectorised, which calls of the
+    mathematical library are not. Accurate to 1e-15 near 0, 5e-14 at the ends.
+    """
+    x = min(max(np.float64(x), -708.0), 700.0)
+    n = np.floor(x * _INVERSE_LN2 + 0.5)
+    r = x - n * _LN2
+    # Taylor series to r^13 / 13!; |r| <= ln 2 / 2 leaves 4e-18.
+    s = 1.0 / 6227020800.0
+    s = s * r + 1.0 / 479001600.0
+    s = s * r + 1.0 / 39916800.0
+    s = s * r + 1.0 / 3628800.0
+    s = s * r + 1.0 / 362880.0
+    s = s * r + 1.0 / 40320.0
+    s = s * r + 1.0 / 5040.0
+    s = s * r + 1.0 / 720.0
+    s = s * r + 1.0 / 120.0
+    s = s * r + 1.0 / 24.0
+    s = s * r + 1.0 / 6.0
+    s = s * r + 0.5
+    s = s * r + 1.0
+    # 1023 is the bias of the exponent, which starts at bit 52.
+    power = np.int64((np.int64(n) + 1023) << 52).view(np.float64)
+    return power, s * r
+
+
+@exact_kernel
+def exp(x):
+    """Return exp(x) for -708 <= x <= 700; beyond, the value at the end."""
+    power, rest = _split_exp(x)
+    return power + power * rest
+
+
+@exact_kernel
+def expm1(x):
+    """Return exp(x) - 1, accurate near 0."""
+    power, rest = _split_exp(x)
+    return power * rest + (power - 1.0)
+
+
+@exact_kernel
+def tanh(x):
+    """Return the hyperbolic tangent."""
+    t = expm1(2.0 * min(max(np.float64(x), -20.0), 20.0))
+    return t / (t + 2.0)
+
+
+@exact_kernel
+def logistic(x):
+    """Return 1 / (1 + exp(-x))."""
+    return 1.0 / (1.0 + exp(-np.float64(x)))
+
+
+@kernel
+def _mix(x):
+    """Hash 32 bits to 32 bits (xor-shift, multiply, twice)."""
+    x = np.uint32(x)
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x7FEB352D))
+    x = np.uint32(x ^ (x >> np.uint32(15)))
+    x = np.uint32(x * np.uint32(0x846CA68B))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@kernel
+def _activate(activation, out, slope, row):
+    """Apply any activation but relu; write slope[row] if it is kept."""
+    code, parameter = activation.code, out.dtype.type(activation.parameter)
+    one, zero = out.dtype.type(1.0), out.dtype.type(0.0)
+    keeps = activation.keeps_slope
+    width = out.shape[1]
+    if code == LEAKY_RELU or code == ALL_RELU:
+        for b in range(width):
+            z = out[row, b]
+            out[row, b] = parameter * z if z < zero else z
+            if keeps:
+                slope[row, b] = one if z > zero else parameter
+    elif code == ELU:
+        for b in range(width):
+            z = out[row, b]
+            negative = parameter * out.dtype.type(expm1(min(z, zero)))
+            out[row, b] = negative if z < zero else z
+            if keeps:
+                slope[row, b] = one if z > zero else negative + parameter
+    elif code == TANH:
+        for b in range(width):
+            a = out.dtype.type(tanh(out[row, b]))
+            out[row, b] = a
+            if keeps:
+                slope[row, b] = one - a * a
+    elif code == LOGISTIC:
+        for b in range(width):
+            a = out.dtype.type(logistic(out[row, b]))
+            out[row, b] = a
+            if keeps:
+                slope[row, b] = a * (one - a)
+    elif code == SILU:
+        for b in range(width):
+            z = out[row, b]
+            s = out.dtype.type(logistic(z))
+            out[row, b] = z * s
+            if keeps:
+                slope[row, b] = s * (one + z * (one - s))
+    elif code == GELU:
+        for b in range(width):
+            z = out[row, b]
+            below = 0.5 * math.erfc(-np.float64(z) * _SQRT_HALF)
+            out[row, b] = z * below
+            if keeps:
+                peak = _INVERSE_SQRT_2PI * exp(-0.5 * np.float64(z) * z)
+                slope[row, b] = below + z * peak
+    elif keeps:
+        for b in range(width):
+            slope[row, b] = one
+
+
+@kernel
+def _drop(activation, out, slope, row):
+    """Zero the samples of out[row] that are dropped and scale the others up."""
+    scale, zero = out.dtype.type(activation.scale), out.dtype.type(0.0)
+    start = _mix(np.uint32(activation.key) ^ _mix(np.uint32(row)))
+    below = np.uint32(activation.drop_below)
+    for b in range(out.shape[1]):
+        kept = _mix(start ^ np.uint32(b)) >= below
+        out[row, b] = out[row, b] * scale if kept else zero
+        if activation.keeps_slope:
+            slope[row, b] = slope[row, b] * scale if kept else zero
+
+
+@inlined_kernel
+def activate_row(activation, out, slope, row):
+    """Turn the pre-activations out[row] into the layer's output, in place.
+
+    Parameters
+    ----------
+    activation : Activation
+    out : (n, columns) float array
+    slope : (n, columns) float array, or (0, 0) unless ``activation.keeps_slope``
+    row : int
+    """
+    # The commonest case stands here, for a call costs more than a short row.
+    if activation.code == RELU:
+        zero = out.dtype.type(0.0)
+        for b in range(out.shape[1]):
+            z = out[row, b]
+            # z < 0 rather than z > 0: a NaN must come through and be seen.
+            out[row, b] = zero if z < zero else z
+    elif activation.code != IDENTITY or activation.keeps_slope:
+        _activate(activation, out, slope, row)
+    if activation.drop_below > 0:
+        _drop(activation, out, slope, row)
+
+
+@inlined_kernel
+def times_derivative(tile, source, row, column, x, gradient):
+    """Return gradient * f'(z) for one tile of the row whose output is the tile x."""
+    array = source.x
+    number = array.dtype.type
+    if source.code == RELU:
+        # Dropped samples have output 0 too, so the output tells all.
+        scale = number(source.scale)
+        if scale != number(1.0):
+            gradient = multiply(gradient, full(tile, array, scale))
+        return where_positive(x, gradient, full(tile, array, number(0.0)))
+    if source.code == IDENTITY:
+        return gradient
+    if source.code == STORED_SLOPE:
+        return multiply(gradient, load(tile, source.slope, row, column))
+    one = full(tile, array, number(1.0))
+    parameter = full(tile, array, number(source.parameter))
+    if source.code == TANH:
+        return multiply(gradient, add_scaled(one, number(-1.0), multiply(x, x)))
+    if source.code == LOGISTIC:
+        return multiply(gradient, multiply(x, add_scaled(one, number(-1.0), x)))
+    if source.code == LEAKY_RELU:
+        return multiply(gradient, where_positive(x, one, parameter))
+    rising = add_scaled(parameter, number(1.0), x)  # ELU: alpha exp(z) = x + alpha
+    return multiply(gradient, where_positive(x, one, rising))

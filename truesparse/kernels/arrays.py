@@ -1,0 +1,75 @@
+"""What kernels are given: arrays and scalars, grouped into NamedTuples.
+
+Activations are feature-major: row = neuron, column = sample, so that every connection
+touches one contiguous run of memory.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Csr(NamedTuple):
+    """Connections by input neuron: the order of the values everywhere."""
+
+    indptr: np.ndarray  # (n_in + 1,) int64
+    indices: np.ndarray  # (nnz,) int32, output neurons, ascending within a row
+    values: np.ndarray  # (nnz,) float
+
+
+class Csc(NamedTuple):
+    """The same connections by output neuron; values are reached by `permutation`."""
+
+    indptr: np.ndarray  # (n_out + 1,) int64
+    rows: np.ndarray  # (nnz,) int32, input neurons, ascending within a column
+    permutation: np.ndarray  # (nnz,) int32 or int64, position in Csr.values
+
+
+class Moments(NamedTuple):
+    """Optimiser state, parallel to the values; empty where a method has none."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+
+class Activation(NamedTuple):
+    """What happens to a pre-activation on its way to the output."""
+
+    code: int
+    parameter: float  # slope or alpha, see activation.py
+    keeps_slope: bool  # write the derivative beside the output
+    drop_below: int  # a sample of a neuron is dropped if its 32-bit hash is below
+    scale: float  # 1 / (1 - dropout), applied to what is kept
+    key: int  # 32-bit seed of this step's and layer's dropout
+
+
+class Head(NamedTuple):
+    """The output side of a layer."""
+
+    bias: np.ndarray  # (n_out,)
+    out: np.ndarray  # (n_out, columns)
+    slope: np.ndarray  # (n_out, columns), or (0, 0) if the output tells the derivative
+
+
+class Source(NamedTuple):
+    """The input side of a layer in the backward pass.
+
+    `x` holds the layer's input on entry and, unless `code` is NO_GRADIENT, the delta
+    of the layer below on return: each task is the only reader of its own row, so the
+    delta needs no buffer of its own.
+    """
+
+    x: np.ndarray  # (n_in, columns)
+    slope: np.ndarray  # (n_in, columns) or (0, 0)
+    bias_gradient: np.ndarray  # (n_in,)
+    code: int  # activation that made x
+    parameter: float
+    scale: float
+
+
+class SparseBatch(NamedTuple):
+    """A sparse batch, feature by feature: which samples are non-zero, and their value."""
+
+    indptr: np.ndarray  # (n_features + 1,) int64
+    positions: np.ndarray  # (room,) int32, sample's column in the batch
+    values: np.ndarray  # (room,) float

@@ -1,0 +1,130 @@
+"""Forward product of one sparse layer: z_j = bias_j + sum_i w_ij x_i, then f(z).
+
+Two orders of the same sum:
+
+* gather: one output neuron at a time reads its inputs through the column view, with
+  its sum in registers;
+* scatter: input neurons in row order add to the outputs, so that weights are read as
+  they lie. Used for small batches, where fetching single weights through the view
+  costs most, and for layers with few outputs, where it reads each input just once.
+  A fixed number of tasks writes to sums of its own, which are added in order.
+"""
+
+import numpy as np
+
+from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.kernels.activation import activate_row
+from truesparse.kernels.simd import add_scaled, columns, full, load, store
+from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
+
+
+@kernel
+def _gather_rows(tile, csc, values, x, head, activation, start, stop):
+    rows, permutation = csc.rows, csc.permutation
+    for j in range(start, stop):
+        first, last = np.uint64(csc.indptr[j]), np.uint64(csc.indptr[j + 1])
+        for column in range(0, x.shape[1], columns(tile)):
+            sums = full(tile, x, head.bias[j])
+            for p in range(first, last):
+                weight = values[np.uint64(permutation[p])]
+                sums = add_scaled(sums, weight, load(tile, x, rows[p], column))
+            store(head.out, j, column, sums)
+        activate_row(activation, head.out, head.slope, j)
+
+
+@parallel_kernel
+def forward_gather(tile, starts, csc, values, x, head, activation):
+    """Compute head.out = f(bias + W^T x), one output neuron at a time.
+
+    Parameters
+    ----------
+    tile : tuple
+        See simd.make_tile; x.shape[1] is a multiple of its columns.
+    starts : (n_tasks + 1,) int64 array
+        Output neurons of task t are starts[t] to starts[t + 1].
+    csc : Csc
+    values : (nnz,) float array, in row order
+    x : (n_in, columns) float array
+    head : Head
+        `out` and, where kept, `slope` are written.
+    activation : Activation
+    """
+    for task in prange(starts.size - 1):
+        state = flush_subnormals()
+        start, stop = starts[task], starts[task + 1]
+        _gather_rows(tile, csc, values, x, head, activation, start, stop)
+        restore_subnormals(state)
+
+
+@kernel
+def _scatter_rows(tile, csr, x, out, start, stop):
+    indices, values = csr.indices, csr.values
+    for j in range(out.shape[0]):
+        for b in range(out.shape[1]):
+            out[j, b] = 0
+    for i in range(start, stop):
+        first, last = np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])
+        for column in range(0, x.shape[1], columns(tile)):
+            inputs = load(tile, x, i, column)
+            for p in range(first, last):
+                j = indices[p]
+                sums = add_scaled(load(tile, out, j, column), values[p], inputs)
+                store(out, j, column, sums)
+
+
+@parallel_kernel
+def scatter(tile, starts, csr, x, out_partial):
+    """Write W^T x, restricted to the input neurons of each task, to its part of
+    out_partial.
+
+    Parameters
+    ----------
+    tile : tuple
+    starts : (n_tasks + 1,) int64 array
+        Input neurons of task t are starts[t] to starts[t + 1].
+    csr : Csr
+    x : (n_in, columns) float array
+    out_partial : (n_tasks * n_out, columns) float array
+    """
+    n_tasks = starts.size - 1
+    n_out = out_partial.shape[0] // n_tasks
+    for task in prange(n_tasks):
+        state = flush_subnormals()
+        out = out_partial[task * n_out : (task + 1) * n_out]
+        _scatter_rows(tile, csr, x, out, starts[task], starts[task + 1])
+        restore_subnormals(state)
+
+
+@kernel
+def _combine_rows(tile, partial, head, activation, start, stop):
+    out = head.out
+    n_out, width = out.shape
+    for j in range(start, stop):
+        for column in range(0, width, columns(tile)):
+            sums = full(tile, out, head.bias[j])
+            for row in range(j, partial.shape[0], n_out):
+                sums = add_scaled(sums, out.dtype.type(1.0), load(tile, partial, row, column))
+            store(out, j, column, sums)
+        activate_row(activation, out, head.slope, j)
+
+
+@parallel_kernel
+def combine(tile, partial, head, activation, task_size):
+    """Compute head.out = f(bias + sum of the partial sums, in order of the tasks).
+
+    Parameters
+    ----------
+    tile : tuple
+    partial : (n_tasks * n_out, columns) float array
+    head : Head
+    activation : Activation
+    task_size : int
+        Output neurons a task.
+    """
+    n_out = head.bias.size
+    for task in prange((n_out + task_size - 1) // task_size):
+        state = flush_subnormals()
+        start = task * task_size
+        stop = min(start + task_size, n_out)
+        _combine_rows(tile, partial, head, activation, start, stop)
+        restore_subnormals(state)

@@ -1,0 +1,200 @@
+"""Optimiser steps on single weights, given their gradient g.
+
+With weight w, moments m and s, and decay terms l2 and shrink:
+
+    Sgd        w += -lr (g + l2 w) - shrink w
+    Momentum   m = momentum m - lr (g + l2 w);   w += m - shrink w
+    Nesterov   the same m;       w += momentum m - lr (g + l2 w) - shrink w
+    Adam       m = beta1 m + (1 - beta1) g;      s = beta2 s + (1 - beta2) g^2
+               w += -lr m / (second_scale sqrt(s) + epsilon) - shrink w
+    RmsProp    s = beta2 s + (1 - beta2) g^2;    w += -lr g / (sqrt(s) + epsilon)
+
+`shrink` is the decoupled decay: SET's reference code uses it as it stands, AdamW times
+the learning rate. Bias corrections of Adam are in `lr` and `second_scale`.
+
+A method is a NamedTuple of its numbers. Its type chooses the arithmetic when a kernel
+is compiled, so that the innermost loops hold no branch and unused methods cost nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import types
+from numba.extending import overload
+
+from truesparse import jit
+from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
+
+
+class StoreGradient(NamedTuple):
+    """Write the gradient to the first moment and do nothing else."""
+
+    unused: float
+
+
+class Sgd(NamedTuple):
+    """Gradient descent without state."""
+
+    lr: float
+    l2: float
+    shrink: float
+
+
+class Momentum(NamedTuple):
+    """Gradient descent with momentum."""
+
+    lr: float
+    l2: float
+    shrink: float
+    momentum: float
+
+
+class Nesterov(NamedTuple):
+    """Gradient descent with Nesterov's momentum."""
+
+    lr: float
+    l2: float
+    shrink: float
+    momentum: float
+
+
+class Adam(NamedTuple):
+    """Adam, and AdamW by way of `shrink`."""
+
+    lr: float
+    l2: float
+    shrink: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    second_scale: float
+
+
+class RmsProp(NamedTuple):
+    """RMSprop without momentum."""
+
+    lr: float
+    l2: float
+    shrink: float
+    beta2: float
+    epsilon: float
+
+
+Rule = StoreGradient | Sgd | Momentum | Nesterov | Adam | RmsProp
+
+
+def _store_gradient(rule, values, first, second, p, g):
+    first[p] = g
+
+
+def _sgd(rule, values, first, second, p, g):
+    number = values.dtype.type
+    w = values[p]
+    step = number(rule.lr) * (g + number(rule.l2) * w)
+    values[p] = w - step - number(rule.shrink) * w
+
+
+def _momentum(rule, values, first, second, p, g):
+    number = values.dtype.type
+    w = values[p]
+    step = number(rule.lr) * (g + number(rule.l2) * w)
+    m = number(rule.momentum) * first[p] - step
+    first[p] = m
+    values[p] = w + m - number(rule.shrink) * w
+
+
+def _nesterov(rule, values, first, second, p, g):
+    number = values.dtype.type
+    w = values[p]
+    step = number(rule.lr) * (g + number(rule.l2) * w)
+    m = number(rule.momentum) * first[p] - step
+    first[p] = m
+    values[p] = w + number(rule.momentum) * m - step - number(rule.shrink) * w
+
+
+def _adam(rule, values, first, second, p, g):
+    number = values.dtype.type
+    beta1, beta2, one = number(rule.beta1), number(rule.beta2), number(1.0)
+    w = values[p]
+    g = g + number(rule.l2) * w
+    m = beta1 * first[p] + (one - beta1) * g
+    s = beta2 * second[p] + (one - beta2) * g * g
+    first[p] = m
+    second[p] = s
+    size = number(rule.second_scale) * np.sqrt(s) + number(rule.epsilon)
+    values[p] = w - number(rule.lr) * m / size - number(rule.shrink) * w
+
+
+def _rms_prop(rule, values, first, second, p, g):
+    number = values.dtype.type
+    beta2, one = number(rule.beta2), number(1.0)
+    w = values[p]
+    g = g + number(rule.l2) * w
+    s = beta2 * second[p] + (one - beta2) * g * g
+    second[p] = s
+    size = np.sqrt(s) + number(rule.epsilon)
+    values[p] = w - number(rule.lr) * g / size - number(rule.shrink) * w
+
+
+_STEPS = {
+    StoreGradient: _store_gradient,
+    Sgd: _sgd,
+    Momentum: _momentum,
+    Nesterov: _nesterov,
+    Adam: _adam,
+    RmsProp: _rms_prop,
+}
+
+
+def step_weight(rule, values, first, second, p, g):
+    """Apply one optimiser step to values[p], whose gradient is g."""
+    _STEPS[type(rule)](rule, values, first, second, p, g)
+
+
+@overload(step_weight, jit_options={"fastmath": jit.FASTMATH})
+def _choose_step(rule, values, first, second, p, g):
+    if isinstance(rule, types.NamedTuple | types.NamedUniTuple):
+        return _STEPS[rule.instance_class]
+    return None
+
+
+@kernel
+def _step_range(rule, values, moments, gradient, start, stop):
+    first, second = moments.first, moments.second
+    for p in range(np.uint64(start), np.uint64(stop)):
+        step_weight(rule, values, first, second, p, gradient[p])
+
+
+@parallel_kernel
+def step_all(rule, values, moments, gradient, task_size):
+    """Apply one optimiser step to all weights.
+
+    Parameters
+    ----------
+    rule : Rule
+    values : (n,) float array
+        Updated.
+    moments : Moments
+        Updated; arrays the method does not use may be empty.
+    gradient : (n,) float array
+    task_size : int
+        Weights a task.
+    """
+    for task in prange((values.size + task_size - 1) // task_size):
+        state = flush_subnormals()
+        start = task * task_size
+        stop = min(start + task_size, values.size)
+        _step_range(rule, values, moments, gradient, start, stop)
+        restore_subnormals(state)
+
+
+@parallel_kernel
+def sum_of_squares(values, task_size, out_partial):
+    """Write the sum of squares of each task's values to out_partial[task]."""
+    for task in prange(out_partial.size):
+        start = task * task_size
+        sum_ = 0.0
+        for p in range(start, min(start + task_size, values.size)):
+            sum_ += np.float64(values[p]) * np.float64(values[p])
+        out_partial[task] = sum_

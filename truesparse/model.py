@@ -1,0 +1,383 @@
+"""SparseMLP: a multilayer perceptron whose layers exist only as index arrays."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import scipy.sparse
+
+from truesparse import rng
+from truesparse.activations import LayerActivation, layer_activation
+from truesparse.buffers import Buffers
+from truesparse.errors import DataError, UsageError, choose
+from truesparse.kernels.arrays import Csr, Head, SparseBatch
+from truesparse.kernels.loss import row_sums
+from truesparse.kernels.update import StoreGradient, sum_of_squares
+from truesparse.losses import Loss
+from truesparse.optimizers import Optimizer
+from truesparse.sparse.connections import TASK_SIZE
+from truesparse.sparse.init import connection_count, draw_weights, erdos_renyi
+from truesparse.sparse.layer import SparseLayer, data_source
+
+DTYPES = {"float32": np.float32, "float64": np.float64}
+DEFAULT_EPSILON = 20.0
+
+# Called before a layer's backward pass with (layer, its input x, its delta), both
+# feature-major: where gradients of absent connections can be taken.
+Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
+
+
+class SparseMLP:
+    """A truly sparse multilayer perceptron.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        Neurons of every layer: features, hidden layers, outputs.
+    epsilon : float, optional
+        Each layer has ``epsilon * (n_in + n_out)`` connections, at most all cells.
+        20 if neither `epsilon` nor `density` is given.
+    density : float, optional
+        Share of the cells of each layer, in (0, 1].
+    activation : str
+        Of the hidden layers, see activations.ACTIVATIONS.
+    activation_parameter : float, optional
+        Slope of leaky_relu and all_relu, alpha of elu.
+    loss : Loss or str
+    dropout : float
+        Share of the hidden outputs dropped while training.
+    weight_init : str
+        See sparse.init.INITIALIZERS.
+    dtype : {"float32", "float64"}
+    seed : int
+        Decides topology, weights, dropout and everything else that is drawn.
+
+    Raises
+    ------
+    UsageError
+        For a value that is not accepted.
+
+    Examples
+    --------
+    >>> from truesparse import SparseMLP
+    >>> model = SparseMLP([64, 100, 10], epsilon=5)
+    >>> model.nnz, model.n_neurons
+    (1370, 110)
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        epsilon: float | None = None,
+        density: float | None = None,
+        activation: str = "relu",
+        activation_parameter: float | None = None,
+        loss: Loss | str = "softmax",
+        dropout: float = 0.0,
+        weight_init: str = "he_normal",
+        dtype: str = "float32",
+        seed: int = 0,
+    ):
+        if epsilon is None and density is None:
+            epsilon = DEFAULT_EPSILON
+        number = DTYPES[choose(str(np.dtype(dtype)), DTYPES, "dtype")]
+        sizes = check_layer_sizes(layer_sizes)
+        layers = []
+        for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+            nnz = connection_count(n_in, n_out, epsilon=epsilon, density=density)
+            draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
+            links = erdos_renyi(n_in, n_out, nnz, draw, number)
+            draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
+            links.values[:] = draw_weights(weight_init, links, nnz, draw)
+            if index == len(sizes) - 2:
+                chosen = LayerActivation("identity")
+            else:
+                chosen = layer_activation(
+                    activation, index, activation_parameter, dropout
+                )
+            layers.append(SparseLayer(links, chosen))
+        self._assemble(layers, loss, seed)
+
+    @classmethod
+    def from_layers(
+        cls, layers: Sequence[SparseLayer], loss: Loss | str = "softmax", seed: int = 0
+    ) -> "SparseMLP":
+        """Build a model of given layers, each as wide as the next one expects."""
+        self = cls.__new__(cls)
+        if not layers:
+            raise UsageError("a model needs at least one layer")
+        for left, right in itertools.pairwise(layers):
+            if left.connections.n_out != right.connections.n_in:
+                raise UsageError(
+                    f"a layer with {left.connections.n_out} outputs cannot feed one "
+                    f"with {right.connections.n_in} inputs"
+                )
+        self._assemble(list(layers), loss, seed)
+        return self
+
+    def _assemble(self, layers: list[SparseLayer], loss: Loss | str, seed: int) -> None:
+        self.layers = layers
+        self.loss = Loss(loss) if isinstance(loss, str) else loss
+        self.seed = rng.check_seed(seed)
+        self.step = 0
+        self._buffers: Buffers | None = None
+        self._gradients: list[np.ndarray] = []
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Neurons of every layer, features first."""
+        links = [layer.connections for layer in self.layers]
+        return (links[0].n_in, *(c.n_out for c in links))
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons that compute: hidden and output."""
+        return sum(self.layer_sizes[1:])
+
+    @property
+    def nnz(self) -> int:
+        """Number of connections."""
+        return sum(layer.connections.nnz for layer in self.layers)
+
+    @property
+    def density(self) -> float:
+        """Share of all cells that are connected."""
+        cells = sum(a * b for a, b in itertools.pairwise(self.layer_sizes))
+        return self.nnz / cells
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of weights and activations."""
+        return self.layers[0].bias.dtype
+
+    def allocate_moments(self, optimizer: Optimizer) -> None:
+        """Give all weights the zero state that `optimizer` needs."""
+        for layer in self.layers:
+            layer.allocate_moments(optimizer.needs_first, optimizer.needs_second)
+
+    def prepare(self, batch_size: int, data: np.ndarray | Csr | None = None) -> None:
+        """Allocate the training buffers for a batch size, dense or sparse data."""
+        room = batch_room(data, batch_size) if isinstance(data, Csr) else None
+        self._buffers = Buffers(self.layers, batch_size, room)
+
+    def train_batch(
+        self,
+        data: np.ndarray | Csr,
+        targets: np.ndarray,
+        samples: np.ndarray,
+        optimizer: Optimizer,
+        lr: float,
+        *,
+        sample_weight: np.ndarray | None = None,
+        clip_norm: float | None = None,
+        observer: Observer | None = None,
+        clock: Callable[[str], None] | None = None,
+    ) -> float:
+        """Take one optimiser step on a batch and return its loss before the step.
+
+        Parameters
+        ----------
+        data : (n, n_features) array of the model's dtype, or Csr
+        targets : array
+            As ``loss.prepare_targets`` returns them.
+        samples : (batch,) int64 array
+            Which samples; at most as many as `prepare` was told.
+        optimizer : Optimizer
+            Its state must have been allocated.
+        lr : float
+        sample_weight : (n,) float64 array, optional
+        clip_norm : float, optional
+            Scale the gradient down to this global L2 norm if it is longer.
+        observer : callable, optional
+        clock : callable, optional
+            Called with "data", "forward" and "backward" as each part ends.
+        """
+        buffers = self._buffers
+        assert buffers is not None, "call prepare first"
+        x = buffers.load_inputs(data, samples)
+        batch_targets = buffers.load_targets(targets, samples)
+        weights = buffers.load_weights(sample_weight, samples)
+        if clock:
+            clock("data")
+        self._forward(buffers, x, training=True)
+        delta = buffers.outputs[-1]
+        loss = self.loss.apply(delta, batch_targets, weights, buffers.loss_scratch)
+        row_sums(delta, self.layers[-1].bias_gradient)
+        if clock:
+            clock("forward")
+        if math.isfinite(loss):
+            self._backward(buffers, x, optimizer, lr, clip_norm, observer)
+            self.step += 1
+        if clock:
+            clock("backward")
+        return loss
+
+    def decision_function(
+        self, data: np.ndarray | scipy.sparse.sparray | Csr, batch_size: int = 128
+    ) -> np.ndarray:
+        """Return the outputs before softmax or logistic, as an (n, n_out) array."""
+        source = as_source_data(data, self.dtype, self.layer_sizes[0])
+        n = n_samples(source)
+        out = np.empty((n, self.layer_sizes[-1]), self.dtype)
+        for start, stop, outputs in self._predict_batches(source, n, batch_size):
+            out[start:stop] = outputs[:, : stop - start].T
+        return out
+
+    def predict_proba(self, data, batch_size: int = 128) -> np.ndarray:
+        """Return probabilities, or predictions of a regression, as (n, n_out)."""
+        return self.loss.activate(self.decision_function(data, batch_size))
+
+    def evaluate(
+        self, data, targets: np.ndarray, batch_size: int = 128
+    ) -> tuple[float, float]:
+        """Return mean loss and score on data; targets as for `train_batch`."""
+        z = self.decision_function(data, batch_size)
+        weights = np.full(len(z), 1.0 / max(len(z), 1))
+        columns = np.ascontiguousarray(z.T)
+        by_output = targets if targets.ndim == 1 else np.ascontiguousarray(targets.T)
+        scratch = np.zeros((4, len(z)))
+        loss = self.loss.apply(columns, by_output, weights, scratch)
+        return loss, self.loss.score(z, targets)
+
+    def refresh(self) -> None:
+        """Adapt to a topology that was changed."""
+        for layer in self.layers:
+            layer.refresh()
+        self._gradients = []
+        if self._buffers is not None:
+            self._buffers.fit(self.layers)
+
+    def _predict_batches(
+        self, source: np.ndarray | Csr, n: int, batch_size: int
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        if n == 0:
+            return
+        batch_size = min(batch_size, n)
+        room = batch_room(source, batch_size) if isinstance(source, Csr) else None
+        buffers = self._buffers
+        fits = buffers is not None and (buffers.sparse_input is None) == (room is None)
+        # A larger buffer of the training run serves too, and saves its memory again.
+        if not fits or buffers.batch_size < batch_size or room is not None:
+            buffers = Buffers(self.layers, batch_size, room, training=False)
+        order = np.arange(n)
+        for start in range(0, n, buffers.batch_size):
+            samples = order[start : start + buffers.batch_size]
+            x = buffers.load_inputs(source, samples)
+            self._forward(buffers, x, training=False)
+            yield start, start + samples.size, buffers.outputs[-1]
+
+    def _forward(self, buffers: Buffers, x, training: bool) -> None:
+        for index, layer in enumerate(self.layers):
+            head = Head(layer.bias, buffers.outputs[index], buffers.slopes[index])
+            if training:
+                key = rng.key32(self.seed, rng.Purpose.DROPOUT, self.step, index)
+                activation = layer.activation.for_training(key)
+            else:
+                activation = layer.activation.for_inference()
+            layer.forward(buffers.tile, x, head, activation, buffers.partial)
+            x = head.out
+
+    def _backward(self, buffers, x, optimizer, lr, clip_norm, observer) -> None:
+        rule = optimizer.rule(lr, self.step)
+        bias_rule = optimizer.rule(lr, self.step, decays=False)
+        if clip_norm is not None and not self._gradients:
+            self._gradients = [
+                np.zeros_like(layer.connections.values) for layer in self.layers
+            ]
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer, delta = self.layers[index], buffers.outputs[index]
+            if index > 0:
+                below = buffers.outputs[index - 1], buffers.slopes[index - 1]
+                source = self.layers[index - 1].as_source(*below)
+            else:
+                source = x if isinstance(x, SparseBatch) else data_source(x)
+            if observer is not None:
+                observer(index, source if index == 0 and x is source else source.x, delta)
+            if clip_norm is None:
+                layer.backward(buffers.tile, source, delta, rule, buffers.scratch)
+                layer.update_bias(bias_rule)
+            else:
+                layer.backward(
+                    buffers.tile,
+                    source,
+                    delta,
+                    StoreGradient(0.0),
+                    buffers.scratch,
+                    self._gradients[index],
+                )
+        if clip_norm is not None:
+            self._clip(clip_norm)
+            for layer, gradient in zip(self.layers, self._gradients, strict=True):
+                layer.update_weights(rule, gradient)
+                layer.update_bias(bias_rule)
+
+    def _clip(self, clip_norm: float) -> None:
+        arrays = [*self._gradients, *(layer.bias_gradient for layer in self.layers)]
+        square = 0.0
+        for array in arrays:
+            partial = np.empty(-(-array.size // TASK_SIZE))
+            sum_of_squares(array, TASK_SIZE, partial)
+            square += float(partial.sum())
+        norm = math.sqrt(square)
+        if norm > clip_norm:
+            for array in arrays:
+                array *= array.dtype.type(clip_norm / norm)
+
+
+def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes as whole numbers, or say what is wrong with them."""
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2:
+        raise UsageError(f"a network needs features and outputs, got {list(sizes)}")
+    for size in sizes:
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not whole or size < 1:
+            raise UsageError(
+                f"layer sizes must be whole numbers of at least 1, got {size!r}"
+            )
+    return tuple(int(size) for size in sizes)
+
+
+def n_samples(data: np.ndarray | Csr) -> int:
+    """Return how many samples dense or sparse data hold."""
+    return data.indptr.size - 1 if isinstance(data, Csr) else len(data)
+
+
+def batch_room(data: Csr, batch_size: int) -> int:
+    """Return the most non-zeros that a batch of sparse data can have."""
+    counts = np.diff(data.indptr)
+    largest = np.partition(counts, max(counts.size - batch_size, 0))
+    return max(1, int(largest[-batch_size:].sum()))
+
+
+def as_source_data(data, dtype, n_features: int) -> np.ndarray | Csr:
+    """Return data as the kernels take them, checking shape and index arrays.
+
+    Raises
+    ------
+    DataError
+        For a wrong number of features, or sparse data with an invalid index.
+    """
+    if isinstance(data, Csr):
+        return data
+    sparse = scipy.sparse.issparse(data)
+    if not sparse:
+        data = np.asarray(data)
+    if data.ndim != 2 or data.shape[1] != n_features:
+        raise DataError(
+            f"data must have shape (n, {n_features}), got {tuple(data.shape)}"
+        )
+    if not sparse:
+        return np.ascontiguousarray(data, dtype)
+    csr = data.tocsr()
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    csr.check_format(full_check=True)
+    return Csr(
+        np.ascontiguousarray(csr.indptr, np.int64),
+        np.ascontiguousarray(csr.indices, np.int32),
+        np.ascontiguousarray(csr.data, dtype),
+    )

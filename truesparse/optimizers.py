@@ -1,0 +1,120 @@
+"""Optimisers by name: each turns a learning rate and a step number into a kernel rule.
+
+The arithmetic is in kernels/update.py; optimiser state lives beside the weights.
+"""
+
+import math
+from dataclasses import dataclass
+
+from truesparse.errors import UsageError, choose
+from truesparse.kernels import update
+
+DECAYS = ("l2", "decoupled", "set")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimiser with its fixed numbers.
+
+    Parameters
+    ----------
+    name : {"sgd", "nesterov", "adam", "adamw", "rmsprop"}
+    momentum : float
+        Of sgd and nesterov, in [0, 1); 0 keeps no state.
+    beta1, beta2 : float
+        Decay of Adam's moments; `beta2` of RMSprop's too.
+    epsilon : float
+        Added to the root of the second moment.
+    weight_decay : float
+    decay : {"l2", "decoupled", "set"}, optional
+        "l2" adds ``weight_decay * w`` to the gradient; "decoupled" subtracts
+        ``lr * weight_decay * w`` (Loshchilov and Hutter 2019); "set" subtracts
+        ``weight_decay * w``, without the learning rate, as the reference code of SET
+        does. By default decoupled for adamw and l2 for the others.
+
+    Examples
+    --------
+    >>> from truesparse.optimizers import Optimizer
+    >>> Optimizer("sgd", momentum=0.5).rule(lr=0.1, step=0).momentum
+    0.5
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    decay: str | None = None
+
+    def __post_init__(self):
+        choose(self.name, OPTIMIZERS, "optimizer")
+        for name in ("momentum", "beta1", "beta2"):
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise UsageError(f"{name} must be from 0 up to but not 1, got {value}")
+        if not (self.epsilon > 0.0 and math.isfinite(self.epsilon)):
+            raise UsageError(f"epsilon must be above 0 and finite, got {self.epsilon}")
+        if not 0.0 <= self.weight_decay < math.inf:
+            raise UsageError(
+                f"weight_decay must be 0 or above and finite, got {self.weight_decay}"
+            )
+        if self.decay is not None:
+            choose(self.decay, DECAYS, "decay")
+
+    @property
+    def needs_first(self) -> bool:
+        """Whether every weight has a first moment."""
+        return self._method in (update.Momentum, update.Nesterov, update.Adam)
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether every weight has a second moment."""
+        return self._method in (update.Adam, update.RmsProp)
+
+    @property
+    def _method(self) -> type:
+        method = OPTIMIZERS[self.name]
+        has_momentum = method in (update.Momentum, update.Nesterov)
+        return update.Sgd if has_momentum and self.momentum == 0.0 else method
+
+    def rule(self, lr: float, step: int, decays: bool = True) -> update.Rule:
+        """Return the kernel rule of one step.
+
+        Parameters
+        ----------
+        lr : float
+        step : int
+            Steps taken before this one; Adam's bias correction depends on it.
+        decays : bool
+            Biases do not decay.
+        """
+        amount = self.weight_decay if decays else 0.0
+        kind = self.decay or ("decoupled" if self.name == "adamw" else "l2")
+        l2 = amount if kind == "l2" else 0.0
+        shrink = {"l2": 0.0, "decoupled": lr * amount, "set": amount}[kind]
+        method = self._method
+        if method is update.Adam:
+            return update.Adam(
+                lr / (1.0 - self.beta1 ** (step + 1)),
+                l2,
+                shrink,
+                self.beta1,
+                self.beta2,
+                self.epsilon,
+                1.0 / math.sqrt(1.0 - self.beta2 ** (step + 1)),
+            )
+        if method is update.RmsProp:
+            return update.RmsProp(lr, l2, shrink, self.beta2, self.epsilon)
+        if method is update.Sgd:
+            return update.Sgd(lr, l2, shrink)
+        return method(lr, l2, shrink, self.momentum)
+
+
+OPTIMIZERS: dict[str, type] = {
+    "sgd": update.Momentum,
+    "nesterov": update.Nesterov,
+    "adam": update.Adam,
+    "adamw": update.Adam,
+    "rmsprop": update.RmsProp,
+}

@@ -1,0 +1,143 @@
+"""Learning-rate schedules: the rate as a function of progress, each with a warm-up.
+
+Let e be the epochs done (a fraction within an epoch), E all epochs, r the base rate:
+
+    constant          r
+    step              r * factor^floor(e / every)
+    exponential       r * factor^e
+    inverse_scaling   r / (1 + e)^power
+    cosine            f + (r - f) (1 + cos(pi e / E)) / 2,  f = r * final
+    linear            f + (r - f) (1 - e / E)
+    adaptive          r, times factor whenever the loss has not fallen for `patience`
+                      epochs
+
+A warm-up of w epochs rises linearly from 0 and multiplies all of them.
+"""
+
+import math
+from dataclasses import dataclass
+
+from truesparse.errors import UsageError, choose
+
+SCHEDULES = (
+    "constant",
+    "step",
+    "exponential",
+    "inverse_scaling",
+    "cosine",
+    "linear",
+    "adaptive",
+)
+_FACTORS = {"step": 0.1, "exponential": 0.95, "adaptive": 0.2}
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """A schedule with its numbers.
+
+    Parameters
+    ----------
+    base : float
+        The rate r.
+    name : str
+        One of SCHEDULES.
+    warmup : float
+        Epochs of linear rise.
+    factor : float, optional
+        By default 0.1 for step, 0.95 for exponential, 0.2 for adaptive.
+    every : float
+        Epochs between the drops of "step".
+    power : float
+        Of "inverse_scaling".
+    final : float
+        What remains of the rate at the end of "cosine" and "linear", as a share.
+    patience : int
+        Epochs without a better loss that "adaptive" waits.
+    tolerance : float
+        How much lower a loss must be to count as better.
+
+    Examples
+    --------
+    >>> from truesparse.schedules import LearningRate
+    >>> LearningRate(0.1, "linear").at(epoch=5, epochs=10)
+    0.05
+    """
+
+    base: float = 0.01
+    name: str = "constant"
+    warmup: float = 0.0
+    factor: float | None = None
+    every: float = 30.0
+    power: float = 0.5
+    final: float = 0.0
+    patience: int = 2
+    tolerance: float = 1e-4
+
+    def __post_init__(self):
+        choose(self.name, SCHEDULES, "learning-rate schedule")
+        if not (self.base > 0.0 and math.isfinite(self.base)):
+            raise UsageError(
+                f"learning rate must be above 0 and finite, got {self.base}"
+            )
+        if self.factor is not None and not 0.0 < self.factor <= 1.0:
+            raise UsageError(
+                f"factor must be above 0 and at most 1, got {self.factor}"
+            )
+        if not (0.0 <= self.warmup < math.inf and self.every > 0.0):
+            raise UsageError(
+                "warmup must be 0 or above and every above 0, got "
+                f"{self.warmup} and {self.every}"
+            )
+        if not 0.0 <= self.final <= 1.0:
+            raise UsageError(f"final must be from 0 to 1, got {self.final}")
+        if self.patience < 1:
+            raise UsageError(f"patience must be at least 1, got {self.patience}")
+
+    @property
+    def reduction(self) -> float:
+        """The factor in force."""
+        return _FACTORS.get(self.name, 1.0) if self.factor is None else self.factor
+
+    def at(self, epoch: float, epochs: float, reductions: int = 0) -> float:
+        """Return the rate.
+
+        Parameters
+        ----------
+        epoch : float
+            Epochs done, counting the part of the present one.
+        epochs : float
+            All epochs of the run.
+        reductions : int
+            How often "adaptive" has reduced the rate (see `count_reductions`).
+        """
+        rate, name = self.base, self.name
+        if name == "step":
+            rate *= self.reduction ** math.floor(epoch / self.every)
+        elif name == "exponential":
+            rate *= self.reduction**epoch
+        elif name == "inverse_scaling":
+            rate /= (1.0 + epoch) ** self.power
+        elif name == "adaptive":
+            rate *= self.reduction**reductions
+        elif name in ("cosine", "linear"):
+            done = min(epoch / epochs, 1.0)
+            left = 1.0 - done
+            if name == "cosine":
+                left = 0.5 * (1.0 + math.cos(math.pi * done))
+            rate *= self.final + (1.0 - self.final) * left
+        if self.warmup > epoch:
+            # Never 0: at the start of the first epoch one step is one share of many.
+            rate *= max(epoch, 1e-3 * self.warmup) / self.warmup
+        return rate
+
+    def count_reductions(self, losses: list[float]) -> int:
+        """Return how often "adaptive" reduces the rate, given the losses so far."""
+        best, waited, reductions = math.inf, 0, 0
+        for loss in losses:
+            if loss < best - self.tolerance:
+                best, waited = loss, 0
+                continue
+            waited += 1
+            if waited >= self.patience:
+                reductions, waited = reductions + 1, 0
+        return reductions

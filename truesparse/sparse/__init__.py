@@ -1,0 +1,1 @@
+"""One layer: its connections, how they are drawn, and its forward and backward."""

@@ -1,0 +1,314 @@
+"""The weighted connections of one layer: index arrays, values and optimiser state.
+
+W is (n_in, n_out) in CSR, row = input neuron. Every array parallel to the values (the
+weights, the optimiser's moments) is in that order and is rewired together with them.
+The column view, needed where outputs gather their inputs, is built on first use and
+dropped when the topology changes.
+"""
+
+import numpy as np
+import scipy.sparse
+
+from truesparse.errors import UsageError
+from truesparse.kernels import rewire as rewire_kernels
+from truesparse.kernels.arrays import Csc, Csr, Moments
+from truesparse.kernels.transpose import build_view
+
+LARGEST_SIDE = np.iinfo(np.int32).max
+N_TASKS = 64  # enough to balance 16 threads, few enough to cost nothing
+TASK_SIZE = 1 << 16  # connections a task where all are alike
+# A row costs about as much as this many connections beyond those it has.
+_ROW_COST = 4
+# Tasks of the counting sort each keep a counter a column: more would cost memory.
+_VIEW_TASKS = 4
+
+
+def balance(indptr: np.ndarray, n_tasks: int = N_TASKS) -> np.ndarray:
+    """Split rows into `n_tasks` contiguous ranges of about equal work.
+
+    Parameters
+    ----------
+    indptr : (n_rows + 1,) int64 array
+    n_tasks : int
+
+    Returns
+    -------
+    (m + 1,) int64 array
+        Range t is ``result[t]`` to ``result[t + 1]``; m <= `n_tasks`, empty ranges
+        are left out. It depends on the pattern alone, never on the threads.
+    """
+    n_rows = indptr.size - 1
+    work = indptr + _ROW_COST * np.arange(n_rows + 1)
+    cuts = np.searchsorted(work, np.linspace(0, work[-1], n_tasks + 1))
+    cuts[0], cuts[-1] = 0, n_rows
+    return np.unique(cuts).astype(np.int64)
+
+
+class Connections:
+    """Sparse weights of one layer.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Neurons on either side, 1 to 2**31 - 1.
+    indptr : (n_in + 1,) int64 array
+    indices : (nnz,) int32 array
+        Output neurons, strictly ascending within a row.
+    values : (nnz,) float32 or float64 array
+        Arrays of these dtypes are kept, not copied.
+
+    Raises
+    ------
+    UsageError
+        If the arrays do not form a valid CSR matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.sparse.connections import Connections
+    >>> weights = np.ones(2, np.float32)
+    >>> c = Connections(2, 3, np.array([0, 1, 2]), np.array([2, 0]), weights)
+    >>> c.nnz, c.to_scipy().toarray().tolist()
+    (2, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        values: np.ndarray,
+    ):
+        check_sides(n_in, n_out)
+        self.n_in, self.n_out = int(n_in), int(n_out)
+        self.indptr = _as_index(indptr, np.int64, "indptr")
+        self.indices = _as_index(indices, np.int32, "indices")
+        self.values = _as_values(values)
+        self.moments = Moments(self.values[:0], self.values[:0])
+        self._view: Csc | None = None
+        self.check()
+        self._set_tasks()
+
+    @classmethod
+    def _trusted(cls, n_in, n_out, indptr, indices, values) -> "Connections":
+        """Wrap arrays made by our own kernels, without checking them again."""
+        self = cls.__new__(cls)
+        self.n_in, self.n_out = n_in, n_out
+        self.indptr, self.indices, self.values = indptr, indices, values
+        self.moments = Moments(values[:0], values[:0])
+        self._view = None
+        self._set_tasks()
+        return self
+
+    @classmethod
+    def from_scipy(cls, matrix) -> "Connections":
+        """Take over a scipy.sparse matrix of shape (n_in, n_out).
+
+        A CSR matrix with sorted int32 indices and float32 or float64 data is shared,
+        not copied: training then changes it.
+        """
+        if not scipy.sparse.issparse(matrix):
+            raise UsageError(f"expected a scipy.sparse matrix, got {type(matrix)}")
+        if matrix.ndim != 2:
+            raise UsageError(f"expected a matrix, got an array of shape {matrix.shape}")
+        csr = matrix.tocsr()
+        if not csr.has_canonical_format:
+            csr = csr.copy() if csr is matrix else csr
+            csr.sum_duplicates()
+        return cls(*csr.shape, csr.indptr, csr.indices, csr.data)
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """Return a csr_array of shape (n_in, n_out) that shares values and indices."""
+        parts = (self.values, self.indices, self.indptr)
+        return scipy.sparse.csr_array(parts, shape=(self.n_in, self.n_out), copy=False)
+
+    @property
+    def nnz(self) -> int:
+        """Number of connections."""
+        return self.values.size
+
+    @property
+    def density(self) -> float:
+        """Share of the n_in x n_out cells that are connected."""
+        return self.nnz / (self.n_in * self.n_out)
+
+    @property
+    def csr(self) -> Csr:
+        """The arrays by input neuron, as kernels take them."""
+        return Csr(self.indptr, self.indices, self.values)
+
+    @property
+    def view(self) -> Csc:
+        """The pattern by output neuron, built when first asked for."""
+        if self._view is None:
+            self._view = self._build_view()
+        return self._view
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all arrays of this layer's connections."""
+        arrays = [*self.csr, *self.moments, *(self._view or ())]
+        return sum(array.nbytes for array in arrays)
+
+    def rows(self) -> np.ndarray:
+        """Return the input neuron of every connection as an (nnz,) int32 array."""
+        rows = np.empty(self.nnz, np.int32)
+        rewire_kernels.expand_rows(self.row_tasks, self.indptr, rows)
+        return rows
+
+    def allocate_moments(self, first: bool, second: bool) -> None:
+        """Give every connection zero optimiser state, as far as it is needed."""
+        empty = self.values[:0]
+        self.moments = Moments(
+            np.zeros_like(self.values) if first else empty,
+            np.zeros_like(self.values) if second else empty,
+        )
+
+    def rewire(
+        self, dropped: np.ndarray, keys: np.ndarray, new_values: np.ndarray
+    ) -> None:
+        """Remove connections and insert others; survivors keep value and state.
+
+        Parameters
+        ----------
+        dropped : (nnz,) bool array
+        keys : (k,) int64 array
+            New cells as ``row * n_out + column``, ascending, distinct, not connected
+            (or dropped by this call).
+        new_values : (k,) array
+            Their weights; their optimiser state is zero.
+        """
+        counts = np.empty(self.n_in + 1, np.int64)
+        rewire_kernels.count_kept(self.row_tasks, self.indptr, dropped, counts)
+        bounds = np.arange(self.n_in + 1, dtype=np.int64) * self.n_out
+        indptr = np.cumsum(counts)
+        indptr += np.searchsorted(keys, bounds)
+        nnz = int(indptr[-1])
+        origin = np.empty(nnz, position_dtype(max(nnz, self.nnz)))
+        old = self.csr
+        new = Csr(indptr, np.empty(nnz, np.int32), self.values[:0])
+        rewire_kernels.merge(
+            self.row_tasks, old, dropped, keys, self.n_out, new, origin
+        )
+        self.indptr, self.indices = indptr, new.indices
+        self._view = None
+        values = np.empty(nnz, self.values.dtype)
+        values[origin < 0] = new_values
+        rewire_kernels.carry_over(origin, self.values, values, TASK_SIZE)
+        self.values = values
+        self.moments = Moments(
+            *(self._carry_moment(origin, moment) for moment in self.moments)
+        )
+        self._set_tasks()
+
+    def check(self) -> None:
+        """Verify every invariant of the storage.
+
+        Raises
+        ------
+        UsageError
+            Naming the first invariant that does not hold.
+        """
+        indptr, indices, nnz = self.indptr, self.indices, self.values.size
+        if indptr.shape != (self.n_in + 1,):
+            raise UsageError(
+                f"indptr must have n_in + 1 = {self.n_in + 1} entries, "
+                f"got shape {indptr.shape}"
+            )
+        if indices.shape != (nnz,):
+            raise UsageError(
+                f"indices and values must be equally long, got {indices.shape} and {nnz}"
+            )
+        if indptr[0] != 0 or indptr[-1] != nnz or (np.diff(indptr) < 0).any():
+            raise UsageError(
+                f"indptr must rise from 0 to nnz = {nnz}; it starts at {indptr[0]} "
+                f"and ends at {indptr[-1]}"
+            )
+        if nnz and (indices.min() < 0 or indices.max() >= self.n_out):
+            raise UsageError(
+                f"indices must be from 0 to n_out - 1 = {self.n_out - 1}, got "
+                f"{indices.min()} to {indices.max()}"
+            )
+        falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
+        inside = falls[~np.isin(falls, indptr)]
+        if inside.size:
+            raise UsageError(
+                "indices must ascend strictly within each row; they do not at "
+                f"position {inside[0]}"
+            )
+        for name, array in zip(self.moments._fields, self.moments, strict=True):
+            if array.size not in (0, nnz):
+                raise UsageError(f"moment {name} must have 0 or {nnz} entries")
+        if self._view is not None:
+            self._check_view(self._view)
+
+    def _check_view(self, view: Csc) -> None:
+        rows = self.rows()
+        cols = np.repeat(np.arange(self.n_out), np.diff(view.indptr))
+        if not (
+            np.array_equal(np.sort(view.permutation), np.arange(self.nnz))
+            and np.array_equal(rows[view.permutation], view.rows)
+            and np.array_equal(self.indices[view.permutation], cols)
+        ):
+            raise UsageError("the column view does not match the connections")
+
+    def _carry_moment(self, origin: np.ndarray, moment: np.ndarray) -> np.ndarray:
+        if not moment.size:
+            return self.values[:0]
+        new = np.zeros(origin.size, moment.dtype)
+        rewire_kernels.carry_over(origin, moment, new, TASK_SIZE)
+        return new
+
+    def _set_tasks(self) -> None:
+        self.row_tasks = balance(self.indptr)
+        self.longest_row = int(np.diff(self.indptr).max())
+
+    def _build_view(self) -> Csc:
+        tasks = balance(self.indptr, _VIEW_TASKS)
+        view = Csc(
+            np.empty(self.n_out + 1, np.int64),
+            np.empty(self.nnz, np.int32),
+            np.empty(self.nnz, position_dtype(self.nnz)),
+        )
+        cursors = np.empty((tasks.size - 1, self.n_out), np.int64)
+        build_view(tasks, self.indptr, self.indices, cursors, view)
+        return view
+
+
+def position_dtype(nnz: int) -> type:
+    """Return the integer type that holds every position in an array of `nnz`."""
+    return np.int32 if nnz <= LARGEST_SIDE else np.int64
+
+
+def check_sides(n_in: int, n_out: int) -> None:
+    """Raise UsageError unless both are whole numbers from 1 to 2**31 - 1."""
+    for name, size in (("n_in", n_in), ("n_out", n_out)):
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise UsageError(f"{name} must be a whole number, got {size!r}")
+        if not 1 <= size <= LARGEST_SIDE:
+            raise UsageError(f"{name} must be from 1 to {LARGEST_SIDE}, got {size}")
+
+
+def _as_index(array, dtype, name: str) -> np.ndarray:
+    array = np.asarray(array)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UsageError(
+            f"{name} must be a 1-D array of integers, got {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    if array.size and array.max() > np.iinfo(dtype).max:
+        raise UsageError(f"{name} holds {array.max()}, too large for {dtype.__name__}")
+    return np.ascontiguousarray(array, dtype)
+
+
+def _as_values(array) -> np.ndarray:
+    array = np.asarray(array)
+    if array.ndim != 1 or array.dtype not in (np.float32, np.float64):
+        raise UsageError(
+            "values must be a 1-D array of float32 or float64, got "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    if not array.flags.writeable:
+        raise UsageError("values must be writeable: training changes them in place")
+    return np.ascontiguousarray(array)

@@ -1,0 +1,188 @@
+"""One sparse layer: connections, biases and activation, forward and backward.
+
+The layer picks the kernel: which order of the sum suits the batch and the shape, dense
+or sparse input. Buffers come from outside and are reused from step to step.
+"""
+
+import numpy as np
+
+from truesparse.activations import LayerActivation
+from truesparse.kernels.activation import NO_GRADIENT
+from truesparse.kernels.arrays import (
+    Activation,
+    Csr,
+    Head,
+    Moments,
+    Source,
+    SparseBatch,
+)
+from truesparse.kernels.backward import backward
+from truesparse.kernels.forward import combine, forward_gather, scatter
+from truesparse.kernels.simd import LANES
+from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
+from truesparse.kernels.update import Rule, step_all
+from truesparse.sparse.connections import TASK_SIZE, Connections, balance
+
+# Where outputs fit in the first-level cache and inputs do not fit in the second,
+# reading every input once beats gathering it for each output.
+_FEW_OUTPUT_BYTES = 32 << 10
+_MANY_INPUT_BYTES = 1 << 20
+_MOST_SCATTER_TASKS = 8
+
+
+class SparseLayer:
+    """A layer z = W^T x + bias, a = f(z).
+
+    Parameters
+    ----------
+    connections : Connections
+    activation : LayerActivation
+    """
+
+    def __init__(self, connections: Connections, activation: LayerActivation):
+        self.connections = connections
+        self.activation = activation
+        dtype = connections.values.dtype
+        self.bias = np.zeros(connections.n_out, dtype)
+        self.bias_gradient = np.zeros(connections.n_out, dtype)
+        self.bias_moments = Moments(self.bias[:0], self.bias[:0])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute how work is split, after the connections changed."""
+        self._view_tasks: np.ndarray | None = None
+        links = self.connections
+        # Each task writes a full set of outputs: worth it while that is little
+        # beside the weights it reads.
+        tasks = min(_MOST_SCATTER_TASKS, max(2, links.nnz // (4 * links.n_out)))
+        self._scatter_tasks = balance(links.indptr, tasks)
+
+    def allocate_moments(self, first: bool, second: bool) -> None:
+        """Give weights and biases zero optimiser state, as far as it is needed."""
+        self.connections.allocate_moments(first, second)
+        empty = self.bias[:0]
+        self.bias_moments = Moments(
+            np.zeros_like(self.bias) if first else empty,
+            np.zeros_like(self.bias) if second else empty,
+        )
+
+    def scatters(self, columns: int) -> bool:
+        """Whether outputs are computed by scattering, for this many columns."""
+        if columns < LANES:
+            return True
+        size = columns * self.bias.itemsize
+        return (
+            self.connections.n_out * size <= _FEW_OUTPUT_BYTES
+            and self.connections.n_in * size > _MANY_INPUT_BYTES
+        )
+
+    def partial_size(self, columns: int) -> int:
+        """Numbers needed for partial outputs; 0 if the layer gathers."""
+        if not self.scatters(columns):
+            return 0
+        return (self._scatter_tasks.size - 1) * self.connections.n_out * columns
+
+    @property
+    def scratch_size(self) -> int:
+        """Numbers of backward scratch needed a thread."""
+        return self.connections.longest_row
+
+    def forward(
+        self,
+        tile: tuple,
+        x: np.ndarray | SparseBatch,
+        head: Head,
+        activation: Activation,
+        partial: np.ndarray,
+    ) -> None:
+        """Write the layer's output to `head`.
+
+        Parameters
+        ----------
+        tile : tuple
+            See simd.make_tile.
+        x : (n_in, columns) array or SparseBatch
+        head : Head
+        activation : Activation
+        partial : 1-D array
+            At least ``partial_size(columns)`` numbers.
+        """
+        links = self.connections
+        if isinstance(x, SparseBatch):
+            values, view = links.values, links.view
+            forward_sparse(self._output_tasks(), view, values, x, head, activation)
+        elif self.scatters(x.shape[1]):
+            size = self.partial_size(x.shape[1])
+            sums = partial[:size].reshape(-1, x.shape[1])
+            scatter(tile, self._scatter_tasks, links.csr, x, sums)
+            combine(tile, sums, head, activation, max(1, TASK_SIZE // x.shape[1] // 4))
+        else:
+            values, view = links.values, links.view
+            tasks = self._output_tasks()
+            forward_gather(tile, tasks, view, values, x, head, activation)
+
+    def backward(
+        self,
+        tile: tuple,
+        source: Source | SparseBatch,
+        delta: np.ndarray,
+        rule: Rule,
+        scratch: np.ndarray,
+        gradient: np.ndarray | None = None,
+    ) -> None:
+        """Update the weights and turn the layer's input into its delta.
+
+        Parameters
+        ----------
+        tile : tuple
+        source : Source or SparseBatch
+            The input; a Source's `x` is overwritten, unless its code is NO_GRADIENT.
+        delta : (n_out, columns) array
+        rule : Rule
+        scratch : (n_threads, scratch_size) array
+        gradient : (nnz,) array, optional
+            With the rule StoreGradient, receives the gradient.
+        """
+        links = self.connections
+        moments = links.moments
+        if gradient is not None:
+            moments = Moments(gradient, moments.second)
+        tasks, csr = links.row_tasks, links.csr
+        if isinstance(source, SparseBatch):
+            backward_sparse(tasks, csr, moments, rule, source, delta)
+        else:
+            backward(tile, tasks, csr, moments, rule, source, delta, scratch)
+
+    def update_bias(self, rule: Rule) -> None:
+        """Apply one optimiser step to the biases."""
+        step_all(rule, self.bias, self.bias_moments, self.bias_gradient, TASK_SIZE)
+
+    def update_weights(self, rule: Rule, gradient: np.ndarray) -> None:
+        """Apply one optimiser step to the weights from gradients written before."""
+        links = self.connections
+        step_all(rule, links.values, links.moments, gradient, TASK_SIZE)
+
+    def as_source(self, x: np.ndarray, slope: np.ndarray) -> Source:
+        """Describe this layer's output as the input of the next one's backward."""
+        activation = self.activation
+        return Source(
+            x,
+            slope,
+            self.bias_gradient,
+            activation.derivative_code,
+            activation.parameter,
+            activation.scale,
+        )
+
+    def _output_tasks(self) -> np.ndarray:
+        if self._view_tasks is None:
+            self._view_tasks = balance(self.connections.view.indptr)
+        return self._view_tasks
+
+
+def data_source(x: np.ndarray) -> Source:
+    """Describe the input data as the first layer's source: no delta is wanted."""
+    empty = x[:0, :0]
+    return Source(x, empty, x[0, :0], NO_GRADIENT, 0.0, 1.0)
+
+
