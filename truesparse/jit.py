@@ -100,3 +100,11 @@ def set_threads(n_threads: int | None) -> int:
             )
         numba.set_num_threads(n_threads)
     return numba.get_num_threads()
+
+
+def is_cached(dispatcher) -> bool:
+    """Whether a kernel has been compiled on this machine before."""
+    if DISABLED:
+        return True
+    folder = pathlib.Path(dispatcher.stats.cache_path)
+    return any(folder.glob(f"*.{dispatcher.py_func.__name__}-*.nbc"))

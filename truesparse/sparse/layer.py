@@ -30,6 +30,23 @@ _MANY_INPUT_BYTES = 1 << 20
 _MOST_SCATTER_TASKS = 8
 
 
+def scatters(n_in: int, n_out: int, columns: int, itemsize: int) -> bool:
+    """Whether a layer computes its outputs by scattering, for this many columns."""
+    if columns < LANES:
+        return True
+    size = columns * itemsize
+    return n_out * size <= _FEW_OUTPUT_BYTES and n_in * size > _MANY_INPUT_BYTES
+
+
+def scatter_tasks(nnz: int, n_out: int) -> int:
+    """Return into how many partial sums a layer scatters.
+
+    Each task writes a full set of outputs: worth it while that is little beside the
+    weights it reads.
+    """
+    return min(_MOST_SCATTER_TASKS, max(2, nnz // (4 * n_out)))
+
+
 class SparseLayer:
     """A layer z = W^T x + bias, a = f(z).
 
@@ -52,9 +69,7 @@ class SparseLayer:
         """Recompute how work is split, after the connections changed."""
         self._view_tasks: np.ndarray | None = None
         links = self.connections
-        # Each task writes a full set of outputs: worth it while that is little
-        # beside the weights it reads.
-        tasks = min(_MOST_SCATTER_TASKS, max(2, links.nnz // (4 * links.n_out)))
+        tasks = scatter_tasks(links.nnz, links.n_out)
         self._scatter_tasks = balance(links.indptr, tasks)
 
     def allocate_moments(self, first: bool, second: bool) -> None:
@@ -68,13 +83,8 @@ class SparseLayer:
 
     def scatters(self, columns: int) -> bool:
         """Whether outputs are computed by scattering, for this many columns."""
-        if columns < LANES:
-            return True
-        size = columns * self.bias.itemsize
-        return (
-            self.connections.n_out * size <= _FEW_OUTPUT_BYTES
-            and self.connections.n_in * size > _MANY_INPUT_BYTES
-        )
+        links = self.connections
+        return scatters(links.n_in, links.n_out, columns, self.bias.itemsize)
 
     def partial_size(self, columns: int) -> int:
         """Numbers needed for partial outputs; 0 if the layer gathers."""

@@ -1,0 +1,91 @@
+"""What the benchmark ran on: processor, memory, threads, library versions."""
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "scikit-learn",
+    "torch",
+    "sparseprop",
+)
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMBA_THREADING_LAYER",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "KMP_BLOCKTIME",
+    "MKL_DYNAMIC",
+)
+VECTOR_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "asimd", "sve")
+
+
+def machine() -> dict[str, object]:
+    """Describe CPU, cores, memory, thread settings and versions, all JSON types."""
+    model, flags = _processor()
+    return {
+        "cpu": model,
+        "vector_flags": [flag for flag in VECTOR_FLAGS if flag in flags],
+        "cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "memory_gb": _memory_gb(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "thread_variables": {
+            name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ
+        },
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Model name and feature flags, from the kernel where it tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), set()
+    fields = [(key.strip(), text) for key, _, text in (s.partition(":") for s in lines)]
+    known = dict(reversed(fields))
+    model = known.get("model name", platform.machine()).strip()
+    return model, set(known.get("flags", known.get("Features", "")).split())
+
+
+def _usable_cores() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _memory_gb() -> float | None:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return round(size / 1e9, 1)
+
+
+def peak_rss_mb() -> float | None:
+    """Largest resident memory of this process so far, in MB (10^6 bytes)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kibibytes, macOS bytes.
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)

@@ -1,0 +1,19 @@
+"""Profiles of hypothesis: the same examples on every run, unless asked otherwise.
+
+``pytest --hypothesis-profile explore`` draws other and many more examples.
+"""
+
+from hypothesis import settings
+
+from truesparse.jit import DISABLED
+
+# With the JIT off a kernel call takes milliseconds: fewer examples cover its lines.
+settings.register_profile(
+    "ci",
+    max_examples=4 if DISABLED else 15,
+    deadline=None,
+    derandomize=True,
+    database=None,
+)
+settings.register_profile("explore", max_examples=300, deadline=None, database=None)
+settings.load_profile("ci")

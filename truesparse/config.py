@@ -1,0 +1,236 @@
+"""The configuration of a run: one frozen dataclass behind flags, TOML and JSON.
+
+This module imports nothing heavy, so that ``--help`` answers at once; the names that
+options accept are listed here and compared with the registries by a test.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import pathlib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from truesparse.errors import UsageError, choose
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "topology": ("set", "static"),
+    "activation": (
+        "all_relu",
+        "elu",
+        "gelu",
+        "identity",
+        "leaky_relu",
+        "logistic",
+        "relu",
+        "silu",
+        "tanh",
+    ),
+    "optimizer": ("adam", "adamw", "nesterov", "rmsprop", "sgd"),
+    "decay": ("decoupled", "l2", "set"),
+    "lr_schedule": (
+        "adaptive",
+        "constant",
+        "cosine",
+        "exponential",
+        "inverse_scaling",
+        "linear",
+        "step",
+    ),
+    "weight_init": (
+        "he_normal",
+        "he_uniform",
+        "set_normal",
+        "xavier_normal",
+        "xavier_uniform",
+        "zero",
+    ),
+    "removal": ("magnitude", "per_sign"),
+    "final": ("none", "prune_only"),
+    "dtype": ("float32", "float64"),
+}
+CHOICES["regrow_init"] = CHOICES["weight_init"]
+
+
+def _option(default: Any, text: str, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"help": text, "metavar": metavar})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every option of a training run, with its default."""
+
+    data: str = _option(
+        "digits",
+        "data set by name (digits, breast_cancer, wine, iris, diabetes, "
+        "synthetic:2000x500, mnist, fashion_mnist, ...) or file "
+        "(.npz, .csv, .parquet, .svm, .libsvm)",
+        "NAME|FILE",
+    )
+    data_home: str | None = _option(None, "folder of downloaded data sets", "DIR")
+    fetch: bool = _option(False, "download the data set if it is not there")
+    test_fraction: float = _option(0.2, "share held out where data have no test part")
+    neurons: int = _option(1_000_000, "hidden neurons in all", "N")
+    depth: int = _option(2, "hidden layers the neurons are spread over", "N")
+    hidden: tuple[int, ...] | None = _option(
+        None, "sizes of the hidden layers, in place of --neurons", "N,N,..."
+    )
+    epsilon: float | None = _option(
+        None, "connections of a layer: epsilon * (n_in + n_out)", "E"
+    )
+    density: float | None = _option(
+        None, "share of cells connected, in place of --epsilon", "D"
+    )
+    topology: str = _option("set", "algorithm that evolves the connections")
+    zeta: float = _option(0.3, "share of connections replaced by an update", "F")
+    removal: str = _option("per_sign", "what SET removes")
+    regrow_init: str = _option("zero", "initial value of regrown weights")
+    evolve_output: bool = _option(False, "let the output layer evolve too")
+    final: str = _option("none", "topology update after the last epoch")
+    update_every: int = _option(1, "epochs between topology updates", "N")
+    activation: str = _option("relu", "of the hidden layers")
+    activation_parameter: float | None = _option(
+        None, "slope of leaky_relu and all_relu, alpha of elu", "F"
+    )
+    weight_init: str = _option("he_normal", "initial weights")
+    optimizer: str = _option("sgd", "how weights are updated")
+    lr: float = _option(0.01, "learning rate", "F")
+    lr_schedule: str = _option("constant", "how the learning rate changes")
+    warmup: float = _option(0.0, "epochs in which the learning rate rises", "F")
+    momentum: float = _option(0.9, "of sgd and nesterov", "F")
+    weight_decay: float = _option(0.0, "decay of the weights", "F")
+    decay: str | None = _option(None, "kind of weight decay")
+    dropout: float = _option(0.0, "share of hidden outputs dropped in training", "F")
+    label_smoothing: float = _option(0.0, "share of the target spread evenly", "F")
+    clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
+    epochs: int = _option(20, "passes over the data", "N")
+    batch_size: int = _option(128, "samples a step", "N")
+    seed: int = _option(0, "decides everything that is drawn", "N")
+    threads: int | None = _option(None, "threads (default: all cores)", "N")
+    dtype: str = _option("float32", "of weights and activations")
+    out: str | None = _option(None, "run folder (default: runs/DATA-N)", "DIR")
+
+    def __post_init__(self):
+        for name, accepted in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None:
+                choose(value, accepted, name.replace("_", " "))
+        for name in ("neurons", "depth", "epochs", "batch_size", "update_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"{flag(name)} must be at least 1, got {getattr(self, name)}"
+                )
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads must be at least 1, got {self.threads}")
+        if self.hidden is None and self.neurons < self.depth:
+            raise UsageError(
+                f"--neurons {self.neurons} cannot fill --depth {self.depth} layers"
+            )
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
+            raise UsageError(
+                f"--hidden takes sizes of at least 1, got {list(self.hidden)}"
+            )
+        if self.epsilon is not None and self.density is not None:
+            raise UsageError("give either --epsilon or --density, not both")
+        if not 0.0 < self.test_fraction < 1.0:
+            raise UsageError(
+                f"--test-fraction must be between 0 and 1, got {self.test_fraction}"
+            )
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Neurons of each hidden layer."""
+        if self.hidden is not None:
+            return self.hidden
+        share, rest = divmod(self.neurons, self.depth)
+        return tuple(share + (layer < rest) for layer in range(self.depth))
+
+    def to_toml(self) -> str:
+        """Return the configuration as a TOML file that ``--config`` takes."""
+        lines = ["# truesparse run; use it again with --config"]
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None:
+                lines.append(f"{name} = {_toml_value(value)}")
+        return "\n".join(lines) + "\n"
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of an option."""
+    return "--" + name.replace("_", "-")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every option; those not given are absent from the result."""
+    hints = typing.get_type_hints(RunConfig)
+    for option in dataclasses.fields(RunConfig):
+        text = option.metadata["help"]
+        if option.default is not None and option.default is not False:
+            text += " (default: %(default)s)".replace("%(default)s", str(option.default))
+        arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
+        kind = _base_type(hints[option.name])
+        if kind is bool:
+            arguments["action"] = argparse.BooleanOptionalAction
+        else:
+            # Names are checked by RunConfig, whose message suggests the closest.
+            names = CHOICES.get(option.name)
+            arguments["metavar"] = "|".join(names) if names else None
+            arguments["metavar"] = option.metadata["metavar"] or arguments["metavar"]
+            arguments["metavar"] = arguments["metavar"] or kind.__name__.upper()[0]
+            arguments["type"] = _parse_sizes if kind is tuple else kind
+        parser.add_argument(flag(option.name), **arguments)
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Return the options that a TOML file sets.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or has an unknown key or a value of a wrong type.
+    """
+    try:
+        table = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read configuration {path}: {error}") from None
+    hints = typing.get_type_hints(RunConfig)
+    options = {}
+    for key, value in table.items():
+        name = choose(key.replace("-", "_"), hints, f"key in {path}")
+        options[name] = _convert(name, value, _base_type(hints[name]), path)
+    return options
+
+
+def _convert(name: str, value: Any, kind: type, path: str) -> Any:
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is tuple and isinstance(value, list):
+        if all(type(size) is int for size in value):
+            return tuple(value)
+    elif type(value) is kind:
+        return value
+    raise UsageError(f"{name} in {path} must be a {kind.__name__}, got {value!r}")
+
+
+def _base_type(hint: Any) -> type:
+    """Return int for ``int | None`` and tuple for ``tuple[int, ...] | None``."""
+    options = [t for t in typing.get_args(hint) if t is not type(None)]
+    if typing.get_origin(hint) is tuple or not options:
+        return typing.get_origin(hint) or hint
+    return typing.get_origin(options[0]) or options[0]
+
+
+def _parse_sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)

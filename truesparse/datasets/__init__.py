@@ -1,0 +1,148 @@
+"""Data sets by name or file, split, encoded and scaled for training.
+
+    load("digits")                      bundled with scikit-learn: BUNDLED
+    load("synthetic:2000x500")          generated: make_madelon
+    load("mnist", fetch=True)           from OpenML, then from data_home: SOURCES
+    load("words")                       words.npz in data_home
+    load("words.svm")                   a file: READERS
+
+Each file reads one kind of source into Parts; parts.py makes a Dataset of them.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..errors import DataError, UsageError, choose
+from .bundled import BUNDLED, load_bundled
+from .checks import check_features
+from .dataset import Dataset
+from .files import READERS, read_file
+from .madelon import SYNTHETIC, make_madelon, parse_synthetic
+from .npz import read_npz, save_npz
+from .openml import SOURCES, default_data_home, load_openml
+from .parts import Parts, build, check_options
+from .targets import check_targets, encode_labels
+
+__all__ = [
+    "BUNDLED",
+    "NAMES",
+    "READERS",
+    "SOURCES",
+    "Dataset",
+    "check_features",
+    "check_targets",
+    "default_data_home",
+    "encode_labels",
+    "load",
+    "make_madelon",
+    "parse_synthetic",
+    "save_npz",
+]
+
+NAMES = (*BUNDLED, *SOURCES)
+
+
+def load(
+    name: str | os.PathLike[str],
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    scale: str = "auto",
+    scale_target: bool = False,
+    task: str = "auto",
+    fetch: bool = False,
+    dtype: DTypeLike = np.float32,
+) -> Dataset:
+    """Load a data set, split into training and test part, ready for training.
+
+    Parameters
+    ----------
+    name : str or path
+        One of ``NAMES``; ``synthetic:SAMPLESxFEATURES``; a file that ends in .npz,
+        .csv, .parquet, .svm, .libsvm or .svmlight; or NAME for NAME.npz in data_home.
+    data_home : path, optional
+        Folder of downloaded sets; `default_data_home` if left out.
+    test_fraction : float
+        Share of rows that are held out, by class where possible; not used where the
+        source has a test part.
+    seed : int
+        Of the split. The same seed gives the same parts.
+    scale : {"auto", "standard", "maxabs", "unit", "none"}
+        standard: every feature has mean 0 and deviation 1 in the training part;
+        maxabs: its largest absolute value is 1; unit: that of all features together;
+        auto: standard, or maxabs for sparse features, which are never centred.
+    scale_target : bool
+        Standardise regression targets; `Dataset.unscale_targets` undoes it.
+    task : {"auto", "classification", "multilabel", "regression"}
+        What the targets are; see `check_targets` for what ``"auto"`` does.
+    fetch : bool
+        Download a set of ``SOURCES`` that data_home lacks.
+    dtype : {float32, float64}
+        Of features and real targets.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown or an option is out of range.
+    DataError
+        If the data are absent, unreadable or invalid.
+
+    Examples
+    --------
+    >>> from truesparse.datasets import load
+    >>> digits = load("digits", test_fraction=0.25)
+    >>> digits
+    Dataset('digits', classification, 1347 + 450 rows x 64 features, 10 outputs)
+    >>> digits.X_train.dtype, bool(abs(digits.X_train.mean()) < 1e-6)
+    (dtype('float32'), True)
+    """
+    options = check_options(test_fraction, seed, scale, scale_target, task, dtype)
+    try:
+        text = os.fspath(name)
+        home = default_data_home() if data_home is None else Path(data_home)
+    except TypeError as error:
+        raise UsageError(f"no name or path of a data set: {error}") from error
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise UsageError(f"{text!r} is no name or path of a data set")
+    parts = _read(text, home.expanduser(), fetch, options.dtype)
+    try:
+        return build(parts, Path(text).name, options)
+    except DataError as error:
+        raise DataError(f"{text}: {error}") from error
+
+
+def _read(name: str, home: Path, fetch: bool, dtype: np.dtype) -> Parts:
+    if name in BUNDLED:
+        return load_bundled(name)
+    if name in SOURCES:
+        return load_openml(name, home, fetch)
+    if name.startswith(SYNTHETIC):
+        n_samples, n_features = parse_synthetic(name)
+        n_informative = min(5, n_features)
+        n_redundant = min(15, n_features - n_informative)
+        # Seed 0 whatever the split: a name stands for the same rows, like any other.
+        X, y = make_madelon(
+            n_samples, n_features, n_informative, n_redundant, 0, dtype=dtype
+        )
+        return Parts(X, y, task="classification")
+    path = Path(name).expanduser()
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return read_file(path)
+    if (home / f"{name}.npz").is_file():
+        return read_npz(home / f"{name}.npz")
+    try:
+        choose(name, NAMES, "data set")
+    except UsageError as error:
+        raise UsageError(
+            f"{error} Or give synthetic:SAMPLESxFEATURES, a file ending in "
+            f"{', '.join(READERS)}, or put {name}.npz into {home}."
+        ) from None
+    raise AssertionError("every accepted name is read above")

@@ -1,0 +1,49 @@
+"""Data sets from files, by the ending of their name."""
+
+from pathlib import Path
+
+from ..errors import DataError
+from .npz import read_npz
+from .parts import Parts
+from .svmlight import read_svmlight
+from .tables import read_csv, read_parquet
+
+READERS = {
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+    ".svm": read_svmlight,
+    ".libsvm": read_svmlight,
+    ".svmlight": read_svmlight,
+}
+
+
+def read_file(path: Path) -> Parts:
+    """Read a data set from a file.
+
+    Parameters
+    ----------
+    path : Path
+        With one of the endings of ``READERS``.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, its ending is unknown, or it cannot be read.
+    """
+    if path.is_dir():
+        raise DataError(f"cannot read {path}: it is a folder; give a file")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"cannot read {path}: unknown ending {path.suffix!r}; "
+            f"use one of {', '.join(READERS)}"
+        )
+    try:
+        with path.open("rb") as file:
+            is_empty = not file.read(1)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if is_empty:
+        raise DataError(f"cannot read {path}: the file is empty")
+    return reader(path)

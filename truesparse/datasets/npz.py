@@ -1,0 +1,211 @@
+"""Data sets in one .npz file, dense or CSR; no pickle is read or written.
+
+    X_train, y_train, X_test, y_test        with a test part of its own, or
+    X, y                                    to be split
+
+A CSR matrix M is stored as M_data, M_indices, M_indptr and M_shape in place of M.
+"""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from scipy import sparse
+
+from ..errors import DataError
+from .checks import check_features
+from .parts import Parts, reason
+
+CSR_FIELDS = ("data", "indices", "indptr", "shape")
+NEEDED = "X_train, y_train, X_test, y_test or X, y (or for CSR X_data, X_indices, ...)"
+
+
+def read_npz(path: Path) -> Parts:
+    """Read a data set that `save_npz` or NumPy wrote.
+
+    Images, (n, height, width) or more dimensions, become rows.
+
+    Parameters
+    ----------
+    path : Path
+        Of an existing file.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, not .npz, needs pickle, or lacks arrays.
+    """
+    try:
+        # np.load leaves a file that it opened itself open if the archive is damaged.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path} is a single .npy array; store {NEEDED}")
+            with archive:
+                return _read_parts(archive, path)
+    except DataError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"cannot read {path} as .npz: {reason(error)}; write it with "
+            "truesparse.datasets.save_npz or numpy.savez, without object arrays"
+        ) from error
+
+
+def _read_parts(archive: np.lib.npyio.NpzFile, path: Path) -> Parts:
+    keys = set(archive.files)
+    if {"format", "shape", "data"} <= keys:
+        raise DataError(
+            f"{path} is one matrix of scipy.sparse.save_npz, without targets; write "
+            "features and targets with truesparse.datasets.save_npz"
+        )
+    has_train = _has(keys, "X_train")
+    names = ("X_train", "y_train", "X_test", "y_test") if has_train else ("X", "y")
+    lacking = [name for name in names if not _has(keys, name)]
+    if lacking:
+        raise DataError(
+            f"{path} lacks {', '.join(lacking)}; it holds "
+            f"{', '.join(map(repr, sorted(keys))) or 'nothing'}; store {NEEDED}"
+        )
+    arrays: list[Any] = [_matrix(archive, name, path) for name in names]
+    for i in range(0, len(arrays), 2):
+        if arrays[i].ndim > 2:
+            arrays[i] = arrays[i].reshape(len(arrays[i]), -1)
+    return Parts(*arrays)
+
+
+def _has(keys: set[str], name: str) -> bool:
+    return name in keys or all(f"{name}_{field}" in keys for field in CSR_FIELDS)
+
+
+def _matrix(
+    archive: np.lib.npyio.NpzFile, name: str, path: Path
+) -> np.ndarray | sparse.csr_array:
+    if name in archive.files:
+        return archive[name]
+    data, indices, indptr, shape = (archive[f"{name}_{field}"] for field in CSR_FIELDS)
+    if {indices.dtype.kind, indptr.dtype.kind} - {"i", "u"}:
+        raise DataError(
+            f"{path}: {name}_indices and {name}_indptr must be whole numbers"
+        )
+    try:
+        rows, columns = (int(size) for size in shape)
+        return sparse.csr_array((data, indices, indptr), shape=(rows, columns))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"{path}: {name} is no valid CSR matrix: {reason(error)}"
+        ) from error
+
+
+def save_npz(
+    path: str | os.PathLike[str],
+    X: object,
+    y: object,
+    X_test: object = None,
+    y_test: object = None,
+    *,
+    compress: bool = False,
+) -> Path:
+    """Write a data set that `load` reads, dense or CSR.
+
+    The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path
+        Of the file; ``.npz`` is added if it has another ending.
+    X, X_test : array-like or sparse array, shape (n, n_features)
+        Features, stored in the type they have. Without a test part `load` splits.
+    y, y_test : array-like
+        Labels or values, one row for each row of features.
+    compress : bool
+        Smaller, but several times slower to write and to read.
+
+    Returns
+    -------
+    Path
+        Of the file.
+
+    Raises
+    ------
+    DataError
+        If the arrays are invalid or the file cannot be written.
+
+    Examples
+    --------
+    >>> import scipy.sparse, tempfile
+    >>> from truesparse.datasets import load, save_npz
+    >>> X = scipy.sparse.eye_array(20, 1000, format="csr")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_npz(f"{folder}/words.npz", X, [0, 1] * 10)
+    ...     load(path)
+    Dataset('words.npz', classification, 16 + 4 rows x 1000 features (CSR), 2 outputs)
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        path = path.with_name(path.name + ".npz")
+    if (X_test is None) != (y_test is None):
+        raise DataError("X_test and y_test belong together; give both or neither")
+    members = _members("X" if X_test is None else "X_train", X, y)
+    if X_test is not None:
+        members |= _members("X_test", X_test, y_test)
+    write: Any = np.savez_compressed if compress else np.savez
+    _write_atomically(path, lambda file: write(file, **members))
+    return path
+
+
+def _members(name: str, X: Any, y: Any) -> dict[str, np.ndarray]:
+    """Name the arrays that store one part."""
+    members: dict[str, np.ndarray] = {}
+    for key, value in ((name, X), ("y" + name[1:], y)):
+        if sparse.issparse(value):
+            csr: sparse.csr_array = check_features(value, None, key)
+            values = (csr.data, csr.indices, csr.indptr, np.array(csr.shape))
+            named = zip(CSR_FIELDS, values, strict=True)
+            members |= {f"{key}_{field}": array for field, array in named}
+            n_rows = csr.shape[0]
+        else:
+            try:
+                array = np.asarray(value)
+            except ValueError as error:
+                raise DataError(f"{key} has rows of different lengths") from error
+            if array.dtype.hasobject or array.ndim == 0:
+                raise DataError(f"{key} is no array of numbers or text")
+            members[key] = array
+            n_rows = len(array)
+        if key == name:
+            n_samples = n_rows
+    if n_rows != n_samples:
+        raise DataError(f"{key} has {n_rows} rows; {name} {n_samples}")
+    return members
+
+
+def _write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)

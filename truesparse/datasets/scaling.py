@@ -1,0 +1,182 @@
+"""Scaling of features, with statistics of the training part only.
+
+    x' = (x - mean) / scale        standard   mean and standard deviation of the column
+                                   maxabs     0 and the largest |x| of the column
+                                   unit       0 and the largest |x| of all columns
+
+A column without spread has scale 1, so that it becomes 0. Statistics are float64, and
+so is the arithmetic on each block of rows: values are rounded to the result's dtype
+once, after scaling, which keeps small differences of large numbers (time stamps).
+Sparse features are never centred, because that would fill them in.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ..errors import DataError, UsageError, choose
+from .checks import TOO_LARGE, Features, cast_features, check_finite, row_blocks
+
+SCALES = ("auto", "standard", "maxabs", "unit", "none")
+
+
+class Scaler(NamedTuple):
+    """What is subtracted from and what divides each column; None for nothing.
+
+    Both are float64 of shape (n_features,).
+    """
+
+    mean: np.ndarray | None
+    scale: np.ndarray | None
+
+
+def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scaler:
+    """Measure the columns of the training part.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array, shape (n_train, n_features)
+        Checked features of any real dtype.
+    scale : {"auto", "standard", "maxabs", "unit", "none"}
+        ``"auto"`` is standard for dense and maxabs for sparse features.
+    name : str
+        What messages call the array.
+
+    Returns
+    -------
+    Scaler
+        For `apply_scaler`.
+
+    Raises
+    ------
+    UsageError
+        If `scale` is unknown, or is standard for sparse features.
+    DataError
+        If values are so large that their variance overflows float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.datasets.scaling import fit_scaler
+    >>> fit_scaler(np.array([[1.0, 5.0], [3.0, 5.0]]), "standard")
+    Scaler(mean=array([2., 5.]), scale=array([1., 1.]))
+    """
+    choose(scale, SCALES, "scale")
+    is_sparse = isinstance(X, sparse.csr_array)
+    if scale == "auto":
+        scale = "maxabs" if is_sparse else "standard"
+    if scale == "none":
+        return Scaler(None, None)
+    if scale == "standard":
+        if is_sparse:
+            raise UsageError(
+                "scale 'standard' would fill in sparse features; "
+                "use 'maxabs', 'unit' or 'none'"
+            )
+        return _standard(X, name)
+    largest = _largest(X)
+    if scale == "unit":
+        largest[:] = largest.max()
+    return Scaler(None, np.where(largest > 0, largest, 1.0))
+
+
+def _standard(X: np.ndarray, name: str) -> Scaler:
+    """Mean and deviation by merging blocks (Chan, Golub and LeVeque 1983, eq. 2.1).
+
+    Values are taken relative to the first row: a constant column then has a deviation
+    of exactly 0, where summing the values themselves would leave rounding errors.
+    """
+    origin = X[0].astype(np.float64)
+    mean = np.zeros(X.shape[1])
+    squares = np.zeros(X.shape[1])
+    n_seen = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in row_blocks(X.shape):
+            block = X[rows] - origin
+            n_rows = len(block)
+            block_mean = block.sum(axis=0) / n_rows
+            block -= block_mean
+            np.square(block, out=block)
+            gap = block_mean - mean
+            squares += block.sum(axis=0)
+            squares += gap * gap * (n_seen * n_rows / (n_seen + n_rows))
+            n_seen += n_rows
+            mean += gap * (n_rows / n_seen)
+        deviation = np.sqrt(squares / n_seen)
+        mean += origin
+    too_large = np.flatnonzero(~np.isfinite(deviation) | ~np.isfinite(mean))
+    if len(too_large):
+        raise DataError(
+            f"{name} has values too large to standardise in column {too_large[0]} "
+            "(columns count from 0); divide them by a constant first"
+        )
+    return Scaler(mean, np.where(deviation > 0, deviation, 1.0))
+
+
+def _largest(X: Features) -> np.ndarray:
+    """Return the largest absolute value of each column as float64."""
+    if isinstance(X, sparse.csr_array):
+        largest = np.zeros(X.shape[1])
+        np.maximum.at(largest, X.indices, np.abs(X.data.astype(np.float64)))
+        return largest
+    # As float64, since the negative of the smallest int8 is no int8.
+    return np.maximum(X.max(axis=0).astype(np.float64), -X.min(axis=0).astype(float))
+
+
+def apply_scaler(
+    X: Features, scaler: Scaler, dtype: np.dtype, name: str, *, in_place: bool
+) -> Features:
+    """Scale checked features and convert them to `dtype`.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array, shape (n, n_features)
+        Checked features of any real dtype.
+    scaler : Scaler
+        Statistics of the training part.
+    dtype : {float32, float64}
+        Of the result.
+    name : str
+        What messages call the array.
+    in_place : bool
+        Overwrite `X` if it has that dtype already, so that one array exists. Values
+        of another dtype need a second array in any case, and there is no third.
+
+    Returns
+    -------
+    ndarray or csr_array, shape (n, n_features)
+
+    Raises
+    ------
+    DataError
+        If a scaled value does not fit the dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.datasets.scaling import Scaler, apply_scaler
+    >>> image = np.array([[0, 51, 255]], dtype=np.uint8)
+    >>> scaler = Scaler(None, np.full(3, 255.0))
+    >>> apply_scaler(image, scaler, np.dtype("f4"), "X", in_place=False)
+    array([[0. , 0.2, 1. ]], dtype=float32)
+    """
+    mean, scale = scaler
+    if scale is None:
+        result = cast_features(X, dtype, name)
+        return result if in_place or result is not X else X.copy()
+    if isinstance(X, sparse.csr_array):
+        assert mean is None
+        with np.errstate(over="ignore"):
+            data = (X.data / scale[X.indices]).astype(dtype)
+        scaled = sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
+        check_finite(scaled, f"{name} as {dtype}", TOO_LARGE)
+        return scaled
+    overwrite = in_place and X.dtype == dtype and X.flags.writeable
+    out = X if overwrite else np.empty(X.shape, dtype)
+    for rows in row_blocks(X.shape):
+        with np.errstate(over="ignore"):
+            out[rows] = (X[rows] if mean is None else X[rows] - mean) / scale
+        if not np.isfinite(out[rows]).all():
+            check_finite(out[rows], f"{name} as {dtype}", TOO_LARGE)
+    return out

@@ -1,0 +1,74 @@
+"""Which connections to drop, by their weights. Results are marks, one a connection.
+
+Order statistics come from NumPy's introselect, O(nnz); nothing is sorted.
+"""
+
+import numpy as np
+
+
+def drop_smallest(scores: np.ndarray, count: int) -> np.ndarray:
+    """Mark the `count` smallest scores; of equal ones those that come first.
+
+    Parameters
+    ----------
+    scores : (nnz,) array
+    count : int
+        From 0 to nnz.
+
+    Returns
+    -------
+    (nnz,) bool array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> drop_smallest(np.array([3.0, 1.0, 2.0, 1.0]), 2).tolist()
+    [False, True, False, True]
+    """
+    if count <= 0:
+        return np.zeros(scores.size, bool)
+    if count >= scores.size:
+        return np.ones(scores.size, bool)
+    threshold = np.partition(scores, count - 1)[count - 1]
+    dropped = scores < threshold
+    ties = np.flatnonzero(scores == threshold)
+    dropped[ties[: count - int(np.count_nonzero(dropped))]] = True
+    return dropped
+
+
+def drop_per_sign(values: np.ndarray, fraction: float) -> np.ndarray:
+    """Mark the weights nearest to zero, a fraction of each sign (SET).
+
+    With v the sorted weights, f the first and l - 1 the last position of the smallest
+    magnitude, and n their number, everything from the weight at
+    ``int((1 - fraction) * f)`` up to and including the one at
+    ``int(min(n - 1, l + fraction * (n - l)))`` goes, as in the authors' code.
+
+    Parameters
+    ----------
+    values : (nnz,) float array
+    fraction : float
+        Share of each sign; 0 drops nothing.
+
+    Returns
+    -------
+    (nnz,) bool array
+        All False where the rule would leave no connection at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> drop_per_sign(np.array([-3.0, -1.0, 0.5, 2.0, 4.0]), 0.3).tolist()
+    [False, True, True, True, False]
+    """
+    n = values.size
+    if n == 0 or fraction == 0.0:
+        return np.zeros(n, bool)
+    smallest = np.abs(values).min()
+    first = int(np.count_nonzero(values < -smallest))
+    last = n - int(np.count_nonzero(values > smallest))
+    low = int((1.0 - fraction) * first)
+    high = int(min(n - 1, last + fraction * (n - last)))
+    ordered = np.partition(values, (low, high))
+    dropped = (values >= ordered[low]) & (values <= ordered[high])
+    return np.zeros(n, bool) if dropped.all() else dropped

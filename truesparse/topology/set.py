@@ -1,0 +1,52 @@
+"""SET: sparse evolutionary training.
+
+Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse
+connectivity inspired by network science", Nature Communications 9 (2018), Algorithm 1;
+on index arrays as in Liu et al., "Sparse evolutionary deep learning with over one
+million artificial neurons on commodity hardware", Neural Computing and Applications
+(2021), Implementation II.
+
+After every epoch the fraction zeta of the positive weights nearest to zero, and the
+same of the negative ones, is removed; as many connections grow in uniformly drawn empty
+cells, among them those just emptied.
+
+Departures: nothing is replaced where the rule would empty a layer (it does so with two
+weights), or where a layer is fully connected; new weights start at 0 by default, which
+trains better than a random value (benchmarks/README.md), and can be drawn instead.
+"""
+
+import numpy as np
+
+from truesparse.errors import choose
+from truesparse.sparse.connections import Connections
+from truesparse.topology.base import TopologyAlgorithm, UpdateContext
+from truesparse.topology.prune import drop_per_sign
+
+
+class Set(TopologyAlgorithm):
+    """Sparse evolutionary training.
+
+    Parameters
+    ----------
+    removal : {"per_sign", "magnitude"}
+        Remove a fraction of each sign, as published, or of all weights by magnitude.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "set"
+
+    def __init__(self, *, removal: str = "per_sign", **options):
+        super().__init__(**options)
+        self.removal = choose(removal, ("per_sign", "magnitude"), "removal")
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """Names of the options that the algorithm takes."""
+        return ("removal", *TopologyAlgorithm.options())
+
+    def drop(self, connections: Connections, context: UpdateContext) -> np.ndarray:
+        """Mark the connections to remove, as an (nnz,) bool array."""
+        if self.removal == "per_sign":
+            return drop_per_sign(connections.values, self.drop_fraction(context))
+        return super().drop(connections, context)

@@ -1,0 +1,347 @@
+"""The training loop: batches, learning rate, topology updates, validation, events.
+
+The trainer prints nothing. It reports to callbacks and returns a history.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from truesparse import rng, topology
+from truesparse.callbacks import Callback
+from truesparse.errors import DataError, DivergedError, UsageError
+from truesparse.kernels.arrays import Csr
+from truesparse.memory import current_rss
+from truesparse.model import SparseMLP, as_source_data, n_samples
+from truesparse.optimizers import Optimizer
+from truesparse.schedules import LearningRate
+from truesparse.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did. Times are in seconds, memory in units of 10^6 bytes."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    val_loss: float | None
+    val_score: float | None
+    lr: float
+    nnz: int
+    seconds: float
+    data_s: float
+    forward_s: float
+    backward_s: float
+    topology_s: float
+    samples_per_s: float
+    rss_mb: float
+
+
+class Clock:
+    """Adds up the seconds spent in each phase."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def restart(self) -> None:
+        """Leave what went by since the last phase out of account."""
+        self._last = time.perf_counter()
+
+    def __call__(self, phase: str) -> None:
+        """Book the time since the last call to `phase`."""
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
+        self._last = now
+
+
+@dataclass
+class Run:
+    """The state of a run that callbacks see; setting `stop` ends it after the epoch."""
+
+    model: SparseMLP
+    n_epochs: int
+    n_batches: int
+    n_samples: int
+    epoch: int = 0
+    batch: int = 0
+    loss: float = math.nan
+    lr: float = math.nan
+    stop: bool = False
+    history: list[EpochRecord] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a SparseMLP.
+
+    Parameters
+    ----------
+    model : SparseMLP
+    optimizer : Optimizer or str
+    lr : LearningRate or float
+    topology : TopologyAlgorithm or str
+        "set", "static", or an algorithm with options from ``topology.make``.
+    epochs : int
+    batch_size : int
+        The last batch of an epoch may be smaller.
+    shuffle : bool
+        Draw a new order of the samples every epoch.
+    clip_norm : float, optional
+        Scale gradients down to this global L2 norm.
+    callbacks : iterable of Callback
+    snapshot_path : str or path, optional
+        File for the last good model; by default a temporary one.
+
+    Raises
+    ------
+    UsageError
+        For a value that is not accepted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse import SparseMLP, Trainer
+    >>> X = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
+    >>> y = (X[:, 0] > 0).astype(np.int32)
+    >>> model = SparseMLP([8, 32, 2], epsilon=4)
+    >>> history = Trainer(model, epochs=20, batch_size=16, lr=0.1).fit(X, y)
+    >>> history[-1].train_loss < 0.5 * history[0].train_loss
+    True
+    """
+
+    def __init__(
+        self,
+        model: SparseMLP,
+        *,
+        optimizer: Optimizer | str = "sgd",
+        lr: LearningRate | float = 0.01,
+        topology: topology.TopologyAlgorithm | str = "set",
+        epochs: int = 100,
+        batch_size: int = 128,
+        shuffle: bool = True,
+        clip_norm: float | None = None,
+        callbacks: Iterable[Callback] = (),
+        snapshot_path=None,
+    ):
+        self.model = model
+        is_name = isinstance(optimizer, str)
+        self.optimizer = Optimizer(optimizer) if is_name else optimizer
+        self.lr = lr if isinstance(lr, LearningRate) else LearningRate(lr)
+        self.topology = _make_topology(topology)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value < 1:
+                raise UsageError(f"{name} must be a whole number from 1, got {value!r}")
+        self.epochs, self.batch_size = int(epochs), int(batch_size)
+        if clip_norm is not None and not 0.0 < clip_norm < math.inf:
+            raise UsageError(f"clip_norm must be above 0 and finite, got {clip_norm}")
+        self.shuffle, self.clip_norm = shuffle, clip_norm
+        self.callbacks = list(callbacks)
+        self.snapshot_path = snapshot_path
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        X_val=None,
+        y_val=None,
+        validation_fraction: float = 0.0,
+        sample_weight=None,
+    ) -> list[EpochRecord]:
+        """Train on data and return one record an epoch.
+
+        Parameters
+        ----------
+        X : (n, n_features) array or scipy.sparse matrix
+            Sparse data stay sparse.
+        y : array
+            Class labels (n,) for softmax, else (n,) or (n, n_out) targets.
+        X_val, y_val : optional
+            Validation data, evaluated after every epoch.
+        validation_fraction : float
+            Share of the data set aside for validation if none is given.
+        sample_weight : (n,) array, optional
+
+        Raises
+        ------
+        DataError
+            For data of a wrong shape, empty or not finite.
+        DivergedError
+            If the loss becomes NaN or infinite. The model then is the last good one.
+        """
+        model = self.model
+        data, targets = self._check(X, y, "X")
+        weights = _check_weights(sample_weight, n_samples(data))
+        train = np.arange(n_samples(data))
+        if not 0.0 <= validation_fraction < 1.0:
+            raise UsageError(
+                "validation_fraction must be from 0 up to but not 1, got "
+                f"{validation_fraction}"
+            )
+        validation = None
+        if X_val is not None:
+            validation = self._check(X_val, y_val, "X_val")
+        elif validation_fraction > 0.0:
+            train, held_out = self._split(train.size, validation_fraction)
+            validation = take_samples(data, held_out), targets[held_out]
+        n_batches = -(-train.size // self.batch_size)
+        run = Run(model, self.epochs, n_batches, train.size)
+        model.allocate_moments(self.optimizer)
+        model.prepare(min(self.batch_size, train.size), data)
+        with Snapshot(model, self.snapshot_path) as snapshot:
+            self._emit("on_train_begin", run)
+            try:
+                while run.epoch < self.epochs and not run.stop:
+                    self._epoch(run, data, targets, weights, train, validation)
+                    snapshot.take(model)
+            except DivergedError:
+                snapshot.restore_if_spoilt(model)
+                raise
+            finally:
+                self._emit("on_train_end", run)
+        return run.history
+
+    def _epoch(self, run, data, targets, weights, train, validation) -> None:
+        model, clock = self.model, Clock()
+        started = time.perf_counter()
+        order = train
+        if self.shuffle:
+            draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=run.epoch)
+            order = draw.permutation(train)
+        losses = [record.train_loss for record in run.history]
+        reductions = self.lr.count_reductions(losses)
+        loss_sum = 0.0
+        for run.batch in range(run.n_batches):
+            samples = order[run.batch * self.batch_size :][: self.batch_size]
+            done = run.epoch + run.batch / run.n_batches
+            run.lr = self.lr.at(done, self.epochs, reductions)
+            clock.restart()
+            run.loss = model.train_batch(
+                data,
+                targets,
+                samples,
+                self.optimizer,
+                run.lr,
+                sample_weight=weights,
+                clip_norm=self.clip_norm,
+                clock=clock,
+            )
+            if not math.isfinite(run.loss):
+                raise DivergedError(
+                    f"the loss became {run.loss} in epoch {run.epoch + 1}, step "
+                    f"{model.step + 1}, at learning rate {run.lr:g}; lower the "
+                    "learning rate or clip gradients"
+                )
+            loss_sum += run.loss * samples.size
+            last = run.batch == run.n_batches - 1
+            if not last or self.topology.schedule.unit == "step":
+                self._update_topology(run, "step", run.epoch, clock)
+            self._emit("on_batch_end", run)
+        run.epoch += 1
+        is_final = run.epoch == self.epochs or run.stop
+        if is_final:
+            self._update_topology(run, "epoch", run.epoch, clock)
+        train_seconds = time.perf_counter() - started
+        val_loss, val_score = None, None
+        if validation is not None:
+            val_loss, val_score = model.evaluate(*validation)
+        if not is_final:
+            before = time.perf_counter()
+            self._update_topology(run, "epoch", run.epoch, clock)
+            train_seconds += time.perf_counter() - before
+        phases = clock.seconds
+        record = EpochRecord(
+            epoch=run.epoch,
+            step=model.step,
+            train_loss=loss_sum / train.size,
+            val_loss=val_loss,
+            val_score=val_score,
+            lr=run.lr,
+            nnz=model.nnz,
+            seconds=train_seconds,
+            data_s=phases.get("data", 0.0),
+            forward_s=phases.get("forward", 0.0),
+            backward_s=phases.get("backward", 0.0),
+            topology_s=phases.get("topology", 0.0),
+            samples_per_s=train.size / train_seconds,
+            rss_mb=current_rss() / 1e6,
+        )
+        run.history.append(record)
+        self._emit("on_epoch_end", run, record)
+
+    def _update_topology(self, run: Run, unit: str, epoch: int, clock: Clock) -> None:
+        context = topology.UpdateContext(
+            seed=self.model.seed,
+            step=self.model.step,
+            epoch=epoch,
+            n_steps=self.epochs * run.n_batches,
+            n_epochs=self.epochs,
+        )
+        if self.topology.due(unit, context):
+            clock.restart()
+            changes = self.topology.update(self.model, context)
+            clock("topology")
+            self._emit("on_topology_update", run, changes)
+
+    def _emit(self, event: str, *arguments) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(*arguments)
+
+    def _check(self, X, y, name: str):
+        model = self.model
+        data = as_source_data(X, model.dtype, model.layer_sizes[0])
+        values = data.values if isinstance(data, Csr) else data
+        if n_samples(data) == 0:
+            raise DataError(f"{name} holds no samples")
+        if not np.isfinite(values).all():
+            bad = int(values.size - np.isfinite(values).sum())
+            raise DataError(
+                f"{name} holds {bad} values that are NaN or infinite; remove or "
+                "replace them"
+            )
+        targets = model.loss.prepare_targets(y, model.layer_sizes[-1], model.dtype)
+        if len(targets) != n_samples(data):
+            raise DataError(
+                f"{name} has {n_samples(data)} samples but there are {len(targets)} "
+                "targets"
+            )
+        return data, targets
+
+    def _split(self, n: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        order = rng.stream(self.model.seed, rng.Purpose.SPLIT).permutation(n)
+        n_validation = max(1, round(fraction * n))
+        if n_validation >= n:
+            raise DataError(f"{n} samples are too few for a validation split")
+        return np.sort(order[n_validation:]), np.sort(order[:n_validation])
+
+
+def take_samples(data: np.ndarray | Csr, samples: np.ndarray) -> np.ndarray | Csr:
+    """Return the chosen samples of dense or sparse data."""
+    if not isinstance(data, Csr):
+        return data[samples]
+    counts = np.diff(data.indptr)[samples]
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    # Position of each entry: its place in the result, moved to its sample's start.
+    shift = np.repeat(data.indptr[:-1][samples] - indptr[:-1], counts)
+    entries = np.arange(indptr[-1]) + shift
+    return Csr(indptr, data.indices[entries], data.values[entries])
+
+
+def _check_weights(sample_weight, n: int) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weights = np.ascontiguousarray(sample_weight, np.float64)
+    if weights.shape != (n,):
+        raise DataError(f"sample_weight must have shape ({n},), got {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise DataError("sample_weight must be finite, not negative and not all 0")
+    return weights
+
+
+def _make_topology(algorithm) -> topology.TopologyAlgorithm:
+    return topology.make(algorithm)
