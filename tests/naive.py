@@ -279,8 +279,11 @@ class DenseMLP:
         n_layers = len(self.weights)
         for k, (parameter, g) in enumerate(zip(self._parameters(), grads, strict=True)):
             m, s = self.moments[k]
-            decays = k < n_layers
-            new = optimizer_step(method, parameter, m, s, g, lr, self.step, decays)
+            is_weight, rate = k < n_layers, lr
+            if is_weight and method.fan_in_limit is not None:
+                fan_in = self.masks[k].sum() / parameter.shape[1]
+                rate *= min(1.0, method.fan_in_limit / fan_in)
+            new = optimizer_step(method, parameter, m, s, g, rate, self.step, is_weight)
             parameter[...], self.moments[k] = new[0], list(new[1:])
         self.step += 1
         return loss

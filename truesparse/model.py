@@ -280,8 +280,11 @@ class SparseMLP:
             x = head.out
 
     def _backward(self, buffers, x, optimizer, lr, clip_norm, observer) -> None:
-        rule = optimizer.rule(lr, self.step)
-        bias_rule = optimizer.rule(lr, self.step, decays=False)
+        rules = [
+            optimizer.rule(lr, self.step, layer.connections.fan_in)
+            for layer in self.layers
+        ]
+        bias_rule = optimizer.bias_rule(lr, self.step)
         if clip_norm is not None and not self._gradients:
             self._gradients = [
                 np.zeros_like(layer.connections.values) for layer in self.layers
@@ -296,7 +299,7 @@ class SparseMLP:
             if observer is not None:
                 observer(index, source if index == 0 and x is source else source.x, delta)
             if clip_norm is None:
-                layer.backward(buffers.tile, source, delta, rule, buffers.scratch)
+                layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
                 layer.update_bias(bias_rule)
             else:
                 layer.backward(
@@ -309,7 +312,8 @@ class SparseMLP:
                 )
         if clip_norm is not None:
             self._clip(clip_norm)
-            for layer, gradient in zip(self.layers, self._gradients, strict=True):
+            parts = zip(self.layers, rules, self._gradients, strict=True)
+            for layer, rule, gradient in parts:
                 layer.update_weights(rule, gradient)
                 layer.update_bias(bias_rule)
 

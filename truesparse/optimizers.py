@@ -3,6 +3,7 @@
 The arithmetic is in kernels/update.py; optimiser state lives beside the weights.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -31,6 +32,11 @@ class Optimizer:
         ``lr * weight_decay * w`` (Loshchilov and Hutter 2019); "set" subtracts
         ``weight_decay * w``, without the learning rate, as the reference code of SET
         does. By default decoupled for adamw and l2 for the others.
+    fan_in_limit : float, optional
+        A layer whose neurons have more inputs than this learns more slowly, its rate
+        times ``fan_in_limit / fan_in``. The change that one step makes to a neuron
+        grows with its inputs, so that a rate that suits 1000 of them diverges at
+        500,000 (Yang and Hu, Tensor Programs IV, 2021, section 5).
 
     Examples
     --------
@@ -46,6 +52,7 @@ class Optimizer:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     decay: str | None = None
+    fan_in_limit: float | None = None
 
     def __post_init__(self):
         choose(self.name, OPTIMIZERS, "optimizer")
@@ -58,6 +65,10 @@ class Optimizer:
         if not 0.0 <= self.weight_decay < math.inf:
             raise UsageError(
                 f"weight_decay must be 0 or above and finite, got {self.weight_decay}"
+            )
+        if self.fan_in_limit is not None and not self.fan_in_limit >= 1.0:
+            raise UsageError(
+                f"fan_in_limit must be at least 1, got {self.fan_in_limit}"
             )
         if self.decay is not None:
             choose(self.decay, DECAYS, "decay")
@@ -78,18 +89,24 @@ class Optimizer:
         has_momentum = method in (update.Momentum, update.Nesterov)
         return update.Sgd if has_momentum and self.momentum == 0.0 else method
 
-    def rule(self, lr: float, step: int, decays: bool = True) -> update.Rule:
-        """Return the kernel rule of one step.
+    def bias_rule(self, lr: float, step: int) -> update.Rule:
+        """Return the kernel rule of one step for biases, which do not decay."""
+        return dataclasses.replace(self, weight_decay=0.0).rule(lr, step)
+
+    def rule(self, lr: float, step: int, fan_in: float = 1.0) -> update.Rule:
+        """Return the kernel rule of one step for the weights of a layer.
 
         Parameters
         ----------
         lr : float
         step : int
             Steps taken before this one; Adam's bias correction depends on it.
-        decays : bool
-            Biases do not decay.
+        fan_in : float
+            Inputs of the layer's neurons, on average.
         """
-        amount = self.weight_decay if decays else 0.0
+        if self.fan_in_limit is not None:
+            lr *= min(1.0, self.fan_in_limit / fan_in)
+        amount = self.weight_decay
         kind = self.decay or ("decoupled" if self.name == "adamw" else "l2")
         l2 = amount if kind == "l2" else 0.0
         shrink = {"l2": 0.0, "decoupled": lr * amount, "set": amount}[kind]

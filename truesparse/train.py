@@ -223,6 +223,7 @@ def _optimizer(config: RunConfig):
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         decay=config.decay,
+        fan_in_limit=config.fan_in_limit,
     )
 
 

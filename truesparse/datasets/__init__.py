@@ -74,7 +74,8 @@ def load(
     scale : {"auto", "standard", "maxabs", "unit", "none"}
         standard: every feature has mean 0 and deviation 1 in the training part;
         maxabs: its largest absolute value is 1; unit: that of all features together;
-        auto: standard, or maxabs for sparse features, which are never centred.
+        auto: maxabs for sparse features, which are never centred, unit for grey
+        values (whole numbers from 0 to 255), standard for all others.
     scale_target : bool
         Standardise regression targets; `Dataset.unscale_targets` undoes it.
     task : {"auto", "classification", "multilabel", "regression"}

@@ -39,7 +39,8 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     X : ndarray or csr_array, shape (n_train, n_features)
         Checked features of any real dtype.
     scale : {"auto", "standard", "maxabs", "unit", "none"}
-        ``"auto"`` is standard for dense and maxabs for sparse features.
+        ``"auto"`` is maxabs for sparse features, unit for grey values (see
+        `is_grey`) and standard otherwise.
     name : str
         What messages call the array.
 
@@ -65,7 +66,7 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     choose(scale, SCALES, "scale")
     is_sparse = isinstance(X, sparse.csr_array)
     if scale == "auto":
-        scale = "maxabs" if is_sparse else "standard"
+        scale = "maxabs" if is_sparse else "unit" if is_grey(X) else "standard"
     if scale == "none":
         return Scaler(None, None)
     if scale == "standard":
@@ -79,6 +80,21 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     if scale == "unit":
         largest[:] = largest.max()
     return Scaler(None, np.where(largest > 0, largest, 1.0))
+
+
+def is_grey(X: np.ndarray) -> bool:
+    """Whether all features are whole numbers from 0 to 255, as pixels are.
+
+    They share one scale, and dividing each by its own deviation would blow up the
+    noise of those that hardly vary, such as the corners of an image.
+    """
+    if X.dtype == np.uint8:
+        return True
+    for rows in row_blocks(X.shape):
+        block = X[rows]
+        if block.min() < 0 or block.max() > 255 or (block != np.floor(block)).any():
+            return False
+    return True
 
 
 def _standard(X: np.ndarray, name: str) -> Scaler:

@@ -134,6 +134,11 @@ class Connections:
         return self.nnz / (self.n_in * self.n_out)
 
     @property
+    def fan_in(self) -> float:
+        """Connections of an output neuron, on average."""
+        return self.nnz / self.n_out
+
+    @property
     def csr(self) -> Csr:
         """The arrays by input neuron, as kernels take them."""
         return Csr(self.indptr, self.indices, self.values)

@@ -1,0 +1,130 @@
+"""A network for tests of whole models, with its dense twin and its exact gradient."""
+
+import naive
+import numpy as np
+from scipy import sparse
+from strategies import to_dense
+
+from truesparse.buffers import Buffers
+from truesparse.kernels.arrays import Csr, Head, SparseBatch
+from truesparse.kernels.loss import row_sums
+from truesparse.kernels.update import StoreGradient
+from truesparse.losses import Loss
+from truesparse.model import SparseMLP
+from truesparse.sparse.layer import data_source
+
+SIZES = (6, 7, 5, 3)
+
+
+def make_model(sizes=SIZES, density=0.5, loss="softmax", **settings):
+    """Return a float64 model with biases that are not zero."""
+    settings = {"dtype": "float64", "activation": "gelu", "seed": 1} | settings
+    model = SparseMLP(sizes, density=density, loss=loss, **settings)
+    draw = np.random.default_rng(99)
+    for layer in model.layers:
+        layer.bias[:] = 0.3 * draw.standard_normal(layer.bias.size)
+    return model
+
+
+def make_twin(model):
+    """Return the naive network of the same weights."""
+    settings = {
+        "softmax": {"smoothing": model.loss.label_smoothing},
+        "huber": {"threshold": model.loss.huber_threshold},
+    }
+    twin = naive.DenseMLP(
+        [to_dense(layer.connections) for layer in model.layers],
+        [(layer.activation.name, layer.activation.parameter) for layer in model.layers],
+        model.loss.name,
+        [mask_of(layer.connections) for layer in model.layers],
+        **settings.get(model.loss.name, {}),
+    )
+    for bias, layer in zip(twin.biases, model.layers, strict=True):
+        bias[:] = layer.bias
+    return twin
+
+
+def mask_of(links):
+    return to_dense(links, np.ones(links.nnz)) > 0
+
+
+def make_data(n, sizes=SIZES, loss="softmax", density=1.0, seed=5):
+    """Return x (n, n_features) and targets as the loss prepares them."""
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal((n, sizes[0])) * (draw.random((n, sizes[0])) < density)
+    if loss == "softmax":
+        targets = draw.integers(0, sizes[-1], n)
+    elif loss == "logistic":
+        targets = np.rint(draw.random((n, sizes[-1])))
+    else:
+        targets = draw.standard_normal((n, sizes[-1]))
+    return x, Loss(loss).prepare_targets(targets, sizes[-1], np.float64)
+
+
+def as_csr(x):
+    """Return dense samples as sparse data."""
+    csr = sparse.csr_array(x)
+    index = csr.indptr.astype(np.int64), csr.indices.astype(np.int32)
+    return Csr(*index, csr.data)
+
+
+def by_output(targets):
+    """Return targets as the naive network takes them."""
+    return targets if targets.ndim == 1 else targets.T
+
+
+class Problem:
+    """The loss of a model's layers on one batch, and its gradient by the kernels.
+
+    Parameters
+    ----------
+    model : SparseMLP
+    data : (batch, n_features) array or Csr
+    targets : array
+    weights : (batch,) array
+        Sample weights over their sum.
+    keys : sequence of int
+        Dropout key of each layer.
+    """
+
+    def __init__(self, model, data, targets, weights, keys=(11, 12, 13)):
+        self.layers, self.loss, self.keys = model.layers, model.loss, keys
+        self.data, self.targets, self.weights = data, targets, weights
+        room = data.values.size if isinstance(data, Csr) else None
+        self.buffers = Buffers(self.layers, len(weights), room)
+
+    def value(self):
+        """Return the loss; the buffers then hold what the backward pass needs."""
+        buffers, samples = self.buffers, np.arange(len(self.weights))
+        x = self.x = buffers.load_inputs(self.data, samples)
+        for k, layer in enumerate(self.layers):
+            head = Head(layer.bias, buffers.outputs[k], buffers.slopes[k])
+            how = layer.activation.for_training(self.keys[k])
+            layer.forward(buffers.tile, x, head, how, buffers.partial)
+            x = head.out
+        targets = buffers.load_targets(self.targets, samples)
+        scratch = buffers.loss_scratch
+        return self.loss.apply(x, targets, self.weights, scratch)
+
+    def gradients(self):
+        """Return the gradients of all weights, then of all biases, layer by layer."""
+        self.value()
+        buffers = self.buffers
+        weights = [np.full_like(k.connections.values, np.nan) for k in self.layers]
+        row_sums(buffers.outputs[-1], self.layers[-1].bias_gradient)
+        for k in reversed(range(len(self.layers))):
+            if k:
+                below = buffers.outputs[k - 1], buffers.slopes[k - 1]
+                source = self.layers[k - 1].as_source(*below)
+            else:
+                is_sparse = isinstance(self.x, SparseBatch)
+                source = self.x if is_sparse else data_source(self.x)
+            rule, delta = StoreGradient(0.0), buffers.outputs[k]
+            parts = buffers.tile, source, delta, rule, buffers.scratch, weights[k]
+            self.layers[k].backward(*parts)
+        return weights + [layer.bias_gradient.copy() for layer in self.layers]
+
+    def parameters(self):
+        """Return the arrays of weights, then of biases."""
+        weights = [layer.connections.values for layer in self.layers]
+        return weights + [layer.bias for layer in self.layers]

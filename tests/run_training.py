@@ -1,0 +1,65 @@
+"""Train several small networks and print digests of everything training left.
+
+Run by test_determinism.py in processes of its own: ``run_training.py THREADS ...``.
+"""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+from scipy import sparse
+
+from truesparse.jit import set_threads
+from truesparse.model import SparseMLP, as_source_data
+from truesparse.optimizers import Optimizer
+from truesparse.sparse.init import sample_absent
+
+SIZES = (60, 2000, 1500, 10)
+# Scattered and gathered; one tile and several; sparse input.
+CASES = ((2, False), (128, False), (200, False), (128, True))
+
+
+def rewire(model, draw):
+    """Replace a third of each layer's connections."""
+    for layer in model.layers:
+        links = layer.connections
+        dropped = draw.random(links.nnz) < 0.3
+        keys = sample_absent(links, dropped, int(dropped.sum()), draw)
+        links.rewire(dropped, keys, draw.standard_normal(keys.size, np.float32) / 10)
+    model.refresh()
+
+
+def digest(batch_size, is_sparse):
+    """Train with topology changes and return a hash of weights, state and losses."""
+    method = Optimizer("sgd", 0.9, weight_decay=1e-3)
+    draw = np.random.default_rng(batch_size)
+    n = 2 * batch_size + 1
+    x = draw.standard_normal((n, SIZES[0])).astype(np.float32)
+    x *= draw.random(x.shape) < 0.3
+    data = as_source_data(sparse.csr_array(x) if is_sparse else x, "f4", SIZES[0])
+    targets = draw.integers(0, SIZES[-1], n).astype(np.int32)
+    model = SparseMLP(SIZES, epsilon=4, dropout=0.2, seed=7)
+    model.allocate_moments(method)
+    model.prepare(batch_size, data)
+    losses = []
+    for _ in range(2):
+        for start in range(0, n, batch_size):
+            batch = np.arange(start, min(start + batch_size, n))
+            losses.append(model.train_batch(data, targets, batch, method, 0.05))
+        rewire(model, draw)
+    assert losses[-1] != losses[0]
+    sha = hashlib.sha256(np.array(losses).tobytes())
+    for layer in model.layers:
+        for array in (*layer.connections.csr, *layer.connections.moments, layer.bias):
+            sha.update(array.tobytes())
+    sha.update(model.decision_function(data, batch_size).tobytes())
+    return sha.hexdigest()
+
+
+if __name__ == "__main__":
+    results = {}
+    for threads in sys.argv[1:]:
+        assert set_threads(int(threads)) == int(threads)
+        results[threads] = [digest(*case) for case in CASES]
+    print(json.dumps(results))

@@ -1,0 +1,33 @@
+"""Gradients of connections that do not exist."""
+
+import naive
+import numpy as np
+import pytest
+from compare import assert_close
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import DTYPES, cases, padded, tile_for
+
+from truesparse.kernels.candidates import candidate_gradients
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [1, 3, 9, 300])
+def test_every_cell(batch, dtype):
+    @given(cases(dtype), st.integers(1, 500))
+    def compare(case, task_size):
+        links = case.links
+        columns, tile = tile_for(batch, dtype)
+        x = case.normal(links.n_in, columns)
+        delta = padded(case.normal(links.n_out, batch), columns)
+        # In any order and with repetitions, connected or not.
+        cells = case.draw.integers(0, case.mask.size, case.mask.size // 2)
+        rows, cols = np.divmod(cells, links.n_out)
+        got = np.full(cells.size, np.nan, dtype)
+        lists = rows.astype(np.int32), cols.astype(np.int32)
+        candidate_gradients(tile, *lists, x, delta, task_size, got)
+        want = naive.candidate_gradients(rows, cols, x, delta)
+        scale = naive.weight_gradient_scale(x, delta)[rows, cols]
+        assert_close(got, want, scale)
+
+    compare()

@@ -1,0 +1,31 @@
+"""Training gives the same bits for any number of threads, and again in another run."""
+
+import pytest
+from processes import run_script
+
+import truesparse.jit
+from truesparse.errors import UsageError
+
+
+@pytest.mark.compiled
+def test_bits_do_not_depend_on_threads_nor_on_the_run():
+    first = run_script("run_training.py", "1", "2", "4", threads=4)
+    assert len(first["1"]) == len(set(first["1"]))
+    assert first["1"] == first["2"] == first["4"]
+    again = run_script("run_training.py", "3", threads=3)
+    assert again["3"] == first["1"]
+
+
+@pytest.mark.compiled
+def test_threads_are_set_within_the_limits_of_the_process():
+    most = truesparse.jit.config.NUMBA_NUM_THREADS
+    before = truesparse.jit.set_threads(None)
+    try:
+        assert truesparse.jit.set_threads(1) == 1
+        assert truesparse.jit.set_threads(None) == 1
+        for bad in (0, -1, most + 1):
+            with pytest.raises(UsageError, match=f"threads must be from 1 to {most}"):
+                truesparse.jit.set_threads(bad)
+        assert truesparse.jit.set_threads(None) == 1
+    finally:
+        truesparse.jit.set_threads(before)

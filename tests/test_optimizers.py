@@ -1,0 +1,147 @@
+"""Optimiser rules over several steps, and the numbers they are made of."""
+
+import naive
+import numpy as np
+import pytest
+from compare import assert_close
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import DTYPES, SEEDS
+
+from truesparse.errors import UsageError
+from truesparse.kernels.arrays import Moments
+from truesparse.kernels.update import StoreGradient, step_all, sum_of_squares
+from truesparse.optimizers import DECAYS, OPTIMIZERS, Optimizer
+
+N_STEPS = 5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("name", "momentum"), [*((name, 0.9) for name in OPTIMIZERS), ("sgd", 0.0)]
+)
+def test_steps(name, momentum, dtype):
+    @given(
+        st.integers(0, 50),
+        st.integers(1, 60),
+        st.sampled_from([*DECAYS, None]),
+        st.sampled_from([0.0, 0.02]),
+        SEEDS,
+    )
+    def compare(n, task_size, decay, weight_decay, seed):
+        method = Optimizer(
+            name, momentum, beta2=0.99, weight_decay=weight_decay, decay=decay
+        )
+        draw = np.random.default_rng(seed)
+        w = draw.standard_normal(n).astype(dtype)
+        want, m, s = w.astype(np.float64), np.zeros(n), np.zeros(n)
+        moments = Moments(
+            np.zeros(n if method.needs_first else 0, dtype),
+            np.zeros(n if method.needs_second else 0, dtype),
+        )
+        for step in range(N_STEPS):
+            g = draw.standard_normal(n).astype(dtype)
+            lr = 0.1 / (1 + step)
+            step_all(method.rule(lr, step), w, moments, g, task_size)
+            want, m, s = naive.optimizer_step(method, want, m, s, g, lr, step)
+        # Weights, gradients and moments are all of the order of 1.
+        assert_close(w, want, N_STEPS * (1 + np.abs(want)))
+        if method.needs_first:
+            assert_close(moments.first, m, N_STEPS)
+        if method.needs_second:
+            assert_close(moments.second, s, N_STEPS)
+
+    compare()
+
+
+def test_store_gradient_only_stores():
+    w, g = np.ones(7), np.arange(7.0)
+    moments = Moments(np.full(7, np.nan), np.full(7, 5.0))
+    step_all(StoreGradient(0.0), w, moments, g, 3)
+    np.testing.assert_array_equal(moments.first, g)
+    np.testing.assert_array_equal(w, np.ones(7))
+    np.testing.assert_array_equal(moments.second, np.full(7, 5.0))
+
+
+def test_biases_neither_decay_nor_slow_down():
+    method = Optimizer("sgd", 0.0, weight_decay=0.5, decay="set", fan_in_limit=10)
+    w, none = np.ones(3), np.zeros(0)
+    step_all(method.bias_rule(0.1, 0), w, Moments(none, none), np.ones(3), 8)
+    np.testing.assert_allclose(w, np.full(3, 0.9))
+
+
+def test_layers_of_large_fan_in_learn_slowly():
+    method = Optimizer("sgd", 0.0, weight_decay=0.5, decay="decoupled", fan_in_limit=10)
+    rates = [method.rule(0.1, 0, fan_in).lr for fan_in in (0.0, 1.0, 10.0, 40.0)]
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.025])
+    assert method.rule(0.1, 0, 40.0).shrink == pytest.approx(0.0125)
+    assert Optimizer("sgd").rule(0.1, 0, 1e9).lr == 0.1
+
+
+def test_the_three_decays_of_one_weight():
+    """A weight of 1 without gradient, lr 0.1, decay 0.5."""
+    for decay, want in (("l2", 0.95), ("decoupled", 0.95), ("set", 0.5)):
+        w, none = np.ones(1), np.zeros(0)
+        rule = Optimizer("sgd", 0.0, weight_decay=0.5, decay=decay).rule(0.1, 0)
+        step_all(rule, w, Moments(none, none), np.zeros(1), 8)
+        assert w[0] == pytest.approx(want)
+
+
+def test_adamw_decouples_by_default_and_adam_does_not():
+    moved = {}
+    for name in ("adam", "adamw"):
+        w = np.ones(1)
+        rule = Optimizer(name, weight_decay=0.5).rule(0.1, 0)
+        step_all(rule, w, Moments(np.zeros(1), np.zeros(1)), np.zeros(1), 8)
+        moved[name] = w[0]
+    # Adam's first step is lr whatever the gradient; AdamW's decay is lr * 0.5.
+    assert moved["adam"] == pytest.approx(0.9)
+    assert moved["adamw"] == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(st.integers(0, 300), st.integers(1, 90), SEEDS)
+def test_sum_of_squares(dtype, n, task_size, seed):
+    values = np.random.default_rng(seed).standard_normal(n).astype(dtype)
+    partial = np.full(-(-n // task_size), np.nan)
+    sum_of_squares(values, task_size, partial)
+    want = (values.astype(np.float64) ** 2).sum()
+    assert abs(partial.sum() - want) <= 1e-12 * want
+
+
+def test_state_a_method_needs():
+    needs = {
+        name: (Optimizer(name).needs_first, Optimizer(name).needs_second)
+        for name in OPTIMIZERS
+    }
+    assert needs == {
+        "sgd": (True, False),
+        "nesterov": (True, False),
+        "adam": (True, True),
+        "adamw": (True, True),
+        "rmsprop": (False, True),
+    }
+    for name in ("sgd", "nesterov"):
+        assert not Optimizer(name, momentum=0.0).needs_first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "adamm"}, "Did you mean 'adam"),
+        ({"momentum": 1.0}, "momentum must be from 0"),
+        ({"momentum": -0.1}, "momentum must be from 0"),
+        ({"beta1": 1.0}, "beta1 must be from 0"),
+        ({"beta2": np.nan}, "beta2 must be from 0"),
+        ({"epsilon": 0.0}, "epsilon must be above 0"),
+        ({"epsilon": np.inf}, "epsilon must be above 0"),
+        ({"weight_decay": -1.0}, "weight_decay must be 0 or above"),
+        ({"weight_decay": np.inf}, "weight_decay must be 0 or above"),
+        ({"decay": "l3"}, "unknown decay 'l3'"),
+        ({"fan_in_limit": 0.0}, "fan_in_limit must be at least 1"),
+        ({"fan_in_limit": np.nan}, "fan_in_limit must be at least 1"),
+    ],
+)
+def test_bad_numbers(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        Optimizer(**arguments)
