@@ -144,6 +144,17 @@ def mix(x):
     return x ^ (x >> np.uint64(16))
 
 
+def key32(seed, words):
+    """Return the upper half of splitmix64's output after mixing in all words."""
+    state, limit = seed, 2**64
+    for word in words:
+        state = (state + 0x9E3779B97F4A7C15 * (word + 1)) % limit
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % limit
+        state = (state ^ state >> 27) * 0x94D049BB133111EB % limit
+        state = state ^ state >> 31
+    return state >> 32
+
+
 def dropout_mask(key, rate, shape):
     """Return which numbers of an (n, columns) buffer are kept."""
     rows = mix(np.arange(shape[0])) ^ np.uint64(key)
@@ -205,6 +216,13 @@ def rewire(mask, dense, dropped, keys, new_values):
     mask.flat[cells], dense.flat[cells] = False, 0.0
     mask.flat[keys], dense.flat[keys] = True, new_values
     return mask, dense
+
+
+def smallest(scores, count):
+    """Mark the `count` smallest scores; of equal ones those that come first."""
+    marks = np.zeros(len(scores), bool)
+    marks[np.argsort(scores, kind="stable")[:count]] = True
+    return marks
 
 
 def set_removed(weights, zeta):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import BATCHES, DTYPES, cases, padded, tile_for, to_dense
 
 from truesparse.activations import LayerActivation
-from truesparse.jit import config
+from truesparse.jit import most_threads
 from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import Moments, Source
 from truesparse.kernels.backward import backward
@@ -34,7 +34,7 @@ def problem(case, batch, dtype, name):
 def scratch_for(case, dtype):
     """Return scratch that a kernel must clear before it adds to it."""
     longest = case.links.longest_row + 2
-    return np.full((config.NUMBA_NUM_THREADS, longest), np.nan, dtype)
+    return np.full((most_threads(), longest), np.nan, dtype)
 
 
 def run(case, problem_, rule, moments, n_tasks=64):

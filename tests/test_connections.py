@@ -36,8 +36,8 @@ def replaced(array, position, value):
         ("indptr", lambda a: replaced(a, 0, 1), "indptr must rise from 0 to nnz = 5"),
         ("indptr", lambda a: replaced(a, 3, 4), "indptr must rise from 0 to nnz = 5"),
         ("indptr", lambda a: replaced(a, 1, 4), "indptr must rise from 0 to nnz = 5"),
-        ("indices", lambda a: a[:-1], "equally long"),
-        ("values", lambda a: a[:-1], "equally long"),
+        ("indices", lambda a: a[:-1], "indices must be as long as values"),
+        ("values", lambda a: a[:-1], "indices must be as long as values"),
         ("indices", lambda a: replaced(a, 4, 4), "from 0 to n_out - 1 = 3"),
         ("indices", lambda a: replaced(a, 0, -1), "from 0 to n_out - 1 = 3"),
         ("indices", lambda a: replaced(a, 1, 0), "ascend strictly"),
@@ -170,7 +170,7 @@ def test_arrays_of_the_right_type_are_kept():
         ({"values": np.ones(2, np.float16)}, "array of float32 or float64"),
         ({"values": np.ones(2, int)}, "array of float32 or float64"),
         ({"values": np.ones((1, 2))}, "1-D array of float32"),
-        ({"values": np.ones(3)}, "equally long"),
+        ({"values": np.ones(3)}, "indices must be as long as values"),
     ],
 )
 def test_bad_input(change, message):

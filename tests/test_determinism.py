@@ -3,7 +3,7 @@
 import pytest
 from processes import run_script
 
-import truesparse.jit
+from truesparse import jit
 from truesparse.errors import UsageError
 
 
@@ -18,14 +18,14 @@ def test_bits_do_not_depend_on_threads_nor_on_the_run():
 
 @pytest.mark.compiled
 def test_threads_are_set_within_the_limits_of_the_process():
-    most = truesparse.jit.config.NUMBA_NUM_THREADS
-    before = truesparse.jit.set_threads(None)
+    most = jit.most_threads()
+    before = jit.set_threads(None)
     try:
-        assert truesparse.jit.set_threads(1) == 1
-        assert truesparse.jit.set_threads(None) == 1
+        assert jit.set_threads(1) == 1
+        assert jit.set_threads(None) == 1
         for bad in (0, -1, most + 1):
             with pytest.raises(UsageError, match=f"threads must be from 1 to {most}"):
-                truesparse.jit.set_threads(bad)
-        assert truesparse.jit.set_threads(None) == 1
+                jit.set_threads(bad)
+        assert jit.set_threads(None) == 1
     finally:
-        truesparse.jit.set_threads(before)
+        jit.set_threads(before)

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, SEEDS, cases
+from strategies import DTYPES, SEEDS, cases, connections
 
 from truesparse.errors import UsageError
 from truesparse.jit import DISABLED
@@ -81,8 +81,6 @@ def test_absent_cells(case, dropped_share, share, seed):
 
 def test_absent_cells_are_uniform():
     mask = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 0]], bool)
-    from strategies import connections
-
     links = connections(mask)
     dropped = np.array([False, True, False, False])
     absent = [1, 2, 3, 4, 5, 8]  # of which 2 was dropped

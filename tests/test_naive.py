@@ -77,7 +77,7 @@ def test_rewire():
 def test_set_removes_the_share_closest_to_zero_of_each_sign(
     n_negative, n_positive, n_removed
 ):
-    weights = np.concatenate([-1.0 - np.arange(n_negative), 1.0 + np.arange(n_positive)])
+    weights = np.concatenate([-1.0 - np.arange(n_negative), 1.5 + np.arange(n_positive)])
     weights = np.random.default_rng(0).permutation(weights)
     removed = naive.set_removed(weights, 0.3)
     assert removed.sum() == n_removed

@@ -7,9 +7,9 @@ its output (see kernels/backward.py).
 import math
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from truesparse import jit
 from truesparse.kernels.arrays import Csr, SparseBatch
 from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.simd import LANES, make_tile, max_vectors
@@ -60,7 +60,7 @@ class Buffers:
     ----------
     layers : sequence of SparseLayer
     batch_size : int
-    longest_rows : int, optional
+    sparse_room : int, optional
         For sparse input: most non-zeros that a batch can have. None for dense input.
     training : bool
         Whether slopes, targets and backward scratch are needed.
@@ -100,7 +100,9 @@ class Buffers:
         self.labels = np.zeros(batch_size if training else 0, np.int32)
         target_shape = (n_out, self.columns) if training else (0, 0)
         self.targets = aligned_zeros(target_shape, dtype)
-        self.partial = self.scratch = np.zeros(0, dtype)
+        self.partial = np.zeros(0, dtype)
+        self.scratch = np.zeros((jit.most_threads(), 0), dtype)
+        self._is_wide = self.columns > tile
         self.fit(layers)
 
     def fit(self, layers: Sequence[SparseLayer]) -> None:
@@ -109,10 +111,10 @@ class Buffers:
         size = max(layer.partial_size(self.columns) for layer in layers)
         if self.partial.size < size:
             self.partial = aligned_zeros((size,), dtype)
-        if self.training:
-            size = max(layer.scratch_size for layer in layers)
-            if self.scratch.ndim < 2 or self.scratch.shape[1] < size:
-                n_threads = numba.config.NUMBA_NUM_THREADS
+        if self.training and self._is_wide:
+            n_threads, room = self.scratch.shape
+            size = max(layer.connections.longest_row for layer in layers)
+            if room < size:
                 self.scratch = aligned_zeros((n_threads, size), dtype)
 
     def load_inputs(

@@ -130,7 +130,9 @@ class MetricsFile(Callback):
     def write(self, event: str, **fields: Any) -> None:
         """Append one line; NaN and infinity, unknown to JSON, become null."""
         clean = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            key: None
+            if isinstance(value, float) and not math.isfinite(value)
+            else value
             for key, value in fields.items()
         }
         line = {"event": event, "time": round(time.time(), 3), **clean}

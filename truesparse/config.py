@@ -95,9 +95,11 @@ class RunConfig:
     activation_parameter: float | None = _option(
         None, "slope of leaky_relu and all_relu, alpha of elu", "F"
     )
-    weight_init: str = _option("he_normal", "initial weights")
+    weight_init: str = _option("he_uniform", "initial weights")
     optimizer: str = _option("sgd", "how weights are updated")
-    lr: float = _option(0.1, "learning rate", "F")
+    lr: float | None = _option(
+        None, "learning rate (default: 0.1, for regression 0.0003)", "F"
+    )
     lr_schedule: str = _option("cosine", "how the learning rate changes")
     warmup: float = _option(0.0, "epochs in which the learning rate rises", "F")
     fan_in_limit: float = _option(
@@ -109,7 +111,7 @@ class RunConfig:
     dropout: float = _option(0.3, "share of hidden outputs dropped in training", "F")
     label_smoothing: float = _option(0.0, "share of the target spread evenly", "F")
     clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
-    epochs: int = _option(12, "passes over the data", "N")
+    epochs: int = _option(20, "passes over the data", "N")
     batch_size: int = _option(32, "samples a step", "N")
     seed: int = _option(0, "decides everything that is drawn", "N")
     threads: int | None = _option(None, "threads (default: all cores)", "N")
@@ -171,7 +173,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for option in dataclasses.fields(RunConfig):
         text = option.metadata["help"]
         if option.default is not None and option.default is not False:
-            text += " (default: %(default)s)".replace("%(default)s", str(option.default))
+            text += " (default: %(default)s)".replace(
+                "%(default)s", str(option.default)
+            )
         arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
         kind = _base_type(hints[option.name])
         if kind is bool:

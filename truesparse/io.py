@@ -1,8 +1,8 @@
 """Saving and loading models: plain safetensors, the configuration in the metadata.
 
-Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``. The metadata entry
-``truesparse`` holds, as JSON, everything else a model is made of. Loading checks every
-index array before a kernel sees it.
+Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``. The metadata
+entry ``truesparse`` holds, as JSON, everything else a model is made of. Loading checks
+every index array before a kernel sees it.
 """
 
 import json

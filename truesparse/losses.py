@@ -65,7 +65,9 @@ class Loss:
         """
         y = np.asarray(y)
         if y.dtype.kind not in "biuf":
-            raise DataError(f"targets must be numbers, got {y.dtype}; encode them first")
+            raise DataError(
+                f"targets must be numbers, got {y.dtype}; encode them first"
+            )
         if self.takes_labels:
             if y.ndim != 1:
                 raise DataError(f"softmax takes labels of shape (n,), got {y.shape}")
@@ -84,9 +86,9 @@ class Loss:
         targets = np.ascontiguousarray(targets, dtype)
         if not np.isfinite(targets).all():
             raise DataError("targets contain NaN or infinity; remove those samples")
-        if self.name == "logistic" and targets.size:
-            if targets.min() < 0 or targets.max() > 1:
-                raise DataError("targets of the logistic loss must be from 0 to 1")
+        outside = (targets < 0) | (targets > 1)
+        if self.name == "logistic" and outside.any():
+            raise DataError("targets of the logistic loss must be from 0 to 1")
         return targets
 
     def apply(

@@ -137,7 +137,9 @@ def available() -> tuple[int, str]:
     return min(limits)
 
 
-def require(needed: int, advice: str = "use a smaller batch or a lower epsilon") -> None:
+def require(
+    needed: int, advice: str = "use a smaller batch or a lower epsilon"
+) -> None:
     """Raise MemoryLimitError if `needed` bytes are more than are available."""
     room, limit = available()
     if needed > room:

@@ -11,7 +11,7 @@ from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.buffers import Buffers
 from truesparse.errors import DataError, UsageError, choose
-from truesparse.kernels.arrays import Csr, Head, SparseBatch
+from truesparse.kernels.arrays import Csr, Head, Source, SparseBatch
 from truesparse.kernels.loss import row_sums
 from truesparse.kernels.update import StoreGradient, sum_of_squares
 from truesparse.losses import Loss
@@ -76,7 +76,7 @@ class SparseMLP:
         activation_parameter: float | None = None,
         loss: Loss | str = "softmax",
         dropout: float = 0.0,
-        weight_init: str = "he_normal",
+        weight_init: str = "he_uniform",
         dtype: str = "float32",
         seed: int = 0,
     ):
@@ -235,7 +235,7 @@ class SparseMLP:
         """Return mean loss and score on data; targets as for `train_batch`."""
         z = self.decision_function(data, batch_size)
         weights = np.full(len(z), 1.0 / max(len(z), 1))
-        columns = np.ascontiguousarray(z.T)
+        columns = z.T.copy()  # the loss overwrites it
         by_output = targets if targets.ndim == 1 else np.ascontiguousarray(targets.T)
         scratch = np.zeros((4, len(z)))
         loss = self.loss.apply(columns, by_output, weights, scratch)
@@ -257,9 +257,13 @@ class SparseMLP:
         batch_size = min(batch_size, n)
         room = batch_room(source, batch_size) if isinstance(source, Csr) else None
         buffers = self._buffers
-        fits = buffers is not None and (buffers.sparse_input is None) == (room is None)
-        # A larger buffer of the training run serves too, and saves its memory again.
-        if not fits or buffers.batch_size < batch_size or room is not None:
+        # Buffers of a training run that are large enough save their memory again.
+        if (
+            buffers is None
+            or room is not None
+            or buffers.sparse_input is not None
+            or buffers.batch_size < batch_size
+        ):
             buffers = Buffers(self.layers, batch_size, room, training=False)
         order = np.arange(n)
         for start in range(0, n, buffers.batch_size):
@@ -291,15 +295,20 @@ class SparseMLP:
             ]
         for index in range(len(self.layers) - 1, -1, -1):
             layer, delta = self.layers[index], buffers.outputs[index]
+            source: Source | SparseBatch
             if index > 0:
-                below = buffers.outputs[index - 1], buffers.slopes[index - 1]
-                source = self.layers[index - 1].as_source(*below)
+                inputs = buffers.outputs[index - 1]
+                slope = buffers.slopes[index - 1]
+                source = self.layers[index - 1].as_source(inputs, slope)
             else:
+                inputs = x
                 source = x if isinstance(x, SparseBatch) else data_source(x)
             if observer is not None:
-                observer(index, source if index == 0 and x is source else source.x, delta)
+                observer(index, inputs, delta)
             if clip_norm is None:
-                layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
+                layer.backward(
+                    buffers.tile, source, delta, rules[index], buffers.scratch
+                )
                 layer.update_bias(bias_rule)
             else:
                 layer.backward(

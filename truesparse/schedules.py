@@ -80,9 +80,7 @@ class LearningRate:
                 f"learning rate must be above 0 and finite, got {self.base}"
             )
         if self.factor is not None and not 0.0 < self.factor <= 1.0:
-            raise UsageError(
-                f"factor must be above 0 and at most 1, got {self.factor}"
-            )
+            raise UsageError(f"factor must be above 0 and at most 1, got {self.factor}")
         if not (0.0 <= self.warmup < math.inf and self.every > 0.0):
             raise UsageError(
                 "warmup must be 0 or above and every above 0, got "

@@ -58,12 +58,12 @@ class Snapshot:
         if waited * _SHARE_OF_TIME >= self._cost and is_finite(model):
             self._write(model)
 
-    def restore_if_spoilt(self, model: SparseMLP) -> None:
-        """Put the written weights back if those of the model are not all finite."""
-        if not is_finite(model):
-            good = io.load(self.path)
-            model.layers = good.layers
-            model.step = good.step
+    def restore(self, model: SparseMLP) -> None:
+        """Put the written weights back; optimiser state is not kept."""
+        good = io.load(self.path)
+        model.layers = good.layers
+        model.step = good.step
+        model.refresh()
 
     def _write(self, model: SparseMLP) -> None:
         start = time.perf_counter()

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from truesparse.memory import Estimate
     from truesparse.model import SparseMLP
 
-_LOSSES = {"classification": "softmax", "multilabel": "logistic", "regression": "squared"}
+_LOSSES = {
+    "classification": "softmax",
+    "multilabel": "logistic",
+    "regression": "squared",
+}
 _SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "R2"}
 
 
@@ -110,7 +114,7 @@ def _train(config, model, data, folder, estimate, started, quiet) -> dict[str, A
     if not quiet:
         callbacks.append(Progress(score_name=score_name))
     path = folder / "model.safetensors"
-    trainer = _make_trainer(config, model, callbacks, path)
+    trainer = _make_trainer(config, data.task, model, callbacks, path)
     exit_code = 0
     try:
         history = trainer.fit(
@@ -184,12 +188,15 @@ def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     )
 
 
-def _make_trainer(config: RunConfig, model, callbacks, path):
+def _make_trainer(config: RunConfig, task: str, model, callbacks, path):
     from truesparse import topology
-    from truesparse.optimizers import Optimizer
     from truesparse.schedules import LearningRate
     from truesparse.trainer import Trainer
 
+    lr = config.lr
+    if lr is None:
+        # Squared error has no bounded delta: it diverges at rates that suit classes.
+        lr = 3e-4 if task == "regression" else 0.1
     options: dict[str, Any] = {}
     if config.topology == "set":
         options = {
@@ -205,7 +212,7 @@ def _make_trainer(config: RunConfig, model, callbacks, path):
     return Trainer(
         model,
         optimizer=_optimizer(config),
-        lr=LearningRate(config.lr, config.lr_schedule, warmup=config.warmup),
+        lr=LearningRate(lr, config.lr_schedule, warmup=config.warmup),
         topology=topology.make(config.topology, **options),
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -230,7 +237,7 @@ def _optimizer(config: RunConfig):
 def _epsilon(config: RunConfig) -> float | None:
     """Return epsilon; the default is measured for the million-neuron job."""
     if config.epsilon is None and config.density is None:
-        return 5.0
+        return 3.0
     return config.epsilon
 
 
@@ -275,9 +282,11 @@ def _estimate(config: RunConfig, data: "Dataset") -> "Estimate":
 
 
 def _data_bytes(data: "Dataset") -> int:
+    import scipy.sparse
+
     total = 0
     for part in (data.X_train, data.X_test, data.y_train, data.y_test):
-        if hasattr(part, "indptr"):
+        if scipy.sparse.issparse(part):
             total += part.data.nbytes + part.indices.nbytes + part.indptr.nbytes
         else:
             total += part.nbytes
@@ -293,7 +302,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_flags(parser)
-    parser.add_argument("--config", metavar="FILE.toml", help="read options from a file")
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="read options from a file"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="only estimate the memory, as JSON too"
     )

@@ -18,7 +18,7 @@ from truesparse.memory import current_rss
 from truesparse.model import SparseMLP, as_source_data, n_samples
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
-from truesparse.snapshot import Snapshot
+from truesparse.snapshot import Snapshot, is_finite
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Run:
     n_epochs: int
     n_batches: int
     n_samples: int
+    first_step: int = 0
     epoch: int = 0
     batch: int = 0
     loss: float = math.nan
@@ -128,8 +129,9 @@ class Trainer:
         snapshot_path=None,
     ):
         self.model = model
-        is_name = isinstance(optimizer, str)
-        self.optimizer = Optimizer(optimizer) if is_name else optimizer
+        if isinstance(optimizer, str):
+            optimizer = Optimizer(optimizer)
+        self.optimizer = optimizer
         self.lr = lr if isinstance(lr, LearningRate) else LearningRate(lr)
         self.topology = _make_topology(topology)
         for name, value in (("epochs", epochs), ("batch_size", batch_size)):
@@ -190,7 +192,7 @@ class Trainer:
             train, held_out = self._split(train.size, validation_fraction)
             validation = take_samples(data, held_out), targets[held_out]
         n_batches = -(-train.size // self.batch_size)
-        run = Run(model, self.epochs, n_batches, train.size)
+        run = Run(model, self.epochs, n_batches, train.size, model.step)
         model.allocate_moments(self.optimizer)
         model.prepare(min(self.batch_size, train.size), data)
         with Snapshot(model, self.snapshot_path) as snapshot:
@@ -198,9 +200,12 @@ class Trainer:
             try:
                 while run.epoch < self.epochs and not run.stop:
                     self._epoch(run, data, targets, weights, train, validation)
+                    if not is_finite(model):
+                        what = f"weights became NaN or infinite in epoch {run.epoch}"
+                        raise _diverged(what, run.lr)
                     snapshot.take(model)
             except DivergedError:
-                snapshot.restore_if_spoilt(model)
+                snapshot.restore(model)
                 raise
             finally:
                 self._emit("on_train_end", run)
@@ -209,6 +214,10 @@ class Trainer:
     def _epoch(self, run, data, targets, weights, train, validation) -> None:
         model, clock = self.model, Clock()
         started = time.perf_counter()
+        if run.epoch > 0:
+            # Only now: the model that a run returns is the one that was evaluated,
+            # also where a callback stopped the run.
+            self._update_topology(run, "epoch", clock)
         order = train
         if self.shuffle:
             draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=run.epoch)
@@ -216,7 +225,8 @@ class Trainer:
         losses = [record.train_loss for record in run.history]
         reductions = self.lr.count_reductions(losses)
         loss_sum = 0.0
-        for run.batch in range(run.n_batches):
+        for batch in range(run.n_batches):
+            run.batch = batch
             samples = order[run.batch * self.batch_size :][: self.batch_size]
             done = run.epoch + run.batch / run.n_batches
             run.lr = self.lr.at(done, self.epochs, reductions)
@@ -232,28 +242,18 @@ class Trainer:
                 clock=clock,
             )
             if not math.isfinite(run.loss):
-                raise DivergedError(
-                    f"the loss became {run.loss} in epoch {run.epoch + 1}, step "
-                    f"{model.step + 1}, at learning rate {run.lr:g}; lower the "
-                    "learning rate or clip gradients"
-                )
+                place = f"epoch {run.epoch + 1}, step {model.step + 1}"
+                raise _diverged(f"the loss became {run.loss} in {place}", run.lr)
             loss_sum += run.loss * samples.size
-            last = run.batch == run.n_batches - 1
-            if not last or self.topology.schedule.unit == "step":
-                self._update_topology(run, "step", run.epoch, clock)
+            self._update_topology(run, "step", clock)
             self._emit("on_batch_end", run)
         run.epoch += 1
-        is_final = run.epoch == self.epochs or run.stop
-        if is_final:
-            self._update_topology(run, "epoch", run.epoch, clock)
+        if run.epoch == self.epochs:
+            self._update_topology(run, "epoch", clock)
         train_seconds = time.perf_counter() - started
         val_loss, val_score = None, None
         if validation is not None:
             val_loss, val_score = model.evaluate(*validation)
-        if not is_final:
-            before = time.perf_counter()
-            self._update_topology(run, "epoch", run.epoch, clock)
-            train_seconds += time.perf_counter() - before
         phases = clock.seconds
         record = EpochRecord(
             epoch=run.epoch,
@@ -274,12 +274,12 @@ class Trainer:
         run.history.append(record)
         self._emit("on_epoch_end", run, record)
 
-    def _update_topology(self, run: Run, unit: str, epoch: int, clock: Clock) -> None:
+    def _update_topology(self, run: Run, unit: str, clock: Clock) -> None:
         context = topology.UpdateContext(
             seed=self.model.seed,
             step=self.model.step,
-            epoch=epoch,
-            n_steps=self.epochs * run.n_batches,
+            epoch=run.epoch,
+            n_steps=run.first_step + self.epochs * run.n_batches,
             n_epochs=self.epochs,
         )
         if self.topology.due(unit, context):
@@ -330,6 +330,12 @@ def take_samples(data: np.ndarray | Csr, samples: np.ndarray) -> np.ndarray | Cs
     shift = np.repeat(data.indptr[:-1][samples] - indptr[:-1], counts)
     entries = np.arange(indptr[-1]) + shift
     return Csr(indptr, data.indices[entries], data.values[entries])
+
+
+def _diverged(what: str, lr: float) -> DivergedError:
+    return DivergedError(
+        f"{what}, at learning rate {lr:g}; lower the learning rate or clip gradients"
+    )
 
 
 def _check_weights(sample_weight, n: int) -> np.ndarray | None:

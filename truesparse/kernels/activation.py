@@ -97,7 +97,7 @@ def _activate(activation, out, slope, row):
     one, zero = out.dtype.type(1.0), out.dtype.type(0.0)
     keeps = activation.keeps_slope
     width = out.shape[1]
-    if code == LEAKY_RELU or code == ALL_RELU:
+    if code in (LEAKY_RELU, ALL_RELU):
         for b in range(width):
             z = out[row, b]
             out[row, b] = parameter * z if z < zero else z

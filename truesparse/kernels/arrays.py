@@ -68,7 +68,7 @@ class Source(NamedTuple):
 
 
 class SparseBatch(NamedTuple):
-    """A sparse batch, feature by feature: which samples are non-zero, and their value."""
+    """A sparse batch, feature by feature: the samples that are not zero there."""
 
     indptr: np.ndarray  # (n_features + 1,) int64
     positions: np.ndarray  # (room,) int32, sample's column in the batch

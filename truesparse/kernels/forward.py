@@ -74,8 +74,7 @@ def _scatter_rows(tile, csr, x, out, start, stop):
 
 @parallel_kernel
 def scatter(tile, starts, csr, x, out_partial):
-    """Write W^T x, restricted to the input neurons of each task, to its part of
-    out_partial.
+    """Write W^T x, over the input neurons of each task alone, to its partial sums.
 
     Parameters
     ----------
@@ -103,7 +102,9 @@ def _combine_rows(tile, partial, head, activation, start, stop):
         for column in range(0, width, columns(tile)):
             sums = full(tile, out, head.bias[j])
             for row in range(j, partial.shape[0], n_out):
-                sums = add_scaled(sums, out.dtype.type(1.0), load(tile, partial, row, column))
+                sums = add_scaled(
+                    sums, out.dtype.type(1.0), load(tile, partial, row, column)
+                )
             store(out, j, column, sums)
         activate_row(activation, out, head.slope, j)
 

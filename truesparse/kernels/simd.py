@@ -246,7 +246,9 @@ def prefetch(typingctx, tile, array, row, column):
         size = vector.lanes * vector.count * vector.dtype.bitwidth // 8
         function = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), _INT32, _INT32, _INT32]),
+            ir.FunctionType(
+                ir.VoidType(), [_BYTE.as_pointer(), _INT32, _INT32, _INT32]
+            ),
             "llvm.prefetch.p0",
         )
         base = builder.bitcast(pointer, _BYTE.as_pointer())

@@ -116,7 +116,8 @@ class Connections:
         if not csr.has_canonical_format:
             csr = csr.copy() if csr is matrix else csr
             csr.sum_duplicates()
-        return cls(*csr.shape, csr.indptr, csr.indices, csr.data)
+        n_in, n_out = csr.shape
+        return cls(n_in, n_out, csr.indptr, csr.indices, csr.data)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return a csr_array of shape (n_in, n_out) that shares values and indices."""
@@ -190,7 +191,7 @@ class Connections:
         indptr = np.cumsum(counts)
         indptr += np.searchsorted(keys, bounds)
         nnz = int(indptr[-1])
-        origin = np.empty(nnz, position_dtype(max(nnz, self.nnz)))
+        origin: np.ndarray = np.empty(nnz, position_dtype(max(nnz, self.nnz)))
         old = self.csr
         new = Csr(indptr, np.empty(nnz, np.int32), self.values[:0])
         rewire_kernels.merge(
@@ -223,7 +224,7 @@ class Connections:
             )
         if indices.shape != (nnz,):
             raise UsageError(
-                f"indices and values must be equally long, got {indices.shape} and {nnz}"
+                f"indices must be as long as values, {nnz}, got shape {indices.shape}"
             )
         if indptr[0] != 0 or indptr[-1] != nnz or (np.diff(indptr) < 0).any():
             raise UsageError(

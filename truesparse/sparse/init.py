@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from truesparse.errors import UsageError, choose
-from truesparse.kernels.arrays import Csr
 from truesparse.kernels.rewire import count_kept, ranks_to_keys, split_keys
 from truesparse.sparse.connections import TASK_SIZE, Connections, check_sides
 

@@ -10,7 +10,6 @@ from truesparse.activations import LayerActivation
 from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import (
     Activation,
-    Csr,
     Head,
     Moments,
     Source,
@@ -92,11 +91,6 @@ class SparseLayer:
             return 0
         return (self._scatter_tasks.size - 1) * self.connections.n_out * columns
 
-    @property
-    def scratch_size(self) -> int:
-        """Numbers of backward scratch needed a thread."""
-        return self.connections.longest_row
-
     def forward(
         self,
         tile: tuple,
@@ -149,7 +143,7 @@ class SparseLayer:
             The input; a Source's `x` is overwritten, unless its code is NO_GRADIENT.
         delta : (n_out, columns) array
         rule : Rule
-        scratch : (n_threads, scratch_size) array
+        scratch : (n_threads, longest row) array
         gradient : (nnz,) array, optional
             With the rule StoreGradient, receives the gradient.
         """
@@ -194,5 +188,3 @@ def data_source(x: np.ndarray) -> Source:
     """Describe the input data as the first layer's source: no delta is wanted."""
     empty = x[:0, :0]
     return Source(x, empty, x[0, :0], NO_GRADIENT, 0.0, 1.0)
-
-

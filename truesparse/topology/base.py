@@ -123,9 +123,7 @@ class TopologyAlgorithm:
             counts = self.grow_counts(links, dropped)
         changes = []
         for index in layers:
-            draw = rng.stream(
-                context.seed, rng.Purpose.EVOLUTION, context.step, index
-            )
+            draw = rng.stream(context.seed, rng.Purpose.EVOLUTION, context.step, index)
             keys = self.grow(links[index], dropped[index], counts[index], draw)
             draw = rng.stream(
                 context.seed, rng.Purpose.REGROWN_WEIGHTS, context.step, index
@@ -144,8 +142,7 @@ class TopologyAlgorithm:
         return [
             index
             for index, layer in enumerate(model.layers)
-            if (index < last or self.evolve_output)
-            and layer.connections.density < 1.0
+            if (index < last or self.evolve_output) and layer.connections.density < 1.0
         ]
 
     def drop(self, connections: Connections, context: UpdateContext) -> np.ndarray:

@@ -36,8 +36,7 @@ class UpdateSchedule:
             raise UsageError(f"unit must be 'epoch' or 'step', got {self.unit!r}")
         if self.every < 1 or self.start < 1:
             raise UsageError(
-                "every and start must be at least 1, got "
-                f"{self.every} and {self.start}"
+                f"every and start must be at least 1, got {self.every} and {self.start}"
             )
 
     def due(self, unit: str, count: int) -> bool:

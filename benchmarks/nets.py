@@ -1,0 +1,204 @@
+"""The nets of the step benchmark, what each must reach, and the arithmetic of a step.
+
+flops   6 nnz B - 2 nnz_1 B     forward, input gradient and weight gradient, a
+                                multiplication and an addition each; nobody needs
+                                the input gradient of the first layer
+bytes   28 nnz + 4 B sum(n)     SGD with momentum: index and value forward; index,
+                                value and velocity read, value and velocity written
+                                backward; each activation buffer once
+bound   max(flops / sgemm rate, bytes / memory bandwidth)
+"""
+
+import math
+from dataclasses import dataclass
+
+from .peers import NetSpec
+
+CIFAR10_STEPS = 500  # 50,000 samples in batches of 100
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure and the value it must reach.
+
+    Parameters
+    ----------
+    figure : str
+        Key in the figures of a case, see step.py.
+    bound : float
+        In the unit of the figure.
+    at_least : bool
+        Whether more is better.
+    text : str
+        What it says in tables.
+    """
+
+    figure: str
+    bound: float
+    at_least: bool
+    text: str
+
+    def met(self, value: float | None) -> bool | None:
+        """Return whether `value` reaches the target; None if it was not measured."""
+        if value is None or math.isnan(value):
+            return None
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+@dataclass(frozen=True)
+class Case:
+    """One net at one batch size, with its targets.
+
+    Parameters
+    ----------
+    key : str
+        Name on the command line.
+    net : NetSpec
+    batch : int
+    targets : tuple of Target
+    epoch_steps : int, optional
+        Steps of an epoch whose length is to be reported.
+    """
+
+    key: str
+    net: NetSpec
+    batch: int
+    targets: tuple[Target, ...] = ()
+    epoch_steps: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Sizes, sparsity and batch in words, equal hidden layers counted.
+
+        Examples
+        --------
+        >>> from benchmarks.nets import CASES
+        >>> CASES["1000"].title
+        '784-1000x3-10, eps 20, batch 128'
+        """
+        first, *hidden, last = self.net.sizes
+        if len(hidden) > 1 and len(set(hidden)) == 1:
+            middle = f"{hidden[0]}x{len(hidden)}"
+        else:
+            middle = "-".join(map(str, hidden))
+        return f"{first}-{middle}-{last}, eps {self.net.epsilon:g}, batch {self.batch}"
+
+
+def at_least(figure: str, bound: float, text: str) -> Target:
+    """Return a target for a figure of which more is better."""
+    return Target(figure, bound, True, text)
+
+
+def at_most(figure: str, bound: float, text: str) -> Target:
+    """Return a target for a figure of which less is better."""
+    return Target(figure, bound, False, text)
+
+
+BYTES_TARGETS = (
+    at_most("bytes_sgd", 20.0, "20 bytes a weight with momentum"),
+    at_most("bytes_adam", 24.0, "24 bytes a weight with Adam"),
+)
+
+CASES = {
+    case.key: case
+    for case in (
+        Case(
+            "1000",
+            NetSpec((784, 1000, 1000, 1000, 10), 20),
+            128,
+            (
+                at_least("vs_fastest_peer", 2.5, "2.5x the fastest peer"),
+                at_least("vs_torch_dense", 12, "12x torch dense"),
+            ),
+        ),
+        Case(
+            "4000",
+            NetSpec((3072, 4000, 4000, 4000, 10), 20),
+            128,
+            (
+                at_least("vs_fastest_peer", 3, "3x the fastest peer"),
+                at_least("vs_torch_dense", 75, "75x torch dense"),
+                at_least("of_sgemm", 0.5, "half the sgemm rate"),
+            ),
+        ),
+        Case(
+            "30000",
+            NetSpec((3312, 30000, 30000, 30000, 5), 10),
+            128,
+            (at_least("vs_set_numba", 7, "7x SET in Numba (Curci)"),),
+        ),
+        Case(
+            "30000b2",
+            NetSpec((3312, 30000, 30000, 30000, 5), 10),
+            2,
+            (at_most("ms", 3.5, "3.5 ms"),),
+        ),
+        Case(
+            "300000b2",
+            NetSpec((3312, 300000, 300000, 300000, 5), 10),
+            2,
+            (
+                at_most("ms", 45, "45 ms"),
+                at_most("init_s", 2, "initialisation 2 s"),
+                at_most("update_s", 1, "SET update 1 s"),
+            ),
+        ),
+        # Epsilon 110 gives 18.7 million weights.
+        Case(
+            "32768",
+            NetSpec((3072, 32768, 32768, 32768, 10), 110),
+            100,
+            (
+                at_most("ms", 170, "170 ms"),
+                at_most("epoch_s", 85, "an epoch of CIFAR-10 in 85 s"),
+            ),
+            epoch_steps=CIFAR10_STEPS,
+        ),
+    )
+}
+
+SMOKE_CASES = {
+    case.key: case
+    for case in (
+        Case(
+            "tiny",
+            NetSpec((20, 60, 60, 60, 5), 4),
+            32,
+            (
+                at_least("vs_fastest_peer", 1, "the fastest peer"),
+                at_most("epoch_s", 100, "an epoch in 100 s"),
+            ),
+            epoch_steps=10,
+        ),
+        Case("tinyb2", NetSpec((20, 60, 60, 5), 4), 2, (at_most("ms", 100, "100 ms"),)),
+    )
+}
+
+
+def step_flops(nnz: int, nnz_first: int, batch: int) -> int:
+    """Return the floating-point operations of one training step.
+
+    Parameters
+    ----------
+    nnz, nnz_first : int
+        Weights of the net and of its first layer.
+    batch : int
+    """
+    return 6 * nnz * batch - 2 * nnz_first * batch
+
+
+def bound_seconds(case: Case, sgemm_gflops: float, bandwidth_gbs: float) -> float:
+    """Return the least time of a step on a machine, in seconds.
+
+    Parameters
+    ----------
+    case : Case
+    sgemm_gflops : float
+        Best matrix product rate, in GFLOP/s.
+    bandwidth_gbs : float
+        Best memory bandwidth, in GB/s.
+    """
+    net, batch = case.net, case.batch
+    flops = step_flops(net.nnz, net.layer_nnz[0], batch)
+    moved = 28 * net.nnz + 4 * batch * sum(net.sizes)
+    return max(flops / sgemm_gflops, moved / bandwidth_gbs) * 1e-9

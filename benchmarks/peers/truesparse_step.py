@@ -1,0 +1,48 @@
+"""truesparse as a peer: the same pattern, weights and batch as the others get.
+
+    Worker("benchmarks.peers.truesparse_step:Truesparse", net, batch)
+
+It is not in ``PEERS``, as those are what it is compared with.
+"""
+
+import numpy as np
+
+from truesparse.activations import layer_activation
+from truesparse.model import SparseMLP
+from truesparse.optimizers import Optimizer
+from truesparse.sparse.connections import Connections
+from truesparse.sparse.layer import SparseLayer
+
+from .common import LEARNING_RATE, MOMENTUM, Peer, Task
+
+BUILDER = "benchmarks.peers.truesparse_step:Truesparse"
+
+
+class Truesparse(Peer):
+    """SparseMLP on the task's own layers, SGD with momentum."""
+
+    name = "truesparse"
+
+    def __init__(self, task: Task) -> None:
+        self._x, labels = task.data()
+        drawn = task.layers()
+        self.nnz = sum(layer.nnz for layer in drawn)
+        layers = []
+        for index, layer in enumerate(drawn):
+            links = Connections(
+                layer.n_in, layer.n_out, layer.indptr, layer.indices, layer.weights
+            )
+            name = "identity" if index == len(drawn) - 1 else "relu"
+            layers.append(SparseLayer(links, layer_activation(name, index)))
+        self._model = SparseMLP.from_layers(layers, "softmax", task.seed)
+        self._optimizer = Optimizer("sgd", momentum=MOMENTUM)
+        self._targets = labels.astype(np.int32)
+        self._samples = np.arange(task.batch)
+        self._model.allocate_moments(self._optimizer)
+        self._model.prepare(task.batch)
+
+    def step(self) -> float:
+        """Take one training step and return the batch's mean loss before it."""
+        return self._model.train_batch(
+            self._x, self._targets, self._samples, self._optimizer, LEARNING_RATE
+        )

@@ -1,0 +1,332 @@
+"""One training step: truesparse beside every peer that is installed.
+
+    python -m benchmarks.step                       all nets, about 10 minutes
+    python -m benchmarks.step --nets 1000,4000
+    python -m benchmarks.step --smoke               tiny nets, under a minute
+    python -m benchmarks.step --peer-python ../bench-venv/bin/python
+
+Each implementation runs in its own process on the same pattern, weights and batch, in
+turns. Figures of a case, as nets.py has targets for them:
+
+    ms                median of a step of truesparse
+    ns                the same in nanoseconds per weight and sample
+    gflops, of_sgemm  rate by the arithmetic in nets.py; its share of the sgemm rate
+    of_bound          least possible time of a step over the time measured
+    vs_NAME           time of peer NAME over that of truesparse
+    vs_fastest_peer   the same for the fastest of them
+    init_s, update_s  building the net; one SET update with what it costs the next step
+    epoch_s           an epoch of CIFAR-10
+    cold_s, warm_s    first build and first step, kernels to be compiled or loaded
+    bytes_sgd, ...    bytes of all arrays with an entry a weight, over the weights;
+                      with _all, row pointers too
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from truesparse.errors import TruesparseError, choose
+
+from .harness import ROOT, Timing, Worker, WorkerError, median_times, write_results
+from .nets import (
+    BYTES_TARGETS,
+    CASES,
+    SMOKE_CASES,
+    Case,
+    Target,
+    bound_seconds,
+    step_flops,
+)
+from .peers import PEERS
+from .peers.truesparse_step import BUILDER
+from .probe import probe
+
+OWN = "truesparse"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def run_case(case: Case, rates: dict[str, Any], options: argparse.Namespace) -> dict:
+    """Time truesparse and its peers on one net and return all figures.
+
+    Parameters
+    ----------
+    case : Case
+    rates : dict
+        ``sgemm_gflops`` and ``stream_gbs`` of the machine.
+    options : argparse.Namespace
+        As `parse` returns them.
+    """
+    timings, workers, refused = time_workers(case, options)
+    rows = [
+        row(name, case, timings[name], workers[name], rates["sgemm_gflops"])
+        for name in timings
+    ]
+    result = {
+        "key": case.key,
+        "title": case.title,
+        "batch": case.batch,
+        "nnz": case.net.nnz,
+        "neurons": sum(case.net.sizes[1:-1]),
+        "rows": sorted(rows, key=lambda r: r["ms"]),
+        "refused": refused,
+        "own": own_figures(case, options),
+    }
+    result["figures"] = figures(case, result, rates)
+    result["targets"] = [
+        judge(target, result["figures"]) for target in (*case.targets, *BYTES_TARGETS)
+    ]
+    return result
+
+
+def time_workers(
+    case: Case, options: argparse.Namespace
+) -> tuple[dict[str, Timing], dict[str, Worker], dict[str, str]]:
+    """Return timings, the workers that gave them, and why the others did not run."""
+    refused: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        for name in (OWN, *options.peers):
+            builder, python = (BUILDER, sys.executable)
+            if name != OWN:
+                builder, python = name, options.peer_python
+            try:
+                worker = Worker(
+                    builder,
+                    case.net,
+                    case.batch,
+                    options.seed,
+                    threads=options.threads,
+                    max_bytes=options.max_bytes,
+                    python=python,
+                )
+            except WorkerError as error:
+                if name == OWN:
+                    raise
+                refused[name] = str(error)
+                continue
+            if worker.unavailable is not None:
+                refused[name] = worker.unavailable
+                continue
+            workers[name] = stack.enter_context(worker)
+        timings = median_times(dict(workers), options.repeats, options.seconds)
+    return timings, workers, refused
+
+
+def row(
+    name: str, case: Case, timing: Timing, worker: Worker, sgemm_gflops: float
+) -> dict[str, Any]:
+    """Return the figures of one implementation; rates count the weights it trains."""
+    net = case.net
+    n_in, n_out = net.shapes[0]
+    is_dense = worker.nnz == net.n_dense
+    nnz_first = n_in * n_out if is_dense else net.layer_nnz[0]
+    flops = step_flops(worker.nnz, nnz_first, case.batch)
+    gflops = flops / timing.median * 1e-9
+    return {
+        "name": name,
+        "nnz": worker.nnz,
+        "ms": timing.median * 1e3,
+        "q1_ms": timing.q1 * 1e3,
+        "q3_ms": timing.q3 * 1e3,
+        "steps": timing.steps,
+        "first_s": timing.first,
+        "ns": timing.median / (worker.nnz * case.batch) * 1e9,
+        "gflops": gflops,
+        "of_sgemm": gflops / sgemm_gflops,
+        "peak_mb": worker.peak_rss_mb,
+        "loss": worker.info["loss"],
+    }
+
+
+def own_figures(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    """Build the net as a user does: compile times, initialisation, update, memory."""
+    arguments = [
+        "net",
+        "--net=" + ",".join(map(str, case.net.sizes)),
+        f"--epsilon={case.net.epsilon}",
+        f"--batch={case.batch}",
+        f"--seed={options.seed}",
+        f"--threads={options.threads}",
+    ]
+    if options.skip_cold:
+        return {"cold_s": None, **probe(*arguments, threads=options.threads)}
+    with tempfile.TemporaryDirectory() as cache:
+        settings = {"threads": options.threads, "cache": cache}
+        cold = probe(*arguments, "--only-first", **settings)
+        # This run compiles what only topology updates need.
+        probe(*arguments, "--steps=1", **settings)
+        return {"cold_s": cold["first_s"], **probe(*arguments, **settings)}
+
+
+def figures(
+    case: Case, result: dict[str, Any], rates: dict[str, Any]
+) -> dict[str, float | None]:
+    """Return the figures of truesparse, those of the targets among them."""
+    rows = {entry["name"]: entry for entry in result["rows"]}
+    own, probed = rows[OWN], result["own"]
+    seconds = own["ms"] * 1e-3
+    bandwidth = max(rates["stream_gbs"].values())
+    found: dict[str, float | None] = {
+        key: own[key] for key in ("ms", "ns", "gflops", "of_sgemm")
+    }
+    bound = bound_seconds(case, rates["sgemm_gflops"], bandwidth)
+    found |= {"bound_ms": bound * 1e3, "of_bound": bound / seconds}
+    peers = {name: r["ms"] / own["ms"] for name, r in rows.items() if name != OWN}
+    found["vs_fastest_peer"] = min(peers.values(), default=None)
+    found |= {f"vs_{name}": ratio for name, ratio in peers.items()}
+    kept = ("init_s", "update_s", "bytes_sgd", "bytes_adam", "cold_s")
+    kept += ("bytes_sgd_all", "bytes_adam_all", "peak_step_mb", "peak_update_mb")
+    found |= {key: probed[key] for key in kept}
+    found["warm_s"] = probed["first_s"]
+    if case.epoch_steps is not None:
+        found["epoch_s"] = seconds * case.epoch_steps
+    return found
+
+
+def judge(target: Target, found: dict[str, float | None]) -> dict[str, Any]:
+    """Return a target with the value found and whether it is met."""
+    value = found.get(target.figure)
+    return {
+        "figure": target.figure,
+        "text": target.text,
+        "bound": target.bound,
+        "value": value,
+        "met": target.met(value),
+    }
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return one case as lines of text."""
+    found = result["figures"]
+    lines = [
+        f"\n{result['title']}: {result['nnz']:,} weights",
+        f"  {'':<12} {'ms':>9} {'quartiles':>19} {'ns/(w s)':>9} {'GFLOP/s':>8}"
+        f" {'of sgemm':>8} {'peak MB':>8} {'1st loss':>8}",
+    ]
+    for entry in result["rows"]:
+        quartiles = f"{entry['q1_ms']:.3g} to {entry['q3_ms']:.3g}"
+        peak = "-" if entry["peak_mb"] is None else f"{entry['peak_mb']:.0f}"
+        lines.append(
+            f"  {entry['name']:<12} {entry['ms']:>9.3f} {quartiles:>19}"
+            f" {entry['ns']:>9.3f} {entry['gflops']:>8.1f} {entry['of_sgemm']:>8.2f}"
+            f" {peak:>8} {entry['loss']:>8.4f}"
+        )
+    lines += [f"  {name}: not run: {why}" for name, why in result["refused"].items()]
+    cold = found["cold_s"]
+    cold_text = "not measured" if cold is None else f"{cold:.1f} s"
+    lines += [
+        f"  lower bound {found['bound_ms']:.3g} ms, {found['of_bound']:.0%} reached; "
+        f"initialisation {found['init_s']:.3g} s, SET update {found['update_s']:.3g} s",
+        f"  first call cold {cold_text}, warm {found['warm_s']:.2f} s; peak memory "
+        f"{found['peak_step_mb']} MB, with an update {found['peak_update_mb']} MB",
+        f"  bytes a weight: {found['bytes_sgd']:.2f} momentum, "
+        f"{found['bytes_adam']:.2f} Adam ({found['bytes_sgd_all']:.2f} and "
+        f"{found['bytes_adam_all']:.2f} with row pointers)",
+    ]
+    words = {True: "met", False: "MISSED", None: "not measured"}
+    for target in result["targets"]:
+        value = target["value"]
+        got = "" if value is None else f": {value:.3g}"
+        lines.append(f"  target {target['text']}{got}: {words[target['met']]}")
+    return "\n".join(lines)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.step",
+        description="Time one training step of truesparse and its peers.",
+    )
+    parser.add_argument("--nets", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--peers", help=f"of {', '.join(PEERS)} (default: all)")
+    parser.add_argument("--smoke", action="store_true", help="tiny nets, few steps")
+    parser.add_argument("--out", type=Path, default=RESULTS / "step.json")
+    parser.add_argument("--peer-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--repeats", type=int, help="rounds (default: 8)")
+    parser.add_argument("--seconds", type=float, help="of a turn (default: 0.25)")
+    parser.add_argument("--max-bytes", type=int, default=6 * 10**9)
+    parser.add_argument(
+        "--skip-cold", action="store_true", help="do not time compilation"
+    )
+    options = parser.parse_args(arguments)
+    cases = SMOKE_CASES if options.smoke else CASES
+    options.cases = [cases[key] for key in names(options.nets, cases, "net")]
+    options.peers = names(options.peers, PEERS, "peer")
+    options.repeats = options.repeats or (2 if options.smoke else 8)
+    options.seconds = options.seconds or (0.01 if options.smoke else 0.25)
+    return options
+
+
+def names(text: str | None, known: Iterable[str], what: str) -> list[str]:
+    """Return the names in a list with commas, or all; an empty one is none.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
+    """
+    if text is None:
+        return list(known)
+    return [choose(name, known, what) for name in text.split(",") if name]
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the benchmark, printing as it goes, and return what is written."""
+    quick = ("--size=256", "--seconds=0.1") if options.smoke else ()
+    rates = probe(
+        "rates",
+        f"--threads={options.threads}",
+        *quick,
+        threads=options.threads,
+        python=options.peer_python,
+    )
+    stream = ", ".join(f"{k} {v:.1f}" for k, v in rates["stream_gbs"].items())
+    print(
+        f"{options.threads} threads; sgemm {rates['sgemm_gflops']:.0f} GFLOP/s; "
+        f"memory in GB/s: {stream}",
+        flush=True,
+    )
+    results = []
+    for case in options.cases:
+        results.append(run_case(case, rates, options))
+        print(describe(results[-1]), flush=True)
+    settings = {
+        key: getattr(options, key)
+        for key in ("threads", "seed", "repeats", "seconds", "smoke")
+    }
+    return {
+        "settings": settings,
+        "rates": rates,
+        "peer_versions": probe("versions", python=options.peer_python),
+        "cases": results,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark and write its results."""
+    try:
+        options = parse(arguments)
+        payload = run(options)
+        write_results(options.out, payload)
+    except (TruesparseError, WorkerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    missed = [
+        f"{case['title']}: {target['text']}"
+        for case in payload["cases"]
+        for target in case["targets"]
+        if target["met"] is False
+    ]
+    print(f"\n{len(missed)} targets missed" + "".join(f"\n  {m}" for m in missed))
+    print(f"results: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

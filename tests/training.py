@@ -1,0 +1,75 @@
+"""A small learnable problem, and what a run of the trainer did."""
+
+import numpy as np
+
+from truesparse.callbacks import Callback
+from truesparse.model import SparseMLP
+from truesparse.trainer import Trainer
+
+SIZES = (6, 12, 10, 3)
+# 70 samples in batches of 32 leave a partial one of 6.
+N, BATCH = 70, 32
+
+
+def make_problem(n=N, seed=0):
+    """Return float32 samples of three classes that a network can tell apart."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, SIZES[-1], n)
+    centres = 2 * np.random.default_rng(1).standard_normal((SIZES[-1], SIZES[0]))
+    x = centres[labels] + 0.5 * draw.standard_normal((n, SIZES[0]))
+    return x.astype(np.float32), labels
+
+
+def make_model(sizes=SIZES, **settings):
+    return SparseMLP(sizes, **{"epsilon": 2, "seed": 1} | settings)
+
+
+def make_trainer(model=None, **settings):
+    defaults = {"lr": 0.05, "epochs": 3, "batch_size": BATCH}
+    return Trainer(model or make_model(), **defaults | settings)
+
+
+def arrays_of(model):
+    """Return copies of all arrays that training changes."""
+    return [
+        array.copy()
+        for layer in model.layers
+        for array in (*layer.connections.csr, *layer.connections.moments, layer.bias)
+    ]
+
+
+def assert_same_arrays(got, want):
+    for ours, theirs in zip(arrays_of(got), arrays_of(want), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+class Recorder(Callback):
+    """Notes the events of a run: name, epoch, step, and what was handed over."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_train_begin(self, run):
+        self._note("train_begin", run)
+
+    def on_batch_end(self, run):
+        self._note("batch_end", run)
+
+    def on_topology_update(self, run, changes):
+        self._note("topology_update", run, changes)
+
+    def on_epoch_end(self, run, record):
+        self._note("epoch_end", run, record)
+
+    def on_train_end(self, run):
+        self._note("train_end", run)
+
+    def names(self):
+        return [event[0] for event in self.events]
+
+    def of(self, name):
+        """Return what was noted of one kind of event."""
+        return [event[1:] for event in self.events if event[0] == name]
+
+    def _note(self, name, run, *arguments):
+        self.events.append((name, run.epoch, run.model.step, *arguments))
