@@ -25,11 +25,10 @@ import argparse
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError, choose
+from truesparse.errors import TruesparseError
 
 from .harness import ROOT, Timing, Worker, WorkerError, median_times, write_results
 from .nets import (
@@ -41,11 +40,14 @@ from .nets import (
     bound_seconds,
     step_flops,
 )
+from .options import names
 from .peers import PEERS
-from .peers.truesparse_step import BUILDER
 from .probe import probe
 
 OWN = "truesparse"
+# By name: importing it would make this process large, and with it the least peak memory
+# that its children report.
+BUILDER = "benchmarks.peers.truesparse_step:Truesparse"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -261,19 +263,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.repeats = options.repeats or (2 if options.smoke else 8)
     options.seconds = options.seconds or (0.01 if options.smoke else 0.25)
     return options
-
-
-def names(text: str | None, known: Iterable[str], what: str) -> list[str]:
-    """Return the names in a list with commas, or all; an empty one is none.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name.
-    """
-    if text is None:
-        return list(known)
-    return [choose(name, known, what) for name in text.split(",") if name]
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -6,13 +6,21 @@ import pytest
 from compare import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, cases, padded, tile_for
+from strategies import cases, padded, tile_for
 
 from truesparse.kernels.candidates import candidate_gradients
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("batch", [1, 3, 9, 300])
+@pytest.mark.parametrize(
+    ("batch", "dtype"),
+    [
+        (1, np.float64),
+        (3, np.float32),
+        (9, np.float64),
+        (300, np.float32),
+        (300, np.float64),
+    ],
+)
 def test_every_cell(batch, dtype):
     @given(cases(dtype), st.integers(1, 500))
     def compare(case, task_size):

@@ -79,7 +79,7 @@ def test_restoring(tmp_path):
     model = make_model()
     model.step = 7
     want = io.load(io.save(model, tmp_path / "want"))
-    x = np.ones((3, model.layer_sizes[0]), np.float32)
+    x = np.ones((2, model.layer_sizes[0]), np.float32)
     outputs = model.decision_function(x)
     taken = Snapshot(model, tmp_path / "m")
     model.allocate_moments(Optimizer())

@@ -5,6 +5,7 @@ entry ``truesparse`` holds, as JSON, everything else a model is made of. Loading
 every index array before a kernel sees it.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import numpy as np
 import safetensors
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.errors import ModelFileError, TruesparseError, UsageError, choose
+from truesparse.errors import ModelFileError, UsageError, choose
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
 from truesparse.sparse.connections import Connections
@@ -78,6 +79,9 @@ def load(path) -> SparseMLP:
                 _load_layer(file, index, spec)
                 for index, spec in enumerate(description["layers"])
             ]
+        dtypes = {layer.bias.dtype.name for layer in layers}
+        if len(dtypes) > 1:
+            raise ValueError(f"layers are of {' and '.join(sorted(dtypes))}")
         loss = description["loss"]
         smoothing, threshold = loss["label_smoothing"], loss["huber_threshold"]
         model = SparseMLP.from_layers(
@@ -85,12 +89,14 @@ def load(path) -> SparseMLP:
             Loss(loss["name"], label_smoothing=smoothing, huber_threshold=threshold),
             description["seed"],
         )
-        model.step = int(description["step"])
+        model.step = description["step"]
+        if type(model.step) is not int or model.step < 0:
+            raise ValueError(f"step is {model.step!r}, not a whole number")
     except ModelFileError:
         raise
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"cannot read model {path}: {error}") from None
-    except (KeyError, TypeError, ValueError, TruesparseError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"model {path} is not valid: {error}") from None
     return model
 
@@ -113,19 +119,22 @@ def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".part")
+    target = pathlib.Path(path)
+    partial = None
     try:
+        partial = target.with_name(target.name + ".part")
         with open(partial, "wb") as file:
             file.write(len(text).to_bytes(8, "little"))
             file.write(text)
             for array in tensors.values():
                 np.ascontiguousarray(array).tofile(file)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write model {path}: {error}") from None
-    return path
+        os.replace(partial, target)
+    except (OSError, ValueError) as error:
+        if partial is not None:
+            with contextlib.suppress(OSError, ValueError):
+                partial.unlink()
+        raise UsageError(f"cannot write model {str(path)!r}: {error}") from None
+    return target
 
 
 def _describe(model: SparseMLP) -> dict:
@@ -164,24 +173,28 @@ def _parse_description(metadata: dict[str, str], path) -> dict:
 
 
 def _load_layer(file, index: int, spec: dict) -> SparseLayer:
-    def tensor(name: str) -> np.ndarray:
-        return file.get_tensor(f"layers.{index}.{name}")
+    def tensor(name: str, *accepted: str) -> np.ndarray:
+        name = f"layers.{index}.{name}"
+        kind = file.get_slice(name).get_dtype()
+        if kind not in accepted:
+            raise ValueError(f"{name} is {kind}, not {' or '.join(accepted)}")
+        return file.get_tensor(name)
 
     choose(spec["activation"], ACTIVATIONS, "activation")
-    dropout, parameter = float(spec["dropout"]), float(spec["parameter"])
+    dropout, parameter = spec["dropout"], spec["parameter"]
     if not (0.0 <= dropout < 1.0 and math.isfinite(parameter)):
         raise ValueError(f"layer {index} has dropout {dropout}, parameter {parameter}")
     links = Connections(
         spec["n_in"],
         spec["n_out"],
-        tensor("indptr"),
-        tensor("indices"),
-        tensor("values"),
+        tensor("indptr", "I64"),
+        tensor("indices", "I32"),
+        tensor("values", "F32", "F64"),
     )
     layer = SparseLayer(links, LayerActivation(spec["activation"], parameter, dropout))
-    bias = tensor("bias")
-    if bias.shape != layer.bias.shape or bias.dtype != layer.bias.dtype:
-        raise ValueError(f"bias of layer {index} is {bias.dtype} of shape {bias.shape}")
+    bias = tensor("bias", _DTYPE_NAMES[layer.bias.dtype.name])
+    if bias.shape != layer.bias.shape:
+        raise ValueError(f"bias of layer {index} has shape {bias.shape}")
     for name, array in (("values", links.values), ("bias", bias)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} of layer {index} hold NaN or infinity")

@@ -16,9 +16,9 @@ from typing import Any
 # Numba is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "200")
 
-import numba  # noqa: E402
+import numba
 
-from truesparse.errors import UsageError  # noqa: E402
+from truesparse.errors import UsageError
 
 prange = numba.prange
 CONFIG: Any = numba.config

@@ -5,6 +5,7 @@ and optimiser state, activations, data, the arrays that a topology update builds
 and what Python with its libraries and compiled kernels takes.
 """
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -24,6 +25,12 @@ from truesparse.sparse.layer import scatter_tasks, scatters
 
 # Measured: Python 3.11 with NumPy, SciPy, Numba and compiled kernels, 2026-11.
 RUNTIME_BYTES = 330_000_000
+
+_PROC = pathlib.Path("/proc")
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+# Limit, usage, and the share of it in memory.stat that is cached files.
+_CGROUP_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+_CGROUP_2 = "memory.max", "memory.current", "inactive_file"
 
 
 @dataclass(frozen=True)
@@ -151,13 +158,12 @@ def require(
 
 def current_rss() -> int:
     """Return the bytes of memory that this process holds now."""
-    return _status_bytes("VmRSS")
+    return _status_bytes("VmRSS") or _max_rss()
 
 
 def peak_rss() -> int:
     """Return the most bytes of memory that this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return _status_bytes("VmHWM") or _max_rss()
 
 
 def human(size: float) -> str:
@@ -178,7 +184,7 @@ def human(size: float) -> str:
 
 def _free_memory() -> int:
     try:
-        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        lines = (_PROC / "meminfo").read_text().splitlines()
     except OSError:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     sizes = {line.split(":")[0]: line.split()[1] for line in lines}
@@ -186,41 +192,53 @@ def _free_memory() -> int:
 
 
 def _status_bytes(field: str) -> int:
+    """Return an entry of the process's status, or 0 where there is none."""
     try:
-        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        lines = (_PROC / "self" / "status").read_text().splitlines()
     except OSError:
-        return peak_rss()
+        return 0
     for line in lines:
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     return 0
 
 
+def _max_rss() -> int:
+    # On Linux this is at least what the parent held when it started this process.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def _cgroup_rooms() -> list[int]:
     """Return the room that each control group above this process leaves."""
     try:
-        lines = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+        lines = (_PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
         return []
     rooms = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            folder, names = "/sys/fs/cgroup", ("memory.max", "memory.current")
+            root, names = _CGROUPS, _CGROUP_2
         elif "memory" in controllers.split(","):
-            folder = "/sys/fs/cgroup/memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            root, names = _CGROUPS / "memory", _CGROUP_1
         else:
             continue
-        place = pathlib.Path(folder + path)
+        place = root / path.lstrip("/")
         # A limit of any group above counts too.
         for group in (place, *place.parents):
-            if not str(group).startswith(folder):
+            if not group.is_relative_to(root):
                 break
-            try:
-                limit, used = ((group / name).read_text().strip() for name in names)
-            except OSError:
-                continue
-            if limit.isdigit():
-                rooms.append(max(int(limit) - int(used), 0))
+            with contextlib.suppress(OSError, ValueError):
+                rooms.append(_cgroup_room(group, *names))
     return rooms
+
+
+def _cgroup_room(group: pathlib.Path, limit: str, usage: str, cache: str) -> int:
+    used = int((group / usage).read_text())
+    with contextlib.suppress(OSError):
+        # Cached files give way to whoever needs the memory.
+        for line in (group / "memory.stat").read_text().splitlines():
+            if line.startswith(cache + " "):
+                used -= int(line.split()[1])
+    return max(int((group / limit).read_text()) - used, 0)

@@ -10,7 +10,8 @@ import scipy.sparse
 from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.buffers import Buffers
-from truesparse.errors import DataError, UsageError, choose
+from truesparse.errors import UsageError, choose
+from truesparse.inputs import as_source_data, batch_room, n_samples
 from truesparse.kernels.arrays import Csr, Head, Source, SparseBatch
 from truesparse.kernels.loss import row_sums
 from truesparse.kernels.update import StoreGradient, sum_of_squares
@@ -351,46 +352,3 @@ def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
                 f"layer sizes must be whole numbers of at least 1, got {size!r}"
             )
     return tuple(int(size) for size in sizes)
-
-
-def n_samples(data: np.ndarray | Csr) -> int:
-    """Return how many samples dense or sparse data hold."""
-    return data.indptr.size - 1 if isinstance(data, Csr) else len(data)
-
-
-def batch_room(data: Csr, batch_size: int) -> int:
-    """Return the most non-zeros that a batch of sparse data can have."""
-    counts = np.diff(data.indptr)
-    largest = np.partition(counts, max(counts.size - batch_size, 0))
-    return max(1, int(largest[-batch_size:].sum()))
-
-
-def as_source_data(data, dtype, n_features: int) -> np.ndarray | Csr:
-    """Return data as the kernels take them, checking shape and index arrays.
-
-    Raises
-    ------
-    DataError
-        For a wrong number of features, or sparse data with an invalid index.
-    """
-    if isinstance(data, Csr):
-        return data
-    sparse = scipy.sparse.issparse(data)
-    if not sparse:
-        data = np.asarray(data)
-    if data.ndim != 2 or data.shape[1] != n_features:
-        raise DataError(
-            f"data must have shape (n, {n_features}), got {tuple(data.shape)}"
-        )
-    if not sparse:
-        return np.ascontiguousarray(data, dtype)
-    csr = data.tocsr()
-    if not csr.has_canonical_format:
-        csr = csr.copy()
-        csr.sum_duplicates()
-    csr.check_format(full_check=True)
-    return Csr(
-        np.ascontiguousarray(csr.indptr, np.int64),
-        np.ascontiguousarray(csr.indices, np.int32),
-        np.ascontiguousarray(csr.data, dtype),
-    )

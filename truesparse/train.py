@@ -286,7 +286,7 @@ def _data_bytes(data: "Dataset") -> int:
 
     total = 0
     for part in (data.X_train, data.X_test, data.y_train, data.y_test):
-        if scipy.sparse.issparse(part):
+        if isinstance(part, scipy.sparse.csr_array):
             total += part.data.nbytes + part.indices.nbytes + part.indptr.nbytes
         else:
             total += part.nbytes

@@ -13,9 +13,10 @@ import numpy as np
 from truesparse import rng, topology
 from truesparse.callbacks import Callback
 from truesparse.errors import DataError, DivergedError, UsageError
+from truesparse.inputs import as_source_data, n_samples, take_samples
 from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
-from truesparse.model import SparseMLP, as_source_data, n_samples
+from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
 from truesparse.snapshot import Snapshot, is_finite
@@ -318,18 +319,6 @@ class Trainer:
         if n_validation >= n:
             raise DataError(f"{n} samples are too few for a validation split")
         return np.sort(order[n_validation:]), np.sort(order[:n_validation])
-
-
-def take_samples(data: np.ndarray | Csr, samples: np.ndarray) -> np.ndarray | Csr:
-    """Return the chosen samples of dense or sparse data."""
-    if not isinstance(data, Csr):
-        return data[samples]
-    counts = np.diff(data.indptr)[samples]
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    # Position of each entry: its place in the result, moved to its sample's start.
-    shift = np.repeat(data.indptr[:-1][samples] - indptr[:-1], counts)
-    entries = np.arange(indptr[-1]) + shift
-    return Csr(indptr, data.indices[entries], data.values[entries])
 
 
 def _diverged(what: str, lr: float) -> DivergedError:

@@ -15,8 +15,6 @@ from truesparse.sparse.layer import SparseLayer
 
 from .common import LEARNING_RATE, MOMENTUM, Peer, Task
 
-BUILDER = "benchmarks.peers.truesparse_step:Truesparse"
-
 
 class Truesparse(Peer):
     """SparseMLP on the task's own layers, SGD with momentum."""

@@ -13,7 +13,6 @@ AVX2, four with NEON). With the JIT off, the same names work on NumPy slices.
 """
 
 import llvmlite.binding
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -21,9 +20,9 @@ from numba.core.datamodel import models, register_default
 from numba.core.extending import intrinsic
 
 from truesparse import jit
+from truesparse.kernels.simd_numpy import LANES
 
-LANES = 16
-_BYTE, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 
 def max_vectors() -> int:
@@ -235,33 +234,6 @@ def total(typingctx, vector):
 
 
 @intrinsic
-def prefetch(typingctx, tile, array, row, column):
-    """Ask for the cache lines of a tile that is needed soon."""
-
-    def codegen(context, builder, signature, arguments):
-        tile_type, array_type = signature.args[:2]
-        _, data, i, j = arguments
-        pointer = _element_pointer(context, builder, array_type, data, i, j)
-        vector = _vector_type(tile_type, array_type.dtype)
-        size = vector.lanes * vector.count * vector.dtype.bitwidth // 8
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(
-                ir.VoidType(), [_BYTE.as_pointer(), _INT32, _INT32, _INT32]
-            ),
-            "llvm.prefetch.p0",
-        )
-        base = builder.bitcast(pointer, _BYTE.as_pointer())
-        read, keep, data_cache = (ir.Constant(_INT32, n) for n in (0, 3, 1))
-        for offset in range(0, size, 64):
-            address = builder.gep(base, [ir.Constant(_INT64, offset)])
-            builder.call(function, [address, read, keep, data_cache])
-        return context.get_dummy_value()
-
-    return types.none(tile, array, types.int64, types.int64), codegen
-
-
-@intrinsic
 def columns(typingctx, tile):
     """Return how many columns a tile has."""
 
@@ -349,52 +321,4 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
 
 
 if jit.DISABLED:
-    # The same operations on copies of NumPy slices, for line coverage and debugging.
-    def columns(tile):
-        """Return how many columns a tile has."""
-        is_part = isinstance(tile[0], float)
-        return len(tile) if is_part else LANES * len(tile)
-
-    def load(tile, array, row, column):
-        """Read a tile from array[row, column:]."""
-        assert 0 <= row < array.shape[0]
-        assert 0 <= column <= array.shape[1] - columns(tile)
-        return array[row, column : column + columns(tile)].copy()
-
-    def store(array, row, column, vector):
-        """Write a tile to array[row, column:]."""
-        assert 0 <= row < array.shape[0]
-        array[row, column : column + vector.size] = vector
-
-    def full(tile, array, value):
-        """Return a tile of the array's type with every number equal to value."""
-        return np.full(columns(tile), value, array.dtype)
-
-    def add_scaled(total, scalar, vector):
-        """Return total + scalar * vector."""
-        return total + scalar * vector
-
-    def multiply(left, right):
-        """Return the product, number by number."""
-        return left * right
-
-    def dot(left, right):
-        """Return the sum of the products of two tiles."""
-        return (left * right).sum()
-
-    def total(vector):
-        """Return the sum of all numbers of a tile."""
-        return vector.sum()
-
-    def prefetch(tile, array, row, column):
-        """Do nothing: only the compiled kernel has a cache to warm."""
-
-    def where_positive(condition, left, right):
-        """Return left where condition > 0 and right elsewhere, number by number."""
-        return np.where(condition > 0, left, right)
-
-    def copy_transposed(data, samples, column, out, feature):
-        """Write a block of 16 samples by 16 features to `out`, feature by feature."""
-        block = data[samples[column : column + LANES], feature : feature + LANES]
-        assert block.shape == (LANES, LANES)
-        out[feature : feature + LANES, column : column + LANES] = block.T
+    pass

@@ -113,6 +113,10 @@ class Connections:
         if matrix.ndim != 2:
             raise UsageError(f"expected a matrix, got an array of shape {matrix.shape}")
         csr = matrix.tocsr()
+        try:
+            csr.check_format(full_check=True)
+        except ValueError as error:
+            raise UsageError(f"not a valid sparse matrix: {error}") from None
         if not csr.has_canonical_format:
             csr = csr.copy() if csr is matrix else csr
             csr.sum_duplicates()
@@ -121,7 +125,12 @@ class Connections:
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return a csr_array of shape (n_in, n_out) that shares values and indices."""
-        parts = (self.values, self.indices, self.indptr)
+        # SciPy wants both index arrays of one type: the short one is converted, unless
+        # there are too many connections for that.
+        indptr = self.indptr
+        if self.nnz <= LARGEST_SIDE:
+            indptr = indptr.astype(np.int32)
+        parts = (self.values, self.indices, indptr)
         return scipy.sparse.csr_array(parts, shape=(self.n_in, self.n_out), copy=False)
 
     @property
@@ -250,13 +259,14 @@ class Connections:
             self._check_view(self._view)
 
     def _check_view(self, view: Csc) -> None:
-        rows = self.rows()
-        cols = np.repeat(np.arange(self.n_out), np.diff(view.indptr))
-        if not (
-            np.array_equal(np.sort(view.permutation), np.arange(self.nnz))
-            and np.array_equal(rows[view.permutation], view.rows)
-            and np.array_equal(self.indices[view.permutation], cols)
-        ):
+        counts = np.bincount(self.indices, minlength=self.n_out)
+        matches = (
+            np.array_equal(view.indptr, np.concatenate([[0], np.cumsum(counts)]))
+            and np.array_equal(np.sort(view.permutation), np.arange(self.nnz))
+            and np.array_equal(self.rows()[view.permutation], view.rows)
+            and (np.diff(self.indices[view.permutation]) >= 0).all()
+        )
+        if not matches:
             raise UsageError("the column view does not match the connections")
 
     def _carry_moment(self, origin: np.ndarray, moment: np.ndarray) -> np.ndarray:
@@ -303,8 +313,9 @@ def _as_index(array, dtype, name: str) -> np.ndarray:
             f"{name} must be a 1-D array of integers, got {array.dtype} of shape "
             f"{array.shape}"
         )
-    if array.size and array.max() > np.iinfo(dtype).max:
-        raise UsageError(f"{name} holds {array.max()}, too large for {dtype.__name__}")
+    for value in (array.min(initial=0), array.max(initial=0)):
+        if not 0 <= value <= np.iinfo(dtype).max:
+            raise UsageError(f"{name} holds {value}, not a valid index")
     return np.ascontiguousarray(array, dtype)
 
 

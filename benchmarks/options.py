@@ -1,0 +1,57 @@
+"""What the command lines of the benchmarks share: lists with commas."""
+
+from collections.abc import Iterable
+
+from truesparse.errors import UsageError, choose
+
+
+def names(text: str | None, known: Iterable[str], what: str) -> list[str]:
+    """Return the names in a list with commas, all if there is none.
+
+    Parameters
+    ----------
+    text : str or None
+        An empty one is an empty list.
+    known : iterable of str
+        The names that exist.
+    what : str
+        What a name stands for, used in messages.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> from benchmarks.options import names
+    >>> names("b", ["a", "b"], "letter"), names(None, ["a", "b"], "letter")
+    (['b'], ['a', 'b'])
+    """
+    known = list(known)
+    if text is None:
+        return known
+    return [choose(name, known, what) for name in text.split(",") if name]
+
+
+def numbers(text: str, flag: str) -> list[float]:
+    """Return the numbers in a list with commas.
+
+    Raises
+    ------
+    UsageError
+        If the list is empty or holds anything but positive numbers.
+
+    Examples
+    --------
+    >>> from benchmarks.options import numbers
+    >>> numbers("0.01,5", "--lrs")
+    [0.01, 5.0]
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not min(found) > 0:
+        raise UsageError(f"{flag} takes positive numbers with commas, got {text!r}")
+    return found
