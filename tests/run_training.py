@@ -10,8 +10,8 @@ import sys
 import numpy as np
 from scipy import sparse
 
-from truesparse.jit import set_threads
 from truesparse.inputs import as_source_data
+from truesparse.jit import set_threads
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.init import sample_absent

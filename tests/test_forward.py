@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from compare import assert_close
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import (
     BATCHES,
     DTYPES,
@@ -17,7 +18,6 @@ from strategies import (
     padded,
     tile_for,
 )
-from hypothesis import strategies as st
 
 from truesparse.activations import LayerActivation
 from truesparse.buffers import Buffers

@@ -28,7 +28,7 @@ LEVEL = 1e-4
 
 def subsets_are_uniform(draws, population, count):
     """Whether draws hit every subset of `count` out of `population` equally often."""
-    subsets = {s: 0 for s in itertools.combinations(range(population), count)}
+    subsets = dict.fromkeys(itertools.combinations(range(population), count), 0)
     for draw in draws:
         subsets[tuple(draw)] += 1
     return scipy.stats.chisquare(list(subsets.values())).pvalue > LEVEL

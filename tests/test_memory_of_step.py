@@ -1,5 +1,6 @@
 """A training step allocates nothing; a large network takes memory for what it holds."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -60,8 +61,8 @@ def test_a_step_allocates_nothing_of_the_size_of_the_network(settings):
 
 
 # With momentum a weight holds 12 bytes of index, value and velocity; drawing needs the
-# key, row and column of each cell of one layer beside them. A neuron holds pointers, its
-# bias and moment, its share of two samples, and of the partial sums of up to 8 tasks.
+# key, row and column of each cell of one layer beside them. A neuron holds pointers,
+# its bias and moment, two samples, and the partial sums of up to 8 tasks.
 BYTES_A_WEIGHT, BYTES_A_NEURON = 40, 150
 
 
@@ -77,7 +78,7 @@ BYTES_A_WEIGHT, BYTES_A_NEURON = 40, 150
 def test_a_large_network_takes_a_step(epsilon, sizes):
     words = [str(word) for word in (epsilon, *sizes)]
     result = run_script("run_large_step.py", *words, threads=2)
-    nnz = sum(a + b for a, b in zip(sizes[:-1], sizes[1:], strict=True)) * epsilon
+    nnz = sum(a + b for a, b in itertools.pairwise(sizes)) * epsilon
     assert result["nnz"] == nnz
     bound = BYTES_A_WEIGHT * nnz + BYTES_A_NEURON * sum(sizes)
     assert result["rise"] < bound

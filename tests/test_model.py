@@ -191,25 +191,27 @@ def test_sparse_data_train_alike():
     )
 
 
-def test_training_goes_on_after_rewiring():
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_training_goes_on_after_rewiring(clip_norm):
     model = make_model()
     twin, (x, targets) = make_twin(model), make_data(12)
-    train(model, x, targets, batches_of(3, 4))
-    train_twin(twin, x, targets, batches_of(3, 4))
+    train(model, x, targets, batches_of(3, 4), clip_norm=clip_norm)
+    train_twin(twin, x, targets, batches_of(3, 4), clip_norm=clip_norm)
     draw = np.random.default_rng(8)
     for k, layer_ in enumerate(model.layers):
         links = layer_.connections
         dropped = draw.random(links.nnz) < 0.4
         keys = np.flatnonzero(~twin.masks[k])[: dropped.sum() + 2]
-        change = twin.masks[k], twin.weights[k], dropped, keys, 0.1
-        old_mask, (twin.masks[k], twin.weights[k]) = twin.masks[k], naive.rewire(*change)
-        moment = naive.rewire(old_mask, twin.moments[k][0], dropped, keys, 0.0)[1]
-        twin.moments[k][0] = moment
+        mask, change = twin.masks[k], (dropped, keys)
+        twin.masks[k], twin.weights[k] = naive.rewire(
+            mask, twin.weights[k], *change, 0.1
+        )
+        twin.moments[k][0] = naive.rewire(mask, twin.moments[k][0], *change, 0.0)[1]
         links.rewire(dropped, keys, np.full(keys.size, 0.1))
     model.refresh()
     for batch in batches_of(3, 4, seed=1):
-        model.train_batch(x, targets, batch, MOMENTUM, LR)
-    train_twin(twin, x, targets, batches_of(3, 4, seed=1))
+        model.train_batch(x, targets, batch, MOMENTUM, LR, clip_norm=clip_norm)
+    train_twin(twin, x, targets, batches_of(3, 4, seed=1), clip_norm=clip_norm)
     assert_same(model, twin)
 
 
@@ -305,9 +307,9 @@ def test_the_seed_decides_everything():
     for a, b in zip(first.layers, again.layers, strict=True):
         for ours, theirs in zip(a.connections.csr, b.connections.csr, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    assert not np.array_equal(mask_of(first.layers[0].connections), mask_of(
-        other.layers[0].connections
-    ))
+    assert not np.array_equal(
+        mask_of(first.layers[0].connections), mask_of(other.layers[0].connections)
+    )
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_rewire():
 def test_set_removes_the_share_closest_to_zero_of_each_sign(
     n_negative, n_positive, n_removed
 ):
-    weights = np.concatenate([-1.0 - np.arange(n_negative), 1.5 + np.arange(n_positive)])
-    weights = np.random.default_rng(0).permutation(weights)
+    negative, positive = -1.0 - np.arange(n_negative), 1.5 + np.arange(n_positive)
+    weights = np.random.default_rng(0).permutation([*negative, *positive])
     removed = naive.set_removed(weights, 0.3)
     assert removed.sum() == n_removed
     for sign in (-1, 1):

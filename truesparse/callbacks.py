@@ -185,6 +185,10 @@ class EarlyStopping(Callback):
         self.patience, self.tolerance = patience, tolerance
         self._best, self._waited = math.inf, 0
 
+    def on_train_begin(self, run) -> None:
+        """Forget an earlier run."""
+        self._best, self._waited = math.inf, 0
+
     def on_epoch_end(self, run, record) -> None:
         """Count epochs without a better loss."""
         loss = record.train_loss if record.val_loss is None else record.val_loss

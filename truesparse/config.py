@@ -54,6 +54,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 CHOICES["regrow_init"] = CHOICES["weight_init"]
 
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    tuple: "a list of whole numbers",
+}
+
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": text, "metavar": metavar})
@@ -218,7 +226,8 @@ def _convert(name: str, value: Any, kind: type, path: str) -> Any:
             return tuple(value)
     elif type(value) is kind:
         return value
-    raise UsageError(f"{name} in {path} must be a {kind.__name__}, got {value!r}")
+    what = _KINDS[kind]
+    raise UsageError(f"{name} in {path} must be {what}, got {value!r}")
 
 
 def _base_type(hint: Any) -> type:
@@ -230,7 +239,12 @@ def _base_type(hint: Any) -> type:
 
 
 def _parse_sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers with commas between, got {text!r}"
+        ) from None
 
 
 def _toml_value(value: Any) -> str:
@@ -240,4 +254,5 @@ def _toml_value(value: Any) -> str:
         return json.dumps(list(value))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    # TOML allows in strings what JSON does, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

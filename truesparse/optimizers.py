@@ -3,7 +3,6 @@
 The arithmetic is in kernels/update.py; optimiser state lives beside the weights.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -89,10 +88,6 @@ class Optimizer:
         has_momentum = method in (update.Momentum, update.Nesterov)
         return update.Sgd if has_momentum and self.momentum == 0.0 else method
 
-    def bias_rule(self, lr: float, step: int) -> update.Rule:
-        """Return the kernel rule of one step for biases, which do not decay."""
-        return dataclasses.replace(self, weight_decay=0.0).rule(lr, step)
-
     def rule(self, lr: float, step: int, fan_in: float = 1.0) -> update.Rule:
         """Return the kernel rule of one step for the weights of a layer.
 
@@ -106,7 +101,13 @@ class Optimizer:
         """
         if self.fan_in_limit is not None:
             lr *= min(1.0, self.fan_in_limit / fan_in)
-        amount = self.weight_decay
+        return self._rule(lr, step, self.weight_decay)
+
+    def bias_rule(self, lr: float, step: int) -> update.Rule:
+        """Return the kernel rule of one step for biases, which do not decay."""
+        return self._rule(lr, step, 0.0)
+
+    def _rule(self, lr: float, step: int, amount: float) -> update.Rule:
         kind = self.decay or ("decoupled" if self.name == "adamw" else "l2")
         l2 = amount if kind == "l2" else 0.0
         shrink = {"l2": 0.0, "decoupled": lr * amount, "set": amount}[kind]

@@ -7,20 +7,28 @@ Everything for people goes to stderr; ``--json`` prints one object on stdout.
 
 import argparse
 import dataclasses
+import difflib
 import json
+import math
 import os
 import pathlib
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from truesparse.config import RunConfig, add_flags, read_toml
-from truesparse.errors import DivergedError, TruesparseError, UsageError
+from truesparse.errors import (
+    DivergedError,
+    MemoryLimitError,
+    TruesparseError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from truesparse.datasets import Dataset
     from truesparse.memory import Estimate
     from truesparse.model import SparseMLP
+    from truesparse.trainer import Trainer
 
 _LOSSES = {
     "classification": "softmax",
@@ -32,25 +40,34 @@ _SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression":
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = _parser()
-    flags = vars(parser.parse_args(arguments))
-    is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
-    debug, is_dry = flags.pop("debug"), flags.pop("dry_run")
-    config_file = flags.pop("config")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        options = read_toml(config_file) if config_file else {}
-        config = RunConfig(**_merge(options, flags))
-        result = run(config, quiet=is_quiet, dry=is_dry)
-    except TruesparseError as error:
-        if debug:
+        return _main(words)
+    except (TruesparseError, MemoryError, KeyboardInterrupt) as error:
+        if "--debug" in words:
             raise
-        print(f"truesparse: {error}", file=sys.stderr)
-        return error.exit_code
+        text, code = str(error), getattr(error, "exit_code", 1)
+        if isinstance(error, KeyboardInterrupt):
+            text, code = "stopped by SIGINT; there was nothing to save", 130
+        elif not isinstance(error, TruesparseError):
+            text, code = f"out of memory: {text}", MemoryLimitError.exit_code
+        print("truesparse:", text.replace("\n", " "), file=sys.stderr)
+        return code
     except BrokenPipeError:
         return 1
+
+
+def _main(words: list[str]) -> int:
+    flags = vars(_parse(words))
+    is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
+    is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
+    del flags["debug"]
+    options = read_toml(config_file) if config_file else {}
+    config = RunConfig(**_merge(options, flags))
+    result = run(config, quiet=is_quiet, dry=is_dry)
     if is_json or is_dry:
         print(json.dumps(result, allow_nan=False))
-    return result.pop("exit_code", 0)
+    return result.get("exit_code", 0)
 
 
 def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[str, Any]:
@@ -83,15 +100,17 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         scale_target=True,
         dtype=config.dtype,
     )
+    config = _resolve(config, data.task)
     estimate = _estimate(config, data)
     if dry:
         say(estimate.table())
         return {**dataclasses.asdict(estimate), "total": estimate.total}
     held = memory.current_rss()
     memory.require(max(estimate.total - held, 0))
-    folder = _make_folder(config)
-    (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     model = _make_model(config, data)
+    trainer = _make_trainer(config, model)
+    # Last of all, so that an option that is refused leaves no folder behind.
+    folder = _make_folder(config)
     say(
         f"{data.name}: {data.X_train.shape[0]:,} samples, "
         f"{data.n_features:,} features, {data.n_outputs:,} outputs\n"
@@ -101,28 +120,28 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     )
     if not jit.is_cached(backward):
         say("compiling kernels, once on this machine ...")
-    return _train(config, model, data, folder, estimate, started, quiet)
+    return _train(trainer, data, folder, estimate, started, quiet)
 
 
-def _train(config, model, data, folder, estimate, started, quiet) -> dict[str, Any]:
+def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
     from truesparse import io, memory
     from truesparse.callbacks import Interrupted, MetricsFile, Progress, StopOnSignal
 
     say = _silent if quiet else _say
     score_name = _SCORES[data.task]
-    callbacks = [MetricsFile(folder / "metrics.jsonl"), StopOnSignal()]
+    trainer.callbacks = [MetricsFile(folder / "metrics.jsonl"), StopOnSignal()]
     if not quiet:
-        callbacks.append(Progress(score_name=score_name))
-    path = folder / "model.safetensors"
-    trainer = _make_trainer(config, data.task, model, callbacks, path)
+        trainer.callbacks.append(Progress(score_name=score_name))
+    path = trainer.snapshot_path = folder / "model.safetensors"
+    model = trainer.model
     exit_code = 0
     try:
         history = trainer.fit(
             data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test
         )
     except Interrupted as interruption:
-        say(f"{interruption}; the model is saved in {path}")
         io.save(model, path)
+        say(f"{interruption}; the model is saved in {path}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
         io.save(model, path)
@@ -151,7 +170,11 @@ def _train(config, model, data, folder, estimate, started, quiet) -> dict[str, A
         "exit_code": exit_code,
     }
     say(_report(result, score_name, phases))
-    return result
+    # JSON has no NaN and no infinity.
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in result.items()
+    }
 
 
 def _report(result: dict[str, Any], score_name: str, phases: dict[str, float]) -> str:
@@ -176,7 +199,7 @@ def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
 
     return SparseMLP(
         (data.n_features, *config.hidden_sizes, data.n_outputs),
-        epsilon=_epsilon(config),
+        epsilon=config.epsilon,
         density=config.density,
         activation=config.activation,
         activation_parameter=config.activation_parameter,
@@ -188,15 +211,12 @@ def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     )
 
 
-def _make_trainer(config: RunConfig, task: str, model, callbacks, path):
+def _make_trainer(config: RunConfig, model: "SparseMLP") -> "Trainer":
     from truesparse import topology
     from truesparse.schedules import LearningRate
     from truesparse.trainer import Trainer
 
-    lr = config.lr
-    if lr is None:
-        # Squared error has no bounded delta: it diverges at rates that suit classes.
-        lr = 3e-4 if task == "regression" else 0.1
+    assert config.lr is not None, "see _resolve"
     options: dict[str, Any] = {}
     if config.topology == "set":
         options = {
@@ -212,13 +232,11 @@ def _make_trainer(config: RunConfig, task: str, model, callbacks, path):
     return Trainer(
         model,
         optimizer=_optimizer(config),
-        lr=LearningRate(lr, config.lr_schedule, warmup=config.warmup),
+        lr=LearningRate(config.lr, config.lr_schedule, warmup=config.warmup),
         topology=topology.make(config.topology, **options),
         epochs=config.epochs,
         batch_size=config.batch_size,
         clip_norm=config.clip_norm,
-        callbacks=callbacks,
-        snapshot_path=path,
     )
 
 
@@ -234,11 +252,16 @@ def _optimizer(config: RunConfig):
     )
 
 
-def _epsilon(config: RunConfig) -> float | None:
-    """Return epsilon; the default is measured for the million-neuron job."""
-    if config.epsilon is None and config.density is None:
-        return 3.0
-    return config.epsilon
+def _resolve(config: RunConfig, task: str) -> RunConfig:
+    """Fill in the defaults that depend on the data or on other options."""
+    epsilon, lr = config.epsilon, config.lr
+    if epsilon is None and config.density is None:
+        # Measured for the million-neuron job.
+        epsilon = 3.0
+    if lr is None:
+        # Squared error has no bounded delta: it diverges at rates that suit classes.
+        lr = 3e-4 if task == "regression" else 0.1
+    return dataclasses.replace(config, epsilon=epsilon, lr=lr)
 
 
 def _make_folder(config: RunConfig) -> pathlib.Path:
@@ -249,17 +272,17 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
         stem = pathlib.Path(config.data).stem.replace(":", "-")
         taken = (pathlib.Path("runs") / f"{stem}-{n}" for n in range(1, 1_000_000))
         folder = next(path for path in taken if not path.exists())
+    path = folder / "config.toml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        holds_run = (folder / "config.toml").exists()
-        if not holds_run:
-            (folder / "config.toml").touch()
-    except OSError as error:
-        raise UsageError(f"cannot write to run folder {folder}: {error}") from None
-    if holds_run:
-        raise UsageError(
-            f"{folder} already holds a run; choose another --out or remove it"
-        )
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(config.to_toml())
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            text = f"{folder} already holds a run; choose another --out or remove it"
+        else:
+            text = f"cannot write to run folder {folder}: {error}"
+        raise UsageError(text) from None
     return folder
 
 
@@ -268,7 +291,7 @@ def _estimate(config: RunConfig, data: "Dataset") -> "Estimate":
 
     return estimate_run(
         (data.n_features, *config.hidden_sizes, data.n_outputs),
-        epsilon=_epsilon(config),
+        epsilon=config.epsilon,
         density=config.density,
         activation=config.activation,
         dropout=config.dropout,
@@ -293,8 +316,27 @@ def _data_bytes(data: "Dataset") -> int:
     return total
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a bad flag in one line, without the usage of all the others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; --help lists what is accepted")
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = _parser()
+    known, unknown = parser.parse_known_args(words)
+    if unknown:
+        name = unknown[0].split("=")[0]
+        close = difflib.get_close_matches(name, parser._option_string_actions, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        parser.error(f"unknown argument {name}{hint}")
+    return known
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m truesparse.train",
         description="Train a truly sparse multilayer perceptron on CPUs.",
         epilog="Exit codes: 0 done, 2 usage, 3 would not fit in memory, 4 data missing "

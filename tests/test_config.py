@@ -1,0 +1,280 @@
+"""Options: names that exist, TOML there and back, precedence, errors that help."""
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+import tomllib
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from truesparse import config as config_module
+from truesparse.activations import ACTIVATIONS
+from truesparse.config import CHOICES, RunConfig, add_flags, flag, read_toml
+from truesparse.errors import UsageError
+from truesparse.model import DTYPES
+from truesparse.optimizers import DECAYS, OPTIMIZERS
+from truesparse.schedules import SCHEDULES
+from truesparse.sparse.init import INITIALIZERS
+from truesparse.topology import ALGORITHMS, Set
+from truesparse.train import _merge, _parse
+
+OPTIONS = [option.name for option in dataclasses.fields(RunConfig)]
+
+# What the command line does not take from a registry.
+ACCEPTED = {
+    "topology": ALGORITHMS,
+    "activation": ACTIVATIONS,
+    "optimizer": OPTIMIZERS,
+    "decay": DECAYS,
+    "lr_schedule": SCHEDULES,
+    "weight_init": INITIALIZERS,
+    "regrow_init": INITIALIZERS,
+    "removal": ("per_sign", "magnitude"),
+    "final": ("none", "prune_only"),
+    "dtype": DTYPES,
+}
+
+
+def configured(*words, file=None):
+    """Return the configuration of a command line, with a file of options."""
+    flags = vars(_parse(list(words)))
+    for name in ("json", "quiet", "debug", "dry_run", "config"):
+        del flags[name]
+    return RunConfig(**_merge(read_toml(file) if file else {}, flags))
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text):
+        path = tmp_path / "options.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+# Names -------------------------------------------------------------------------------
+
+
+def test_the_names_are_those_of_the_registries():
+    assert {name: sorted(names) for name, names in ACCEPTED.items()} == {
+        name: sorted(names) for name, names in CHOICES.items()
+    }
+
+
+def test_every_accepted_removal_and_final_update_exists():
+    for removal in CHOICES["removal"]:
+        assert Set(removal=removal).removal == removal
+    for final in CHOICES["final"]:
+        assert Set(final=final).final == final
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_name_that_is_not_accepted(name):
+    wrong = CHOICES[name][-1] + "x"
+    # The accepted name that is closest.
+    with pytest.raises(UsageError, match=f"unknown {name.replace('_', ' ')} '{wrong}'"):
+        RunConfig(**{name: wrong})
+    with pytest.raises(UsageError, match=f"Did you mean '{wrong[:-1]}'"):
+        RunConfig(**{name: wrong})
+    assert getattr(RunConfig(**{name: wrong[:-1]}), name) == wrong[:-1]
+
+
+def test_defaults_are_accepted():
+    defaults = RunConfig()
+    assert defaults.data == "digits"
+    assert sum(defaults.hidden_sizes) == 1_000_000
+    assert len(defaults.hidden_sizes) == 2
+    assert defaults.topology == "set"
+    assert configured() == defaults
+
+
+# TOML --------------------------------------------------------------------------------
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+NUMBER = st.floats(allow_nan=False) | st.sampled_from([1e-8, 1e16, 1e300, 0.1, 5.0])
+SHARE = st.floats(0.001, 0.999)
+CONFIGS = st.builds(
+    RunConfig,
+    data=TEXT,
+    data_home=TEXT | st.none(),
+    fetch=st.booleans(),
+    test_fraction=SHARE,
+    neurons=st.integers(100, 2**63),
+    depth=st.integers(1, 100),
+    hidden=st.lists(st.integers(1, 2**40), min_size=1).map(tuple) | st.none(),
+    epsilon=NUMBER | st.none(),
+    zeta=NUMBER,
+    activation=st.sampled_from(CHOICES["activation"]),
+    lr=NUMBER | st.none(),
+    clip_norm=NUMBER | st.none(),
+    threads=st.integers(1, 64) | st.none(),
+    evolve_output=st.booleans(),
+    out=TEXT | st.none(),
+)
+
+
+@given(CONFIGS)
+def test_toml_there_and_back(config):
+    table = tomllib.loads(config.to_toml())
+    assert set(table) <= set(OPTIONS)
+    if config.hidden is not None:
+        table["hidden"] = tuple(table["hidden"])
+    assert RunConfig(**table) == config
+
+
+def test_a_file_is_read_with_its_types(toml):
+    path = toml(
+        'data = "a\\"b\\\\c.csv"\nneurons = 500\nhidden = [3, 4]\nlr = 1\n'
+        'lr-schedule = "step"\nevolve_output = true\nepsilon = inf\n'
+    )
+    assert read_toml(path) == {
+        "data": 'a"b\\c.csv',
+        "neurons": 500,
+        "hidden": (3, 4),
+        "lr": 1.0,
+        "lr_schedule": "step",
+        "evolve_output": True,
+        "epsilon": float("inf"),
+    }
+    assert type(read_toml(path)["lr"]) is float
+    assert read_toml(toml("")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs = 2.0", "epochs in .* must be a whole number, got 2.0"),
+        ("epochs = true", "epochs in .* must be a whole number, got True"),
+        ('epochs = "2"', "epochs in .* must be a whole number, got '2'"),
+        ('lr = "0.1"', "lr in .* must be a number, got '0.1'"),
+        ("lr = false", "lr in .* must be a number, got False"),
+        ("fetch = 1", "fetch in .* must be true or false, got 1"),
+        ("data = 3", "data in .* must be a string, got 3"),
+        ("hidden = 3", "hidden in .* must be a list of whole numbers, got 3"),
+        ("hidden = [3, 2.5]", "hidden in .* must be a list of whole numbers"),
+        ("hidden = [true]", "hidden in .* must be a list of whole numbers"),
+        ("[topology]\nname = 1", "topology in .* must be a string, got {"),
+        ("epsilom = 3", "unknown key in .*options.toml 'epsilom'.*mean 'epsilon'"),
+        ("json = true", "unknown key in .* 'json'"),
+        ("epochs = ", "cannot read configuration .*options.toml"),
+        ("epochs = 1\nepochs = 2", "cannot read configuration"),
+    ],
+)
+def test_a_bad_file(text, message, toml):
+    with pytest.raises(UsageError, match=message):
+        read_toml(toml(text))
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    for path in (tmp_path / "missing.toml", tmp_path):
+        with pytest.raises(UsageError, match="cannot read configuration"):
+            read_toml(path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot read configuration"):
+        read_toml(tmp_path / "binary.toml")
+
+
+# Flags -------------------------------------------------------------------------------
+
+
+def test_every_option_has_a_flag_and_every_flag_helps():
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    text = parser.format_help()
+    for name in OPTIONS:
+        assert flag(name) in text
+    for option in dataclasses.fields(RunConfig):
+        assert option.metadata["help"]
+        hint = typing.get_type_hints(RunConfig)[option.name]
+        assert config_module._base_type(hint) in config_module._KINDS
+
+
+def test_flags():
+    got = configured(
+        *("--neurons", "300", "--depth", "3", "--lr-schedule", "cosine", "--fetch"),
+        *("--epsilon=2.5", "--no-evolve-output", "--dtype", "float64", "--out", "x"),
+    )
+    want = RunConfig(
+        neurons=300,
+        depth=3,
+        lr_schedule="cosine",
+        fetch=True,
+        epsilon=2.5,
+        dtype="float64",
+        out="x",
+    )
+    assert got == want
+    assert configured("--hidden", "10,20,30").hidden == (10, 20, 30)
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(toml):
+    path = toml("epochs = 3\nlr = 0.5\nfetch = true\n")
+    got = configured("--epochs", "7", "--no-fetch", file=path)
+    assert (got.epochs, got.lr, got.fetch) == (7, 0.5, False)
+    assert got.batch_size == RunConfig().batch_size
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "name", "value"),
+    [
+        ("epsilon = 3.0", ["--density", "0.5"], "density", 0.5),
+        ("density = 0.5", ["--epsilon", "3"], "epsilon", 3.0),
+        ("hidden = [3, 4]", ["--neurons", "50"], "hidden_sizes", (25, 25)),
+        ("neurons = 50", ["--hidden", "3,4"], "hidden_sizes", (3, 4)),
+    ],
+)
+def test_a_flag_replaces_the_one_it_excludes(file, words, name, value, toml):
+    assert getattr(configured(*words, file=toml(file)), name) == value
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epsilom", "3"], "unknown argument --epsilom; did you mean --epsilon"),
+        (["--epsilom=3"], "unknown argument --epsilom; did you mean --epsilon"),
+        # No abbreviations: they would break when an option is added.
+        (["--epoch", "3"], "unknown argument --epoch; did you mean --epochs"),
+        (["digits"], "unknown argument digits; --help"),
+        (["--epochs", "2.5"], "--epochs: invalid int value: '2.5'"),
+        (["--lr", "fast"], "--lr: invalid float value: 'fast'"),
+        (["--hidden", "3,x"], "--hidden: expected whole numbers with commas"),
+        (["--hidden", ""], "--hidden: expected whole numbers with commas"),
+        (["--out"], "--out: expected one argument"),
+        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["--batch-size", "-3"], "--batch-size must be at least 1, got -3"),
+        (["--neurons", "-5"], "--neurons must be at least 1, got -5"),
+        (["--depth", "0"], "--depth must be at least 1, got 0"),
+        (["--update-every", "0"], "--update-every must be at least 1"),
+        (["--threads", "0"], "--threads must be at least 1, got 0"),
+        (["--neurons", "2", "--depth", "3"], "--neurons 2 cannot fill --depth 3"),
+        (["--hidden", "3,0"], r"--hidden takes sizes of at least 1, got \[3, 0\]"),
+        (["--epsilon", "1", "--density", "1"], "either --epsilon or --density"),
+        (["--test-fraction", "1"], "--test-fraction must be between 0 and 1"),
+        (["--test-fraction", "nan"], "--test-fraction must be between 0 and 1"),
+    ],
+)
+def test_bad_flags(words, message):
+    with pytest.raises(UsageError, match=message):
+        configured(*words)
+
+
+def test_neurons_are_spread_evenly():
+    assert RunConfig(neurons=10, depth=3).hidden_sizes == (4, 3, 3)
+    assert RunConfig(neurons=7, depth=1).hidden_sizes == (7,)
+    assert RunConfig(hidden=(5, 6)).hidden_sizes == (5, 6)
+
+
+def test_options_are_known_without_loading_the_engine():
+    program = (
+        "import sys; import truesparse.config, truesparse.train; "
+        "print([m for m in ('numpy', 'numba', 'scipy', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
