@@ -259,8 +259,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--only-first", action="store_true", help="build, step, end")
     parser.add_argument("--started", type=float, default=time.time())
-    parser.add_argument("rest", nargs="*", help="of python -m truesparse.train")
-    return parser.parse_args(arguments)
+    parser.epilog = "What follows -- is passed to python -m truesparse.train."
+    arguments = sys.argv[1:] if arguments is None else arguments
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:cut])
+    options.rest = arguments[cut + 1 :]
+    return options
 
 
 def main() -> None:

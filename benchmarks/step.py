@@ -2,7 +2,7 @@
 
     python -m benchmarks.step                       all nets, about 10 minutes
     python -m benchmarks.step --nets 1000,4000
-    python -m benchmarks.step --smoke               tiny nets, under a minute
+    python -m benchmarks.step --smoke               tiny nets, half a minute
     python -m benchmarks.step --peer-python ../bench-venv/bin/python
 
 Each implementation runs in its own process on the same pattern, weights and batch, in
@@ -261,6 +261,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.cases = [cases[key] for key in names(options.nets, cases, "net")]
     options.peers = names(options.peers, PEERS, "peer")
     options.repeats = options.repeats or (2 if options.smoke else 8)
+    options.skip_cold |= options.smoke
     options.seconds = options.seconds or (0.01 if options.smoke else 0.25)
     return options
 

@@ -3,15 +3,9 @@
 ``pytest --hypothesis-profile explore`` draws other and many more examples.
 """
 
-import os
-
 from hypothesis import settings
 
 from truesparse.jit import DISABLED
-
-# Read when the first kernel runs. By default idle threads of GNU OpenMP spin, which on
-# a machine busy with other work makes a call of 10 us one of 8 ms (2 cores, 2026-11).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # With the JIT off a kernel call takes milliseconds: fewer examples cover its lines.
 settings.register_profile(

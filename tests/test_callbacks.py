@@ -186,7 +186,6 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
     del line["time"]
     nulls = {"a": None, "b": None, "c": None, "e": None}
     assert line == {"event": "warning", "d": 1.5, "f": "é"} | nulls
-    metrics.on_train_end(make_run())
 
 
 def test_lines_are_on_disk_at_once_and_earlier_ones_stay(tmp_path):
@@ -195,12 +194,19 @@ def test_lines_are_on_disk_at_once_and_earlier_ones_stay(tmp_path):
     metrics = MetricsFile(path)
     metrics.write("now")
     assert [line["event"] for line in lines_of(path)] == ["earlier", "now"]
-    metrics.on_train_end(make_run())
 
 
 def test_metrics_that_cannot_be_written(tmp_path):
     with pytest.raises(UsageError, match=r"cannot write metrics: .*missing"):
         MetricsFile(tmp_path / "missing" / "metrics.jsonl")
+
+
+def test_metrics_go_on_in_a_second_run(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    for _ in range(2):
+        make_trainer(callbacks=[metrics], epochs=1, topology="static").fit(X, Y)
+    events = [line["event"] for line in lines_of(metrics.path)]
+    assert events == ["run_start", "epoch", "run_end"] * 2
 
 
 # Early stopping ----------------------------------------------------------------------

@@ -18,7 +18,6 @@ def exercise(tile, data, factor, row, column, out, sums):
     """Write the result of each operation on two tiles of `data` to a row of `out`."""
     a = simd.load(tile, data, row, column)
     b = simd.load(tile, data, row + 1, column)
-    simd.prefetch(tile, data, row, column)
     simd.store(out, 0, column, a)
     simd.store(out, 1, column, simd.full(tile, data, factor))
     simd.store(out, 2, column, simd.add_scaled(a, factor, b))

@@ -13,6 +13,7 @@ from training import (
     Recorder,
     arrays_of,
     assert_same_arrays,
+    hashes_may_wrap,
     make_model,
     make_problem,
     make_trainer,
@@ -57,6 +58,7 @@ def test_a_problem_is_learnt_while_the_topology_evolves():
         layer.connections.check()
 
 
+@hashes_may_wrap
 def test_a_run_is_the_steps_of_its_batches():
     """The trainer adds order, rate and updates to SparseMLP.train_batch, no more."""
     schedule = LearningRate(0.05, "linear", warmup=0.5)
@@ -79,6 +81,7 @@ def test_a_run_is_the_steps_of_its_batches():
     assert_same_arrays(trainer.model, model)
 
 
+@hashes_may_wrap
 def test_the_seed_decides_the_result():
     models = [make_model(seed=seed, dropout=0.2) for seed in (3, 3, 4)]
     histories = [make_trainer(model).fit(X, Y) for model in models]

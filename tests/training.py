@@ -1,12 +1,17 @@
 """A small learnable problem, and what a run of the trainer did."""
 
 import numpy as np
+import pytest
 
 from truesparse.callbacks import Callback
 from truesparse.model import SparseMLP
 from truesparse.trainer import Trainer
 
 SIZES = (6, 12, 10, 3)
+# With the JIT off, NumPy remarks upon the wrap-around that hashes for dropout rely on.
+hashes_may_wrap = pytest.mark.filterwarnings(
+    "ignore:overflow encountered in scalar multiply"
+)
 # 70 samples in batches of 32 leave a partial one of 6.
 N, BATCH = 70, 32
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from truesparse import jit
+from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Csr, SparseBatch
 from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.simd import LANES, make_tile, max_vectors
@@ -122,6 +123,14 @@ class Buffers:
     ) -> np.ndarray | SparseBatch:
         """Gather the chosen samples and return them as the first layer takes them."""
         if self.sparse_input is not None:
+            assert isinstance(data, Csr)
+            room = self.sparse_input.values.size
+            needed = int((data.indptr[samples + 1] - data.indptr[samples]).sum())
+            if needed > room:
+                raise UsageError(
+                    f"the batch has {needed} non-zeros, more than the {room} of any "
+                    "batch of distinct samples"
+                )
             gather_csr(data, samples, self.sparse_input)
             return self.sparse_input
         gather_dense(data, samples, self.x)

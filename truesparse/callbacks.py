@@ -118,14 +118,12 @@ class MetricsFile(Callback):
     Parameters
     ----------
     path : str or path
-        Opened for appending.
+        Appended to; every line is on disk at once.
     """
 
     def __init__(self, path):
-        try:
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise UsageError(f"cannot write metrics: {error}") from None
+        self.path = path
+        self._append("")
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one line; NaN and infinity, unknown to JSON, become null."""
@@ -136,8 +134,7 @@ class MetricsFile(Callback):
             for key, value in fields.items()
         }
         line = {"event": event, "time": round(time.time(), 3), **clean}
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        self._append(json.dumps(line, allow_nan=False) + "\n")
 
     def on_train_begin(self, run) -> None:
         """Write run_start."""
@@ -163,9 +160,15 @@ class MetricsFile(Callback):
         self.write("epoch", **asdict(record))
 
     def on_train_end(self, run) -> None:
-        """Write run_end and close."""
+        """Write run_end."""
         self.write("run_end", epoch=run.epoch, step=run.model.step)
-        self._file.close()
+
+    def _append(self, text: str) -> None:
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise UsageError(f"cannot write metrics: {error}") from None
 
 
 class EarlyStopping(Callback):

@@ -106,7 +106,10 @@ class RunConfig:
     weight_init: str = _option("he_uniform", "initial weights")
     optimizer: str = _option("sgd", "how weights are updated")
     lr: float | None = _option(
-        None, "learning rate (default: 0.1, for regression 0.0003)", "F"
+        None,
+        "learning rate (default: 0.3 for features from 0 to 1, 0.1 for others, "
+        "0.0003 for regression)",
+        "F",
     )
     lr_schedule: str = _option("cosine", "how the learning rate changes")
     warmup: float = _option(0.0, "epochs in which the learning rate rises", "F")

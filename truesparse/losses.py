@@ -68,24 +68,22 @@ class Loss:
             raise DataError(
                 f"targets must be numbers, got {y.dtype}; encode them first"
             )
+        if not np.isfinite(y).all():
+            raise DataError("targets contain NaN or infinity; remove those samples")
         if self.takes_labels:
             if y.ndim != 1:
                 raise DataError(f"softmax takes labels of shape (n,), got {y.shape}")
-            labels = y.astype(np.int32)
-            if y.dtype.kind == "f" and not np.array_equal(labels, y):
+            if y.dtype.kind == "f" and (y != np.floor(y)).any():
                 raise DataError("softmax takes whole-number labels, got fractions")
-            if labels.size and (labels.min() < 0 or labels.max() >= n_out):
+            if y.size and (y.min() < 0 or y.max() >= n_out):
                 raise DataError(
-                    f"labels must be from 0 to {n_out - 1}, got {labels.min()} to "
-                    f"{labels.max()}"
+                    f"labels must be from 0 to {n_out - 1}, got {y.min()} to {y.max()}"
                 )
-            return labels
+            return y.astype(np.int32)
         targets = y.reshape(-1, 1) if y.ndim == 1 else y
         if targets.ndim != 2 or targets.shape[1] != n_out:
             raise DataError(f"targets must have shape (n, {n_out}), got {y.shape}")
         targets = np.ascontiguousarray(targets, dtype)
-        if not np.isfinite(targets).all():
-            raise DataError("targets contain NaN or infinity; remove those samples")
         outside = (targets < 0) | (targets > 1)
         if self.name == "logistic" and outside.any():
             raise DataError("targets of the logistic loss must be from 0 to 1")

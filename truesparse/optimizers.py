@@ -100,7 +100,7 @@ class Optimizer:
             Inputs of the layer's neurons, on average.
         """
         if self.fan_in_limit is not None:
-            lr *= min(1.0, self.fan_in_limit / fan_in)
+            lr *= min(1.0, self.fan_in_limit / max(fan_in, 1.0))
         return self._rule(lr, step, self.weight_decay)
 
     def bias_rule(self, lr: float, step: int) -> update.Rule:

@@ -100,7 +100,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         scale_target=True,
         dtype=config.dtype,
     )
-    config = _resolve(config, data.task)
+    config = _resolve(config, data)
     estimate = _estimate(config, data)
     if dry:
         say(estimate.table())
@@ -252,15 +252,19 @@ def _optimizer(config: RunConfig):
     )
 
 
-def _resolve(config: RunConfig, task: str) -> RunConfig:
+def _resolve(config: RunConfig, data: "Dataset") -> RunConfig:
     """Fill in the defaults that depend on the data or on other options."""
     epsilon, lr = config.epsilon, config.lr
     if epsilon is None and config.density is None:
         # Measured for the million-neuron job.
         epsilon = 3.0
     if lr is None:
-        # Squared error has no bounded delta: it diverges at rates that suit classes.
-        lr = 3e-4 if task == "regression" else 0.1
+        if data.task == "regression":
+            # The delta of squared error has no bound: it diverges at higher rates.
+            lr = 3e-4
+        else:
+            # Features from 0 to 1 are smaller than those of deviation 1.
+            lr = 0.3 if data.feature_mean is None else 0.1
     return dataclasses.replace(config, epsilon=epsilon, lr=lr)
 
 

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from truesparse import jit
 from truesparse.jit import exact_kernel, inlined_kernel, kernel
 from truesparse.kernels.simd import add_scaled, full, load, multiply, where_positive
 
@@ -88,6 +89,16 @@ def _mix(x):
     x = np.uint32(x ^ (x >> np.uint32(15)))
     x = np.uint32(x * np.uint32(0x846CA68B))
     return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+if jit.DISABLED:
+
+    def _mix(x):
+        """Do the same without the warnings that NumPy gives on overflow."""
+        x = int(x)
+        x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+        x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+        return np.uint32(x ^ (x >> 16))
 
 
 @kernel

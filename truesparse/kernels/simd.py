@@ -321,4 +321,15 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
 
 
 if jit.DISABLED:
-    pass
+    from truesparse.kernels.simd_numpy import (  # noqa: F401
+        add_scaled,
+        columns,
+        copy_transposed,
+        dot,
+        full,
+        load,
+        multiply,
+        store,
+        total,
+        where_positive,
+    )

@@ -1,0 +1,229 @@
+"""How cost grows with neurons, how long a start takes, what subnormals cost.
+
+    python -m benchmarks.scale                  about 8 minutes
+    python -m benchmarks.scale --smoke          under a minute
+    python -m benchmarks.scale --parts start,help
+
+Parts, each measured in processes of its own:
+
+    table       nets 64-n-n-10 of 10^4 to 4 10^6 hidden neurons, eps 5 and 10, batch 32:
+                initialisation, step, SET update, peak memory, bytes a weight
+    main_job    ``python -m truesparse.train --neurons 1000000`` with nothing compiled
+    start       the same run with 100,000 neurons and 2 epochs with and without compiled
+                kernels; time of the main job to its first step, kernels compiled
+    help        ``python -m truesparse.train --help``
+    subnormal   see subnormal.py
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from truesparse.errors import TruesparseError
+
+from .harness import ROOT, WorkerError, write_results
+from .options import names, numbers
+from .probe import clean_environment, probe, run_json
+from .subnormal import compare
+
+PARTS = ("table", "main_job", "start", "help", "subnormal")
+FEATURES, CLASSES, BATCH = 64, 10, 32
+MAIN_JOB_NEURONS, START_NEURONS = 1_000_000, 100_000
+HELP_REPEATS = 7
+
+
+def table(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return a row for every number of neurons and epsilon."""
+    rows = []
+    for neurons in options.neurons:
+        for epsilon in options.epsilons:
+            half = neurons // 2
+            sizes = (FEATURES, half, neurons - half, CLASSES)
+            arguments = (
+                "net",
+                "--net=" + ",".join(map(str, sizes)),
+                f"--epsilon={epsilon}",
+                f"--batch={BATCH}",
+                f"--threads={options.threads}",
+            )
+            if not rows:
+                # Compiles what is not compiled yet.
+                probe(*arguments, "--steps=1", threads=options.threads)
+            row = {"epsilon": epsilon, "batch": BATCH, "sizes": sizes}
+            row |= probe(*arguments, threads=options.threads)
+            rows.append(row)
+            print(
+                f"{neurons:>9,} neurons, eps {epsilon:g}: {row['nnz']:>11,} weights; "
+                f"initialisation {row['init_s']:.3g} s, step {row['step_s']:.3g} s, "
+                f"SET update {row['update_s']:.3g} s, peak {row['peak_update_mb']} MB, "
+                f"{row['bytes_sgd_all']:.1f} bytes a weight; dense weights and "
+                f"momentum: {row['dense_bytes'] / 1e9:,.3g} GB",
+                flush=True,
+            )
+    return rows
+
+
+def main_job(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the main job on what seems a fresh machine, and return what it reports."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = None if options.smoke else folder
+        job = train(cache, f"{folder}/run", options, options.main_job_flags)
+    print(
+        f"main job: test accuracy {job['test_score']:.4f}, {job['wall_s']:.1f} s "
+        f"with compilation, peak {job['peak_rss_mb']:.0f} MB",
+        flush=True,
+    )
+    return job
+
+
+def start(options: argparse.Namespace) -> dict[str, Any]:
+    """Compare cold and warm runs; time the way to the first step."""
+    flags = (f"--neurons={options.start_neurons}", "--epochs=2")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = None if options.smoke else folder
+        cold, warm = (
+            train(cache, f"{folder}/run{turn}", options, flags)["wall_s"]
+            for turn in range(2)
+        )
+        first = []
+        for turn in range(3):
+            first.append(
+                probe(
+                    "first-step",
+                    f"--threads={options.threads}",
+                    f"--started={time.time()}",
+                    "--",
+                    f"--out={folder}/first{turn}",
+                    *options.main_job_flags,
+                    threads=options.threads,
+                    cache=cache,
+                )["seconds"]
+            )
+    found = {
+        "cold_s": cold,
+        "warm_s": warm,
+        "compile_s": cold - warm,
+        # The first of these may have a kernel to compile that the small run has not.
+        "first_step_s": statistics.median(first[1:]),
+    }
+    print(
+        f"cold {cold:.1f} s, warm {warm:.1f} s: compilation {cold - warm:.1f} s; "
+        f"first step of the main job after {found['first_step_s']:.2f} s",
+        flush=True,
+    )
+    return found
+
+
+def train(
+    cache: str | None, out: str, options: argparse.Namespace, flags: tuple[str, ...]
+) -> dict[str, Any]:
+    """Run ``python -m truesparse.train`` and return its JSON and ``wall_s``."""
+    started = time.perf_counter()
+    result = run_json(
+        "truesparse.train",
+        *flags,
+        f"--out={out}",
+        f"--threads={options.threads}",
+        "--json",
+        "--quiet",
+        environment=clean_environment(options.threads, cache),
+    )
+    wall = time.perf_counter() - started
+    # Where the model was is of no use, as its folder is gone.
+    result.pop("model")
+    return result | {"wall_s": wall, "flags": list(flags)}
+
+
+def help_seconds(options: argparse.Namespace) -> dict[str, float]:
+    """Time ``--help``."""
+    times = []
+    for _ in range(HELP_REPEATS):
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "truesparse.train", "--help"],
+            cwd=ROOT,
+            env=clean_environment(options.threads),
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        times.append(time.perf_counter() - started)
+    found = {"median_s": statistics.median(times), "minimum_s": min(times)}
+    print(f"--help: {found['median_s']:.3f} s", flush=True)
+    return found
+
+
+def subnormal(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Compare steps with and without flushing."""
+    found = compare(options.threads, options.seconds)
+    for case, row in found.items():
+        print(
+            f"subnormal {case}: flushed {row['flushed_ms']:.3f} ms, kept "
+            f"{row['kept_ms']:.3f} ms, {row['slowdown']:.2f}x",
+            flush=True,
+        )
+    return found
+
+
+MEASURES = {
+    "table": table,
+    "main_job": main_job,
+    "start": start,
+    "help": help_seconds,
+    "subnormal": subnormal,
+}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale",
+        description="Measure growth with neurons, start and subnormals.",
+    )
+    parser.add_argument("--parts", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--neurons", metavar="N,N,...", help="hidden neurons in all")
+    parser.add_argument("--epsilons", metavar="E,E", default="5,10")
+    parser.add_argument(
+        "--smoke", action="store_true", help="small nets, and nothing runs cold"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "benchmarks" / "results" / "scale.json"
+    )
+    options = parser.parse_args(arguments)
+    options.parts = names(options.parts, PARTS, "part")
+    smoke = options.smoke
+    default = "1000,2000" if smoke else "10000,100000,1000000,4000000"
+    options.neurons = [int(n) for n in numbers(options.neurons or default, "--neurons")]
+    options.epsilons = numbers(options.epsilons, "--epsilons")
+    options.start_neurons = 1000 if smoke else START_NEURONS
+    options.seconds = 0.05 if smoke else 1.0
+    job = (
+        ("--neurons=2000", "--epochs=2")
+        if smoke
+        else (f"--neurons={MAIN_JOB_NEURONS}",)
+    )
+    options.main_job_flags = job
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the parts asked for and write their results."""
+    try:
+        options = parse(arguments)
+        found = {part: MEASURES[part](options) for part in options.parts}
+        payload = {"threads": options.threads, "smoke": options.smoke, **found}
+        write_results(options.out, payload)
+    except (TruesparseError, WorkerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    print(f"results: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""Rules of the house that a reader should be able to rely on, read off the sources."""
+
+import ast
+import graphlib
+import os
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+
+import truesparse
+
+PACKAGE = pathlib.Path(truesparse.__file__).parent
+ROOT = PACKAGE.parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    # Imports nothing until a name is asked for.
+    if path != PACKAGE / "__init__.py"
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+KERNELS = sorted(name for name in MODULES if name.startswith("truesparse.kernels."))
+
+# A module imports from the lines above its own, or from its own package.
+LAYERS = (
+    {"errors"},
+    {"callbacks", "config", "datasets", "jit", "rng", "schedules"},
+    {"kernels"},
+    {"activations", "inputs", "losses", "optimizers"},
+    {"sparse"},
+    {"buffers"},
+    {"model"},
+    {"io", "memory", "topology"},
+    {"snapshot"},
+    {"trainer"},
+    {"train"},
+)
+RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
+
+MOST_LINES = 400
+MOST_PARAMETERS = 8
+DECORATORS = {"kernel", "inlined_kernel", "exact_kernel", "parallel_kernel"}
+# Single instructions, written for the compiler rather than in Python, with their twins.
+INSTRUCTIONS = {"simd", "simd_numpy", "subnormal"}
+# Rules of the optimisers become part of the kernel that calls them.
+INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
+
+
+def imports(name, only_top=False):
+    """Return the full names of all modules that a module may import."""
+    found, body = set(), TREES[name].body
+    nodes = body if only_top else ast.walk(TREES[name])
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # The parent of a module, or a package itself in its __init__.
+            parents = name.split(".")[: -node.level] if node.level else []
+            base = ".".join([*parents, *filter(None, [node.module])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own_imports(name):
+    """Return the modules of this package among them."""
+    packages = {f"{module}.__init__" for module in imports(name)}
+    return (imports(name) | packages) & set(MODULES)
+
+
+def part(name):
+    return name.split(".")[1]
+
+
+def functions(name, decorated=False):
+    body = TREES[name].body
+    found = [node for node in body if isinstance(node, ast.FunctionDef)]
+    return [f for f in found if decorators(f) & DECORATORS] if decorated else found
+
+
+def decorators(function):
+    names = (d.func if isinstance(d, ast.Call) else d for d in function.decorator_list)
+    return {getattr(name, "attr", getattr(name, "id", "")) for name in names}
+
+
+def parameters(function):
+    return [argument.arg for argument in function.args.args]
+
+
+# Structure ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name):
+    assert part(name) in RANKS, f"say in LAYERS where {name} belongs"
+    for other in own_imports(name):
+        is_below = RANKS[part(other)] < RANKS[part(name)]
+        assert is_below or part(other) == part(name), f"{name} imports {other}"
+
+
+def test_imports_form_no_circle():
+    graph = {name: own_imports(name) - {name} for name in MODULES}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_the_reader_of_imports_sees_them():
+    assert "truesparse.kernels.simd" in own_imports("truesparse.kernels.forward")
+    assert "truesparse.sparse.layer" in own_imports("truesparse.model")
+    assert "truesparse.topology.__init__" in own_imports("truesparse.trainer")
+    assert "truesparse.datasets.parts" in own_imports("truesparse.datasets.__init__")
+    # Also within functions.
+    assert "truesparse.io" in own_imports("truesparse.train")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_libraries_are_loaded_where_they_are_needed(name):
+    heavy = re.compile(r"(sklearn|pandas|pyarrow|torch)\b")
+    assert not any(heavy.match(module) for module in imports(name, only_top=True))
+    if part(name) != "datasets":
+        assert not any(heavy.match(module) for module in imports(name))
+    if part(name) not in ("jit", "kernels"):
+        assert "numba" not in {module.split(".")[0] for module in imports(name)}
+    # A model file must not be able to run code.
+    assert not imports(name) & {"pickle", "marshal", "shelve"}
+
+
+def test_the_readers_of_data_do_not_know_the_engine():
+    for name in MODULES:
+        if part(name) == "datasets":
+            others = {part(other) for other in own_imports(name)}
+            assert others <= {"datasets", "errors"}
+
+
+SOURCES = [
+    path
+    for folder in ("truesparse", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short_and_finished(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    # Spelt so that this file does not contain them.
+    assert not re.search("TO" + "DO|FIX" + "ME", text)
+    # A file opens with what it is about.
+    assert not text or ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_command_line_and_callbacks_print(name):
+    calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
+    prints = any(getattr(call.func, "id", "") == "print" for call in calls)
+    assert not prints or part(name) in ("callbacks", "train")
+
+
+# Documentation and types -------------------------------------------------------------
+
+
+def public(body):
+    """Yield public functions and classes, and the public methods of the latter."""
+    for node in body:
+        is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef)
+        if is_definition and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_is_public_is_documented(name):
+    for node in public(TREES[name].body):
+        text = ast.get_docstring(node) or ""
+        assert text, f"{node.name} has no docstring"
+        summary = text.split("\n\n")[0]
+        assert "\n" not in summary, f"{node.name}: more than one line of summary"
+        assert summary.endswith(".") or isinstance(node, ast.ClassDef)
+
+
+# Kernels -----------------------------------------------------------------------------
+
+
+def test_there_are_kernels():
+    assert sum(len(functions(name, decorated=True)) for name in KERNELS) > 20
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_take_few_parameters(name):
+    for function in functions(name):
+        if name.split(".")[-1] in INSTRUCTIONS and function.name.startswith("_"):
+            continue
+        # Numba hands the first one to an instruction, besides its arguments.
+        own = [p for p in parameters(function) if p != "typingctx"]
+        assert len(own) <= MOST_PARAMETERS, function.name
+        assert not function.args.kwonlyargs
+        assert not function.args.defaults
+        assert not function.args.vararg
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_are_compiled_by_the_decorators_of_jit(name):
+    if name.split(".")[-1] in INSTRUCTIONS:
+        return
+    for function in functions(name):
+        names = decorators(function)
+        inlined = parameters(function) == INLINED_SIGNATURE
+        assert len(names & DECORATORS) == (not inlined), function.name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_numba_is_told_how_to_compile_in_one_place(name):
+    nodes = list(ast.walk(TREES[name]))
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    compilers = {"njit", "jit", "vectorize", "guvectorize", "jitclass", "stencil"}
+    if part(name) == "jit":
+        assert names & compilers == {"njit"}
+    elif part(name) != "kernels":
+        assert not names & (compilers - {"jit"})
+    else:
+        # Of what is called jit here, only the module of that name.
+        calls = (node.func for node in nodes if isinstance(node, ast.Call))
+        assert not any(getattr(call, "id", "") in compilers for call in calls)
+
+
+def test_importing_everything_compiles_nothing():
+    names = [
+        module.name
+        for module in pkgutil.walk_packages([str(PACKAGE)], "truesparse.")
+        if not module.name.endswith("__main__")
+    ]
+    assert len(names) > 40
+    program = (
+        "import importlib\n"
+        "from numba.core import event\n"
+        "with event.install_recorder('numba:compile') as recorder:\n"
+        f"    for name in {names}: importlib.import_module(name)\n"
+        "assert not recorder.buffer, recorder.buffer\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
