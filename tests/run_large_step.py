@@ -5,21 +5,15 @@ Run by test_memory_of_step.py in a process of its own:
 """
 
 import json
-import resource
 import sys
 
 import numpy as np
 
+from truesparse.memory import peak_rss
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 
 BATCH = 2
-
-
-def peak_bytes():
-    """Return the largest resident size of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def take_step(sizes, epsilon):
@@ -40,6 +34,6 @@ if __name__ == "__main__":
     epsilon, sizes = float(sys.argv[1]), [int(size) for size in sys.argv[2:]]
     # Compilation takes memory too, which is not what is measured.
     take_step([20] * len(sizes), 1)
-    before = peak_bytes()
+    before = peak_rss()
     nnz = take_step(sizes, epsilon)
-    print(json.dumps({"rise": peak_bytes() - before, "nnz": nnz}))
+    print(json.dumps({"rise": peak_rss() - before, "nnz": nnz}))

@@ -34,7 +34,9 @@ def estimate(sizes, optimizer=MOMENTUM, **settings):
 )
 def test_it_is_what_a_run_takes(batch, optimizer, epsilon, n_hidden):
     words = [batch, optimizer, epsilon, 64, n_hidden, n_hidden, 10]
-    got = run_script("run_estimate.py", *map(str, words), threads=2)
+    # The first process compiles what is not in the cache, which takes memory too.
+    for _ in range(2):
+        got = run_script("run_estimate.py", *map(str, words), threads=2)
     # An estimate too low by a twentieth would be paid for with a killed process.
     assert 0.95 * got["rise"] < got["estimate"] < 1.3 * got["rise"]
     # Libraries only: data sets and their reader come on top in a run.

@@ -7,7 +7,7 @@ from training import assert_same_arrays, make_model
 from truesparse import io, snapshot
 from truesparse.errors import UsageError
 from truesparse.optimizers import Optimizer
-from truesparse.snapshot import Snapshot, is_finite
+from truesparse.snapshot import Snapshot, has_finite_weights
 
 
 class Watch:
@@ -29,11 +29,11 @@ class Watch:
 def test_is_finite(value):
     for name in ("values", "bias"):
         model = make_model()
-        assert is_finite(model)
+        assert has_finite_weights(model)
         layer = model.layers[1]
         array = layer.bias if name == "bias" else layer.connections.values
         array[-1] = value
-        assert not is_finite(model)
+        assert not has_finite_weights(model)
 
 
 def test_a_temporary_file_goes_when_the_run_ends():
@@ -72,7 +72,7 @@ def test_a_spoilt_model_is_never_written(tmp_path):
     taken._cost = 0.0
     model.layers[0].connections.values[0] = np.nan
     taken.take(model)
-    assert is_finite(io.load(taken.path))
+    assert has_finite_weights(io.load(taken.path))
 
 
 def test_restoring(tmp_path):

@@ -10,7 +10,7 @@ from training import arrays_of, hashes_may_wrap
 
 from truesparse import datasets, io, model
 from truesparse.errors import DataError, DivergedError, UsageError
-from truesparse.snapshot import is_finite
+from truesparse.snapshot import has_finite_weights
 
 pytestmark = hashes_may_wrap
 
@@ -186,7 +186,7 @@ def test_divergence_saves_the_last_good_model(capsys, tmp_path):
     assert "lower the learning rate" in got.err
     assert "the last good model is in run/model.safetensors" in got.err
     saved = io.load(tmp_path / "run" / "model.safetensors")
-    assert is_finite(saved)
+    assert has_finite_weights(saved)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["event"] == "run_end"
     with np.errstate(all="ignore"), pytest.raises(DivergedError):

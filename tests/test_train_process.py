@@ -10,7 +10,7 @@ import pytest
 from commands import NET, SMALL, finish, start
 
 from truesparse import io
-from truesparse.snapshot import is_finite
+from truesparse.snapshot import has_finite_weights
 
 LONG = [*SMALL["iris"], *NET[:2], "--epochs", "1000000", "--out", "run"]
 HEAVY = ("numpy", "scipy", "numba", "llvmlite", "sklearn", "pandas", "tqdm")
@@ -40,7 +40,7 @@ def test_a_signal_ends_a_run_after_saving(number, code, tmp_path):
     message = f"stopped by {number.name}; the model is saved in run/model.safetensors"
     assert got.err.splitlines()[-1] == message
     model = io.load(tmp_path / "run" / "model.safetensors")
-    assert is_finite(model)
+    assert has_finite_weights(model)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     end = json.loads(lines[-1])
     assert end["event"] == "run_end"

@@ -24,7 +24,7 @@ from truesparse.callbacks import Callback, EarlyStopping
 from truesparse.errors import DivergedError, UsageError
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
-from truesparse.snapshot import is_finite
+from truesparse.snapshot import has_finite_weights
 from truesparse.topology import UpdateSchedule
 from truesparse.trainer import Clock, Trainer
 
@@ -268,7 +268,7 @@ def test_divergence_keeps_a_model_that_works(lr, tmp_path):
     with np.errstate(all="ignore"), pytest.raises(DivergedError, match=message):
         trainer.fit(X, Y, X_val=X[:BATCH], y_val=Y[:BATCH])
     assert recorder.names()[-1] == "train_end"
-    assert is_finite(model)
+    assert has_finite_weights(model)
     assert np.isfinite(model.decision_function(X, BATCH)).all()
     assert_same_arrays(io.load(tmp_path / "m"), model)
     # It can be trained again.

@@ -7,6 +7,12 @@ from truesparse.errors import DataError
 from truesparse.kernels.arrays import Csr
 
 
+def is_finite(array: np.ndarray) -> bool:
+    """Whether an array holds neither NaN nor infinity; allocates nothing."""
+    # Smallest and largest are NaN if any number is.
+    return array.size == 0 or bool(np.isfinite(array.min()) & np.isfinite(array.max()))
+
+
 def n_samples(data: np.ndarray | Csr) -> int:
     """Return how many samples dense or sparse data hold."""
     return data.indptr.size - 1 if isinstance(data, Csr) else len(data)

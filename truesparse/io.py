@@ -16,6 +16,7 @@ import safetensors
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.errors import ModelFileError, UsageError, choose
+from truesparse.inputs import is_finite
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
 from truesparse.sparse.connections import Connections
@@ -196,7 +197,7 @@ def _load_layer(file, index: int, spec: dict) -> SparseLayer:
     if bias.shape != layer.bias.shape:
         raise ValueError(f"bias of layer {index} has shape {bias.shape}")
     for name, array in (("values", links.values), ("bias", bias)):
-        if not np.isfinite(array).all():
+        if not is_finite(array):
             raise ValueError(f"{name} of layer {index} hold NaN or infinity")
     layer.bias[:] = bias
     return layer

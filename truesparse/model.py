@@ -123,6 +123,7 @@ class SparseMLP:
         self.loss = Loss(loss) if isinstance(loss, str) else loss
         self.seed = rng.check_seed(seed)
         self.step = 0
+        self._first_step = 0  # when the optimiser's state was zero
         self._buffers: Buffers | None = None
         self._gradients: list[np.ndarray] = []
 
@@ -155,6 +156,7 @@ class SparseMLP:
 
     def allocate_moments(self, optimizer: Optimizer) -> None:
         """Give all weights the zero state that `optimizer` needs."""
+        self._first_step = self.step
         for layer in self.layers:
             layer.allocate_moments(optimizer.needs_first, optimizer.needs_second)
 
@@ -285,11 +287,12 @@ class SparseMLP:
             x = head.out
 
     def _backward(self, buffers, x, optimizer, lr, clip_norm, observer) -> None:
+        state_age = self.step - self._first_step
         rules = [
-            optimizer.rule(lr, self.step, layer.connections.fan_in)
+            optimizer.rule(lr, state_age, layer.connections.fan_in)
             for layer in self.layers
         ]
-        bias_rule = optimizer.bias_rule(lr, self.step)
+        bias_rule = optimizer.bias_rule(lr, state_age)
         if clip_norm is not None and not self._gradients:
             self._gradients = [
                 np.zeros_like(layer.connections.values) for layer in self.layers

@@ -88,6 +88,11 @@ class LearningRate:
             )
         if not 0.0 <= self.final <= 1.0:
             raise UsageError(f"final must be from 0 to 1, got {self.final}")
+        if not (math.isfinite(self.power) and math.isfinite(self.tolerance)):
+            raise UsageError(
+                "power and tolerance must be finite, got "
+                f"{self.power} and {self.tolerance}"
+            )
         if self.patience < 1:
             raise UsageError(f"patience must be at least 1, got {self.patience}")
 

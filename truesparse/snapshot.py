@@ -9,18 +9,17 @@ import pathlib
 import tempfile
 import time
 
-import numpy as np
-
 from truesparse import io
+from truesparse.inputs import is_finite
 from truesparse.model import SparseMLP
 
 _SHARE_OF_TIME = 0.05
 
 
-def is_finite(model: SparseMLP) -> bool:
+def has_finite_weights(model: SparseMLP) -> bool:
     """Whether all weights and biases are finite."""
     return all(
-        np.isfinite(array).all()
+        is_finite(array)
         for layer in model.layers
         for array in (layer.connections.values, layer.bias)
     )
@@ -55,7 +54,7 @@ class Snapshot:
     def take(self, model: SparseMLP) -> None:
         """Write the model, if it is finite and the last time was long enough ago."""
         waited = time.perf_counter() - self._written
-        if waited * _SHARE_OF_TIME >= self._cost and is_finite(model):
+        if waited * _SHARE_OF_TIME >= self._cost and has_finite_weights(model):
             self._write(model)
 
     def restore(self, model: SparseMLP) -> None:

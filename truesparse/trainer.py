@@ -13,13 +13,13 @@ import numpy as np
 from truesparse import rng, topology
 from truesparse.callbacks import Callback
 from truesparse.errors import DataError, DivergedError, UsageError
-from truesparse.inputs import as_source_data, n_samples, take_samples
+from truesparse.inputs import as_source_data, is_finite, n_samples, take_samples
 from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
-from truesparse.snapshot import Snapshot, is_finite
+from truesparse.snapshot import Snapshot, has_finite_weights
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class Trainer:
             try:
                 while run.epoch < self.epochs and not run.stop:
                     self._epoch(run, data, targets, weights, train, validation)
-                    if not is_finite(model):
+                    if not has_finite_weights(model):
                         what = f"weights became NaN or infinite in epoch {run.epoch}"
                         raise _diverged(what, run.lr)
                     snapshot.take(model)
@@ -299,7 +299,7 @@ class Trainer:
         values = data.values if isinstance(data, Csr) else data
         if n_samples(data) == 0:
             raise DataError(f"{name} holds no samples")
-        if not np.isfinite(values).all():
+        if not is_finite(values):
             bad = int(values.size - np.isfinite(values).sum())
             raise DataError(
                 f"{name} holds {bad} values that are NaN or infinite; remove or "
