@@ -5,6 +5,7 @@ import scipy.sparse
 
 from truesparse.errors import DataError
 from truesparse.kernels.arrays import Csr
+from truesparse.sparse.connections import canonical_csr
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -44,14 +45,10 @@ def as_source_data(data, dtype, n_features: int) -> np.ndarray | Csr:
         )
     if not sparse:
         return np.ascontiguousarray(data, dtype)
-    csr = data.tocsr()
     try:
-        csr.check_format(full_check=True)
+        csr = canonical_csr(data)
     except ValueError as error:
         raise DataError(f"the sparse data are not valid: {error}") from None
-    if not csr.has_canonical_format:
-        csr = csr.copy()
-        csr.sum_duplicates()
     return Csr(
         np.ascontiguousarray(csr.indptr, np.int64),
         np.ascontiguousarray(csr.indices, np.int32),

@@ -112,14 +112,10 @@ class Connections:
             raise UsageError(f"expected a scipy.sparse matrix, got {type(matrix)}")
         if matrix.ndim != 2:
             raise UsageError(f"expected a matrix, got an array of shape {matrix.shape}")
-        csr = matrix.tocsr()
         try:
-            csr.check_format(full_check=True)
+            csr = canonical_csr(matrix)
         except ValueError as error:
             raise UsageError(f"not a valid sparse matrix: {error}") from None
-        if not csr.has_canonical_format:
-            csr = csr.copy() if csr is matrix else csr
-            csr.sum_duplicates()
         n_in, n_out = csr.shape
         return cls(n_in, n_out, csr.indptr, csr.indices, csr.data)
 
@@ -290,6 +286,20 @@ class Connections:
         cursors = np.empty((tasks.size - 1, self.n_out), np.int64)
         build_view(tasks, self.indptr, self.indices, cursors, view)
         return view
+
+
+def canonical_csr(matrix):
+    """Return a scipy.sparse matrix as CSR with sorted rows and no duplicates.
+
+    One that is so already is returned as it is. Raises ValueError if its index arrays
+    are not valid.
+    """
+    csr = matrix.tocsr()
+    csr.check_format(full_check=True)
+    if not csr.has_canonical_format:
+        csr = csr.copy() if csr is matrix else csr
+        csr.sum_duplicates()
+    return csr
 
 
 def position_dtype(nnz: int) -> type:
