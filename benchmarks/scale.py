@@ -39,7 +39,7 @@ HELP_REPEATS = 7
 
 def table(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for every number of neurons and epsilon."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for neurons in options.neurons:
         for epsilon in options.epsilons:
             half = neurons // 2

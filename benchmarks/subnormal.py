@@ -104,7 +104,7 @@ def step_ms(delta_size: np.float32, is_faded: bool, seconds: float) -> float:
     x = rng.standard_normal((BATCH, SIZES[0]), dtype=np.float32)
     targets, samples = np.zeros(BATCH, np.int32), np.arange(BATCH)
     faded = [rng.random(layer.connections.nnz) < 0.5 for layer in model.layers]
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 4:
         if is_faded:

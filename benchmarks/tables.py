@@ -78,19 +78,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def digits(value: float | None) -> str:
-    """Return a number with about three digits and no exponent.
+    """Return a number with three digits and no exponent.
 
     Examples
     --------
     >>> from benchmarks.tables import digits
-    >>> digits(1234.5), digits(12.345), digits(1.2345), digits(0.012345)
-    ('1,234', '12.3', '1.23', '0.0123')
+    >>> digits(1234.5), digits(12.345), digits(1.2), digits(0.012345)
+    ('1,234', '12.3', '1.20', '0.0123')
     """
     if value is None:
         return ABSENT
     if value >= 100 or value == 0:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+    return f"{value:.1f}" if value >= 10 else f"{value:#.3g}"
 
 
 def size(n_bytes: float) -> str:
@@ -114,9 +114,11 @@ def count(number: int) -> str:
     return f"{number:,}" if number < 10**6 else f"{digits(number / 1e6)} million"
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose first column is text and the others are numbers."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
+def markdown(
+    head: Sequence[str], rows: Iterable[Sequence[str]], n_text: int = 1
+) -> str:
+    """Return a table whose first `n_text` columns are text, the others numbers."""
+    rule = ["---"] * n_text + ["---:"] * (len(head) - n_text)
     lines = [head, rule, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -131,6 +133,9 @@ def source(results: dict[str, Any]) -> str:
             f"; sgemm {rates['sgemm_gflops']:.0f} GFLOP/s, memory "
             f"{max(rates['stream_gbs'].values()):.0f} GB/s in the same run"
         )
+    settings = results.get("settings", results)
+    if settings.get("smoke"):
+        extras += "; a smoke run, whose figures mean nothing"
     return (
         f"\n\n{machine['cpu']}, {machine['usable_cores']} cores{extras}; "
         f"{results['date'][:10]}, commit {results['commit'] or 'unknown'}."
@@ -165,15 +170,16 @@ def step(results: Results) -> str:
                 "no memory" if dense is None else f"{digits(dense)}x",
             )
         )
-    head = ("net", "weights", "ms a step", "ns/(w s)", "GFLOP/s", "of sgemm")
-    head += ("of the lower bound", "faster than the fastest peer", "than torch dense")
+    head = ["net", "weights", "ms a step", "ns/(w s)", "GFLOP/s", "of sgemm"]
+    head += ["of the lower bound", "faster than the fastest peer", "than torch dense"]
     return markdown(head, rows) + source(found)
 
 
 def peers(results: Results) -> str:
     """Milliseconds a step of everybody, with the quartiles of truesparse."""
     found = results.one("step")
-    rows, reasons = [], {}
+    rows = []
+    reasons: dict[str, list[str]] = {}
     for case in found["cases"]:
         times = {row["name"]: row for row in case["rows"]}
         own = times["truesparse"]
@@ -184,7 +190,7 @@ def peers(results: Results) -> str:
         rows.append((case["title"], *cells))
         for name, reason in case["refused"].items():
             reasons.setdefault(f"{PEER_NAMES[name]}: {reason}", []).append(case["key"])
-    head = ("ms a step", "truesparse (quartiles)", *PEER_NAMES.values())
+    head = ["ms a step", "truesparse (quartiles)", *PEER_NAMES.values()]
     notes = "".join(
         f"\n* {', '.join(keys)}: {reason}" for reason, keys in reasons.items()
     )
@@ -201,8 +207,8 @@ def targets(results: Results) -> str:
         for case in found["cases"]
         for t in case["targets"]
     ]
-    head = ("net", "target", "measured", "")
-    return markdown(head, rows) + source(found)
+    head = ["net", "target", "measured", ""]
+    return markdown(head, rows, n_text=2) + source(found)
 
 
 def memory(results: Results) -> str:
@@ -224,9 +230,9 @@ def memory(results: Results) -> str:
                 digits(f["warm_s"]),
             )
         )
-    head = ("net", "bytes a weight, momentum", "Adam", "peak memory")
-    head += ("dense weights and momentum", "initialisation, s", "SET update, s")
-    head += ("first step, s", "kernels compiled before, s")
+    head = ["net", "bytes a weight, momentum", "Adam", "peak memory"]
+    head += ["dense weights and momentum", "initialisation, s", "SET update, s"]
+    head += ["first step, s", "kernels compiled before, s"]
     note = (
         "\n\nBytes of all arrays with an entry a weight; in brackets with the row "
         "pointers, 8 bytes a neuron and direction. Small batches need no column view."
@@ -237,9 +243,9 @@ def memory(results: Results) -> str:
 def scale(results: Results) -> str:
     """Growth with the number of neurons."""
     found, rows = results.part("scale", "table")
-    head = ("hidden neurons", "eps", "weights", "initialisation, s", "step, ms")
-    head += ("SET update, s", "peak memory", "bytes a weight")
-    head += ("dense weights and momentum",)
+    head = ["hidden neurons", "eps", "weights", "initialisation, s", "step, ms"]
+    head += ["SET update, s", "peak memory", "bytes a weight"]
+    head += ["dense weights and momentum"]
     cells = [
         (
             f"{row['neurons']:,}",
@@ -308,7 +314,7 @@ def subnormal(results: Results) -> str:
         )
         for case, row in cases.items()
     ]
-    head = ("subnormal", "flushed, ms a step", "kept, ms a step", "kept is slower by")
+    head = ["subnormal", "flushed, ms a step", "kept, ms a step", "kept is slower by"]
     return markdown(head, rows) + source(found)
 
 
@@ -353,9 +359,9 @@ def _accuracy(files: list[dict[str, Any]]) -> str:
             f"{s['dropout']:g}, weight decay {s['weight_decay']:g}, zeta {s['zeta']:g}."
         )
         notes += source(found)
-    head = ("data", "method", "regrown weights", "learning rate", "weights")
-    head += ("test accuracy", "best epoch", "epochs, seeds", "s an epoch")
-    return markdown(head, rows) + notes
+    head = ["data", "method", "regrown weights", "learning rate", "weights"]
+    head += ["test accuracy", "best epoch", "epochs, seeds", "s an epoch"]
+    return markdown(head, rows, n_text=3) + notes
 
 
 TABLES: dict[str, Callable[[Results], str]] = {

@@ -28,7 +28,6 @@ def rewire(model, draw):
         dropped = draw.random(links.nnz) < 0.3
         keys = sample_absent(links, dropped, int(dropped.sum()), draw)
         links.rewire(dropped, keys, draw.standard_normal(keys.size, np.float32) / 10)
-    model.refresh()
 
 
 def digest(batch_size, is_sparse):

@@ -155,8 +155,8 @@ def test_arrays_of_the_right_type_are_kept():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_in": 0}, "n_in must be from 1"),
-        ({"n_out": 2**31}, "n_out must be from 1"),
+        ({"n_in": 0}, "n_in must be a whole number from 1"),
+        ({"n_out": 2**31}, "n_out must be a whole number from 1"),
         ({"n_out": 3.0}, "n_out must be a whole number"),
         ({"n_in": True}, "n_in must be a whole number"),
         ({"n_in": 3}, "n_in \\+ 1 = 4 entries"),
@@ -201,7 +201,7 @@ def test_values_that_cannot_be_trained_are_refused():
         ([[1]], "expected a scipy.sparse matrix"),
         (sparse.coo_array([1.0, 2.0]), "expected a matrix, got an array of shape"),
         (sparse.csr_array(np.eye(2, dtype=int)), "array of float32 or float64"),
-        (sparse.csr_array((0, 3)), "n_in must be from 1"),
+        (sparse.csr_array((0, 3)), "n_in must be a whole number from 1"),
     ],
 )
 def test_bad_scipy_input(given_, message):

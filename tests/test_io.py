@@ -97,7 +97,6 @@ def test_layers_without_connections(tmp_path):
         links = layer.connections
         everything, nothing = np.ones(links.nnz, bool), np.zeros(0, np.int64)
         links.rewire(everything, nothing, np.zeros(0, np.float32))
-    model.refresh()
     again = io.load(io.save(model, tmp_path / "m"))
     assert again.nnz == 0
     assert_same_arrays(again, model)

@@ -208,7 +208,6 @@ def test_training_goes_on_after_rewiring(clip_norm):
         )
         twin.moments[k][0] = naive.rewire(mask, twin.moments[k][0], *change, 0.0)[1]
         links.rewire(dropped, keys, np.full(keys.size, 0.1))
-    model.refresh()
     for batch in batches_of(3, 4, seed=1):
         model.train_batch(x, targets, batch, MOMENTUM, LR, clip_norm=clip_norm)
     train_twin(twin, x, targets, batches_of(3, 4, seed=1), clip_norm=clip_norm)
@@ -320,7 +319,7 @@ def test_the_seed_decides_everything():
         ({"layer_sizes": [5, -3]}, "at least 1, got -3"),
         ({"layer_sizes": [5, 2.5]}, "at least 1, got 2.5"),
         ({"layer_sizes": [5, True]}, "at least 1, got True"),
-        ({"layer_sizes": [5, 2**31]}, "n_out must be from 1"),
+        ({"layer_sizes": [5, 2**31]}, "n_out must be a whole number from 1"),
         ({"epsilon": 1, "density": 0.5}, "either epsilon or density"),
         ({"density": 2.0}, "density must be"),
         ({"activation": "rel"}, "Did you mean 'relu'"),
@@ -328,7 +327,7 @@ def test_the_seed_decides_everything():
         ({"dropout": 1.0}, "dropout must be"),
         ({"weight_init": "one"}, "unknown weight initialiser"),
         ({"dtype": "float16"}, "unknown dtype 'float16'"),
-        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
         ({"seed": 1.5}, "seed must be a whole number"),
     ],
 )

@@ -22,7 +22,7 @@ def test_formulas(epoch):
     e = epoch
     wanted = {
         "constant": BASE,
-        "step": BASE * 0.1 ** (e // 30),
+        "step": BASE * 0.1 ** math.floor(e / (EPOCHS / 3)),
         "exponential": BASE * 0.95**e,
         "inverse_scaling": BASE / math.sqrt(1 + e),
         "cosine": BASE * (1 + math.cos(math.pi * e / EPOCHS)) / 2,
@@ -114,7 +114,7 @@ def test_patience(patience):
         ({"factor": 1.5}, "factor must be .* got 1.5"),
         ({"warmup": -1.0}, "warmup must be 0 or above"),
         ({"warmup": math.nan}, "warmup must be 0 or above"),
-        ({"every": 0.0}, "every above 0, got 0.0 and 0.0"),
+        ({"every": 0.0}, "every must be above 0 and finite, got 0.0"),
         ({"final": 1.1}, "final must be from 0 to 1, got 1.1"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
     ],

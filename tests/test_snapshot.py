@@ -89,7 +89,6 @@ def test_restoring(tmp_path):
         dropped = np.arange(links.nnz) % 3 == 0
         links.rewire(dropped, np.zeros(0, np.int64), np.zeros(0, np.float32))
         links.values[:] = np.nan
-    model.refresh()
     model.step = 9
     taken.restore(model)
     assert model.step == 7

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numba
 import numpy as np
 import pytest
 from commands import NET, SMALL, call, finish, start
@@ -123,10 +124,20 @@ def test_without_json_stdout_is_empty_and_with_quiet_stderr_too(capsys):
 
 def test_the_first_use_says_that_kernels_are_compiled(capsys, monkeypatch):
     text = "compiling kernels, once on this machine ..."
-    monkeypatch.setattr(jit, "is_cached", lambda kernel: False)
+    monkeypatch.setattr(jit, "tell_when_compiling", lambda tell: tell())
     assert text in call(capsys, *SMALL["iris"], *NET).err
-    monkeypatch.setattr(jit, "is_cached", lambda kernel: True)
+    monkeypatch.setattr(jit, "tell_when_compiling", lambda tell: None)
     assert text not in call(capsys, *SMALL["iris"], *NET).err
+
+
+@pytest.mark.compiled
+def test_compiling_is_told_once():
+    told = []
+    jit.tell_when_compiling(lambda: told.append(1))
+    assert not told
+    for number in (1, 1.5):
+        numba.njit(lambda x: x + 1)(number)
+    assert told == [1]
 
 
 def test_a_regression_reports_what_it_is(capsys):

@@ -52,7 +52,10 @@ def refused(capsys, code, message, *words, leaves=()):
         (["--density", "0"], "density must be above 0 and at most 1, got 0.0"),
         (["--epsilon", "3", "--density", "1"], "either --epsilon or --density"),
         (["--hidden", "10,-3"], "--hidden takes sizes of at least 1, got [10, -3]"),
-        (["--hidden", "3000000000"], "n_out must be from 1 to 2147483647"),
+        (
+            ["--hidden", "3000000000"],
+            "n_out must be a whole number from 1 to 2147483647",
+        ),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--epochs", "-1"], "--epochs must be at least 1, got -1"),
         (["--zeta", "1"], "zeta must be from 0 up to but not 1, got 1.0"),

@@ -69,7 +69,7 @@ def test_a_run_is_the_steps_of_its_batches():
     model.allocate_moments(optimizer)
     model.prepare(BATCH)
     for epoch in range(3):
-        draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=epoch)
+        draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=model.step)
         order = draw.permutation(N)
         for batch in range(3):
             samples = order[batch * BATCH : (batch + 1) * BATCH]
@@ -344,10 +344,10 @@ def test_the_clock(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"epochs": 0}, "epochs must be a whole number from 1, got 0"),
-        ({"epochs": 2.5}, "epochs must be a whole number from 1, got 2.5"),
-        ({"batch_size": -1}, "batch_size must be a whole number from 1, got -1"),
-        ({"batch_size": True}, "batch_size must be a whole number from 1, got True"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number of at least 1, got 2.5"),
+        ({"batch_size": -1}, "batch_size must be a whole number of at least 1, got -1"),
+        ({"batch_size": True}, "batch_size must be a whole number .* got True"),
         ({"optimizer": "adm"}, "unknown optimizer.*mean 'adam'"),
         ({"topology": "sett"}, "unknown topology.*mean 'set'"),
         ({"lr": 0.0}, "learning rate must be above 0"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from truesparse import jit
 from truesparse.errors import UsageError
+from truesparse.inputs import n_samples
 from truesparse.kernels.arrays import Csr, SparseBatch
 from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.simd import LANES, make_tile, max_vectors
@@ -117,6 +118,39 @@ class Buffers:
             size = max(layer.connections.longest_row for layer in layers)
             if room < size:
                 self.scratch = aligned_zeros((n_threads, size), dtype)
+
+    def check(self, data, targets, samples: np.ndarray, n_features: int) -> None:
+        """Raise UsageError unless a step on these samples can be taken.
+
+        Kernels do not check bounds, so nothing unfit may reach them.
+        """
+        if not 0 < samples.size <= self.batch_size:
+            raise UsageError(
+                f"a batch must have 1 to {self.batch_size} samples, as `prepare` was "
+                f"told, got {samples.size}"
+            )
+        n, dtype = n_samples(data), self.targets.dtype
+        if isinstance(data, Csr):
+            fits = self.sparse_input is not None and data.values.dtype == dtype
+        else:
+            fits = self.sparse_input is None and data.dtype == dtype
+            fits = fits and data.shape == (n, n_features)
+        if not fits or len(targets) != n:
+            raise UsageError(
+                f"data must be {dtype} with {n_features} features, sparse or dense as "
+                "`prepare` was told, and have one target a sample"
+            )
+        if samples.dtype != np.int64 or samples.min() < 0 or samples.max() >= n:
+            raise UsageError(f"samples must be int64 numbers from 0 to {n - 1}")
+
+    def serve(self, batch_size: int, sparse_room: int | None) -> bool:
+        """Whether these buffers are as good as new ones made with the arguments."""
+        has_room = self.sparse_input is None
+        if self.sparse_input is not None and sparse_room is not None:
+            has_room = self.sparse_input.values.size >= sparse_room
+        is_same_kind = (self.sparse_input is None) == (sparse_room is None)
+        columns, _ = padded_columns(batch_size, self.targets.dtype)
+        return is_same_kind and has_room and columns == self.columns
 
     def load_inputs(
         self, data: np.ndarray | Csr, samples: np.ndarray

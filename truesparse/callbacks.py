@@ -79,11 +79,10 @@ class Progress(Callback):
         if now - self._last_bar >= self._BAR_SECONDS:
             self._last_bar = now
             self._bar.set_description_str(f"epoch {run.epoch + 1}/{run.n_epochs}")
-            samples = self._bar.format_dict["rate"] or 0.0
-            samples *= run.n_samples / run.n_batches
-            self._bar.set_postfix_str(
-                f"loss {run.loss:.4f}{self._score}, {samples:,.0f} samples/s"
-            )
+            text = f"loss {run.loss:.4f}{self._score}"
+            if run.history:
+                text += f", {run.history[-1].samples_per_s:,.0f} samples/s"
+            self._bar.set_postfix_str(text)
 
     def on_epoch_end(self, run, record) -> None:
         """Note the score, or write a line."""
@@ -91,6 +90,8 @@ class Progress(Callback):
         if record.val_score is not None:
             self._score = f", {self.score_name} {record.val_score:.4f}"
         if self._bar is not None:
+            text = f"loss {record.train_loss:.4f}{self._score}, "
+            self._bar.set_postfix_str(f"{text}{record.samples_per_s:,.0f} samples/s")
             return
         now = time.perf_counter()
         last = record.epoch == run.n_epochs

@@ -184,9 +184,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for option in dataclasses.fields(RunConfig):
         text = option.metadata["help"]
         if option.default is not None and option.default is not False:
-            text += " (default: %(default)s)".replace(
-                "%(default)s", str(option.default)
-            )
+            text += f" (default: {option.default})"
         arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
         kind = _base_type(hints[option.name])
         if kind is bool:

@@ -1,7 +1,9 @@
 """Every error a user can cause, each with the exit code of the command line."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
 
 class TruesparseError(Exception):
@@ -63,3 +65,18 @@ def choose(name: str, accepted: Iterable[str], what: str) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"unknown {what} {name!r}; use one of {', '.join(names)}.{hint}")
+
+
+def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return `value` if it is a whole number from `low` to `high`, else raise.
+
+    Raises
+    ------
+    UsageError
+        Naming what was given and what is accepted; bool is no number here.
+    """
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or value < low or (high is not None and value > high):
+        accepted = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise UsageError(f"{name} must be a whole number {accepted}, got {value!r}")
+    return int(value)

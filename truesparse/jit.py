@@ -8,6 +8,7 @@ the package compiles nothing.
 import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 # Threads of GNU OpenMP spin for milliseconds at the end of a loop. On a machine that
@@ -17,6 +18,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "200")
 
 import numba
+from numba.core import event
 
 from truesparse.errors import UsageError
 
@@ -115,9 +117,18 @@ def set_threads(n_threads: int | None) -> int:
     return numba.get_num_threads()
 
 
-def is_cached(dispatcher) -> bool:
-    """Whether a kernel has been compiled on this machine before."""
-    if DISABLED:
-        return True
-    folder = pathlib.Path(dispatcher.stats.cache_path)
-    return any(folder.glob(f"*.{dispatcher.py_func.__name__}-*.nbc"))
+def tell_when_compiling(tell: Callable[[], None]) -> None:
+    """Call `tell` once, when the first kernel has to be compiled.
+
+    Kernels that are found in the cache on disk do not count.
+    """
+
+    class Listener(event.Listener):
+        def on_start(self, _) -> None:
+            event.unregister("numba:compile", self)
+            tell()
+
+        def on_end(self, _) -> None:
+            pass
+
+    event.register("numba:compile", Listener())

@@ -10,7 +10,7 @@ import scipy.sparse
 from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.buffers import Buffers
-from truesparse.errors import UsageError, choose
+from truesparse.errors import DataError, UsageError, check_whole, choose
 from truesparse.inputs import as_source_data, batch_room, n_samples
 from truesparse.kernels.arrays import Csr, Head, Source, SparseBatch
 from truesparse.kernels.loss import row_sums
@@ -119,6 +119,15 @@ class SparseMLP:
         return self
 
     def _assemble(self, layers: list[SparseLayer], loss: Loss | str, seed: int) -> None:
+        last = layers[-1].activation
+        if last.name != "identity" or last.dropout:
+            raise UsageError(
+                "the last layer must have activation 'identity' and no dropout: its "
+                f"loss applies softmax or logistic; got {last}"
+            )
+        dtypes = {str(layer.bias.dtype) for layer in layers}
+        if len(dtypes) > 1:
+            raise UsageError(f"all layers must have one dtype, got {sorted(dtypes)}")
         self.layers = layers
         self.loss = Loss(loss) if isinstance(loss, str) else loss
         self.seed = rng.check_seed(seed)
@@ -126,6 +135,7 @@ class SparseMLP:
         self._first_step = 0  # when the optimiser's state was zero
         self._buffers: Buffers | None = None
         self._gradients: list[np.ndarray] = []
+        self._version = -1  # of the topology that buffers and tasks are made for
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -160,10 +170,20 @@ class SparseMLP:
         for layer in self.layers:
             layer.allocate_moments(optimizer.needs_first, optimizer.needs_second)
 
-    def prepare(self, batch_size: int, data: np.ndarray | Csr | None = None) -> None:
-        """Allocate the training buffers for a batch size, dense or sparse data."""
-        room = batch_room(data, batch_size) if isinstance(data, Csr) else None
-        self._buffers = Buffers(self.layers, batch_size, room)
+    def prepare(
+        self,
+        batch_size: int,
+        data: np.ndarray | Csr | None = None,
+        validation: np.ndarray | Csr | None = None,
+    ) -> None:
+        """Allocate the training buffers for a batch size, dense or sparse data.
+
+        Predictions on `validation` data can then do without buffers of their own.
+        """
+        check_whole("batch_size", batch_size, 1)
+        parts = [part for part in (data, validation) if isinstance(part, Csr)]
+        rooms = [batch_room(part, batch_size) for part in parts]
+        self._buffers = Buffers(self.layers, batch_size, max(rooms, default=None))
 
     def train_batch(
         self,
@@ -183,6 +203,7 @@ class SparseMLP:
         Parameters
         ----------
         data : (n, n_features) array of the model's dtype, or Csr
+            As ``inputs.as_source_data`` returns them.
         targets : array
             As ``loss.prepare_targets`` returns them.
         samples : (batch,) int64 array
@@ -196,9 +217,13 @@ class SparseMLP:
         observer : callable, optional
         clock : callable, optional
             Called with "data", "forward" and "backward" as each part ends.
+
+        Raises
+        ------
+        UsageError
+            If buffers or optimiser state do not fit what is asked.
         """
-        buffers = self._buffers
-        assert buffers is not None, "call prepare first"
+        buffers = self._ready(data, targets, samples, optimizer)
         x = buffers.load_inputs(data, samples)
         batch_targets = buffers.load_targets(targets, samples)
         weights = buffers.load_weights(sample_weight, samples)
@@ -218,10 +243,15 @@ class SparseMLP:
         return loss
 
     def decision_function(
-        self, data: np.ndarray | scipy.sparse.sparray | Csr, batch_size: int = 128
+        self, data: np.ndarray | scipy.sparse.sparray, batch_size: int = 128
     ) -> np.ndarray:
-        """Return the outputs before softmax or logistic, as an (n, n_out) array."""
+        """Return the outputs before softmax or logistic, as an (n, n_out) array.
+
+        The last bits may depend on the batch size, which decides the order of sums.
+        """
+        check_whole("batch_size", batch_size, 1)
         source = as_source_data(data, self.dtype, self.layer_sizes[0])
+        self._follow_topology()
         n = n_samples(source)
         out = np.empty((n, self.layer_sizes[-1]), self.dtype)
         for start, stop, outputs in self._predict_batches(source, n, batch_size):
@@ -235,8 +265,11 @@ class SparseMLP:
     def evaluate(
         self, data, targets: np.ndarray, batch_size: int = 128
     ) -> tuple[float, float]:
-        """Return mean loss and score on data; targets as for `train_batch`."""
+        """Return mean loss and score on data, with targets as `Trainer.fit` takes."""
+        targets = self.loss.prepare_targets(targets, self.layer_sizes[-1], self.dtype)
         z = self.decision_function(data, batch_size)
+        if len(z) != len(targets):
+            raise DataError(f"{len(z)} samples but {len(targets)} targets")
         weights = np.full(len(z), 1.0 / max(len(z), 1))
         columns = z.T.copy()  # the loss overwrites it
         by_output = targets if targets.ndim == 1 else np.ascontiguousarray(targets.T)
@@ -244,13 +277,30 @@ class SparseMLP:
         loss = self.loss.apply(columns, by_output, weights, scratch)
         return loss, self.loss.score(z, targets)
 
-    def refresh(self) -> None:
-        """Adapt to a topology that was changed."""
+    def _follow_topology(self) -> None:
+        """Adapt tasks and buffers, if the topology changed since the last time."""
+        version = sum(layer.connections.version for layer in self.layers)
+        if version == self._version:
+            return
+        self._version = version
         for layer in self.layers:
             layer.refresh()
         self._gradients = []
         if self._buffers is not None:
             self._buffers.fit(self.layers)
+
+    def _ready(self, data, targets, samples, optimizer: Optimizer) -> Buffers:
+        """Return the buffers, if a step on these samples can be taken with them."""
+        self._follow_topology()
+        moments = self.layers[0].connections.moments
+        if bool(moments.first.size) < optimizer.needs_first or (
+            bool(moments.second.size) < optimizer.needs_second
+        ):
+            raise UsageError("call allocate_moments with this optimiser first")
+        if self._buffers is None:
+            raise UsageError("call prepare first")
+        self._buffers.check(data, targets, samples, self.layer_sizes[0])
+        return self._buffers
 
     def _predict_batches(
         self, source: np.ndarray | Csr, n: int, batch_size: int
@@ -260,17 +310,13 @@ class SparseMLP:
         batch_size = min(batch_size, n)
         room = batch_room(source, batch_size) if isinstance(source, Csr) else None
         buffers = self._buffers
-        # Buffers of a training run that are large enough save their memory again.
-        if (
-            buffers is None
-            or room is not None
-            or buffers.sparse_input is not None
-            or buffers.batch_size < batch_size
-        ):
+        # Those of a training run serve too, and save their memory again, if they have
+        # the same columns: these decide the order of sums.
+        if buffers is None or not buffers.serve(batch_size, room):
             buffers = Buffers(self.layers, batch_size, room, training=False)
         order = np.arange(n)
-        for start in range(0, n, buffers.batch_size):
-            samples = order[start : start + buffers.batch_size]
+        for start in range(0, n, batch_size):
+            samples = order[start : start + batch_size]
             x = buffers.load_inputs(source, samples)
             self._forward(buffers, x, training=False)
             yield start, start + samples.size, buffers.outputs[-1]
@@ -348,10 +394,4 @@ def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     sizes = tuple(layer_sizes)
     if len(sizes) < 2:
         raise UsageError(f"a network needs features and outputs, got {list(sizes)}")
-    for size in sizes:
-        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-        if not whole or size < 1:
-            raise UsageError(
-                f"layer sizes must be whole numbers of at least 1, got {size!r}"
-            )
-    return tuple(int(size) for size in sizes)
+    return tuple(check_whole("layer size", size, 1) for size in sizes)

@@ -8,7 +8,7 @@ import enum
 
 import numpy as np
 
-from truesparse.errors import UsageError
+from truesparse.errors import check_whole
 
 
 class Purpose(enum.IntEnum):
@@ -25,11 +25,7 @@ class Purpose(enum.IntEnum):
 
 def check_seed(seed: int) -> int:
     """Return `seed` if it is a whole number from 0 to 2^63 - 1, else raise."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise UsageError(f"seed must be a whole number, got {seed!r}")
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"seed must be from 0 to 2**63 - 1, got {seed}")
-    return int(seed)
+    return check_whole("seed", seed, 0, 2**63 - 1)
 
 
 def stream(

@@ -45,8 +45,8 @@ class LearningRate:
         Epochs of linear rise.
     factor : float, optional
         By default 0.1 for step, 0.95 for exponential, 0.2 for adaptive.
-    every : float
-        Epochs between the drops of "step".
+    every : float, optional
+        Epochs between the drops of "step"; by default a third of the run.
     power : float
         Of "inverse_scaling".
     final : float
@@ -67,7 +67,7 @@ class LearningRate:
     name: str = "constant"
     warmup: float = 0.0
     factor: float | None = None
-    every: float = 30.0
+    every: float | None = None
     power: float = 0.5
     final: float = 0.0
     patience: int = 2
@@ -81,11 +81,10 @@ class LearningRate:
             )
         if self.factor is not None and not 0.0 < self.factor <= 1.0:
             raise UsageError(f"factor must be above 0 and at most 1, got {self.factor}")
-        if not (0.0 <= self.warmup < math.inf and self.every > 0.0):
-            raise UsageError(
-                "warmup must be 0 or above and every above 0, got "
-                f"{self.warmup} and {self.every}"
-            )
+        if not 0.0 <= self.warmup < math.inf:
+            raise UsageError(f"warmup must be 0 or above and finite, got {self.warmup}")
+        if self.every is not None and not 0.0 < self.every < math.inf:
+            raise UsageError(f"every must be above 0 and finite, got {self.every}")
         if not 0.0 <= self.final <= 1.0:
             raise UsageError(f"final must be from 0 to 1, got {self.final}")
         if not (math.isfinite(self.power) and math.isfinite(self.tolerance)):
@@ -115,7 +114,8 @@ class LearningRate:
         """
         rate, name = self.base, self.name
         if name == "step":
-            rate *= self.reduction ** math.floor(epoch / self.every)
+            every = self.every or epochs / 3
+            rate *= self.reduction ** math.floor(epoch / every)
         elif name == "exponential":
             rate *= self.reduction**epoch
         elif name == "inverse_scaling":

@@ -60,9 +60,10 @@ class Snapshot:
     def restore(self, model: SparseMLP) -> None:
         """Put the written weights back; optimiser state is not kept."""
         good = io.load(self.path)
-        model.layers = good.layers
+        for layer, kept in zip(model.layers, good.layers, strict=True):
+            layer.connections.adopt(kept.connections)
+            layer.bias[:] = kept.bias
         model.step = good.step
-        model.refresh()
 
     def _write(self, model: SparseMLP) -> None:
         start = time.perf_counter()

@@ -88,7 +88,6 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         most = max(config.threads, os.cpu_count() or 1)
         os.environ.setdefault("NUMBA_NUM_THREADS", str(most))
     from truesparse import datasets, jit, memory
-    from truesparse.kernels.backward import backward
 
     n_threads = jit.set_threads(config.threads)
     data = datasets.load(
@@ -118,8 +117,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         f"{model.nnz:,} connections, density {model.density:.3g}, "
         f"{n_threads} threads"
     )
-    if not jit.is_cached(backward):
-        say("compiling kernels, once on this machine ...")
+    jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
     return _train(trainer, data, folder, estimate, started, quiet)
 
 
@@ -134,7 +132,6 @@ def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
         trainer.callbacks.append(Progress(score_name=score_name))
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
-    exit_code = 0
     try:
         history = trainer.fit(
             data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test
@@ -167,7 +164,6 @@ def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
         "peak_rss_mb": memory.peak_rss() / 1e6,
         "dense_mb": estimate.dense / 1e6,
         "model": str(path),
-        "exit_code": exit_code,
     }
     say(_report(result, score_name, phases))
     # JSON has no NaN and no infinity.
@@ -187,7 +183,7 @@ def _report(result: dict[str, Any], score_name: str, phases: dict[str, float]) -
         ("connections", f"{result['nnz']:,}, density {result['density']:.3g}"),
         ("seconds an epoch", f"{result['seconds_per_epoch']:.3g} ({parts})"),
         ("seconds in all", f"{result['seconds']:.1f}"),
-        ("peak memory", f"{human(peak)}; dense weights alone: {human(dense)}"),
+        ("peak memory", f"{human(peak)}; dense weights and state: {human(dense)}"),
         ("model", result["model"]),
     ]
     return "\n" + "\n".join(f"{name:<18} {text}" for name, text in lines)

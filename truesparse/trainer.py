@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from truesparse import rng, topology
+from truesparse import rng
 from truesparse.callbacks import Callback
-from truesparse.errors import DataError, DivergedError, UsageError
+from truesparse.errors import DataError, DivergedError, UsageError, check_whole
 from truesparse.inputs import as_source_data, is_finite, n_samples, take_samples
 from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
@@ -20,6 +20,8 @@ from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
 from truesparse.snapshot import Snapshot, has_finite_weights
+from truesparse.topology import TopologyAlgorithm, UpdateContext
+from truesparse.topology import make as make_topology
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Trainer:
         *,
         optimizer: Optimizer | str = "sgd",
         lr: LearningRate | float = 0.01,
-        topology: topology.TopologyAlgorithm | str = "set",
+        topology: TopologyAlgorithm | str = "set",
         epochs: int = 100,
         batch_size: int = 128,
         shuffle: bool = True,
@@ -134,12 +136,9 @@ class Trainer:
             optimizer = Optimizer(optimizer)
         self.optimizer = optimizer
         self.lr = lr if isinstance(lr, LearningRate) else LearningRate(lr)
-        self.topology = _make_topology(topology)
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or value < 1:
-                raise UsageError(f"{name} must be a whole number from 1, got {value!r}")
-        self.epochs, self.batch_size = int(epochs), int(batch_size)
+        self.topology = make_topology(topology)
+        self.epochs = check_whole("epochs", epochs, 1)
+        self.batch_size = check_whole("batch_size", batch_size, 1)
         if clip_norm is not None and not 0.0 < clip_norm < math.inf:
             raise UsageError(f"clip_norm must be above 0 and finite, got {clip_norm}")
         self.shuffle, self.clip_norm = shuffle, clip_norm
@@ -195,19 +194,23 @@ class Trainer:
         n_batches = -(-train.size // self.batch_size)
         run = Run(model, self.epochs, n_batches, train.size, model.step)
         model.allocate_moments(self.optimizer)
-        model.prepare(min(self.batch_size, train.size), data)
+        held_out_data = None if validation is None else validation[0]
+        model.prepare(min(self.batch_size, train.size), data, held_out_data)
         with Snapshot(model, self.snapshot_path) as snapshot:
-            self._emit("on_train_begin", run)
             try:
+                self._emit("on_train_begin", run)
                 while run.epoch < self.epochs and not run.stop:
                     self._epoch(run, data, targets, weights, train, validation)
                     if not has_finite_weights(model):
                         what = f"weights became NaN or infinite in epoch {run.epoch}"
                         raise _diverged(what, run.lr)
                     snapshot.take(model)
-            except DivergedError:
+            except DivergedError as error:
                 snapshot.restore(model)
-                raise
+                done = (model.step - run.first_step) // n_batches
+                raise DivergedError(
+                    f"{error}; the model is that after epoch {done}"
+                ) from None
             finally:
                 self._emit("on_train_end", run)
         return run.history
@@ -221,11 +224,11 @@ class Trainer:
             self._update_topology(run, "epoch", clock)
         order = train
         if self.shuffle:
-            draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=run.epoch)
+            draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=model.step)
             order = draw.permutation(train)
         losses = [record.train_loss for record in run.history]
         reductions = self.lr.count_reductions(losses)
-        loss_sum = 0.0
+        loss_sum = weight_sum = 0.0
         for batch in range(run.n_batches):
             run.batch = batch
             samples = order[run.batch * self.batch_size :][: self.batch_size]
@@ -245,7 +248,9 @@ class Trainer:
             if not math.isfinite(run.loss):
                 place = f"epoch {run.epoch + 1}, step {model.step + 1}"
                 raise _diverged(f"the loss became {run.loss} in {place}", run.lr)
-            loss_sum += run.loss * samples.size
+            weight = samples.size if weights is None else weights[samples].sum()
+            loss_sum += run.loss * weight
+            weight_sum += weight
             self._update_topology(run, "step", clock)
             self._emit("on_batch_end", run)
         run.epoch += 1
@@ -254,12 +259,13 @@ class Trainer:
         train_seconds = time.perf_counter() - started
         val_loss, val_score = None, None
         if validation is not None:
-            val_loss, val_score = model.evaluate(*validation)
+            inputs, wanted = validation
+            val_loss, val_score = model.evaluate(inputs, wanted, self.batch_size)
         phases = clock.seconds
         record = EpochRecord(
             epoch=run.epoch,
             step=model.step,
-            train_loss=loss_sum / train.size,
+            train_loss=loss_sum / weight_sum,
             val_loss=val_loss,
             val_score=val_score,
             lr=run.lr,
@@ -276,7 +282,7 @@ class Trainer:
         self._emit("on_epoch_end", run, record)
 
     def _update_topology(self, run: Run, unit: str, clock: Clock) -> None:
-        context = topology.UpdateContext(
+        context = UpdateContext(
             seed=self.model.seed,
             step=self.model.step,
             epoch=run.epoch,
@@ -336,7 +342,3 @@ def _check_weights(sample_weight, n: int) -> np.ndarray | None:
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise DataError("sample_weight must be finite, not negative and not all 0")
     return weights
-
-
-def _make_topology(algorithm) -> topology.TopologyAlgorithm:
-    return topology.make(algorithm)

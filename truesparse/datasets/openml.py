@@ -111,8 +111,8 @@ def load_openml(name: str, data_home: Path, fetch: bool) -> Parts:
 
 def _ways(name: str, data_home: Path) -> str:
     return (
-        f"truesparse.datasets.load({name!r}, fetch=True) downloads it from OpenML (id "
-        f"{SOURCES[name].data_id}), or put {name}.npz with X_train, y_train, X_test, "
+        f"--fetch, or load({name!r}, fetch=True), downloads it from OpenML (id "
+        f"{SOURCES[name].data_id}); or put {name}.npz with X_train, y_train, X_test, "
         f"y_test (or X, y) into {data_home}"
     )
 

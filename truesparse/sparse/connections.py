@@ -9,7 +9,7 @@ dropped when the topology changes.
 import numpy as np
 import scipy.sparse
 
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, check_whole
 from truesparse.kernels import rewire as rewire_kernels
 from truesparse.kernels.arrays import Csc, Csr, Moments
 from truesparse.kernels.transpose import build_view
@@ -87,6 +87,7 @@ class Connections:
         self.values = _as_values(values)
         self.moments = Moments(self.values[:0], self.values[:0])
         self._view: Csc | None = None
+        self.version = 0  # counts changes of the pattern
         self.check()
         self._set_tasks()
 
@@ -98,6 +99,7 @@ class Connections:
         self.indptr, self.indices, self.values = indptr, indices, values
         self.moments = Moments(values[:0], values[:0])
         self._view = None
+        self.version = 0
         self._set_tasks()
         return self
 
@@ -190,6 +192,7 @@ class Connections:
         new_values : (k,) array
             Their weights; their optimiser state is zero.
         """
+        self._check_change(dropped, keys, new_values)
         counts = np.empty(self.n_in + 1, np.int64)
         rewire_kernels.count_kept(self.row_tasks, self.indptr, dropped, counts)
         bounds = np.arange(self.n_in + 1, dtype=np.int64) * self.n_out
@@ -202,16 +205,20 @@ class Connections:
         rewire_kernels.merge(
             self.row_tasks, old, dropped, keys, self.n_out, new, origin
         )
-        self.indptr, self.indices = indptr, new.indices
-        self._view = None
         values = np.empty(nnz, self.values.dtype)
         values[origin < 0] = new_values
         rewire_kernels.carry_over(origin, self.values, values, TASK_SIZE)
-        self.values = values
-        self.moments = Moments(
-            *(self._carry_moment(origin, moment) for moment in self.moments)
-        )
-        self._set_tasks()
+        moments = [self._carry_moment(origin, moment) for moment in self.moments]
+        self._replace(indptr, new.indices, values, Moments(*moments))
+
+    def adopt(self, other: "Connections") -> None:
+        """Take over the arrays of another layer of the same shape; no copy."""
+        if (other.n_in, other.n_out) != (self.n_in, self.n_out):
+            raise UsageError(
+                f"a layer of {other.n_in} x {other.n_out} cannot replace one of "
+                f"{self.n_in} x {self.n_out}"
+            )
+        self._replace(other.indptr, other.indices, other.values, other.moments)
 
     def check(self) -> None:
         """Verify every invariant of the storage.
@@ -253,6 +260,30 @@ class Connections:
                 raise UsageError(f"moment {name} must have 0 or {nnz} entries")
         if self._view is not None:
             self._check_view(self._view)
+
+    def _replace(self, indptr, indices, values, moments: Moments) -> None:
+        self.indptr, self.indices, self.values = indptr, indices, values
+        self.moments = moments
+        self._view = None
+        self.version += 1
+        self._set_tasks()
+
+    def _check_change(self, dropped, keys, new_values) -> None:
+        if dropped.shape != (self.nnz,) or dropped.dtype != bool:
+            raise UsageError(
+                f"dropped must be {self.nnz} bools, got {dropped.dtype} of shape "
+                f"{dropped.shape}"
+            )
+        if keys.dtype != np.int64 or keys.shape != np.shape(new_values):
+            raise UsageError(
+                "keys must be int64 and as many as new_values, got "
+                f"{keys.dtype} of shape {keys.shape} and {np.shape(new_values)}"
+            )
+        cells = self.n_in * self.n_out
+        if keys.size and (
+            keys[0] < 0 or keys[-1] >= cells or (keys[1:] <= keys[:-1]).any()
+        ):
+            raise UsageError(f"keys must ascend strictly from 0 to below {cells}")
 
     def _check_view(self, view: Csc) -> None:
         counts = np.bincount(self.indices, minlength=self.n_out)
@@ -309,11 +340,8 @@ def position_dtype(nnz: int) -> type:
 
 def check_sides(n_in: int, n_out: int) -> None:
     """Raise UsageError unless both are whole numbers from 1 to 2**31 - 1."""
-    for name, size in (("n_in", n_in), ("n_out", n_out)):
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise UsageError(f"{name} must be a whole number, got {size!r}")
-        if not 1 <= size <= LARGEST_SIDE:
-            raise UsageError(f"{name} must be from 1 to {LARGEST_SIDE}, got {size}")
+    check_whole("n_in", n_in, 1, LARGEST_SIDE)
+    check_whole("n_out", n_out, 1, LARGEST_SIDE)
 
 
 def _as_index(array, dtype, name: str) -> np.ndarray:

@@ -75,7 +75,8 @@ class TopologyAlgorithm:
     evolve_output : bool
         Whether the output layer takes part.
     final : {"none", "prune_only"}
-        What happens after the last step: nothing, or a removal without regrowth.
+        What happens after the last step: nothing, or a removal without regrowth. A
+        run that a callback stops early does not reach it.
     regrow_init : str
         Initialiser of new weights, see sparse.init.INITIALIZERS.
     """
@@ -133,7 +134,6 @@ class TopologyAlgorithm:
             links[index].rewire(dropped.pop(index), keys, weights)
             change = LayerChange(index, removed, keys.size, links[index].nnz)
             changes.append(change)
-        model.refresh()
         return changes
 
     def evolving_layers(self, model: SparseMLP) -> list[int]:

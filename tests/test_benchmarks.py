@@ -1,0 +1,334 @@
+"""The benchmark programs run, count what they say they count, and fill documents."""
+
+import doctest
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import (
+    accuracy,
+    nets,
+    options,
+    probe,
+    report,
+    scale,
+    step,
+    subnormal,
+    tables,
+)
+from benchmarks.harness import ROOT, WorkerError
+from benchmarks.nets import CASES, SMOKE_CASES
+from benchmarks.options import names, numbers
+from benchmarks.peers import NetSpec, Task, build
+from benchmarks.peers.truesparse_step import Truesparse
+from truesparse.errors import UsageError
+
+TINY = SMOKE_CASES["tinyb2"]
+MACHINE = {"cpu": "a processor", "usable_cores": 2}
+HEADER = {"date": "2026-11-20T10:00:00+00:00", "commit": "abc", "machine": MACHINE}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16, 21])
+def test_truesparse_follows_a_peer(batch):
+    net = NetSpec((20, 30, 25, 5), 5)
+    peer, own = build("scipy_csr", net, batch, 7), Truesparse(Task(net, batch, 7))
+    assert own.nnz == peer.nnz
+    reference = [peer.step() for _ in range(5)]
+    got = [own.step() for _ in range(5)]
+    np.testing.assert_allclose(got, reference, rtol=1e-4)
+
+
+def test_nets_have_the_weights_they_are_known_for():
+    counts = {key: case.net.nnz for key, case in CASES.items()}
+    assert counts["1000"] == 125_680
+    assert counts["4000"] == 501_440
+    assert counts["32768"] == pytest.approx(18.7e6, rel=1e-3)
+    assert CASES["300000b2"].title == "3312-300000x3-5, eps 10, batch 2"
+
+
+def test_operations_are_those_of_the_three_products():
+    n, batch = (7, 5, 3), 4
+    shapes = [(7, 5), (5, 3)]
+    products = sum(3 * a * b * batch for a, b in shapes) - 7 * 5 * batch
+    got = nets.step_flops(nnz=7 * 5 + 5 * 3, nnz_first=7 * 5, batch=batch)
+    assert got == 2 * products
+    case = nets.Case("a", NetSpec(n, 100), batch)
+    moved = 28 * (7 * 5 + 5 * 3) + 4 * batch * sum(n)
+    assert nets.bound_seconds(case, 1e12, 1.0) == pytest.approx(moved * 1e-9)
+    assert nets.bound_seconds(case, 1.0, 1e12) == pytest.approx(got * 1e-9)
+
+
+def test_targets_are_met_missed_or_not_measured():
+    more, less = nets.at_least("a", 2, "2"), nets.at_most("a", 2, "2")
+    assert [more.met(value) for value in (1, 2, 3)] == [False, True, True]
+    assert [less.met(value) for value in (1, 2, 3)] == [True, True, False]
+    assert more.met(None) is None
+    assert more.met(math.nan) is None
+
+
+def test_lists_on_the_command_line():
+    assert names("b,a", "ab", "letter") == ["b", "a"]
+    assert names("", "ab", "letter") == []
+    assert names(None, "ab", "letter") == ["a", "b"]
+    assert numbers("1,2.5", "--x") == [1, 2.5]
+    with pytest.raises(UsageError, match="letter"):
+        names("c", "ab", "letter")
+    for wrong in ("", "a", "1,-2", "nan"):
+        with pytest.raises(UsageError, match="--x"):
+            numbers(wrong, "--x")
+
+
+@pytest.fixture(scope="module")
+def step_results(tmp_path_factory):
+    """Return what a small run of the step benchmark wrote."""
+    path = tmp_path_factory.mktemp("step") / "step.json"
+    flags = "--smoke --nets tinyb2 --peers scipy_csr,sklearn_mlp --max-bytes 1000"
+    flags += f" --repeats 1 --seconds 0.001 --out {path}"
+    assert step.main(flags.split()) == 0
+    return json.loads(path.read_text())
+
+
+def test_step_reports_every_figure(step_results):
+    [case] = step_results["cases"]
+    rows = {row["name"]: row for row in case["rows"]}
+    assert rows.keys() == {"truesparse", "scipy_csr"}
+    assert "GB" in case["refused"]["sklearn_mlp"]
+    assert case["losses_agree"]
+    own, found = rows["truesparse"], case["figures"]
+    assert own["q1_ms"] <= own["ms"] <= own["q3_ms"]
+    assert own["ns"] == pytest.approx(own["ms"] * 1e6 / (TINY.net.nnz * TINY.batch))
+    flops = nets.step_flops(TINY.net.nnz, TINY.net.layer_nnz[0], TINY.batch)
+    assert own["gflops"] == pytest.approx(flops / own["ms"] * 1e-6)
+    ratio = rows["scipy_csr"]["ms"] / own["ms"]
+    assert found["vs_fastest_peer"] == found["vs_scipy_csr"] == pytest.approx(ratio)
+    assert found["of_bound"] == pytest.approx(found["bound_ms"] / found["ms"])
+    # Batch 2 scatters in every layer: index, value and momentum, no column view.
+    assert found["bytes_sgd"] == 12
+    assert found["bytes_adam"] == 16
+    assert found["bytes_sgd_all"] > 12
+    for key in ("init_s", "update_s", "warm_s"):
+        assert found[key] > 0
+    verdicts = {t["figure"]: t["met"] for t in case["targets"]}
+    assert verdicts.keys() == {"ms", "bytes_sgd", "bytes_adam"}
+    assert verdicts["bytes_sgd"] is True
+
+
+def test_step_results_fill_the_tables(step_results, tmp_path):
+    (tmp_path / "step.json").write_text(json.dumps(step_results))
+    results = tables.Results(tmp_path)
+    for name in ("step", "peers", "targets", "memory"):
+        text = report.table(name, results)
+        assert TINY.title in text
+        assert "smoke" in text
+    assert "scikit-learn: dense arrays need" in report.table("peers", results)
+
+
+def test_different_losses_are_noticed():
+    rows = [{"name": "truesparse", "nnz": 5, "loss": 1.0}]
+    assert step.losses_agree([*rows, {"name": "a", "nnz": 5, "loss": 1.0001}])
+    assert not step.losses_agree([*rows, {"name": "a", "nnz": 5, "loss": 1.1}])
+    assert step.losses_agree([*rows, {"name": "dense", "nnz": 9, "loss": 1.1}])
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        (step, "--nets 1001"),
+        (step, "--peers torch"),
+        (scale, "--parts tables"),
+        (scale, "--neurons many"),
+        (accuracy, "--methods sett"),
+        (accuracy, "--seeds 0"),
+        (accuracy, "--regrow-init zeros"),
+    ],
+)
+def test_unknown_names_are_usage_errors(program, flags, capsys):
+    assert program.main(flags.split()) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_scale_measures_growth_and_help(tmp_path):
+    path = tmp_path / "scale.json"
+    flags = f"--smoke --parts table,help --neurons 100,200 --epsilons 3 --out {path}"
+    assert scale.main(flags.split()) == 0
+    found = json.loads(path.read_text())
+    assert [row["neurons"] for row in found["table"]] == [100, 200]
+    for row in found["table"]:
+        assert row["nnz"] == NetSpec(tuple(row["sizes"]), 3).nnz
+        assert row["peak_update_mb"] >= row["peak_step_mb"] > 1
+    results = tables.Results(tmp_path)
+    assert "| 200 | 3 |" in report.table("scale", results)
+    assert "python -m benchmarks.scale" in report.table("main_job", results)
+
+
+def test_first_step_of_the_command_line(tmp_path):
+    flags = f"--neurons=50 --epochs=1 --out={tmp_path / 'run'}"
+    found = probe.probe("first-step", "--", *flags.split())
+    assert found["seconds"] > 0
+
+
+def test_a_probe_that_fails_says_why():
+    with pytest.raises(WorkerError, match=r"exit code 2: .*nothing"):
+        probe.probe("nothing")
+
+
+def test_peak_memory_is_that_of_the_process_alone():
+    size = 4 * 10**8
+    np.ones(size, np.uint8)
+    code = "from benchmarks.probe import own_peak_mb; print(own_peak_mb())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True
+    )
+    assert 1 < float(done.stdout) < size / 1e6
+
+
+@pytest.mark.compiled
+def test_subnormal_cases_run():
+    for settings in subnormal.CASES.values():
+        assert subnormal.step_ms(*settings, seconds=0) > 0
+
+
+def test_flushing_cannot_be_left_out_of_kernels_that_exist():
+    with pytest.raises(RuntimeError, match="imported already"):
+        subnormal.keep_subnormals()
+
+
+@pytest.fixture
+def small_data(tmp_path):
+    """Return the folder and name of a data set that a small net can learn."""
+    draw = np.random.default_rng(0)
+    X = draw.standard_normal((90, 12)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    parts = {"X_train": X[:60], "y_train": y[:60], "X_test": X[60:], "y_test": y[60:]}
+    np.savez(tmp_path / "small.npz", **parts)
+    return f"--data small --data-home {tmp_path} --hidden 16,16,16 --batch-size 8"
+
+
+def test_accuracy_compares_methods(small_data, tmp_path, capsys):
+    path = tmp_path / "accuracy-small.json"
+    flags = f"{small_data} --epsilons 3 --seeds 2 --epochs 2 --out {path}"
+    assert accuracy.main(flags.split()) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 3 * 2 * 2
+    assert {line["method"] for line in lines} == {"set", "static", "dense"}
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["method"] for row in rows] == ["set", "static", "dense"]
+    assert rows[2]["nnz"] == 12 * 16 + 2 * 16 * 16 + 16 * 2
+    last = [x["val_score"] for x in lines if x["method"] == "set" and x["epoch"] == 2]
+    assert rows[0]["final_mean"] == pytest.approx(np.mean(last))
+    assert rows[0]["final_sd"] == pytest.approx(np.std(last, ddof=1))
+    text = report.table("accuracy", tables.Results(tmp_path))
+    assert "| small | set, eps 3 | zero | 0.1 |" in text
+
+
+def test_regrow_study_tries_every_initialiser(small_data, tmp_path, capsys):
+    path = tmp_path / "regrow-small.json"
+    flags = f"{small_data} --regrow-init-study --epochs 2 --epsilons 3 --out {path}"
+    assert accuracy.main(flags.split()) == 0
+    capsys.readouterr()
+    rows = json.loads(path.read_text())["rows"]
+    tried = {(row["lr"], row["regrow_init"]) for row in rows}
+    assert tried == {(lr, i) for lr in (0.01, 0.05) for i in accuracy.STUDY_INITS}
+    assert all(row["final_sd"] is None for row in rows)
+    assert "he_uniform" in report.table("regrow", tables.Results(tmp_path))
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return a folder of results with the second part of the scale benchmark only."""
+    cases = {"normal": {"flushed_ms": 1.0, "kept_ms": 1.0, "slowdown": 1.0}}
+    cases["deltas"] = {"flushed_ms": 1.0, "kept_ms": 2.5, "slowdown": 2.5}
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "scale.json").write_text(json.dumps(HEADER | {"subnormal": cases}))
+    return folder
+
+
+def document(tmp_path, text):
+    path = tmp_path / "document.md"
+    path.write_text(text)
+    return path
+
+
+def test_report_fills_and_checks_a_document(results, tmp_path, capsys):
+    block = "<!-- benchmark:subnormal -->\n{}<!-- /benchmark -->\n"
+    path = document(tmp_path, "before\n" + block.format("old\n") + "after\n")
+    flags = [str(path), "--results", str(results)]
+    assert report.main([*flags, "--check"]) == 1
+    assert "subnormal stale" in capsys.readouterr().out
+    assert "old" in path.read_text()
+    assert report.main(flags) == 0
+    table = (
+        "| subnormal | flushed, ms a step | kept, ms a step | kept is slower by |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| none | 1.00 | 1.00 | 1.00x |\n"
+        "| deltas, gradients, momentum | 1.00 | 2.50 | 2.50x |\n\n"
+        "a processor, 2 cores; 2026-11-20, commit abc."
+    )
+    want = "before\n" + block.format(f"\n{table}\n\n") + "after\n"
+    assert path.read_text() == want
+    assert report.main([*flags, "--check"]) == 0
+    (results / "scale.json").unlink()
+    assert report.main([*flags, "--check"]) == 1
+
+
+def test_report_says_what_to_run(results, tmp_path):
+    text, _ = report.render(
+        "<!-- benchmark:step -->\n<!-- /benchmark -->", tables.Results(results)
+    )
+    assert "*Not measured yet: `python -m benchmarks.step`.*" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("<!-- benchmark:stepp -->\n<!-- /benchmark -->", 2),
+        ("<!-- benchmark:step -->\n", 4),
+        ("<!-- /benchmark -->\n", 4),
+        ("<!-- benchmark:step -->\n<!-- benchmark:step -->\n<!-- /benchmark -->", 4),
+    ],
+)
+def test_report_refuses_markers_it_does_not_understand(text, code, results, tmp_path):
+    path = document(tmp_path, text)
+    assert report.main([str(path), "--results", str(results)]) == code
+    assert path.read_text() == text
+
+
+def test_report_refuses_results_it_does_not_understand(results, tmp_path, capsys):
+    path = document(tmp_path, "<!-- benchmark:scale -->\n<!-- /benchmark -->")
+    flags = [str(path), "--results", str(results)]
+    (results / "scale.json").write_text(json.dumps(HEADER | {"table": [{"eps": 5}]}))
+    assert report.main(flags) == 4
+    assert "another version" in capsys.readouterr().err
+    (results / "scale.json").write_text("{")
+    assert report.main(flags) == 4
+    assert report.main([str(tmp_path / "absent.md")]) == 4
+
+
+def test_the_benchmarks_readme_shows_every_table_as_it_is():
+    path = ROOT / "benchmarks" / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for name in tables.TABLES:
+        assert f"<!-- benchmark:{name} -->" in text
+    assert report.main([str(path), "--check"]) == 0
+
+
+def test_sizes_and_counts_are_readable():
+    assert [tables.size(n) for n in (999, 1.5e9, 2e15)] == [
+        "999 B",
+        "1.50 GB",
+        "2,000 TB",
+    ]
+    assert tables.digits(None) == "-"
+    assert tables.digits(0) == "0"
+
+
+@pytest.mark.parametrize("module", [nets, options, step, tables])
+def test_examples_run(module):
+    failed, attempted = doctest.testmod(module)
+    assert attempted
+    assert not failed
