@@ -15,6 +15,7 @@ from truesparse.jit import set_threads
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.init import sample_absent
+from truesparse.trainer import Trainer
 
 SIZES = (60, 2000, 1500, 10)
 # Scattered and gathered; one tile and several; sparse input.
@@ -50,10 +51,29 @@ def digest(batch_size, is_sparse):
         rewire(model, draw)
     assert losses[-1] != losses[0]
     sha = hashlib.sha256(np.array(losses).tobytes())
+    add_model(sha, model)
+    sha.update(model.decision_function(data, batch_size).tobytes())
+    return sha.hexdigest()
+
+
+def add_model(sha, model):
     for layer in model.layers:
         for array in (*layer.connections.csr, *layer.connections.moments, layer.bias):
             sha.update(array.tobytes())
-    sha.update(model.decision_function(data, batch_size).tobytes())
+
+
+def digest_of_trainer(dtype):
+    """Do the same by way of Trainer: SET, Adam and clipping."""
+    draw = np.random.default_rng(1)
+    x, y = draw.standard_normal((100, 30)), draw.integers(0, 3, 100)
+    model = SparseMLP((30, 500, 400, 3), epsilon=5, dropout=0.1, dtype=dtype, seed=3)
+    settings = {"optimizer": "adam", "lr": 1e-3, "epochs": 3, "batch_size": 32}
+    history = Trainer(model, clip_norm=0.5, **settings).fit(
+        x, y, validation_fraction=0.2
+    )
+    scores = [(r.train_loss, r.val_loss, r.val_score) for r in history]
+    sha = hashlib.sha256(np.array(scores).tobytes())
+    add_model(sha, model)
     return sha.hexdigest()
 
 
@@ -62,4 +82,5 @@ if __name__ == "__main__":
     for threads in sys.argv[1:]:
         assert set_threads(int(threads)) == int(threads)
         results[threads] = [digest(*case) for case in CASES]
+        results[threads] += [digest_of_trainer(d) for d in ("float32", "float64")]
     print(json.dumps(results))
