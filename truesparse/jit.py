@@ -13,9 +13,10 @@ from typing import Any
 
 # Threads of GNU OpenMP spin for milliseconds at the end of a loop. On a machine that
 # does other work too, they so keep the last one from its core: a step of 0.6 ms took
-# 139 ms beside four busy processes, 1.2 ms with this (2 cores, 2026-11). Read when
-# Numba is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "200")
+# 139 ms beside four busy processes, 4.5 ms spinning 1000 times; on a quiet one, 200
+# times are too few (1.2 ms) and 2000 as good as any more (0.6 ms). EPYC, 2 cores,
+# 2026-11. Read when Numba is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import numba
 from numba.core import event
@@ -26,9 +27,10 @@ prange = numba.prange
 CONFIG: Any = numba.config
 DISABLED = bool(CONFIG.DISABLE_JIT)
 
-# Sums may be reassociated and products fused, but NaN and infinity keep their
-# meaning: a diverging run must be seen as one.
-FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+# Products may be fused with sums, but sums keep their order, and NaN and infinity their
+# meaning: a diverging run must be seen as one. Freedom to reorder would also let LLVM
+# undo the short chains of simd.py.
+FASTMATH = {"nsz", "arcp", "contract", "afn"}
 _FLAGS = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
 
 

@@ -190,6 +190,19 @@ def activate_row(activation, out, slope, row):
         _drop(activation, out, slope, row)
 
 
+@kernel
+def activate_rows(activation, out, slope, start, stop):
+    """Do the same for rows start to stop, in one loop where that is possible."""
+    if activation.code == RELU and activation.drop_below == 0:
+        flat, zero = out.reshape(out.size), out.dtype.type(0.0)
+        for k in range(start * out.shape[1], stop * out.shape[1]):
+            z = flat[k]
+            flat[k] = zero if z < zero else z
+    else:
+        for row in range(start, stop):
+            activate_row(activation, out, slope, row)
+
+
 @inlined_kernel
 def times_derivative(tile, source, row, column, x, gradient):
     """Return gradient * f'(z) for one tile of the row whose output is the tile x."""

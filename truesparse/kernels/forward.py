@@ -13,19 +13,32 @@ Two orders of the same sum:
 import numpy as np
 
 from truesparse.jit import kernel, parallel_kernel, prange
-from truesparse.kernels.activation import activate_row
-from truesparse.kernels.simd import add_scaled, columns, full, load, store
+from truesparse.kernels.activation import activate_row, activate_rows
+from truesparse.kernels.simd import (
+    AHEAD,
+    add_scaled,
+    columns,
+    full,
+    load,
+    prefetch,
+    prefetch_number,
+    store,
+)
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
 @kernel
 def _gather_rows(tile, csc, values, x, head, activation, start, stop):
     rows, permutation = csc.rows, csc.permutation
+    final = np.uint64(max(rows.size, 1) - 1)
     for j in range(start, stop):
         first, last = np.uint64(csc.indptr[j]), np.uint64(csc.indptr[j + 1])
         for column in range(0, x.shape[1], columns(tile)):
             sums = full(tile, x, head.bias[j])
             for p in range(first, last):
+                ahead = min(p + AHEAD, final)
+                prefetch(tile, x, rows[ahead], column)
+                prefetch_number(values, permutation[ahead])
                 weight = values[np.uint64(permutation[p])]
                 sums = add_scaled(sums, weight, load(tile, x, rows[p], column))
             store(head.out, j, column, sums)
@@ -59,14 +72,16 @@ def forward_gather(tile, starts, csc, values, x, head, activation):
 @kernel
 def _scatter_rows(tile, csr, x, out, start, stop):
     indices, values = csr.indices, csr.values
-    for j in range(out.shape[0]):
-        for b in range(out.shape[1]):
-            out[j, b] = 0
+    flat = out.reshape(out.size)
+    for k in range(flat.size):
+        flat[k] = 0
+    final = np.uint64(max(indices.size, 1) - 1)
     for i in range(start, stop):
         first, last = np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])
         for column in range(0, x.shape[1], columns(tile)):
             inputs = load(tile, x, i, column)
             for p in range(first, last):
+                prefetch(tile, out, indices[min(p + AHEAD, final)], column)
                 j = indices[p]
                 sums = add_scaled(load(tile, out, j, column), values[p], inputs)
                 store(out, j, column, sums)
@@ -97,16 +112,21 @@ def scatter(tile, starts, csr, x, out_partial):
 @kernel
 def _combine_rows(tile, partial, head, activation, start, stop):
     out = head.out
-    n_out, width = out.shape
+    width = out.shape[1]
+    one = full(tile, out, out.dtype.type(1.0))
+    # Rows may be shorter than a vector, so these loops run over all of them at once.
+    parts, flat = partial.reshape(partial.size), out.reshape(out.size)
+    first, last = start * width, stop * width
+    for k in range(first, last):
+        flat[k] = parts[k]
+    for offset in range(flat.size, parts.size, flat.size):
+        for k in range(first, last):
+            flat[k] += parts[offset + k]
     for j in range(start, stop):
         for column in range(0, width, columns(tile)):
-            sums = full(tile, out, head.bias[j])
-            for row in range(j, partial.shape[0], n_out):
-                sums = add_scaled(
-                    sums, out.dtype.type(1.0), load(tile, partial, row, column)
-                )
+            sums = add_scaled(load(tile, out, j, column), head.bias[j], one)
             store(out, j, column, sums)
-        activate_row(activation, out, head.slope, j)
+    activate_rows(activation, out, head.slope, start, stop)
 
 
 @parallel_kernel

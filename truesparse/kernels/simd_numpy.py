@@ -52,6 +52,16 @@ def total(vector):
     return vector.sum()
 
 
+def prefetch(tile, array, row, column):
+    """Only check that there is something to fetch."""
+    load(tile, array, row, column)
+
+
+def prefetch_number(array, position):
+    """Only check that there is something to fetch."""
+    assert 0 <= position < array.size
+
+
 def where_positive(condition, left, right):
     """Return left where condition > 0 and right elsewhere, number by number."""
     return np.where(condition > 0, left, right)
