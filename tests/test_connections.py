@@ -212,3 +212,41 @@ def test_bad_scipy_input(given_, message):
 @given(st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
 def test_sides_up_to_31_bits(n_in, n_out):
     check_sides(n_in, np.int64(n_out))
+
+
+DROPPED = np.zeros(6, bool)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "keys", "values", "message"),
+    [
+        (DROPPED[:-1], [0], [1.0], "dropped must be 6 bools, got bool of shape \\(5,"),
+        (DROPPED.astype(int), [0], [1.0], "dropped must be 6 bools, got int64"),
+        (DROPPED, [0.0], [1.0], "keys must be int64 and as many as new_values"),
+        (DROPPED, [0, 1], [1.0], "got int64 of shape \\(2,\\) and \\(1,\\)"),
+        (DROPPED, [-1, 0], [1.0, 1.0], "ascend strictly from 0 to below 15"),
+        (DROPPED, [0, 15], [1.0, 1.0], "ascend strictly from 0 to below 15"),
+        (DROPPED, [4, 4], [1.0, 1.0], "ascend strictly from 0 to below 15"),
+        (DROPPED, [4, 2], [1.0, 1.0], "ascend strictly from 0 to below 15"),
+    ],
+)
+def test_a_change_that_does_not_fit(dropped, keys, values, message):
+    mask = np.zeros((3, 5), bool)
+    mask[:, 3:] = True
+    links = connections(mask)
+    before = to_dense(links)
+    with pytest.raises(UsageError, match=message):
+        links.rewire(dropped, np.array(keys), np.array(values))
+    np.testing.assert_array_equal(to_dense(links), before)
+
+
+def test_only_a_layer_of_the_same_shape_can_be_adopted():
+    links, other = (connections(np.ones(shape, bool)) for shape in ((2, 3), (3, 2)))
+    with pytest.raises(UsageError, match="3 x 2 cannot replace one of 2 x 3"):
+        links.adopt(other)
+    same = connections(np.eye(2, 3) > 0)
+    version = links.version
+    links.adopt(same)
+    assert links.values is same.values
+    assert links.version > version
+    links.check()

@@ -106,6 +106,15 @@ def test_every_sample_is_used_once_an_epoch(shuffle):
     assert np.array_equal(epochs[0], epochs[1]) == (not shuffle)
 
 
+def test_a_second_run_shuffles_anew():
+    model = make_model()
+    wrap = Wrap(model)
+    for _ in range(2):
+        make_trainer(model, epochs=1).fit(X, Y)
+    first, second = (np.concatenate(wrap.samples[k : k + 3]) for k in (0, 3))
+    assert not np.array_equal(first, second)
+
+
 def test_the_loss_of_an_epoch_is_the_mean_over_samples():
     model = make_model()
     wrap = Wrap(model)

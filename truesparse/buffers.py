@@ -119,7 +119,7 @@ class Buffers:
             if room < size:
                 self.scratch = aligned_zeros((n_threads, size), dtype)
 
-    def check(self, data, targets, samples: np.ndarray, n_features: int) -> None:
+    def check(self, data, samples: np.ndarray, n_features: int) -> None:
         """Raise UsageError unless a step on these samples can be taken.
 
         Kernels do not check bounds, so nothing unfit may reach them.
@@ -135,10 +135,10 @@ class Buffers:
         else:
             fits = self.sparse_input is None and data.dtype == dtype
             fits = fits and data.shape == (n, n_features)
-        if not fits or len(targets) != n:
+        if not fits:
             raise UsageError(
                 f"data must be {dtype} with {n_features} features, sparse or dense as "
-                "`prepare` was told, and have one target a sample"
+                "`prepare` was told"
             )
         if samples.dtype != np.int64 or samples.min() < 0 or samples.max() >= n:
             raise UsageError(f"samples must be int64 numbers from 0 to {n - 1}")
@@ -173,9 +173,12 @@ class Buffers:
     def load_targets(self, targets: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """Gather the targets of the chosen samples."""
         if targets.ndim == 1:
-            return np.take(
-                targets, samples, out=self.labels[: samples.size], mode="clip"
-            )
+            labels = self.labels[: samples.size]
+            np.take(targets, samples, out=labels, mode="clip")
+            n_out = self.targets.shape[0]
+            if labels.min() < 0 or labels.max() >= n_out:
+                raise UsageError(f"labels must be from 0 to {n_out - 1}")
+            return labels
         gather_dense(targets, samples, self.targets)
         return self.targets
 

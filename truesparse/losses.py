@@ -89,6 +89,16 @@ class Loss:
             raise DataError("targets of the logistic loss must be from 0 to 1")
         return targets
 
+    def require_prepared(self, targets, n: int, n_out: int, dtype) -> None:
+        """Raise UsageError unless targets are as `prepare_targets` returns them."""
+        wanted: tuple = (np.int32, (n,)) if self.takes_labels else (dtype, (n, n_out))
+        if (targets.dtype, targets.shape) != wanted:
+            raise UsageError(
+                f"targets must be {np.dtype(wanted[0])} of shape {wanted[1]}, as "
+                f"prepare_targets returns them, got {targets.dtype} of shape "
+                f"{targets.shape}"
+            )
+
     def apply(
         self,
         z: np.ndarray,

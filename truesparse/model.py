@@ -299,7 +299,9 @@ class SparseMLP:
             raise UsageError("call allocate_moments with this optimiser first")
         if self._buffers is None:
             raise UsageError("call prepare first")
-        self._buffers.check(data, targets, samples, self.layer_sizes[0])
+        sizes, n = self.layer_sizes, n_samples(data)
+        self._buffers.check(data, samples, sizes[0])
+        self.loss.require_prepared(targets, n, sizes[-1], self.dtype)
         return self._buffers
 
     def _predict_batches(

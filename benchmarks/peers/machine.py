@@ -1,5 +1,6 @@
 """What the benchmark ran on: processor, memory, threads, library versions."""
 
+import contextlib
 import os
 import platform
 import sys
@@ -82,10 +83,15 @@ def _memory_gb() -> float | None:
 
 def peak_rss_mb() -> float | None:
     """Largest resident memory of this process so far, in MB (10^6 bytes)."""
+    # What getrusage gives includes the parent's size at the time of the fork.
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
+    # macOS counts bytes, others kibibytes.
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
