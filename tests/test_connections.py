@@ -228,6 +228,9 @@ DROPPED = np.zeros(6, bool)
         (DROPPED, [0, 15], [1.0, 1.0], "ascend strictly from 0 to below 15"),
         (DROPPED, [4, 4], [1.0, 1.0], "ascend strictly from 0 to below 15"),
         (DROPPED, [4, 2], [1.0, 1.0], "ascend strictly from 0 to below 15"),
+        (DROPPED, [0, 1], [1.0, np.nan], "new_values hold NaN"),
+        (DROPPED, [0, 3], [1.0, 1.0], "a cell that is connected already"),
+        (DROPPED, [0, 14], [1.0, 1.0], "a cell that is connected already"),
     ],
 )
 def test_a_change_that_does_not_fit(dropped, keys, values, message):
@@ -244,6 +247,8 @@ def test_only_a_layer_of_the_same_shape_can_be_adopted():
     links, other = (connections(np.ones(shape, bool)) for shape in ((2, 3), (3, 2)))
     with pytest.raises(UsageError, match="3 x 2 cannot replace one of 2 x 3"):
         links.adopt(other)
+    with pytest.raises(UsageError, match="float32 cannot replace one of float64"):
+        links.adopt(connections(np.ones((2, 3), bool), np.float32))
     same = connections(np.eye(2, 3) > 0)
     version = links.version
     links.adopt(same)

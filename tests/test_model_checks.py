@@ -15,13 +15,15 @@ SGD, MOMENTUM, ADAM = Optimizer("sgd", 0.0), Optimizer("sgd", 0.9), Optimizer("a
 LAST = SIZES[-1] - 1
 
 
-def step(model=None, x=None, targets=None, samples=(0, 1, 2), optimizer=MOMENTUM):
+def step(
+    model=None, x=None, targets=None, samples=(0, 1, 2), optimizer=MOMENTUM, **more
+):
     """Take a step on data that fit, but for what is given."""
     data = make_data(12)
     model = model or prepared()
     x = data[0] if x is None else x
     targets = data[1] if targets is None else targets
-    return model.train_batch(x, targets, np.asarray(samples), optimizer, 0.1)
+    return model.train_batch(x, targets, np.asarray(samples), optimizer, 0.1, **more)
 
 
 def prepared(batch_size=3, optimizer=MOMENTUM, **settings):
@@ -40,10 +42,12 @@ def test_a_step_that_fits():
     [
         ([], "1 to 3 samples, as `prepare` was told, got 0"),
         ([0, 1, 2, 3], "1 to 3 samples, as `prepare` was told, got 4"),
-        ([0, -1], "int64 numbers from 0 to 11"),
-        ([0, 12], "int64 numbers from 0 to 11"),
-        (np.array([0, 1], np.int32), "int64 numbers"),
-        ([0.0, 1.0], "int64 numbers"),
+        ([0, -1], "samples must be numbers from 0 to 11"),
+        ([0, 12], "samples must be numbers from 0 to 11"),
+        (np.array([0, 1], np.int32), "contiguous vector of int64"),
+        (np.arange(6)[::2], "contiguous vector of int64"),
+        (np.arange(2).reshape(1, 2), "contiguous vector of int64"),
+        ([0.0, 1.0], "contiguous vector of int64"),
     ],
 )
 def test_samples(samples, message):
@@ -51,24 +55,79 @@ def test_samples(samples, message):
         step(samples=np.asarray(samples, None if len(samples) else np.int64))
 
 
-@pytest.mark.parametrize("form", ["narrow", "other dtype", "sparse"])
+@pytest.mark.parametrize(
+    "form", ["narrow", "other dtype", "Fortran", "strided", "list"]
+)
 def test_data(form):
     x = make_data(12)[0]
     x = {
-        "narrow": x[:, :-1],
+        "narrow": x[:, :-1].copy(),
         "other dtype": x.astype(np.float32),
-        "sparse": as_source_data(as_csr(x), x.dtype, x.shape[1]),
+        "Fortran": np.asfortranarray(x),
+        "strided": x[::-1],
+        "list": x.tolist(),
     }[form]
-    with pytest.raises(UsageError, match="data must be float64 with"):
+    with pytest.raises(UsageError, match="data must be float64 with 6 features"):
         step(x=x)
 
 
-def test_dense_data_where_sparse_ones_were_announced():
+def broken(name, value):
+    """Return sparse data of 12 samples with one array replaced or one entry changed."""
+    data = as_csr(make_data(12)[0])
+    array = getattr(data, name).copy()
+    if isinstance(value, tuple):
+        array[value[0]] = value[1]
+    else:
+        array = array.astype(value)
+    return data._replace(**{name: array})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("indices", (3, SIZES[0])),
+        ("indices", (0, -1)),
+        ("indices", np.int64),
+        ("indptr", (1, 99)),
+        ("indptr", (0, 1)),
+        ("indptr", (-1, 10**6)),
+        ("indptr", np.int32),
+        ("values", np.float32),
+    ],
+)
+def test_sparse_data(name, value):
+    model, bad = prepared(), broken(name, value)
+    good = as_csr(make_data(12)[0])
+    model.prepare(3, good)
+    with pytest.raises(UsageError, match="as as_source_data returns them"):
+        step(model, bad)
+    with pytest.raises(UsageError, match="as as_source_data returns them"):
+        model.decision_function(bad)
+    assert np.isfinite(step(model, good))
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_data_of_the_other_kind(is_sparse):
     x = make_data(12)[0]
+    dense, thin = x, as_csr(x)
     model = prepared()
-    model.prepare(3, as_source_data(as_csr(x), x.dtype, x.shape[1]))
+    model.prepare(3, thin if is_sparse else dense)
     with pytest.raises(UsageError, match="sparse or dense as `prepare` was told"):
-        step(model, x)
+        step(model, dense if is_sparse else thin)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(11), "must have shape \\(12,\\), got \\(11,\\)"),
+        (np.full(12, np.nan), "must be finite"),
+        (-np.ones(12), "must be finite, not negative"),
+        (np.ones(12, np.float32), "must be a float64 array"),
+    ],
+)
+def test_sample_weights(weights, message):
+    with pytest.raises((UsageError, DataError), match=message):
+        step(sample_weight=weights)
 
 
 def test_more_non_zeros_than_any_batch_of_distinct_samples_has():
@@ -106,6 +165,18 @@ def test_labels_beyond_the_outputs(label):
 def test_targets(loss, targets):
     with pytest.raises(UsageError, match="as prepare_targets returns them, got"):
         step(prepared(loss=loss), targets=targets)
+
+
+def test_state_of_every_layer_must_be_there():
+    model = prepared()
+    fresh = make_model().layers[1].connections
+    model.layers[1].connections.adopt(fresh)
+    with pytest.raises(UsageError, match="call allocate_moments"):
+        step(model)
+    model = prepared()
+    model.layers[2].bias_moments = model.layers[0].bias_moments
+    with pytest.raises(UsageError, match="call allocate_moments"):
+        step(model)
 
 
 def test_state_and_buffers_must_be_there():

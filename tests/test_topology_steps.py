@@ -7,6 +7,7 @@ from network import mask_of
 from strategies import to_dense
 from training import make_problem, make_trainer
 
+from truesparse.errors import UsageError
 from truesparse.model import SparseMLP
 from truesparse.sparse.init import sample_absent
 from truesparse.topology import TopologyAlgorithm, UpdateContext, make
@@ -121,6 +122,25 @@ def test_fewer_proposals_than_wanted_are_all_grown():
 def test_proposals_that_cannot_be_rated():
     with pytest.raises(NotImplementedError, match=r"Careless .* proposal_scores"):
         Careless().update(make_model(), context())
+
+
+class Unsure(LowestKeys):
+    """Rates with NaN, or not enough, in one of its two steps."""
+
+    def __init__(self, step, scores):
+        super().__init__(zeta=0.2)
+        setattr(self, step, scores)
+
+
+@pytest.mark.parametrize("step", ["drop_scores", "proposal_scores"])
+@pytest.mark.parametrize("scores", [np.full(3, 1.0), np.full(10**4, np.nan)])
+def test_scores_that_cannot_be_ordered(step, scores):
+    def rate(connections, keys=None):
+        size = connections.nnz if keys is None else keys.size
+        return scores[: size - 1] if np.isfinite(scores).all() else scores[:size]
+
+    with pytest.raises(UsageError, match=r"Unsure must give \d+ scores without NaN"):
+        Unsure(step, rate).update(make_model(), context())
 
 
 @pytest.mark.parametrize("algorithm", [LowestKeys(), LargestGoFirst(zeta=0.1)])

@@ -18,7 +18,7 @@ from training import (
 
 from truesparse import rng
 from truesparse.errors import DataError, UsageError
-from truesparse.inputs import take_samples
+from truesparse.inputs import as_source_data, take_samples
 
 X, Y = make_problem()
 
@@ -75,7 +75,8 @@ def test_validation_data_of_ones_own_come_first():
     parts = {"X_val": X[:5], "y_val": Y[:5], "validation_fraction": 0.5}
     history = make_trainer(model).fit(X, Y, **parts)
     assert history[0].step == 3
-    assert history[-1].val_loss == model.evaluate(X[:5], Y[:5].astype(np.int32))[0]
+    want = model.evaluate(X[:5], Y[:5].astype(np.int32), BATCH)
+    assert history[-1].val_loss == want[0]
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
@@ -237,5 +238,44 @@ def test_data_that_do_not_fit(x, y, message):
 def test_validation_data_that_do_not_fit():
     with pytest.raises(DataError, match="X_val has 70 samples but there are 3"):
         make_trainer().fit(X, Y, X_val=X, y_val=Y[:3])
-    with pytest.raises(DataError, match="targets must be numbers"):
-        make_trainer().fit(X, Y, X_val=X)
+    for parts in ({"X_val": X}, {"y_val": Y}):
+        with pytest.raises(UsageError, match="give X_val and y_val together"):
+            make_trainer().fit(X, Y, **parts)
+
+
+def test_a_spoilt_model_is_not_trained_on():
+    model = make_model()
+    model.layers[1].connections.values[0] = np.nan
+    with pytest.raises(UsageError, match="weights hold NaN or infinity already"):
+        make_trainer(model).fit(X, Y)
+
+
+def test_entries_of_one_cell_are_added_in_the_type_of_the_model():
+    cells = ([0, 0, 1], [2, 2, 3])
+    small = sparse.coo_array((np.array([100, 100, 1], np.int8), cells), (2, SIZES[0]))
+    got = as_source_data(small, np.float32, SIZES[0])
+    np.testing.assert_array_equal(got.values, [200.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([["a", "b"]], "must be real numbers, got <U1"),
+        ([[1.0, 2.0], [3.0]], "must be a matrix of numbers"),
+        (np.ones((2, SIZES[0]), complex), "must be real numbers, got complex128"),
+        (
+            np.full((2, SIZES[0]), 1e300),
+            "12 values that are NaN or infinite in float32",
+        ),
+    ],
+)
+def test_data_that_are_not_numbers(x, message):
+    with pytest.raises(DataError, match=message):
+        make_model().predict_proba(x)
+
+
+def test_targets_too_large_for_the_dtype():
+    model = make_model(loss="squared")
+    targets = np.full((N, SIZES[-1]), 1e300)
+    with pytest.raises(DataError, match="targets contain NaN or infinity"):
+        make_trainer(model).fit(X, targets)

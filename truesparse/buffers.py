@@ -11,10 +11,11 @@ import numpy as np
 
 from truesparse import jit
 from truesparse.errors import UsageError
-from truesparse.inputs import n_samples
+from truesparse.inputs import as_weights, check_source, n_samples
 from truesparse.kernels.arrays import Csr, SparseBatch
 from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.simd import LANES, make_tile, max_vectors
+from truesparse.losses import Loss
 from truesparse.sparse.layer import SparseLayer
 
 _CACHE_LINE = 64
@@ -105,6 +106,7 @@ class Buffers:
         self.partial = np.zeros(0, dtype)
         self.scratch = np.zeros((jit.most_threads(), 0), dtype)
         self._is_wide = self.columns > tile
+        self._checked: tuple = (None, None, None)  # data, targets, weights
         self.fit(layers)
 
     def fit(self, layers: Sequence[SparseLayer]) -> None:
@@ -119,29 +121,35 @@ class Buffers:
             if room < size:
                 self.scratch = aligned_zeros((n_threads, size), dtype)
 
-    def check(self, data, samples: np.ndarray, n_features: int) -> None:
-        """Raise UsageError unless a step on these samples can be taken.
+    def check(
+        self, data, targets, weights, samples: np.ndarray, n_features: int, loss: Loss
+    ) -> None:
+        """Raise unless a step on these samples can be taken.
 
-        Kernels do not check bounds, so nothing unfit may reach them.
+        Arrays are looked through when they come for the first time; a change of them
+        while they are in use goes unnoticed.
         """
+        given = (data, targets, weights)
+        if any(a is not b for a, b in zip(given, self._checked, strict=True)):
+            if isinstance(data, Csr) != (self.sparse_input is not None):
+                raise UsageError("data must be sparse or dense as `prepare` was told")
+            dtype, n_out = self.targets.dtype, self.targets.shape[0]
+            check_source(data, dtype, n_features)
+            loss.require_prepared(targets, n_samples(data), n_out, dtype)
+            if as_weights(weights, n_samples(data)) is not weights:
+                raise UsageError("sample_weight must be a float64 array")
+            self._checked = given
+        is_vector = samples.ndim == 1 and samples.flags.c_contiguous
+        if samples.dtype != np.int64 or not is_vector:
+            raise UsageError("samples must be a contiguous vector of int64")
         if not 0 < samples.size <= self.batch_size:
             raise UsageError(
                 f"a batch must have 1 to {self.batch_size} samples, as `prepare` was "
                 f"told, got {samples.size}"
             )
-        n, dtype = n_samples(data), self.targets.dtype
-        if isinstance(data, Csr):
-            fits = self.sparse_input is not None and data.values.dtype == dtype
-        else:
-            fits = self.sparse_input is None and data.dtype == dtype
-            fits = fits and data.shape == (n, n_features)
-        if not fits:
-            raise UsageError(
-                f"data must be {dtype} with {n_features} features, sparse or dense as "
-                "`prepare` was told"
-            )
-        if samples.dtype != np.int64 or samples.min() < 0 or samples.max() >= n:
-            raise UsageError(f"samples must be int64 numbers from 0 to {n - 1}")
+        n = n_samples(data)
+        if samples.min() < 0 or samples.max() >= n:
+            raise UsageError(f"samples must be numbers from 0 to {n - 1}")
 
     def serve(self, batch_size: int, sparse_room: int | None) -> bool:
         """Whether these buffers are as good as new ones made with the arguments."""
@@ -173,12 +181,9 @@ class Buffers:
     def load_targets(self, targets: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """Gather the targets of the chosen samples."""
         if targets.ndim == 1:
-            labels = self.labels[: samples.size]
-            np.take(targets, samples, out=labels, mode="clip")
-            n_out = self.targets.shape[0]
-            if labels.min() < 0 or labels.max() >= n_out:
-                raise UsageError(f"labels must be from 0 to {n_out - 1}")
-            return labels
+            return np.take(
+                targets, samples, out=self.labels[: samples.size], mode="clip"
+            )
         gather_dense(targets, samples, self.targets)
         return self.targets
 

@@ -7,6 +7,7 @@ from truesparse.errors import DataError, UsageError, choose
 from truesparse.kernels import loss as kernels
 
 LOSSES = ("softmax", "logistic", "squared", "huber")
+_NOT_FINITE = "targets contain NaN or infinity; remove those samples"
 
 
 class Loss:
@@ -68,9 +69,9 @@ class Loss:
             raise DataError(
                 f"targets must be numbers, got {y.dtype}; encode them first"
             )
-        if not np.isfinite(y).all():
-            raise DataError("targets contain NaN or infinity; remove those samples")
         if self.takes_labels:
+            if not np.isfinite(y).all():
+                raise DataError(_NOT_FINITE)
             if y.ndim != 1:
                 raise DataError(f"softmax takes labels of shape (n,), got {y.shape}")
             if y.dtype.kind == "f" and (y != np.floor(y)).any():
@@ -83,7 +84,11 @@ class Loss:
         targets = y.reshape(-1, 1) if y.ndim == 1 else y
         if targets.ndim != 2 or targets.shape[1] != n_out:
             raise DataError(f"targets must have shape (n, {n_out}), got {y.shape}")
-        targets = np.ascontiguousarray(targets, dtype)
+        with np.errstate(over="ignore"):
+            targets = np.ascontiguousarray(targets, dtype)
+        # Only now: a number may be too large for the dtype.
+        if not np.isfinite(targets).all():
+            raise DataError(_NOT_FINITE)
         outside = (targets < 0) | (targets > 1)
         if self.name == "logistic" and outside.any():
             raise DataError("targets of the logistic loss must be from 0 to 1")
@@ -92,12 +97,15 @@ class Loss:
     def require_prepared(self, targets, n: int, n_out: int, dtype) -> None:
         """Raise UsageError unless targets are as `prepare_targets` returns them."""
         wanted: tuple = (np.int32, (n,)) if self.takes_labels else (dtype, (n, n_out))
-        if (targets.dtype, targets.shape) != wanted:
+        is_plain = isinstance(targets, np.ndarray) and targets.flags.c_contiguous
+        if not is_plain or (targets.dtype, targets.shape) != wanted:
             raise UsageError(
                 f"targets must be {np.dtype(wanted[0])} of shape {wanted[1]}, as "
-                f"prepare_targets returns them, got {targets.dtype} of shape "
-                f"{targets.shape}"
+                f"prepare_targets returns them, got {np.asarray(targets).dtype} of "
+                f"shape {np.shape(targets)}"
             )
+        if self.takes_labels and (targets.min() < 0 or targets.max() >= n_out):
+            raise UsageError(f"labels must be from 0 to {n_out - 1}")
 
     def apply(
         self,

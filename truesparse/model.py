@@ -83,7 +83,8 @@ class SparseMLP:
     ):
         if epsilon is None and density is None:
             epsilon = DEFAULT_EPSILON
-        number = DTYPES[choose(str(np.dtype(dtype)), DTYPES, "dtype")]
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        number = DTYPES[choose(name, DTYPES, "dtype")]
         sizes = check_layer_sizes(layer_sizes)
         layers = []
         for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
@@ -223,7 +224,7 @@ class SparseMLP:
         UsageError
             If buffers or optimiser state do not fit what is asked.
         """
-        buffers = self._ready(data, targets, samples, optimizer)
+        buffers = self._ready(data, targets, samples, sample_weight, optimizer)
         x = buffers.load_inputs(data, samples)
         batch_targets = buffers.load_targets(targets, samples)
         weights = buffers.load_weights(sample_weight, samples)
@@ -289,19 +290,16 @@ class SparseMLP:
         if self._buffers is not None:
             self._buffers.fit(self.layers)
 
-    def _ready(self, data, targets, samples, optimizer: Optimizer) -> Buffers:
+    def _ready(self, data, targets, samples, weights, optimizer) -> Buffers:
         """Return the buffers, if a step on these samples can be taken with them."""
         self._follow_topology()
-        moments = self.layers[0].connections.moments
-        if bool(moments.first.size) < optimizer.needs_first or (
-            bool(moments.second.size) < optimizer.needs_second
-        ):
-            raise UsageError("call allocate_moments with this optimiser first")
         if self._buffers is None:
             raise UsageError("call prepare first")
-        sizes, n = self.layer_sizes, n_samples(data)
-        self._buffers.check(data, samples, sizes[0])
-        self.loss.require_prepared(targets, n, sizes[-1], self.dtype)
+        needed = optimizer.needs_first, optimizer.needs_second
+        if not all(layer.has_moments(*needed) for layer in self.layers):
+            raise UsageError("call allocate_moments with this optimiser first")
+        n_features = self.layer_sizes[0]
+        self._buffers.check(data, targets, weights, samples, n_features, self.loss)
         return self._buffers
 
     def _predict_batches(
@@ -309,12 +307,12 @@ class SparseMLP:
     ) -> Iterator[tuple[int, int, np.ndarray]]:
         if n == 0:
             return
-        batch_size = min(batch_size, n)
         room = batch_room(source, batch_size) if isinstance(source, Csr) else None
         buffers = self._buffers
         # Those of a training run serve too, and save their memory again, if they have
         # the same columns: these decide the order of sums.
         if buffers is None or not buffers.serve(batch_size, room):
+            batch_size = min(batch_size, n)
             buffers = Buffers(self.layers, batch_size, room, training=False)
         order = np.arange(n)
         for start in range(0, n, batch_size):

@@ -13,8 +13,7 @@ import numpy as np
 from truesparse import rng
 from truesparse.callbacks import Callback
 from truesparse.errors import DataError, DivergedError, UsageError, check_whole
-from truesparse.inputs import as_source_data, is_finite, n_samples, take_samples
-from truesparse.kernels.arrays import Csr
+from truesparse.inputs import as_source_data, as_weights, n_samples, take_samples
 from truesparse.memory import current_rss
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
@@ -178,13 +177,17 @@ class Trainer:
         """
         model = self.model
         data, targets = self._check(X, y, "X")
-        weights = _check_weights(sample_weight, n_samples(data))
+        weights = as_weights(sample_weight, n_samples(data))
         train = np.arange(n_samples(data))
         if not 0.0 <= validation_fraction < 1.0:
             raise UsageError(
                 "validation_fraction must be from 0 up to but not 1, got "
                 f"{validation_fraction}"
             )
+        if (X_val is None) != (y_val is None):
+            raise UsageError("give X_val and y_val together")
+        if not has_finite_weights(model):
+            raise UsageError("the model's weights hold NaN or infinity already")
         validation = None
         if X_val is not None:
             validation = self._check(X_val, y_val, "X_val")
@@ -260,7 +263,9 @@ class Trainer:
         val_loss, val_score = None, None
         if validation is not None:
             inputs, wanted = validation
-            val_loss, val_score = model.evaluate(inputs, wanted, self.batch_size)
+            # As many columns as training has: its buffers then serve again.
+            batch_size = min(self.batch_size, train.size)
+            val_loss, val_score = model.evaluate(inputs, wanted, batch_size)
         phases = clock.seconds
         record = EpochRecord(
             epoch=run.epoch,
@@ -301,16 +306,9 @@ class Trainer:
 
     def _check(self, X, y, name: str):
         model = self.model
-        data = as_source_data(X, model.dtype, model.layer_sizes[0])
-        values = data.values if isinstance(data, Csr) else data
+        data = as_source_data(X, model.dtype, model.layer_sizes[0], name)
         if n_samples(data) == 0:
             raise DataError(f"{name} holds no samples")
-        if not is_finite(values):
-            bad = int(values.size - np.isfinite(values).sum())
-            raise DataError(
-                f"{name} holds {bad} values that are NaN or infinite; remove or "
-                "replace them"
-            )
         targets = model.loss.prepare_targets(y, model.layer_sizes[-1], model.dtype)
         if len(targets) != n_samples(data):
             raise DataError(
@@ -331,14 +329,3 @@ def _diverged(what: str, lr: float) -> DivergedError:
     return DivergedError(
         f"{what}, at learning rate {lr:g}; lower the learning rate or clip gradients"
     )
-
-
-def _check_weights(sample_weight, n: int) -> np.ndarray | None:
-    if sample_weight is None:
-        return None
-    weights = np.ascontiguousarray(sample_weight, np.float64)
-    if weights.shape != (n,):
-        raise DataError(f"sample_weight must have shape ({n},), got {weights.shape}")
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise DataError("sample_weight must be finite, not negative and not all 0")
-    return weights

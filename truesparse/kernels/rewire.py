@@ -99,7 +99,8 @@ def _merge_rows(csr, dropped, keys, n_out, first, last, out, origin):
                 q += 1
             else:
                 out.indices[position] = csr.indices[p]
-                origin[position] = p
+                is_taken = has_new and keys[q] - i * n_out == csr.indices[p]
+                origin[position] = -2 if is_taken else p
                 p += 1
             position += 1
 
@@ -121,7 +122,8 @@ def merge(starts, csr, dropped, keys, n_out, out, origin):
     out : Csr
         `indptr` is given, `indices` is written.
     origin : (new nnz,) int array
-        Written: old position of each connection, -1 for the new ones.
+        Written: old position of each connection, -1 for the new ones, -2 where a new
+        cell is connected already.
     """
     for task in prange(starts.size - 1):
         _merge_rows(

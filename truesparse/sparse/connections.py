@@ -205,6 +205,8 @@ class Connections:
         rewire_kernels.merge(
             self.row_tasks, old, dropped, keys, self.n_out, new, origin
         )
+        if origin.min(initial=0) < -1:
+            raise UsageError("keys hold a cell that is connected already")
         values = np.empty(nnz, self.values.dtype)
         values[origin < 0] = new_values
         rewire_kernels.carry_over(origin, self.values, values, TASK_SIZE)
@@ -213,6 +215,11 @@ class Connections:
 
     def adopt(self, other: "Connections") -> None:
         """Take over the arrays of another layer of the same shape; no copy."""
+        if other.values.dtype != self.values.dtype:
+            raise UsageError(
+                f"a layer of {other.values.dtype} cannot replace one of "
+                f"{self.values.dtype}"
+            )
         if (other.n_in, other.n_out) != (self.n_in, self.n_out):
             raise UsageError(
                 f"a layer of {other.n_in} x {other.n_out} cannot replace one of "
@@ -279,6 +286,8 @@ class Connections:
                 "keys must be int64 and as many as new_values, got "
                 f"{keys.dtype} of shape {keys.shape} and {np.shape(new_values)}"
             )
+        if not np.isfinite(new_values).all():
+            raise UsageError("new_values hold NaN or infinity")
         cells = self.n_in * self.n_out
         if keys.size and (
             keys[0] < 0 or keys[-1] >= cells or (keys[1:] <= keys[:-1]).any()

@@ -80,6 +80,18 @@ class SparseLayer:
             np.zeros_like(self.bias) if second else empty,
         )
 
+    def has_moments(self, first: bool, second: bool) -> bool:
+        """Whether weights and biases have the optimiser state that is needed."""
+        pairs = (
+            (self.connections.moments, self.connections.nnz),
+            (self.bias_moments, self.bias.size),
+        )
+        return all(
+            (not first or moments.first.size == size)
+            and (not second or moments.second.size == size)
+            for moments, size in pairs
+        )
+
     def scatters(self, columns: int) -> bool:
         """Whether outputs are computed by scattering, for this many columns."""
         links = self.connections

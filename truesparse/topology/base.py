@@ -148,7 +148,17 @@ class TopologyAlgorithm:
     def drop(self, connections: Connections, context: UpdateContext) -> np.ndarray:
         """Mark the connections to remove, as an (nnz,) bool array."""
         count = int(self.drop_fraction(context) * connections.nnz)
-        return drop_smallest(self.drop_scores(connections), count)
+        scores = self._rated(self.drop_scores(connections), connections.nnz)
+        return drop_smallest(scores, count)
+
+    def _rated(self, scores: np.ndarray, size: int) -> np.ndarray:
+        """Return scores if they can be ordered, else say whose are wrong."""
+        if scores.shape != (size,) or np.isnan(scores).any():
+            raise UsageError(
+                f"{type(self).__name__} must give {size} scores without NaN, got "
+                f"{scores.shape} with {int(np.isnan(scores).sum())} NaN"
+            )
+        return scores
 
     def drop_fraction(self, context: UpdateContext) -> float:
         """Return the share of connections to replace now."""
@@ -175,7 +185,7 @@ class TopologyAlgorithm:
         keys = self.propose(connections, dropped, count, generator)
         if keys.size <= count:
             return keys
-        scores = self.proposal_scores(connections, keys)
+        scores = self._rated(self.proposal_scores(connections, keys), keys.size)
         return keys[~drop_smallest(scores, keys.size - count)]
 
     def propose(
