@@ -1,6 +1,6 @@
 """How cost grows with neurons, how long a start takes, what subnormals cost.
 
-    python -m benchmarks.scale                  about 8 minutes
+    python -m benchmarks.scale                  5 minutes
     python -m benchmarks.scale --smoke          under a minute
     python -m benchmarks.scale --parts start,help
 

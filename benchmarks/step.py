@@ -1,8 +1,8 @@
 """One training step: truesparse beside every peer that is installed.
 
-    python -m benchmarks.step                       all nets, about 10 minutes
+    python -m benchmarks.step                       all nets, 15 minutes
     python -m benchmarks.step --nets 1000,4000
-    python -m benchmarks.step --smoke               tiny nets, half a minute
+    python -m benchmarks.step --smoke               tiny nets, under a minute
     python -m benchmarks.step --peer-python ../bench-venv/bin/python
 
 Each implementation runs in its own process on the same pattern, weights and batch, in

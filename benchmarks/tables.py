@@ -5,11 +5,13 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from truesparse.errors import DataError
+
+from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
 
 PEER_NAMES = {
     "torch_csr": "torch CSR",
@@ -20,7 +22,12 @@ PEER_NAMES = {
     "torch_masked": "torch masked",
     "sklearn_mlp": "scikit-learn",
 }
-ABSENT = "-"
+# Bounds of the main job.
+JOB_SCORE, JOB_SECONDS, JOB_PEAK_MB = 0.97, 180, 3000
+# What SET must reach by data set, in so many epochs at most, with which net.
+ACCURACY = {"fashion_mnist": 0.88, "mnist": 0.982}
+ACCURACY_EPOCHS = 30
+ACCURACY_HIDDEN, ACCURACY_EPSILONS = [1000, 1000, 1000], (13, 20)
 
 
 class MissingResultsError(Exception):
@@ -77,71 +84,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(f"cannot read results {path}: {error}") from error
 
 
-def digits(value: float | None) -> str:
-    """Return a number with three digits and no exponent.
-
-    Examples
-    --------
-    >>> from benchmarks.tables import digits
-    >>> digits(1234.5), digits(12.345), digits(1.2), digits(0.012345)
-    ('1,234', '12.3', '1.20', '0.0123')
-    """
-    if value is None:
-        return ABSENT
-    if value >= 100 or value == 0:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:#.3g}"
-
-
-def size(n_bytes: float) -> str:
-    """Return a size in decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{digits(n_bytes)} {unit}"
-        n_bytes /= 1000
-    return f"{digits(n_bytes)} TB"
-
-
-def count(number: int) -> str:
-    """Return a count with thousands, millions as such.
-
-    Examples
-    --------
-    >>> from benchmarks.tables import count
-    >>> count(85192), count(16533120)
-    ('85,192', '16.5 million')
-    """
-    return f"{number:,}" if number < 10**6 else f"{digits(number / 1e6)} million"
-
-
-def markdown(
-    head: Sequence[str], rows: Iterable[Sequence[str]], n_text: int = 1
-) -> str:
-    """Return a table whose first `n_text` columns are text, the others numbers."""
-    rule = ["---"] * n_text + ["---:"] * (len(head) - n_text)
-    lines = [head, rule, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def source(results: dict[str, Any]) -> str:
-    """Return where, when and of which commit results are, as a sentence."""
-    machine = results["machine"]
-    extras = ""
-    if "rates" in results:
-        rates = results["rates"]
-        extras = (
-            f"; sgemm {rates['sgemm_gflops']:.0f} GFLOP/s, memory "
-            f"{max(rates['stream_gbs'].values()):.0f} GB/s in the same run"
-        )
-    settings = results.get("settings", results)
-    if settings.get("smoke"):
-        extras += "; a smoke run, whose figures mean nothing"
-    return (
-        f"\n\n{machine['cpu']}, {machine['usable_cores']} cores{extras}; "
-        f"{results['date'][:10]}, commit {results['commit'] or 'unknown'}."
-    )
-
-
 def step(results: Results) -> str:
     """Speed of a step beside the fastest peer and torch dense."""
     found = results.one("step")
@@ -172,7 +114,7 @@ def step(results: Results) -> str:
         )
     head = ["net", "weights", "ms a step", "ns/(w s)", "GFLOP/s", "of sgemm"]
     head += ["of the lower bound", "faster than the fastest peer", "than torch dense"]
-    return markdown(head, rows) + source(found)
+    return table(head, rows) + source(found)
 
 
 def peers(results: Results) -> str:
@@ -195,20 +137,19 @@ def peers(results: Results) -> str:
         f"\n* {', '.join(keys)}: {reason}" for reason, keys in reasons.items()
     )
     absent = f"\n\nNot run:\n{notes}" if notes else ""
-    return markdown(head, rows) + absent + source(found)
+    return table(head, rows) + absent + source(found)
 
 
 def targets(results: Results) -> str:
     """Every target with the value found."""
     found = results.one("step")
-    words = {True: "met", False: "**missed**", None: "not measured"}
     rows = [
-        (case["title"], t["text"], digits(t["value"]), words[t["met"]])
+        (case["title"], t["text"], digits(t["value"]), VERDICTS[t["met"]])
         for case in found["cases"]
         for t in case["targets"]
     ]
     head = ["net", "target", "measured", ""]
-    return markdown(head, rows, n_text=2) + source(found)
+    return table(head, rows, n_text=2) + source(found)
 
 
 def memory(results: Results) -> str:
@@ -237,7 +178,7 @@ def memory(results: Results) -> str:
         "\n\nBytes of all arrays with an entry a weight; in brackets with the row "
         "pointers, 8 bytes a neuron and direction. Small batches need no column view."
     )
-    return markdown(head, rows) + note + source(found)
+    return table(head, rows) + note + source(found)
 
 
 def scale(results: Results) -> str:
@@ -260,40 +201,56 @@ def scale(results: Results) -> str:
         )
         for row in rows
     ]
-    return markdown(head, cells) + source(found)
+    return table(head, cells) + source(found)
 
 
 def main_job(results: Results) -> str:
-    """What the main job reports on a fresh machine."""
+    """What the main job reports on a fresh machine, beside its bounds."""
     found, job = results.part("scale", "main_job")
     command = "`python -m truesparse.train " + " ".join(job["flags"]) + "`"
+    score, seconds, peak = job["test_score"], job["wall_s"], job["peak_rss_mb"]
     rows = [
-        ("hidden neurons", f"{job['neurons']:,}"),
-        ("weights", count(job["nnz"])),
-        ("test accuracy", f"{job['test_score']:.4f}"),
-        ("epochs", str(job["epochs"])),
-        ("seconds an epoch", digits(job["seconds_per_epoch"])),
-        ("seconds in all, with compilation", digits(job["wall_s"])),
-        ("peak memory", size(job["peak_rss_mb"] * 1e6)),
-        ("dense weights and momentum", size(job["dense_mb"] * 1e6)),
+        ("hidden neurons", f"{job['neurons']:,}", "", ""),
+        ("weights", count(job["nnz"]), "", ""),
+        (
+            "test accuracy",
+            f"{score:.4f}",
+            f"at least {JOB_SCORE:g}",
+            VERDICTS[score >= JOB_SCORE],
+        ),
+        ("epochs", str(job["epochs"]), "", ""),
+        ("seconds an epoch", digits(job["seconds_per_epoch"]), "", ""),
+        (
+            "seconds in all, with compilation",
+            digits(seconds),
+            f"under {JOB_SECONDS}",
+            VERDICTS[seconds < JOB_SECONDS],
+        ),
+        (
+            "peak memory",
+            size(peak * 1e6),
+            f"under {JOB_PEAK_MB / 1e3:g} GB",
+            VERDICTS[peak < JOB_PEAK_MB],
+        ),
+        ("dense weights and momentum", size(job["dense_mb"] * 1e6), "", ""),
     ]
-    return markdown((command, ""), rows) + source(found)
+    return table((command, "", "bound", ""), rows) + source(found)
 
 
 def start(results: Results) -> str:
-    """Compilation, first step, help."""
+    """Compilation, first step, help, beside their bounds."""
     found, times = results.part("scale", "start")
-    rows = [
-        ("compiling all that a run uses", digits(times["compile_s"]), "20"),
-        (
-            "main job to its first step, kernels compiled",
-            digits(times["first_step_s"]),
-            "3",
-        ),
+    measured = [
+        ("compiling all that a run uses", times["compile_s"], 20),
+        ("main job to its first step, kernels compiled", times["first_step_s"], 3),
     ]
     if "help" in found:
-        rows.append(("`--help`", digits(found["help"]["median_s"]), "0.5"))
-    return markdown(("start", "seconds", "at most"), rows) + source(found)
+        measured.append(("`--help`", found["help"]["median_s"], 0.5))
+    rows = [
+        (text, digits(seconds), f"{bound:g}", VERDICTS[seconds <= bound])
+        for text, seconds, bound in measured
+    ]
+    return table(("start", "seconds", "at most", ""), rows) + source(found)
 
 
 def subnormal(results: Results) -> str:
@@ -315,53 +272,69 @@ def subnormal(results: Results) -> str:
         for case, row in cases.items()
     ]
     head = ["subnormal", "flushed, ms a step", "kept, ms a step", "kept is slower by"]
-    return markdown(head, rows) + source(found)
+    return table(head, rows) + source(found)
 
 
 def accuracy(results: Results) -> str:
-    """Accuracy of SET, static and dense nets."""
-    return _accuracy(results.several("accuracy", "accuracy"))
+    """Accuracy of SET, static and dense nets, beside what SET must reach."""
+    return _accuracy(results.several("accuracy", "accuracy"), has_targets=True)
 
 
 def regrow(results: Results) -> str:
     """Accuracy by the initial weight of regrown connections."""
     program = "accuracy --regrow-init-study"
-    return _accuracy(results.several("regrow", program))
+    return _accuracy(results.several("regrow", program), has_targets=False)
 
 
-def _accuracy(files: list[dict[str, Any]]) -> str:
+def _accuracy(files: list[dict[str, Any]], has_targets: bool) -> str:
     rows, notes = [], ""
     for found in files:
+        s = found["settings"]
         for row in found["rows"]:
             spread = row["final_sd"]
             final = f"{row['final_mean']:.2%}"
             method = row["method"]
             if row["epsilon"] is not None:
                 method += f", eps {row['epsilon']:g}"
-            rows.append(
-                (
-                    found["data"],
-                    method,
-                    row["regrow_init"] or ABSENT,
-                    f"{row['lr']:g}",
-                    count(row["nnz"]),
-                    final if spread is None else f"{final} ± {spread:.2%}",
-                    f"{row['best_mean']:.2%}",
-                    f"{row['epochs']}, {row['seeds']}",
-                    digits(row["seconds_per_epoch"]),
-                )
-            )
-        s = found["settings"]
+            cells = [
+                found["data"],
+                method,
+                row["regrow_init"] or ABSENT,
+                f"{row['lr']:g}",
+                count(row["nnz"]),
+                str(row["epochs"]),
+                str(row["seeds"]),
+                final if spread is None else f"{final} ± {spread:.2%}",
+            ]
+            if has_targets:
+                cells.append(accuracy_target(found["data"], s["hidden"], row))
+            cells += [f"{row['best_mean']:.2%}", digits(row["seconds_per_epoch"])]
+            rows.append(cells)
         notes += (
-            f"\n\n{found['data']}: hidden {'-'.join(map(str, s['hidden']))}, "
-            f"{s['activation']}, batch {s['batch_size']}, SGD with momentum "
-            f"{s['momentum']:g}, {s['lr_schedule']} learning rate, dropout "
-            f"{s['dropout']:g}, weight decay {s['weight_decay']:g}, zeta {s['zeta']:g}."
+            f"\n\n{found['data']}, {s['epochs']} epochs: hidden "
+            f"{'-'.join(map(str, s['hidden']))}, {s['activation']}, batch "
+            f"{s['batch_size']}, SGD with momentum {s['momentum']:g}, "
+            f"{s['lr_schedule']} learning rate, dropout {s['dropout']:g}, weight decay "
+            f"{s['weight_decay']:g}, zeta {s['zeta']:g}."
         )
         notes += source(found)
-    head = ["data", "method", "regrown weights", "learning rate", "weights"]
-    head += ["test accuracy", "best epoch", "epochs, seeds", "s an epoch"]
-    return markdown(head, rows, n_text=3) + notes
+        commits = {run["commit"] or "unknown" for run in found["runs"]}
+        if others := commits - {found["commit"] or "unknown"}:
+            notes = notes[:-1] + f", some runs {' and '.join(sorted(others))}."
+    head = ["data", "method", "regrown weights", "learning rate", "weights", "epochs"]
+    head += ["seeds", "test accuracy", *(["at least"] if has_targets else [])]
+    head += ["best epoch", "s an epoch"]
+    return table(head, rows, n_text=3) + notes
+
+
+def accuracy_target(data: str, hidden: list[int], row: dict[str, Any]) -> str:
+    """Return what a row of the accuracy table must reach and whether it does."""
+    is_short = row["epochs"] <= ACCURACY_EPOCHS
+    is_target_net = hidden == ACCURACY_HIDDEN and row["epsilon"] in ACCURACY_EPSILONS
+    if not (data in ACCURACY and row["method"] == "set" and is_short and is_target_net):
+        return ABSENT
+    bound = ACCURACY[data]
+    return f"{bound:.1%}: {VERDICTS[row['final_mean'] >= bound]}"
 
 
 TABLES: dict[str, Callable[[Results], str]] = {

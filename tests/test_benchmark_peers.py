@@ -22,6 +22,7 @@ from benchmarks.harness import (
 )
 from benchmarks.peers import PEERS, NetSpec, Peer, Task, build, machine
 from benchmarks.peers.common import draw_cells
+from benchmarks.peers.truesparse_step import Truesparse
 from truesparse.errors import DataError, UsageError
 
 # The last layer is fully connected, the others are not.
@@ -37,6 +38,15 @@ def built(name, batch=16, **options) -> Peer:
         assert "is not installed" in peer
         pytest.skip(peer)
     return peer
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16, 21])
+def test_truesparse_follows_a_peer(batch):
+    peer, own = built("scipy_csr", batch), Truesparse(Task(NET, batch, 7))
+    assert own.nnz == peer.nnz
+    reference = [peer.step() for _ in range(5)]
+    got = [own.step() for _ in range(5)]
+    np.testing.assert_allclose(got, reference, rtol=1e-4)
 
 
 def naive_losses(task: Task, steps: int) -> list[float]:

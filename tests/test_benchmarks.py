@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import (
     accuracy,
+    markdown,
     nets,
     options,
     probe,
@@ -23,23 +24,12 @@ from benchmarks import (
 from benchmarks.harness import ROOT, WorkerError
 from benchmarks.nets import CASES, SMOKE_CASES
 from benchmarks.options import names, numbers
-from benchmarks.peers import NetSpec, Task, build
-from benchmarks.peers.truesparse_step import Truesparse
+from benchmarks.peers import NetSpec
 from truesparse.errors import UsageError
 
 TINY = SMOKE_CASES["tinyb2"]
 MACHINE = {"cpu": "a processor", "usable_cores": 2}
 HEADER = {"date": "2026-11-20T10:00:00+00:00", "commit": "abc", "machine": MACHINE}
-
-
-@pytest.mark.parametrize("batch", [1, 2, 16, 21])
-def test_truesparse_follows_a_peer(batch):
-    net = NetSpec((20, 30, 25, 5), 5)
-    peer, own = build("scipy_csr", net, batch, 7), Truesparse(Task(net, batch, 7))
-    assert own.nnz == peer.nnz
-    reference = [peer.step() for _ in range(5)]
-    got = [own.step() for _ in range(5)]
-    np.testing.assert_allclose(got, reference, rtol=1e-4)
 
 
 def test_nets_have_the_weights_they_are_known_for():
@@ -225,6 +215,78 @@ def test_accuracy_compares_methods(small_data, tmp_path, capsys):
     assert "| small | set, eps 3 | zero | 0.1 |" in text
 
 
+def test_accuracy_goes_on_where_it_was_interrupted(
+    small_data, tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "accuracy-small.json"
+    flags = (
+        f"{small_data} --methods static --epsilons 3 --epochs 1 --out {path}".split()
+    )
+    train, seeds = accuracy.train, []
+
+    def train_two(data, run, settings):
+        if len(seeds) == 2:
+            raise KeyboardInterrupt
+        seeds.append(run["seed"])
+        return train(data, run, settings)
+
+    monkeypatch.setattr(accuracy, "train", train_two)
+    with pytest.raises(KeyboardInterrupt):
+        accuracy.main(flags)
+    before = json.loads(path.read_text())["runs"]
+    assert seeds == [run["seed"] for run in before] == [0, 1]
+    seeds.clear()
+    assert accuracy.main([*flags, "--threads", "1"]) == 0
+    assert "2 finished runs kept" in capsys.readouterr().err
+    assert seeds == [2]
+    after = json.loads(path.read_text())
+    assert after["runs"][:2] == before
+    assert after["rows"][0]["seeds"] == 3
+    written = path.read_bytes()
+    assert accuracy.main([*flags, "--dropout", "0.5"]) == 2
+    assert "dropout 0.1, not 0.5" in capsys.readouterr().err
+    assert accuracy.main(["--data", "digits", *flags[2:]]) == 2
+    assert path.read_bytes() == written
+    path.write_text("[]")
+    assert accuracy.main(flags) == 4
+    assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("", "accuracy-mnist"),
+        ("--epochs 30", "accuracy-mnist-30"),
+        ("--regrow-init-study", "regrow-mnist"),
+        ("--regrow-init-study --epochs 2", "regrow-mnist-2"),
+    ],
+)
+def test_results_of_other_epochs_have_a_file_of_their_own(flags, name):
+    found = accuracy.parse(["--data", "mnist", *flags.split()]).out
+    assert found == ROOT / "benchmarks" / "results" / f"{name}.json"
+
+
+def test_accuracy_of_set_within_30_epochs_has_targets():
+    row = {"method": "set", "epsilon": 13.0, "epochs": 30, "final_mean": 0.98}
+    verdict, net = tables.accuracy_target, [1000, 1000, 1000]
+    assert verdict("fashion_mnist", net, row) == "88.0%: met"
+    assert verdict("mnist", net, row) == "98.2%: **missed**"
+    assert verdict("digits", net, row) == "-"
+    assert verdict("mnist", [30, 20], row) == "-"
+    for other in ({"epochs": 31}, {"method": "static"}, {"epsilon": 5.0}):
+        assert verdict("mnist", net, row | other) == "-"
+
+
+def test_the_main_job_has_bounds(tmp_path):
+    job = {"flags": [], "neurons": 9, "nnz": 9, "epochs": 1, "seconds_per_epoch": 1.0}
+    job |= {"test_score": 0.97, "wall_s": 180.0, "peak_rss_mb": 2999, "dense_mb": 1}
+    (tmp_path / "scale.json").write_text(json.dumps(HEADER | {"main_job": job}))
+    text = report.table("main_job", tables.Results(tmp_path))
+    assert "| 0.9700 | at least 0.97 | met |" in text
+    assert "| 180 | under 180 | **missed** |" in text
+    assert "| 3.00 GB | under 3 GB | met |" in text
+
+
 def test_regrow_study_tries_every_initialiser(small_data, tmp_path, capsys):
     path = tmp_path / "regrow-small.json"
     flags = f"{small_data} --regrow-init-study --epochs 2 --epsilons 3 --out {path}"
@@ -318,16 +380,16 @@ def test_the_benchmarks_readme_shows_every_table_as_it_is():
 
 
 def test_sizes_and_counts_are_readable():
-    assert [tables.size(n) for n in (999, 1.5e9, 2e15)] == [
+    assert [markdown.size(n) for n in (999, 1.5e9, 2e15)] == [
         "999 B",
         "1.50 GB",
         "2,000 TB",
     ]
-    assert tables.digits(None) == "-"
-    assert tables.digits(0) == "0"
+    assert markdown.digits(None) == "-"
+    assert markdown.digits(0) == "0"
 
 
-@pytest.mark.parametrize("module", [nets, options, step, tables])
+@pytest.mark.parametrize("module", [markdown, nets, options, step])
 def test_examples_run(module):
     failed, attempted = doctest.testmod(module)
     assert attempted

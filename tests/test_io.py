@@ -143,6 +143,14 @@ def test_a_path_that_cannot_be_written(place, tmp_path, monkeypatch):
     assert os.listdir("folder") == []
 
 
+@pytest.mark.parametrize(
+    ("place", "message"), [(".", "'.': it is a folder"), (None, "None: give a path")]
+)
+def test_a_path_that_names_no_file(place, message):
+    with pytest.raises(UsageError, match=message):
+        io.save(make_model(), place)
+
+
 # Files that are no models ------------------------------------------------------------
 
 
@@ -263,6 +271,7 @@ def changed(description, keys, value):
         (["layers", 0, "activation"], 3),
         (["layers", 0, "parameter"], float("inf")),
         (["layers", 0, "parameter"], "0"),
+        (["layers", 0, "parameter"], 10**400),
         (["layers", 0, "parameter"], None),
         (["layers", 0, "dropout"], 1.0),
         (["layers", 0, "dropout"], -0.5),
@@ -356,7 +365,8 @@ def test_a_damaged_tensor(name, change, file):
         del tensors[name]
     else:
         tensors[name] = np.ascontiguousarray(change(tensors[name].copy()))
-    refuse(write(file, tensors, description))
+    message = f"is not valid: it has no tensor {name}" if change is None else "model"
+    refuse(write(file, tensors, description), message)
 
 
 def test_layers_of_different_dtypes(file):

@@ -29,11 +29,17 @@ def estimate(sizes, optimizer=MOMENTUM, **settings):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize(
-    ("batch", "optimizer", "epsilon", "n_hidden"),
-    [(32, "sgd", 5, 60_000), (2, "adam", 5, 60_000), (32, "sgd", 20, 12_000)],
+    ("batch", "optimizer", "epsilon", "kind", "n_features", "n_hidden"),
+    [
+        (32, "sgd", 5, "dense", 64, 60_000),
+        (2, "adam", 5, "dense", 64, 60_000),
+        (32, "sgd", 20, "dense", 64, 12_000),
+        (32, "sgd", 5, "sparse", 100_000, 50_000),
+        (2, "sgd", 5, "sparse", 100_000, 50_000),
+    ],
 )
-def test_it_is_what_a_run_takes(batch, optimizer, epsilon, n_hidden):
-    words = [batch, optimizer, epsilon, 64, n_hidden, n_hidden, 10]
+def test_it_is_what_a_run_takes(batch, optimizer, epsilon, kind, n_features, n_hidden):
+    words = [batch, optimizer, epsilon, kind, n_features, n_hidden, n_hidden, 10]
     # The first process compiles what is not in the cache, which takes memory too.
     for _ in range(2):
         got = run_script("run_estimate.py", *map(str, words), threads=2)
@@ -162,8 +168,8 @@ def test_free_memory_is_a_limit(machine):
         memory.require(10_000_000_000)
     assert caught.value.exit_code == 3
     assert str(caught.value) == (
-        "the run needs about 10 GB but free memory leaves 8.19 GB; use a smaller "
-        "batch or a lower epsilon"
+        "the run needs about 10 GB but free memory leaves 8.19 GB; use fewer neurons, "
+        "a lower epsilon or a smaller batch"
     )
 
 
@@ -241,11 +247,23 @@ def test_a_dry_run_of_an_absurd_size_answers_at_once(capsys, tmp_path, monkeypat
     got = json.loads(out)
     assert got["total"] > 4 * 10**12
     assert got["dense"] > 10**20
+    assert 10**8 < got.pop("available") < got["total"]
+    assert got.pop("fits") is False
     assert got["total"] == sum(got.values()) - got["total"] - got["dense"]
+    assert "\navailable  " in err
     assert "total" in err
     assert "dense network instead" in err
     # Nothing is left behind.
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_that_a_run_would_fit(capsys):
+    assert main(["--data", "iris", "--neurons", "100", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    got = json.loads(out)
+    assert got["fits"] is (got["total"] <= got["available"]) is True
+    assert err.splitlines()[-1].startswith("available ")
+    assert err.splitlines()[-1].endswith(memory.available()[1])
 
 
 def test_an_absurd_size_is_refused(capsys, tmp_path, monkeypatch):
@@ -254,7 +272,7 @@ def test_an_absurd_size_is_refused(capsys, tmp_path, monkeypatch):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "use a smaller batch or a lower epsilon" in err
+    assert "use fewer neurons, a lower epsilon or a smaller batch" in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,14 +2,16 @@
 
 import json
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
 from commands import NET, SMALL, call, finish, start
 from training import arrays_of, hashes_may_wrap
 
-from truesparse import datasets, io, model
-from truesparse.errors import DataError, DivergedError, UsageError
+from truesparse import datasets, io, jit, memory, model, train
+from truesparse.errors import DataError
 from truesparse.snapshot import has_finite_weights
 
 pytestmark = hashes_may_wrap
@@ -54,7 +56,7 @@ def refused(capsys, code, message, *words, leaves=()):
         (["--hidden", "10,-3"], "--hidden takes sizes of at least 1, got [10, -3]"),
         (
             ["--hidden", "3000000000"],
-            "n_out must be a whole number from 1 to 2147483647",
+            "at most 2147483647 neurons, got 3000000000; lower --hidden",
         ),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--epochs", "-1"], "--epochs must be at least 1, got -1"),
@@ -71,7 +73,11 @@ def refused(capsys, code, message, *words, leaves=()):
         (["--warmup", "-1"], "warmup must be 0 or above"),
         (["--activation-parameter", "0.5"], "activation 'relu' takes no parameter"),
         (["--seed", "-1"], "whole number from 0"),
-        (["--threads", "100000"], "threads must be from 1 to"),
+        (["--threads", "3"], "from 1 to 2 (as NUMBA_NUM_THREADS says), got 3"),
+        (["--threads", "100000"], "cores (more only take turns), got 100000"),
+        (["--out", ""], "--out must name a folder, got ''"),
+        (["--config", ""], "--config must name a TOML file, got ''"),
+        (["--depth", "3"], "either --hidden or --neurons and --depth"),
         (["--epsilom", "3"], "did you mean --epsilon?"),
         (["--config", "missing.toml"], "cannot read configuration missing.toml"),
     ],
@@ -79,12 +85,44 @@ def refused(capsys, code, message, *words, leaves=()):
 )
 def test_usage(words, message, capsys, monkeypatch):
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
-    refused(capsys, 2, message, *SMALL["iris"], *NET, *words)
+    monkeypatch.setattr(jit, "most_threads", lambda: 2)
+    words = *SMALL["iris"], *NET, *words
+    refused(capsys, 2, message, *words)
+    refused(capsys, 2, message, *words, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--zeta", "1"],
+        ["--lr", "0"],
+        ["--momentum", "1"],
+        ["--dropout", "1"],
+        ["--label-smoothing", "1"],
+        ["--clip-norm", "0"],
+        ["--warmup", "-1"],
+        ["--epsilon", "0"],
+        ["--activation-parameter", "0.5"],
+    ],
+)
+def test_usage_is_refused_before_data_are_loaded(words, capsys, monkeypatch):
+    monkeypatch.setattr(datasets, "load", None)
+    refused(capsys, 2, "must be" if words[1] != "0.5" else "takes no", *NET, *words)
 
 
 def test_label_smoothing_of_a_regression(capsys):
     words = *SMALL["diabetes"], *NET, "--label-smoothing", "0.1"
     refused(capsys, 2, "label_smoothing belongs to softmax", *words)
+    refused(capsys, 2, "label_smoothing belongs to softmax", *words, "--dry-run")
+
+
+def test_an_absurd_index_of_a_sparse_file(capsys, tmp_path, monkeypatch):
+    rows = "0 1:1 2000000000:1\n1 2:1 3:1\n" * 4
+    (tmp_path / "x.svm").write_text(rows)
+    monkeypatch.setattr(memory, "available", lambda: (10**9, "free memory"))
+    words = "--data", "x.svm", *NET
+    text = refused(capsys, 3, "2,000,000,000 features", *words, leaves=["x.svm"])
+    assert "renumber the features" in text
 
 
 def nan_data():
@@ -144,9 +182,21 @@ def test_a_folder_that_holds_a_run_is_left_alone(capsys, tmp_path):
     words = *SMALL["iris"], *NET, "--out", "run"
     assert call(capsys, *words).code == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    message = "run already holds a run; choose another --out or remove it"
+    message = "run already holds a run (config.toml); choose another --out or remove it"
     refused(capsys, 2, message, *words, leaves=["run"])
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.jsonl"])
+def test_a_folder_that_holds_part_of_a_run_is_left_alone(name, capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("mine")
+    words = *SMALL["iris"], *NET, "--out", "run"
+    refused(capsys, 2, f"run already holds a run ({name})", *words, leaves=["run"])
+    words = *words, "--dry-run"
+    refused(capsys, 2, f"run already holds a run ({name})", *words, leaves=["run"])
+    assert os.listdir(tmp_path / "run") == [name]
+    assert (tmp_path / "run" / name).read_text() == "mine"
 
 
 def test_a_bad_option_does_not_use_up_the_folder(capsys):
@@ -159,22 +209,17 @@ def test_a_bad_option_does_not_use_up_the_folder(capsys):
 # Debugging ---------------------------------------------------------------------------
 
 
-def test_debug_shows_the_traceback(capsys):
-    with pytest.raises(DataError):
-        call(capsys, "--data", "missing.csv", "--debug")
-    with pytest.raises(UsageError):
-        call(capsys, "--epochs", "0", "--debug")
-    with pytest.raises(UsageError):
-        call(capsys, "--epsilom", "0", "--debug")
-
-
-def test_tracebacks_are_for_debugging_only(tmp_path):
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(tmp_path, capsys):
     quiet = finish(start("--data", "missing.csv", cwd=tmp_path))
     loud = finish(start("--data", "missing.csv", "--debug", cwd=tmp_path))
-    assert quiet.code == 4
+    assert quiet.code == loud.code == 4
     assert "Traceback" not in quiet.err
-    assert loud.code == 1
     assert "Traceback" in loud.err
+    assert loud.err.endswith(quiet.err)
+    for words in (["--epochs", "0"], ["--epsilom", "0"]):
+        got = call(capsys, *words, "--debug")
+        assert got.code == 2
+        assert "UsageError" in got.err
 
 
 # Trouble on the way ------------------------------------------------------------------
@@ -187,13 +232,16 @@ def test_divergence_saves_the_last_good_model(capsys, tmp_path):
     assert (got.code, got.out) == (5, "")
     assert got.err.count("\n") == 1
     assert "lower the learning rate" in got.err
-    assert "the last good model is in run/model.safetensors" in got.err
+    assert got.err.endswith(", saved in run/model.safetensors\n")
+    assert got.err.count("model is") == 1
     saved = io.load(tmp_path / "run" / "model.safetensors")
     assert has_finite_weights(saved)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["event"] == "run_end"
-    with np.errstate(all="ignore"), pytest.raises(DivergedError):
-        call(capsys, *words[:-1], "again", "--debug", "--quiet")
+    with np.errstate(all="ignore"):
+        got = call(capsys, *words[:-1], "again", "--debug", "--quiet")
+    assert got.code == 5
+    assert "DivergedError" in got.err
 
 
 def test_memory_that_runs_out_after_all(capsys, monkeypatch):
@@ -213,6 +261,17 @@ def test_an_interruption_before_training(capsys, monkeypatch):
     refused(capsys, 130, "stopped by SIGINT", *SMALL["iris"], *NET)
 
 
+def test_a_termination_before_training(capsys, monkeypatch):
+    def terminated(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(datasets, "load", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    refused(capsys, 143, "stopped by SIGTERM", *SMALL["iris"], *NET)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_messages_of_several_lines_become_one(capsys, monkeypatch):
     def wordy(*arguments, **options):
         raise DataError("first line\nsecond line")
@@ -222,9 +281,15 @@ def test_messages_of_several_lines_become_one(capsys, monkeypatch):
 
 
 def test_a_model_that_cannot_be_written(capsys, monkeypatch, tmp_path):
-    words = *SMALL["iris"], *NET, "--out", "run"
-    (tmp_path / "run" / "model.safetensors").mkdir(parents=True)
-    got = call(capsys, *words, "--quiet")
+    make_folder = train._make_folder
+
+    def spoil(config):
+        folder = make_folder(config)
+        (folder / "model.safetensors").mkdir()
+        return folder
+
+    monkeypatch.setattr(train, "_make_folder", spoil)
+    got = call(capsys, *SMALL["iris"], *NET, "--quiet")
     assert got.code == 2
     assert "cannot write model" in got.err
     assert got.err.count("\n") == 1

@@ -1,13 +1,14 @@
 """The command line as a process: signals, and how fast it answers without training."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from commands import NET, SMALL, finish, start
+from commands import NET, ROOT, SMALL, finish, start
 
 from truesparse import io
 from truesparse.snapshot import has_finite_weights
@@ -68,6 +69,23 @@ def test_help_answers_at_once(tmp_path):
     for text in ("--neurons", "--epsilon", "default: digits", "Exit codes: 0 done"):
         assert text in got.out
     assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("words", [["--help"], [*SMALL["iris"], "--dry-run"]])
+def test_a_full_stdout_is_reported_in_one_line(words, tmp_path):
+    command = [sys.executable, "-m", "truesparse.train", *words, "--quiet"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "truesparse: [Errno 28] No space left on device\n"
 
 
 def imported_by(program):

@@ -5,14 +5,19 @@ options accept are listed here and compared with the registries by a test.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import difflib
 import json
 import math
+import os
 import pathlib
+import sys
 import tomllib
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from truesparse.errors import UsageError, choose
 
@@ -62,6 +67,20 @@ _KINDS = {
     tuple: "a list of whole numbers",
 }
 
+# A flag on the left makes what a file says of the option on the right void.
+_EXCLUDES = (
+    ("epsilon", "density"),
+    ("density", "epsilon"),
+    ("neurons", "hidden"),
+    ("depth", "hidden"),
+)
+
+# More threads than cores take turns, which only costs time; thousands of them hang
+# Numba or end it with a segmentation fault.
+_THREADS_PER_CORE = 4
+# Indices of neurons are int32.
+_LARGEST_LAYER = 2**31 - 1
+
 
 def _option(default: Any, text: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": text, "metavar": metavar})
@@ -87,7 +106,7 @@ class RunConfig:
         None, "sizes of the hidden layers, in place of --neurons", "N,N,..."
     )
     epsilon: float | None = _option(
-        None, "connections of a layer: epsilon * (n_in + n_out)", "E"
+        None, "connections of a layer: epsilon * (n_in + n_out) (default: 3)", "E"
     )
     density: float | None = _option(
         None, "share of cells connected, in place of --epsilon", "D"
@@ -107,8 +126,8 @@ class RunConfig:
     optimizer: str = _option("sgd", "how weights are updated")
     lr: float | None = _option(
         None,
-        "learning rate (default: 0.3 for features from 0 to 1, 0.1 for others, "
-        "0.0003 for regression)",
+        "learning rate (default: 0.2 for features scaled to a range, as grey values "
+        "and sparse ones are, 0.1 for standardised ones, 0.0003 for regression)",
         "F",
     )
     lr_schedule: str = _option("cosine", "how the learning rate changes")
@@ -118,9 +137,16 @@ class RunConfig:
     )
     momentum: float = _option(0.9, "of sgd and nesterov", "F")
     weight_decay: float = _option(0.0, "decay of the weights", "F")
-    decay: str | None = _option(None, "kind of weight decay")
-    dropout: float = _option(0.3, "share of hidden outputs dropped in training", "F")
-    label_smoothing: float = _option(0.0, "share of the target spread evenly", "F")
+    decay: str | None = _option(
+        None, "kind of weight decay (default: decoupled for adamw, l2 for others)"
+    )
+    dropout: float = _option(0.1, "share of hidden outputs dropped in training", "F")
+    label_smoothing: float | None = _option(
+        None,
+        "share of the target spread evenly over the classes (default: 0.1 with "
+        "features scaled to a range, 0 with others)",
+        "F",
+    )
     clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
     epochs: int = _option(20, "passes over the data", "N")
     batch_size: int = _option(32, "samples a step", "N")
@@ -139,8 +165,16 @@ class RunConfig:
                 raise UsageError(
                     f"{flag(name)} must be at least 1, got {getattr(self, name)}"
                 )
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads must be at least 1, got {self.threads}")
+        n_cores = os.cpu_count() or 1
+        most = _THREADS_PER_CORE * n_cores
+        if self.threads is not None and not 1 <= self.threads <= most:
+            raise UsageError(
+                f"--threads must be from 1 to {most}, {_THREADS_PER_CORE} for each of "
+                f"{n_cores} cores (more only take turns), got {self.threads}"
+            )
+        for name in ("out", "data_home"):
+            if getattr(self, name) == "":
+                raise UsageError(f"{flag(name)} must name a folder, got ''")
         if self.hidden is None and self.neurons < self.depth:
             raise UsageError(
                 f"--neurons {self.neurons} cannot fill --depth {self.depth} layers"
@@ -148,6 +182,13 @@ class RunConfig:
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
             raise UsageError(
                 f"--hidden takes sizes of at least 1, got {list(self.hidden)}"
+            )
+        largest = max(self.hidden or (-(-self.neurons // self.depth),))
+        if largest > _LARGEST_LAYER:
+            change = "--hidden" if self.hidden else "--neurons or raise --depth"
+            raise UsageError(
+                f"a hidden layer takes at most {_LARGEST_LAYER} neurons, got "
+                f"{largest}; lower {change}"
             )
         if self.epsilon is not None and self.density is not None:
             raise UsageError("give either --epsilon or --density, not both")
@@ -167,8 +208,9 @@ class RunConfig:
     def to_toml(self) -> str:
         """Return the configuration as a TOML file that ``--config`` takes."""
         lines = ["# truesparse run; use it again with --config"]
+        void = () if self.hidden is None else ("neurons", "depth")
         for name, value in dataclasses.asdict(self).items():
-            if value is not None:
+            if value is not None and name not in void:
                 lines.append(f"{name} = {_toml_value(value)}")
         return "\n".join(lines) + "\n"
 
@@ -195,8 +237,69 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             arguments["metavar"] = "|".join(names) if names else None
             arguments["metavar"] = option.metadata["metavar"] or arguments["metavar"]
             arguments["metavar"] = arguments["metavar"] or kind.__name__.upper()[0]
-            arguments["type"] = _parse_sizes if kind is tuple else kind
+            arguments["type"] = _PARSERS[kind]
         parser.add_argument(flag(option.name), **arguments)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a bad flag in one line, without the usage of all the others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; --help lists what is accepted")
+
+    def print_help(self, file=None) -> None:
+        """Write the help, or raise OSError where argparse would say nothing."""
+        if (stream := file or sys.stdout) is not None:
+            stream.write(self.format_help())
+
+
+def parse_flags(words: list[str]) -> argparse.Namespace:
+    """Return what a command line gives; options that it leaves out are absent."""
+    parser = _make_parser()
+    known, unknown = parser.parse_known_args(words)
+    if unknown:
+        name = unknown[0].split("=")[0]
+        options = parser._option_string_actions
+        # At difflib's own 0.6, --no-fetch would be meant by --nope.
+        close = difflib.get_close_matches(name, options, n=1, cutoff=0.75)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        parser.error(f"unknown argument {name}{hint}")
+    return known
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m truesparse.train",
+        description="Train a truly sparse multilayer perceptron on CPUs.",
+        epilog="Exit codes: 0 done, 2 usage, 3 would not fit in memory, 4 data missing "
+        "or invalid, 5 diverged, 6 model unreadable, 130 and 143 stopped by a signal.",
+        allow_abbrev=False,
+    )
+    add_flags(parser)
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="read options from a file"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only check the options and estimate the memory, as JSON too",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no report")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags win over the file; one of a pair that excludes another replaces it."""
+    if "hidden" in flags and ("neurons" in flags or "depth" in flags):
+        raise UsageError("give either --hidden or --neurons and --depth, not both")
+    options = {**file_options, **flags}
+    for name, other in _EXCLUDES:
+        if name in flags and other not in flags:
+            options.pop(other, None)
+    return options
 
 
 def read_toml(path: str) -> dict[str, Any]:
@@ -207,9 +310,11 @@ def read_toml(path: str) -> dict[str, Any]:
     UsageError
         If the file cannot be read, or has an unknown key or a value of a wrong type.
     """
+    if str(path) == "":
+        raise UsageError("--config must name a TOML file, got ''")
     try:
         table = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
     hints = typing.get_type_hints(RunConfig)
     options = {}
@@ -221,7 +326,8 @@ def read_toml(path: str) -> dict[str, Any]:
 
 def _convert(name: str, value: Any, kind: type, path: str) -> Any:
     if kind is float and type(value) is int:
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if kind is tuple and isinstance(value, list):
         if all(type(size) is int for size in value):
             return tuple(value)
@@ -239,13 +345,34 @@ def _base_type(hint: Any) -> type:
     return typing.get_origin(options[0]) or options[0]
 
 
+def _parser_of(kind: type) -> Callable[[str], Any]:
+    """Return what turns a word of the command line into a value, or says what is."""
+
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            message = f"must be {_KINDS[kind]}, got {text!r}"
+            raise argparse.ArgumentTypeError(message) from None
+
+    return parse
+
+
 def _parse_sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected whole numbers with commas between, got {text!r}"
+            f"must be whole numbers with commas between, got {text!r}"
         ) from None
+
+
+_PARSERS: dict[type, Callable[[str], Any]] = {
+    int: _parser_of(int),
+    float: _parser_of(float),
+    str: str,
+    tuple: _parse_sizes,
+}
 
 
 def _toml_value(value: Any) -> str:

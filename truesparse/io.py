@@ -23,6 +23,8 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
 FORMAT = 1
+# What a description that makes no sense raises on the way to a model.
+_NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 _DTYPE_NAMES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 
 
@@ -97,7 +99,7 @@ def load(path) -> SparseMLP:
         raise
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"cannot read model {path}: {error}") from None
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except _NOT_VALID as error:
         raise ModelFileError(f"model {path} is not valid: {error}") from None
     return model
 
@@ -120,7 +122,14 @@ def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    target = pathlib.Path(path)
+    try:
+        target = pathlib.Path(path)
+    except TypeError:
+        raise UsageError(f"cannot write model {path!r}: give a path") from None
+    if os.path.isdir(target):
+        raise UsageError(
+            f"cannot write model {str(path)!r}: it is a folder; add a name"
+        )
     partial = None
     try:
         partial = target.with_name(target.name + ".part")
@@ -176,7 +185,10 @@ def _parse_description(metadata: dict[str, str], path) -> dict:
 def _load_layer(file, index: int, spec: dict) -> SparseLayer:
     def tensor(name: str, *accepted: str) -> np.ndarray:
         name = f"layers.{index}.{name}"
-        kind = file.get_slice(name).get_dtype()
+        try:
+            kind = file.get_slice(name).get_dtype()
+        except safetensors.SafetensorError:
+            raise ValueError(f"it has no tensor {name}") from None
         if kind not in accepted:
             raise ValueError(f"{name} is {kind}, not {' or '.join(accepted)}")
         return file.get_tensor(name)
@@ -192,10 +204,11 @@ def _load_layer(file, index: int, spec: dict) -> SparseLayer:
         tensor("indices", "I32"),
         tensor("values", "F32", "F64"),
     )
-    layer = SparseLayer(links, LayerActivation(spec["activation"], parameter, dropout))
-    bias = tensor("bias", _DTYPE_NAMES[layer.bias.dtype.name])
-    if bias.shape != layer.bias.shape:
+    bias = tensor("bias", _DTYPE_NAMES[links.values.dtype.name])
+    # Before anything of the size that the file claims is allocated.
+    if bias.shape != (links.n_out,):
         raise ValueError(f"bias of layer {index} has shape {bias.shape}")
+    layer = SparseLayer(links, LayerActivation(spec["activation"], parameter, dropout))
     for name, array in (("values", links.values), ("bias", bias)):
         if not is_finite(array):
             raise ValueError(f"{name} of layer {index} hold NaN or infinity")

@@ -111,9 +111,11 @@ def set_threads(n_threads: int | None) -> int:
     if n_threads is not None:
         most = most_threads()
         if not 1 <= n_threads <= most:
+            name = "NUMBA_NUM_THREADS"
+            limit = f"as {name} says" if name in os.environ else "the cores"
             raise UsageError(
-                f"threads must be from 1 to {most}, got {n_threads}; to go beyond, "
-                "set the environment variable NUMBA_NUM_THREADS before Python starts"
+                f"threads must be from 1 to {most} ({limit}), got {n_threads}; to go "
+                f"beyond, set {name} in the environment before Python starts"
             )
         numba.set_num_threads(n_threads)
     return numba.get_num_threads()

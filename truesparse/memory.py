@@ -14,10 +14,12 @@ import sys
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import scipy.sparse
 
 from truesparse.activations import layer_activation
 from truesparse.buffers import padded_columns
 from truesparse.errors import MemoryLimitError
+from truesparse.inputs import batch_room
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import position_dtype
 from truesparse.sparse.init import connection_count
@@ -76,6 +78,7 @@ def estimate_run(
     evolves: bool = True,
     clips: bool = False,
     data_bytes: int = 0,
+    sparse_room: int | None = None,
 ) -> Estimate:
     """Return the bytes that a training run needs, allocating nothing.
 
@@ -93,6 +96,8 @@ def estimate_run(
         Whether gradients are stored for clipping.
     data_bytes : int
         Of the training and validation data.
+    sparse_room : int, optional
+        For sparse input: most non-zeros that a batch can have.
     """
     itemsize = np.dtype(dtype).itemsize
     columns, _ = padded_columns(batch_size, dtype)
@@ -102,8 +107,9 @@ def estimate_run(
     nnz, neurons = sum(counts), sum(layer_sizes[1:])
     position = np.dtype(position_dtype(max(counts))).itemsize
     view = partial = rewiring = 0
-    for (n_in, n_out), count in zip(pairs, counts, strict=True):
-        if scatters(n_in, n_out, columns, itemsize):
+    for index, ((n_in, n_out), count) in enumerate(zip(pairs, counts, strict=True)):
+        takes_sparse = index == 0 and sparse_room is not None
+        if scatters(n_in, n_out, columns, itemsize) and not takes_sparse:
             partial = max(partial, scatter_tasks(count, n_out) * n_out)
         else:
             view += (4 + position) * count + 8 * (n_out + 1)
@@ -114,19 +120,42 @@ def estimate_run(
     slopes = 0
     if layer_activation(activation, 0, dropout=dropout).keeps_slope:
         slopes = sum(layer_sizes[1:-1])
-    rows = sum(layer_sizes) + slopes + partial + layer_sizes[-1]
+    rows = neurons + slopes + partial + layer_sizes[-1]
+    if sparse_room is None:
+        inputs = itemsize * columns * layer_sizes[0]
+    else:
+        inputs = 8 * (layer_sizes[0] + 1) + (4 + itemsize) * sparse_room
     drawing = 16 * max(counts)
     return Estimate(
         weights=itemsize * (nnz + 2 * neurons),
         indices=4 * nnz + 8 * sum(layer_sizes[:-1]),
         column_view=view,
         optimizer=itemsize * (n_moments + clips) * (nnz + neurons),
-        activations=itemsize * columns * rows,
+        activations=inputs + itemsize * columns * rows,
         data=data_bytes,
         rewiring=max(rewiring, drawing),
         runtime=RUNTIME_BYTES,
         dense=itemsize * (1 + n_moments) * sum(a * b for a, b in pairs),
     )
+
+
+def measure_data(parts, batch_size: int) -> tuple[int, int | None]:
+    """Return `data_bytes` and `sparse_room` of `estimate_run`.
+
+    Parameters
+    ----------
+    parts : iterable of ndarray or csr_array
+        Features and targets.
+    batch_size : int
+    """
+    n_bytes, rooms = 0, []
+    for part in parts:
+        if isinstance(part, scipy.sparse.csr_array):
+            rooms.append(batch_room(part, batch_size))
+            n_bytes += part.data.nbytes + part.indices.nbytes + part.indptr.nbytes
+        else:
+            n_bytes += part.nbytes
+    return n_bytes, max(rooms, default=None)
 
 
 def available() -> tuple[int, str]:
@@ -145,7 +174,7 @@ def available() -> tuple[int, str]:
 
 
 def require(
-    needed: int, advice: str = "use a smaller batch or a lower epsilon"
+    needed: int, advice: str = "use fewer neurons, a lower epsilon or a smaller batch"
 ) -> None:
     """Raise MemoryLimitError if `needed` bytes are more than are available."""
     room, limit = available()

@@ -5,18 +5,21 @@
 Everything for people goes to stderr; ``--json`` prints one object on stdout.
 """
 
-import argparse
+import contextlib
 import dataclasses
-import difflib
 import json
 import math
 import os
 import pathlib
+import signal
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+import traceback
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from truesparse.config import RunConfig, add_flags, read_toml
+from truesparse.config import RunConfig, merge, parse_flags, read_toml
 from truesparse.errors import (
     DivergedError,
     MemoryLimitError,
@@ -26,6 +29,7 @@ from truesparse.errors import (
 
 if TYPE_CHECKING:
     from truesparse.datasets import Dataset
+    from truesparse.losses import Loss
     from truesparse.memory import Estimate
     from truesparse.model import SparseMLP
     from truesparse.trainer import Trainer
@@ -38,36 +42,75 @@ _LOSSES = {
 _SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "R2"}
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came while no step was being taken."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _main(words)
-    except (TruesparseError, MemoryError, KeyboardInterrupt) as error:
-        if "--debug" in words:
-            raise
-        text, code = str(error), getattr(error, "exit_code", 1)
-        if isinstance(error, KeyboardInterrupt):
-            text, code = "stopped by SIGINT; there was nothing to save", 130
-        elif not isinstance(error, TruesparseError):
-            text, code = f"out of memory: {text}", MemoryLimitError.exit_code
-        print("truesparse:", text.replace("\n", " "), file=sys.stderr)
-        return code
+        with _terminable():
+            _main(words)
+        return 0
     except BrokenPipeError:
         return 1
+    except (TruesparseError, MemoryError, KeyboardInterrupt, OSError) as error:
+        text, code = str(error), getattr(error, "exit_code", 1)
+        if isinstance(error, KeyboardInterrupt):
+            number = (signal.SIGINT, signal.SIGTERM)[isinstance(error, _Terminated)]
+            text, code = f"stopped by {number.name}; no model was saved", 128 + number
+        elif isinstance(error, MemoryError) and not isinstance(error, TruesparseError):
+            text, code = f"out of memory: {text}", MemoryLimitError.exit_code
+        # Where stderr is full too, the code alone tells.
+        with contextlib.suppress(OSError):
+            if "--debug" in words:
+                traceback.print_exc()
+            print("truesparse:", text.replace("\n", " "), file=sys.stderr)
+        return code
 
 
-def _main(words: list[str]) -> int:
-    flags = vars(_parse(words))
-    is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
-    is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
-    del flags["debug"]
-    options = read_toml(config_file) if config_file else {}
-    config = RunConfig(**_merge(options, flags))
-    result = run(config, quiet=is_quiet, dry=is_dry)
-    if is_json or is_dry:
-        print(json.dumps(result, allow_nan=False))
-    return result.get("exit_code", 0)
+def _main(words: list[str]) -> None:
+    try:
+        flags = vars(parse_flags(words))
+        is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
+        is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
+        del flags["debug"]
+        options = {} if config_file is None else read_toml(config_file)
+        config = RunConfig(**merge(options, flags))
+        result = run(config, quiet=is_quiet, dry=is_dry)
+        if is_json or is_dry:
+            print(json.dumps(result, allow_nan=False))
+    finally:
+        _flush_stdout()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise, as SIGINT does, outside of training too."""
+
+    def terminate(number, frame):
+        raise _Terminated
+
+    # Only the main thread may set handlers.
+    is_main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    try:
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _flush_stdout() -> None:
+    """Write what is left now, where an error is still reported."""
+    try:
+        if sys.stdout is not None:  # as it is after `>&-`
+            sys.stdout.flush()
+    except OSError:
+        # Python would try once more when it ends, and fail with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[str, Any]:
@@ -79,7 +122,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     quiet : bool
         Say nothing on stderr.
     dry : bool
-        Only estimate the memory.
+        Only check the options and estimate the memory.
     """
     say = _silent if quiet else _say
     started = time.perf_counter()
@@ -90,6 +133,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     from truesparse import datasets, jit, memory
 
     n_threads = jit.set_threads(config.threads)
+    _check(config)
     data = datasets.load(
         config.data,
         config.data_home,
@@ -98,13 +142,18 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         fetch=config.fetch,
         scale_target=True,
         dtype=config.dtype,
+        memory=memory.available()[0],
     )
     config = _resolve(config, data)
+    _make_loss(config, data)  # refuses what does not suit the task
     estimate = _estimate(config, data)
-    if dry:
-        say(estimate.table())
-        return {**dataclasses.asdict(estimate), "total": estimate.total}
     held = memory.current_rss()
+    if dry:
+        room, limit = memory.available()
+        room += held
+        say(f"{estimate.table()}\n{'available':<22} {memory.human(room):>10}, {limit}")
+        sizes = {**dataclasses.asdict(estimate), "total": estimate.total}
+        return {**sizes, "available": room, "fits": estimate.total <= room}
     memory.require(max(estimate.total - held, 0))
     model = _make_model(config, data)
     trainer = _make_trainer(config, model)
@@ -119,6 +168,25 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     )
     jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
     return _train(trainer, data, folder, estimate, started, quiet)
+
+
+def _check(config: RunConfig) -> None:
+    """Refuse what needs no data to be refused, before these are loaded."""
+    from truesparse.activations import layer_activation
+    from truesparse.losses import Loss
+    from truesparse.sparse.init import connection_count
+
+    for name in ("config.toml", "metrics.jsonl", "model.safetensors"):
+        if config.out is not None and os.path.lexists(f"{config.out}/{name}"):
+            text = f"{config.out} already holds a run ({name}); choose another --out"
+            raise UsageError(f"{text} or remove it")
+    lr = 1.0 if config.lr is None else config.lr
+    _make_trainer(dataclasses.replace(config, lr=lr), None)
+    Loss(label_smoothing=config.label_smoothing or 0.0)
+    parameter = config.activation_parameter
+    layer_activation(config.activation, 0, parameter, config.dropout)
+    if config.epsilon is not None or config.density is not None:
+        connection_count(1, 1, epsilon=config.epsilon, density=config.density)
 
 
 def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
@@ -142,7 +210,7 @@ def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
         io.save(model, path)
-        raise DivergedError(f"{error}; the last good model is in {path}") from None
+        raise DivergedError(f"{error}, saved in {path}") from None
     io.save(model, path)
     n_epochs = len(history)
     phases = {
@@ -189,8 +257,15 @@ def _report(result: dict[str, Any], score_name: str, phases: dict[str, float]) -
     return "\n" + "\n".join(f"{name:<18} {text}" for name, text in lines)
 
 
-def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
+def _make_loss(config: RunConfig, data: "Dataset") -> "Loss":
     from truesparse.losses import Loss
+
+    smoothing = config.label_smoothing
+    assert smoothing is not None, "see _resolve"
+    return Loss(_LOSSES[data.task], label_smoothing=smoothing)
+
+
+def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     from truesparse.model import SparseMLP
 
     return SparseMLP(
@@ -199,7 +274,7 @@ def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
         density=config.density,
         activation=config.activation,
         activation_parameter=config.activation_parameter,
-        loss=Loss(_LOSSES[data.task], label_smoothing=config.label_smoothing),
+        loss=_make_loss(config, data),
         dropout=config.dropout,
         weight_init=config.weight_init,
         dtype=config.dtype,
@@ -207,7 +282,7 @@ def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     )
 
 
-def _make_trainer(config: RunConfig, model: "SparseMLP") -> "Trainer":
+def _make_trainer(config: RunConfig, model: Any) -> "Trainer":
     from truesparse import topology
     from truesparse.schedules import LearningRate
     from truesparse.trainer import Trainer
@@ -249,46 +324,52 @@ def _optimizer(config: RunConfig):
 
 
 def _resolve(config: RunConfig, data: "Dataset") -> RunConfig:
-    """Fill in the defaults that depend on the data or on other options."""
-    epsilon, lr = config.epsilon, config.lr
+    """Fill in the defaults that depend on the data or on other options.
+
+    They and those of RunConfig were chosen by accuracy on validation parts split off
+    the training part (2026-11): digits with 10^5 and 10^6 neurons and 3 to 5 seeds;
+    wine, iris, breast_cancer and diabetes with 40,000 and 5 seeds.
+    """
+    epsilon, lr, smoothing = config.epsilon, config.lr, config.label_smoothing
+    is_regression = data.task == "regression"
+    # Grey values and sparse features are smaller than those of deviation 1.
+    is_ranged = data.feature_mean is None
     if epsilon is None and config.density is None:
-        # Measured for the million-neuron job.
+        # 2 cost 2 points; 5 gained nothing in the same time.
         epsilon = 3.0
     if lr is None:
-        if data.task == "regression":
-            # The delta of squared error has no bound: it diverges at higher rates.
-            lr = 3e-4
-        else:
-            # Features from 0 to 1 are smaller than those of deviation 1.
-            lr = 0.3 if data.feature_mean is None else 0.1
-    return dataclasses.replace(config, epsilon=epsilon, lr=lr)
+        # The delta of squared error has no bound: it diverges at higher rates.
+        lr = 3e-4 if is_regression else 0.2 if is_ranged else 0.1
+    if smoothing is None:
+        # Raised digits from 0.968 to 0.981; wine and iris lost 8 points by it.
+        smoothing = 0.1 if data.task == "classification" and is_ranged else 0.0
+    found: dict[str, Any] = {"epsilon": epsilon, "lr": lr, "label_smoothing": smoothing}
+    return dataclasses.replace(config, **found)
 
 
 def _make_folder(config: RunConfig) -> pathlib.Path:
-    """Create the run folder; never one that already holds a run."""
+    """Create the run folder; see _check for one that already holds a run."""
     if config.out is not None:
         folder = pathlib.Path(config.out)
     else:
         stem = pathlib.Path(config.data).stem.replace(":", "-")
         taken = (pathlib.Path("runs") / f"{stem}-{n}" for n in range(1, 1_000_000))
         folder = next(path for path in taken if not path.exists())
-    path = folder / "config.toml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as file:
+        with open(folder / "config.toml", "x", encoding="utf-8") as file:
             file.write(config.to_toml())
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, FileExistsError) and path.exists():
-            text = f"{folder} already holds a run; choose another --out or remove it"
-        else:
-            text = f"cannot write to run folder {folder}: {error}"
-        raise UsageError(text) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write to run folder {folder}: {error}") from None
     return folder
 
 
 def _estimate(config: RunConfig, data: "Dataset") -> "Estimate":
-    from truesparse.memory import estimate_run
+    from truesparse.memory import estimate_run, measure_data
 
+    batch_size = min(config.batch_size, data.X_train.shape[0])
+    parts = data.X_train, data.X_test, data.y_train, data.y_test
+    data_bytes, sparse_room = measure_data(parts, batch_size)
     return estimate_run(
         (data.n_features, *config.hidden_sizes, data.n_outputs),
         epsilon=config.epsilon,
@@ -296,72 +377,13 @@ def _estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         activation=config.activation,
         dropout=config.dropout,
         dtype=config.dtype,
-        batch_size=min(config.batch_size, data.X_train.shape[0]),
+        batch_size=batch_size,
         optimizer=_optimizer(config),
         evolves=config.topology != "static",
         clips=config.clip_norm is not None,
-        data_bytes=_data_bytes(data),
+        data_bytes=data_bytes,
+        sparse_room=sparse_room,
     )
-
-
-def _data_bytes(data: "Dataset") -> int:
-    import scipy.sparse
-
-    total = 0
-    for part in (data.X_train, data.X_test, data.y_train, data.y_test):
-        if isinstance(part, scipy.sparse.csr_array):
-            total += part.data.nbytes + part.indices.nbytes + part.indptr.nbytes
-        else:
-            total += part.nbytes
-    return total
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a bad flag in one line, without the usage of all the others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message}; --help lists what is accepted")
-
-
-def _parse(words: list[str]) -> argparse.Namespace:
-    parser = _parser()
-    known, unknown = parser.parse_known_args(words)
-    if unknown:
-        name = unknown[0].split("=")[0]
-        close = difflib.get_close_matches(name, parser._option_string_actions, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        parser.error(f"unknown argument {name}{hint}")
-    return known
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m truesparse.train",
-        description="Train a truly sparse multilayer perceptron on CPUs.",
-        epilog="Exit codes: 0 done, 2 usage, 3 would not fit in memory, 4 data missing "
-        "or invalid, 5 diverged, 6 model unreadable, 130 and 143 stopped by a signal.",
-        allow_abbrev=False,
-    )
-    add_flags(parser)
-    parser.add_argument(
-        "--config", metavar="FILE.toml", help="read options from a file"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="only estimate the memory, as JSON too"
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no report")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
-
-
-def _merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags win over the file; one of a pair that excludes another replaces it."""
-    for pair in (("epsilon", "density"), ("density", "epsilon"), ("neurons", "hidden")):
-        if pair[0] in flags and pair[1] not in flags:
-            file_options.pop(pair[1], None)
-    return {**file_options, **flags}
 
 
 def _say(text: str) -> None:

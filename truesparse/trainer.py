@@ -211,9 +211,8 @@ class Trainer:
             except DivergedError as error:
                 snapshot.restore(model)
                 done = (model.step - run.first_step) // n_batches
-                raise DivergedError(
-                    f"{error}; the model is that after epoch {done}"
-                ) from None
+                which = f"that after epoch {done}" if done else "the untrained one"
+                raise DivergedError(f"{error}; the model is {which}") from None
             finally:
                 self._emit("on_train_end", run)
         return run.history

@@ -56,6 +56,7 @@ def load(
     task: str = "auto",
     fetch: bool = False,
     dtype: DTypeLike = np.float32,
+    memory: int | None = None,
 ) -> Dataset:
     """Load a data set, split into training and test part, ready for training.
 
@@ -84,6 +85,9 @@ def load(
         Download a set of ``SOURCES`` that data_home lacks.
     dtype : {float32, float64}
         Of features and real targets.
+    memory : int, optional
+        Bytes that may be used; all there are in the machine if left out. Only sparse
+        sources with absurdly many features are refused for it.
 
     Returns
     -------
@@ -95,6 +99,8 @@ def load(
         If the name is unknown or an option is out of range.
     DataError
         If the data are absent, unreadable or invalid.
+    MemoryLimitError
+        If the features are so many that their scales do not fit in `memory`.
 
     Examples
     --------
@@ -105,7 +111,9 @@ def load(
     >>> digits.X_train.dtype, float(digits.X_train.max())
     (dtype('float32'), 1.0)
     """
-    options = check_options(test_fraction, seed, scale, scale_target, task, dtype)
+    options = check_options(
+        test_fraction, seed, scale, scale_target, task, dtype, memory
+    )
     try:
         text = os.fspath(name)
         home = default_data_home() if data_home is None else Path(data_home)

@@ -1,12 +1,13 @@
 """From what a reader returns to a data set: check, split, encode, scale."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import DataError, UsageError, choose
+from ..errors import DataError, MemoryLimitError, UsageError, choose
 from .checks import check_dtype, check_features
 from .dataset import Dataset
 from .scaling import SCALES, Scaler, apply_scaler, fit_scaler
@@ -45,6 +46,7 @@ class Options(NamedTuple):
     scale_target: bool
     task: str
     dtype: np.dtype
+    memory: int
 
 
 def check_options(
@@ -54,6 +56,7 @@ def check_options(
     scale_target: bool,
     task: str,
     dtype: DTypeLike,
+    memory: int | None = None,
 ) -> Options:
     """Return the options if all are in range.
 
@@ -76,7 +79,10 @@ def check_options(
     choose(scale, SCALES, "scale")
     choose(task, ("auto", *TASKS), "task")
     seed = int(seed)
-    return Options(test_fraction, seed, scale, scale_target, task, check_dtype(dtype))
+    if memory is None:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    target = check_dtype(dtype)
+    return Options(test_fraction, seed, scale, scale_target, task, target, memory)
 
 
 def build(parts: Parts, name: str, options: Options) -> Dataset:
@@ -99,11 +105,14 @@ def build(parts: Parts, name: str, options: Options) -> Dataset:
     DataError
         If the data are invalid, too few, or the test part does not fit the training
         part.
+    MemoryLimitError
+        If the features are so many that their scales do not fit in memory.
     """
     wanted = options.task if options.task != "auto" else parts.task
     has_test = parts.X_test is not None
     X_name, y_name = ("X_train", "y_train") if has_test else ("X", "y")
     X_train, parts.X_train = check_features(parts.X_train, None, X_name), None
+    _require_room(X_train.shape[1], options.memory, X_name)
     y_train, task = check_targets(parts.y_train, X_train.shape[0], wanted, y_name)
     if has_test:
         width = X_train.shape[1]
@@ -141,3 +150,19 @@ def build(parts: Parts, name: str, options: Options) -> Dataset:
     return Dataset(
         name, X_train, y_train, X_test, y_test, task, classes, *scaler, *target_scaler
     )
+
+
+def _require_room(n_features: int, memory: int, name: str) -> None:
+    """Refuse so many features that the scaler would not fit.
+
+    A sparse file with one absurd index is small, but its scaler is not, and Linux
+    grants the memory until it is written to.
+    """
+    # Largest values and scales, float64, and marks: see fit_scaler.
+    needed = (8 + 8 + 1) * n_features
+    if needed > memory:
+        raise MemoryLimitError(
+            f"{name} has {n_features:,} features, whose scales take {needed / 1e9:.3g} "
+            f"GB where {memory / 1e9:.3g} GB are left; renumber the features so that "
+            "the largest index is their number"
+        )

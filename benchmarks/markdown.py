@@ -1,0 +1,70 @@
+"""Tables in Markdown and what stands in their cells."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+ABSENT = "-"
+VERDICTS = {True: "met", False: "**missed**", None: "not measured"}
+
+
+def digits(value: float | None) -> str:
+    """Return a number with three digits and no exponent.
+
+    Examples
+    --------
+    >>> from benchmarks.markdown import digits
+    >>> digits(1234.5), digits(12.345), digits(1.2), digits(0.012345)
+    ('1,234', '12.3', '1.20', '0.0123')
+    """
+    if value is None:
+        return ABSENT
+    if value >= 100 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:#.3g}"
+
+
+def size(n_bytes: float) -> str:
+    """Return a size in decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{digits(n_bytes)} {unit}"
+        n_bytes /= 1000
+    return f"{digits(n_bytes)} TB"
+
+
+def count(number: int) -> str:
+    """Return a count with thousands, millions as such.
+
+    Examples
+    --------
+    >>> from benchmarks.markdown import count
+    >>> count(85192), count(16533120)
+    ('85,192', '16.5 million')
+    """
+    return f"{number:,}" if number < 10**6 else f"{digits(number / 1e6)} million"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], n_text: int = 1) -> str:
+    """Return a table whose first `n_text` columns are text, the others numbers."""
+    rule = ["---"] * n_text + ["---:"] * (len(head) - n_text)
+    lines = [head, rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def source(results: dict[str, Any]) -> str:
+    """Return where, when and of which commit results are, as a sentence."""
+    machine = results["machine"]
+    extras = ""
+    if "rates" in results:
+        rates = results["rates"]
+        extras = (
+            f"; sgemm {rates['sgemm_gflops']:.0f} GFLOP/s, memory "
+            f"{max(rates['stream_gbs'].values()):.0f} GB/s in the same run"
+        )
+    settings = results.get("settings", results)
+    if settings.get("smoke"):
+        extras += "; a smoke run, whose figures mean nothing"
+    return (
+        f"\n\n{machine['cpu']}, {machine['usable_cores']} cores{extras}; "
+        f"{results['date'][:10]}, commit {results['commit'] or 'unknown'}."
+    )
