@@ -36,8 +36,8 @@ def padded_columns(batch_size: int, dtype) -> tuple[int, int]:
     --------
     >>> import numpy as np
     >>> from truesparse.buffers import padded_columns
-    >>> padded_columns(3, np.float32), padded_columns(100, np.float32)[0]
-    ((4, 4), 112)
+    >>> padded_columns(3, np.float32), padded_columns(20, np.float32)
+    ((4, 4), (32, 32))
     """
     if batch_size < LANES // 2 + 1:
         columns = 1 << (batch_size - 1).bit_length()
