@@ -349,7 +349,7 @@ def swap_first_two(array):
         ("values", lambda a: a.reshape(-1, 1)),
         ("values", lambda a: a.astype(np.float16)),
         ("values", lambda a: a.astype(np.int32)),
-        ("values", lambda a: a.astype(np.complex64)),
+        ("values", lambda a: a.astype(np.int64)),
         ("values", lambda a: a > 0),
         ("bias", poke(0, np.nan)),
         ("bias", lambda a: a[:-1]),
