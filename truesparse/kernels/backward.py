@@ -17,8 +17,8 @@ from truesparse import jit
 from truesparse.jit import inlined_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.activation import NO_GRADIENT, times_derivative
 from truesparse.kernels.simd import (
-    AHEAD,
     add_scaled,
+    ahead,
     columns,
     dot,
     full,
@@ -46,9 +46,9 @@ def _step_weights(tile, csr, moments, rule, source, delta, i):
     """Update the weights of row i; leave its input alone."""
     indices, values = csr.indices, csr.values
     first, second = moments.first, moments.second
-    x, final = load(tile, source.x, i, 0), np.uint64(max(indices.size, 1) - 1)
+    x = load(tile, source.x, i, 0)
     for p in range(np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])):
-        prefetch(tile, delta, indices[min(p + AHEAD, final)], 0)
+        prefetch(tile, delta, indices[ahead(p, indices)], 0)
         g = dot(x, load(tile, delta, indices[p], 0))
         step_weight(rule, values, first, second, p, g)
 
@@ -58,10 +58,10 @@ def _step_all(tile, csr, moments, rule, source, delta, i):
     """Update the weights of row i and turn its input into its delta."""
     indices, values = csr.indices, csr.values
     first, second = moments.first, moments.second
-    x, final = load(tile, source.x, i, 0), np.uint64(max(indices.size, 1) - 1)
+    x = load(tile, source.x, i, 0)
     gradient = full(tile, delta, delta.dtype.type(0.0))
     for p in range(np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])):
-        prefetch(tile, delta, indices[min(p + AHEAD, final)], 0)
+        prefetch(tile, delta, indices[ahead(p, indices)], 0)
         row = load(tile, delta, indices[p], 0)
         gradient = add_scaled(gradient, values[p], row)
         step_weight(rule, values, first, second, p, dot(x, row))
@@ -78,12 +78,12 @@ def _step_wide(tile, csr, moments, rule, source, delta, i, scratch):
     start, stop = np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])
     for p in range(start, stop):
         scratch[p - start] = 0
-    bias_gradient, final = delta.dtype.type(0.0), np.uint64(max(indices.size, 1) - 1)
+    bias_gradient = delta.dtype.type(0.0)
     for column in range(0, delta.shape[1], columns(tile)):
         x = load(tile, source.x, i, column)
         gradient = full(tile, delta, delta.dtype.type(0.0))
         for p in range(start, stop):
-            prefetch(tile, delta, indices[min(p + AHEAD, final)], column)
+            prefetch(tile, delta, indices[ahead(p, indices)], column)
             row = load(tile, delta, indices[p], column)
             gradient = add_scaled(gradient, values[p], row)
             scratch[p - start] += dot(x, row)

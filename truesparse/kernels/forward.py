@@ -15,8 +15,8 @@ import numpy as np
 from truesparse.jit import kernel, parallel_kernel, prange
 from truesparse.kernels.activation import activate_row, activate_rows
 from truesparse.kernels.simd import (
-    AHEAD,
     add_scaled,
+    ahead,
     columns,
     full,
     load,
@@ -30,15 +30,14 @@ from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 @kernel
 def _gather_rows(tile, csc, values, x, head, activation, start, stop):
     rows, permutation = csc.rows, csc.permutation
-    final = np.uint64(max(rows.size, 1) - 1)
     for j in range(start, stop):
         first, last = np.uint64(csc.indptr[j]), np.uint64(csc.indptr[j + 1])
         for column in range(0, x.shape[1], columns(tile)):
             sums = full(tile, x, head.bias[j])
             for p in range(first, last):
-                ahead = min(p + AHEAD, final)
-                prefetch(tile, x, rows[ahead], column)
-                prefetch_number(values, permutation[ahead])
+                later = ahead(p, rows)
+                prefetch(tile, x, rows[later], column)
+                prefetch_number(values, permutation[later])
                 weight = values[np.uint64(permutation[p])]
                 sums = add_scaled(sums, weight, load(tile, x, rows[p], column))
             store(head.out, j, column, sums)
@@ -75,13 +74,12 @@ def _scatter_rows(tile, csr, x, out, start, stop):
     flat = out.reshape(out.size)
     for k in range(flat.size):
         flat[k] = 0
-    final = np.uint64(max(indices.size, 1) - 1)
     for i in range(start, stop):
         first, last = np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])
         for column in range(0, x.shape[1], columns(tile)):
             inputs = load(tile, x, i, column)
             for p in range(first, last):
-                prefetch(tile, out, indices[min(p + AHEAD, final)], column)
+                prefetch(tile, out, indices[ahead(p, indices)], column)
                 j = indices[p]
                 sums = add_scaled(load(tile, out, j, column), values[p], inputs)
                 store(out, j, column, sums)

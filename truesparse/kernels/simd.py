@@ -33,6 +33,12 @@ _CACHE_LINE = 64
 AHEAD = np.uint64(16)
 
 
+@jit.inlined_kernel
+def ahead(p, indices):
+    """Return the position to fetch for while position p of `indices` is at work."""
+    return min(p + AHEAD, np.uint64(indices.size - 1))
+
+
 def max_vectors() -> int:
     """Vectors of 16 float32 lanes that fit beside a second tile in the registers."""
     # AVX-512 has 32 registers of 16 lanes; AVX2 and NEON hold 128 lanes in all.
