@@ -81,9 +81,9 @@ def ranks_to_keys(starts, csr, dropped, kept_indptr, n_out, ranks):
 
 
 @kernel
-def _merge_rows(csr, dropped, keys, n_out, first, last, out, origin):
-    q = np.searchsorted(keys, np.int64(first) * n_out)
-    for i in range(first, last):
+def _merge_rows(csr, dropped, keys, new_values, n_out, rows, out, origin):
+    q = np.searchsorted(keys, np.int64(rows[0]) * n_out)
+    for i in range(rows[0], rows[1]):
         position = out.indptr[i]
         p, stop = csr.indptr[i], csr.indptr[i + 1]
         row_end = (i + 1) * n_out
@@ -95,10 +95,12 @@ def _merge_rows(csr, dropped, keys, n_out, first, last, out, origin):
                 break
             if has_new and (p >= stop or keys[q] - i * n_out < csr.indices[p]):
                 out.indices[position] = keys[q] - i * n_out
+                out.values[position] = new_values[q]
                 origin[position] = -1
                 q += 1
             else:
                 out.indices[position] = csr.indices[p]
+                out.values[position] = csr.values[p]
                 is_taken = has_new and keys[q] - i * n_out == csr.indices[p]
                 origin[position] = -2 if is_taken else p
                 p += 1
@@ -106,29 +108,30 @@ def _merge_rows(csr, dropped, keys, n_out, first, last, out, origin):
 
 
 @parallel_kernel
-def merge(starts, csr, dropped, keys, n_out, out, origin):
-    """Write the index without the dropped connections and with the new cells.
+def merge(starts, csr, dropped, keys, new_values, n_out, out, origin):
+    """Write the connections without the dropped ones and with the new cells.
 
     Parameters
     ----------
     starts : (n_tasks + 1,) int64 array
     csr : Csr
-        The old index.
+        The old connections.
     dropped : (nnz,) bool array
     keys : (k,) int64 array
         New cells as row * n_out + column, ascending, absent from the old index
         or dropped.
+    new_values : (k,) array
+        Their weights.
     n_out : int
     out : Csr
-        `indptr` is given, `indices` is written.
+        `indptr` is given, `indices` and `values` are written.
     origin : (new nnz,) int array
         Written: old position of each connection, -1 for the new ones, -2 where a new
         cell is connected already.
     """
     for task in prange(starts.size - 1):
-        _merge_rows(
-            csr, dropped, keys, n_out, starts[task], starts[task + 1], out, origin
-        )
+        rows = (starts[task], starts[task + 1])
+        _merge_rows(csr, dropped, keys, new_values, n_out, rows, out, origin)
 
 
 @parallel_kernel

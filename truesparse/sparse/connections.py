@@ -192,6 +192,7 @@ class Connections:
         new_values : (k,) array
             Their weights; their optimiser state is zero.
         """
+        new_values = np.ascontiguousarray(new_values, self.values.dtype)
         self._check_change(dropped, keys, new_values)
         counts = np.empty(self.n_in + 1, np.int64)
         rewire_kernels.count_kept(self.row_tasks, self.indptr, dropped, counts)
@@ -200,16 +201,13 @@ class Connections:
         indptr += np.searchsorted(keys, bounds)
         nnz = int(indptr[-1])
         origin: np.ndarray = np.empty(nnz, position_dtype(max(nnz, self.nnz)))
-        old = self.csr
-        new = Csr(indptr, np.empty(nnz, np.int32), self.values[:0])
+        values = np.empty(nnz, self.values.dtype)
+        new = Csr(indptr, np.empty(nnz, np.int32), values)
         rewire_kernels.merge(
-            self.row_tasks, old, dropped, keys, self.n_out, new, origin
+            self.row_tasks, self.csr, dropped, keys, new_values, self.n_out, new, origin
         )
         if origin.min(initial=0) < -1:
             raise UsageError("keys hold a cell that is connected already")
-        values = np.empty(nnz, self.values.dtype)
-        values[origin < 0] = new_values
-        rewire_kernels.carry_over(origin, self.values, values, TASK_SIZE)
         moments = [self._carry_moment(origin, moment) for moment in self.moments]
         self._replace(indptr, new.indices, values, Moments(*moments))
 
@@ -281,10 +279,10 @@ class Connections:
                 f"dropped must be {self.nnz} bools, got {dropped.dtype} of shape "
                 f"{dropped.shape}"
             )
-        if keys.dtype != np.int64 or keys.shape != np.shape(new_values):
+        if keys.dtype != np.int64 or keys.shape != new_values.shape:
             raise UsageError(
                 "keys must be int64 and as many as new_values, got "
-                f"{keys.dtype} of shape {keys.shape} and {np.shape(new_values)}"
+                f"{keys.dtype} of shape {keys.shape} and {new_values.shape}"
             )
         if not np.isfinite(new_values).all():
             raise UsageError("new_values hold NaN or infinity")
