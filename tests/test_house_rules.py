@@ -43,7 +43,10 @@ RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 
 MOST_LINES = 400
 MOST_PARAMETERS = 8
-DECORATORS = {"kernel", "inlined_kernel", "exact_kernel", "parallel_kernel"}
+DECORATORS = {
+    *("kernel", "parallel_kernel"),
+    *("inner_kernel", "inlined_kernel", "exact_kernel"),
+}
 # Single instructions, written for the compiler rather than in Python, with their twins.
 INSTRUCTIONS = {"simd", "simd_numpy", "subnormal"}
 # Rules of the optimisers become part of the kernel that calls them.
@@ -209,6 +212,32 @@ def test_kernels_are_compiled_by_the_decorators_of_jit(name):
         names = decorators(function)
         inlined = parameters(function) == INLINED_SIGNATURE
         assert len(names & DECORATORS) == (not inlined), function.name
+
+
+INNER = {
+    (name, function.name)
+    for name in KERNELS
+    for function in functions(name)
+    if decorators(function) & {"inner_kernel", "inlined_kernel", "exact_kernel"}
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_has_no_entry_for_python_is_called_by_kernels_alone(path):
+    assert len(INNER) > 20
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = {name for module, name in INNER if MODULES[module] == path}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            inner |= {a.name for a in node.names if (node.module, a.name) in INNER}
+    kernels = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and decorators(node) & DECORATORS
+    ]
+    nodes = [node for node in tree.body if node not in kernels]
+    used = {n.id for top in nodes for n in ast.walk(top) if isinstance(n, ast.Name)}
+    assert not used & inner
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -5,15 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, SEEDS, cases, to_dense
+from strategies import DTYPES, cases, to_dense
 
-from truesparse.kernels.rewire import (
-    carry_over,
-    count_kept,
-    expand_rows,
-    ranks_to_keys,
-    split_keys,
-)
+from truesparse.kernels.rewire import count_kept, ranks_to_keys
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import balance
 
@@ -52,39 +46,11 @@ def test_ranks_to_keys(case, share, n_tasks, chosen):
     np.testing.assert_array_equal(ranks, want)
 
 
-@given(cases(), TASKS)
-def test_rows_and_keys(case, n_tasks):
-    links = case.links
-    rows, cols = np.nonzero(case.mask)
-    got = np.full(links.nnz, -1, np.int32)
-    expand_rows(balance(links.indptr, n_tasks), links.indptr, got)
-    np.testing.assert_array_equal(got, rows)
-    np.testing.assert_array_equal(links.rows(), rows)
-    keys = np.flatnonzero(case.mask)
-    got_rows, got_cols = np.empty_like(got), np.empty_like(got)
-    split_keys(keys, links.n_out, 1 + links.nnz // n_tasks, got_rows, got_cols)
-    np.testing.assert_array_equal(got_rows, rows)
-    np.testing.assert_array_equal(got_cols, cols)
-
-
-def test_keys_beyond_32_bits():
-    n_out = 2**31 - 1
-    rows = np.array([0, 1, 2**31 - 2])
-    cols = np.array([n_out - 1, 0, n_out - 1])
-    got_rows, got_cols = np.empty(3, np.int32), np.empty(3, np.int32)
-    split_keys(rows * n_out + cols, n_out, 2, got_rows, got_cols)
-    np.testing.assert_array_equal(got_rows, rows)
-    np.testing.assert_array_equal(got_cols, cols)
-
-
-@given(st.integers(0, 50), st.integers(1, 60), SEEDS)
-def test_carry_over(n, task_size, seed):
-    draw = np.random.default_rng(seed)
-    origin = draw.integers(-1, n, n + 3) if n else np.full(3, -1)
-    old, new = draw.random(n), draw.random(n + 3)
-    want = np.array([old[p] if p >= 0 else new[q] for q, p in enumerate(origin)])
-    carry_over(origin, old, new, task_size)
-    np.testing.assert_array_equal(new, want)
+@given(cases())
+def test_rows(case):
+    rows = case.links.rows()
+    assert rows.dtype == np.int32
+    np.testing.assert_array_equal(rows, np.nonzero(case.mask)[0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

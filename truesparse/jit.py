@@ -31,7 +31,16 @@ DISABLED = bool(CONFIG.DISABLE_JIT)
 # meaning: a diverging run must be seen as one. Freedom to reorder would also let LLVM
 # undo the short chains of simd.py.
 FASTMATH = {"nsz", "arcp", "contract", "afn"}
-_FLAGS = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+_FLAGS = {
+    "cache": True,
+    "nogil": True,
+    "fastmath": FASTMATH,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}
+# What only kernels call needs no entry for Python, which unpacks every array: of the
+# time to compile the backward pass it was a quarter.
+_INNER = {**_FLAGS, "no_cpython_wrapper": True}
 
 
 @functools.cache
@@ -60,18 +69,23 @@ def kernel(function):
     return _stamp_cache(numba.njit(**_FLAGS)(function))
 
 
+def inner_kernel(function):
+    """Compile `function` for kernels alone; called from Python, it would crash."""
+    return _stamp_cache(numba.njit(**_INNER)(function))
+
+
 def inlined_kernel(function):
-    """Compile `function` into its callers: for helpers of an inner loop.
+    """Compile `function` into the kernels that call it: for helpers of an inner loop.
 
     Groups of arrays are passed as dozens of numbers, which costs more than a short
     row does (12 ns a call, EPYC, 2026-11).
     """
-    return _stamp_cache(numba.njit(forceinline=True, **_FLAGS)(function))
+    return _stamp_cache(numba.njit(forceinline=True, **_INNER)(function))
 
 
 def exact_kernel(function):
-    """Compile `function` for one thread with arithmetic in the order written."""
-    return _stamp_cache(numba.njit(**{**_FLAGS, "fastmath": False})(function))
+    """Compile `function` for kernels alone, with arithmetic in the order written."""
+    return _stamp_cache(numba.njit(**{**_INNER, "fastmath": False})(function))
 
 
 def parallel_kernel(function):

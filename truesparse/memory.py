@@ -114,8 +114,8 @@ def estimate_run(
         else:
             view += (4 + position) * count + 8 * (n_out + 1)
         if evolves and count < n_in * n_out:
-            # For a moment a layer exists twice, with marks, new cells and origins.
-            per_connection = 4 + itemsize * (1 + n_moments) + position + 1 + 8
+            # For a moment a layer exists twice, with marks, and new cells and weights.
+            per_connection = 4 + itemsize * (1 + n_moments) + 1 + 8 + itemsize
             rewiring = max(rewiring, per_connection * count + 24 * n_in)
     slopes = 0
     if layer_activation(activation, 0, dropout=dropout).keeps_slope:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from truesparse import jit
-from truesparse.jit import exact_kernel, inlined_kernel, kernel
+from truesparse.jit import exact_kernel, inlined_kernel, inner_kernel
 from truesparse.kernels.simd import add_scaled, full, load, multiply, where_positive
 
 NO_GRADIENT = -1
@@ -80,7 +80,7 @@ def logistic(x):
     return 1.0 / (1.0 + exp(-np.float64(x)))
 
 
-@kernel
+@inner_kernel
 def _mix(x):
     """Hash 32 bits to 32 bits (xor-shift, multiply, twice)."""
     x = np.uint32(x)
@@ -101,7 +101,7 @@ if jit.DISABLED:
         return np.uint32(x ^ (x >> 16))
 
 
-@kernel
+@inner_kernel
 def _activate(activation, out, slope, row):
     """Apply any activation but relu; write slope[row] if it is kept."""
     code, parameter = activation.code, out.dtype.type(activation.parameter)
@@ -153,7 +153,7 @@ def _activate(activation, out, slope, row):
             slope[row, b] = one
 
 
-@kernel
+@inner_kernel
 def _drop(activation, out, slope, row):
     """Zero the samples of out[row] that are dropped and scale the others up."""
     scale, zero = out.dtype.type(activation.scale), out.dtype.type(0.0)
@@ -190,7 +190,7 @@ def activate_row(activation, out, slope, row):
         _drop(activation, out, slope, row)
 
 
-@kernel
+@inner_kernel
 def activate_rows(activation, out, slope, start, stop):
     """Do the same for rows start to stop, in one loop where that is possible."""
     if activation.code == RELU and activation.drop_below == 0:

@@ -32,6 +32,13 @@ class Moments(NamedTuple):
     second: np.ndarray
 
 
+class Growth(NamedTuple):
+    """New connections of a layer."""
+
+    keys: np.ndarray  # (k,) int64, cells as row * n_out + column, ascending
+    values: np.ndarray  # (k,) float, their weights
+
+
 class Activation(NamedTuple):
     """What happens to a pre-activation on its way to the output."""
 

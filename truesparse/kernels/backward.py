@@ -14,7 +14,7 @@ import numpy as np
 from numba import get_thread_id
 
 from truesparse import jit
-from truesparse.jit import inlined_kernel, kernel, parallel_kernel, prange
+from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.activation import NO_GRADIENT, times_derivative
 from truesparse.kernels.simd import (
     add_scaled,
@@ -97,7 +97,7 @@ def _step_wide(tile, csr, moments, rule, source, delta, i, scratch):
         step_weight(rule, values, first, second, p, scratch[p - start])
 
 
-@kernel
+@inner_kernel
 def _backward_rows(tile, csr, moments, rule, source, delta, bounds, scratch):
     if delta.shape[1] > columns(tile):
         for i in range(bounds[0], bounds[1]):

@@ -1,13 +1,13 @@
 """Gathering a batch: chosen samples of a data set, turned to feature-major order."""
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import LANES, copy_transposed
 
 # Features a task copies of each sample: 256 bytes in a row for the prefetcher.
 FEATURES = 64
 
 
-@kernel
+@inner_kernel
 def _gather_features(data, samples, first, last, out):
     batch, width = samples.size, out.shape[1]
     full_columns = batch - batch % LANES

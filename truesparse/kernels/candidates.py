@@ -4,12 +4,12 @@ Every gradient-guided growth method scores its candidates with this; a dense gra
 is never needed.
 """
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import columns, dot, load
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
-@kernel
+@inner_kernel
 def _candidate_range(tile, rows, cols, x, delta, out, start, stop):
     for p in range(start, stop):
         gradient = out.dtype.type(0.0)

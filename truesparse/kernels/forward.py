@@ -12,7 +12,7 @@ Two orders of the same sum:
 
 import numpy as np
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.activation import activate_row, activate_rows
 from truesparse.kernels.simd import (
     add_scaled,
@@ -27,7 +27,7 @@ from truesparse.kernels.simd import (
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
-@kernel
+@inner_kernel
 def _gather_rows(tile, csc, values, x, head, activation, start, stop):
     rows, permutation = csc.rows, csc.permutation
     for j in range(start, stop):
@@ -68,7 +68,7 @@ def forward_gather(tile, starts, csc, values, x, head, activation):
         restore_subnormals(state)
 
 
-@kernel
+@inner_kernel
 def _scatter_rows(tile, csr, x, out, start, stop):
     indices, values = csr.indices, csr.values
     flat = out.reshape(out.size)
@@ -107,7 +107,7 @@ def scatter(tile, starts, csr, x, out_partial):
         restore_subnormals(state)
 
 
-@kernel
+@inner_kernel
 def _combine_rows(tile, partial, head, activation, start, stop):
     out = head.out
     width = out.shape[1]

@@ -16,14 +16,14 @@ import math
 
 import numpy as np
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.activation import exp, logistic
 
 LOGISTIC, SQUARED, HUBER = 0, 1, 2
 COLUMNS = 16
 
 
-@kernel
+@inner_kernel
 def _softmax_block(z, labels, weights, smoothing, scratch, first, last):
     n_out = z.shape[0]
     number = z.dtype.type
@@ -84,7 +84,7 @@ def softmax_cross_entropy(z, labels, weights, smoothing, scratch):
                 z[k, b] = 0
 
 
-@kernel
+@inner_kernel
 def _pointwise(code, z, t, threshold):
     """Return loss and derivative of one output."""
     if code == LOGISTIC:

@@ -5,7 +5,7 @@ Nothing here is of the size of the matrix. Tasks own contiguous ranges of rows.
 
 import numpy as np
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, parallel_kernel, prange
 
 
 @parallel_kernel
@@ -29,7 +29,21 @@ def count_kept(starts, indptr, dropped, out_counts):
             out_counts[i + 1] = kept
 
 
-@kernel
+@inner_kernel
+def _first_at_least(ascending, value):
+    """Return the position of the first number that is not below `value`."""
+    # np.searchsorted does the same, but takes half a second to compile.
+    low, high = 0, ascending.size
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@inner_kernel
 def _absent_rows(csr, dropped, kept_indptr, n_out, rows, ranks, first_rank):
     """Turn the ranks of the absent cells of some rows into keys, in place."""
     q = first_rank
@@ -74,15 +88,17 @@ def ranks_to_keys(starts, csr, dropped, kept_indptr, n_out, ranks):
     for task in range(n_tasks):
         # All searches come first: tasks overwrite the ranks.
         i = starts[task]
-        first_ranks[task] = np.searchsorted(ranks, i * n_out - kept_indptr[i])
+        first_ranks[task] = _first_at_least(ranks, i * n_out - kept_indptr[i])
     for task in prange(n_tasks):
         rows = (starts[task], starts[task + 1])
         _absent_rows(csr, dropped, kept_indptr, n_out, rows, ranks, first_ranks[task])
 
 
-@kernel
-def _merge_rows(csr, dropped, keys, new_values, n_out, rows, out, origin):
-    q = np.searchsorted(keys, np.int64(rows[0]) * n_out)
+@inner_kernel
+def _merge_rows(rows, csr, moments, dropped, new, n_out, out, out_moments):
+    has_first, has_second = moments.first.size > 0, moments.second.size > 0
+    keys = new.keys
+    q = _first_at_least(keys, np.int64(rows[0]) * n_out)
     for i in range(rows[0], rows[1]):
         position = out.indptr[i]
         p, stop = csr.indptr[i], csr.indptr[i + 1]
@@ -95,70 +111,40 @@ def _merge_rows(csr, dropped, keys, new_values, n_out, rows, out, origin):
                 break
             if has_new and (p >= stop or keys[q] - i * n_out < csr.indices[p]):
                 out.indices[position] = keys[q] - i * n_out
-                out.values[position] = new_values[q]
-                origin[position] = -1
+                out.values[position] = new.values[q]
                 q += 1
             else:
-                out.indices[position] = csr.indices[p]
-                out.values[position] = csr.values[p]
                 is_taken = has_new and keys[q] - i * n_out == csr.indices[p]
-                origin[position] = -2 if is_taken else p
+                out.indices[position] = -1 if is_taken else csr.indices[p]
+                out.values[position] = csr.values[p]
+                if has_first:
+                    out_moments.first[position] = moments.first[p]
+                if has_second:
+                    out_moments.second[position] = moments.second[p]
                 p += 1
             position += 1
 
 
 @parallel_kernel
-def merge(starts, csr, dropped, keys, new_values, n_out, out, origin):
-    """Write the connections without the dropped ones and with the new cells.
+def merge(starts, csr, moments, dropped, new, n_out, out, out_moments):
+    """Write the connections without the dropped ones and with the new ones.
 
     Parameters
     ----------
     starts : (n_tasks + 1,) int64 array
     csr : Csr
         The old connections.
+    moments : Moments
+        Their optimiser state.
     dropped : (nnz,) bool array
-    keys : (k,) int64 array
-        New cells as row * n_out + column, ascending, absent from the old index
-        or dropped.
-    new_values : (k,) array
-        Their weights.
+    new : Growth
     n_out : int
     out : Csr
-        `indptr` is given, `indices` and `values` are written.
-    origin : (new nnz,) int array
-        Written: old position of each connection, -1 for the new ones, -2 where a new
-        cell is connected already.
+        `indptr` is given, `indices` and `values` are written. The index is -1 where a
+        new cell is connected already.
+    out_moments : Moments
+        Zero on entry, written for the connections that are kept.
     """
     for task in prange(starts.size - 1):
         rows = (starts[task], starts[task + 1])
-        _merge_rows(csr, dropped, keys, new_values, n_out, rows, out, origin)
-
-
-@parallel_kernel
-def carry_over(origin, old, new, task_size):
-    """Write new[q] = old[origin[q]], leaving new connections (-1) as they are."""
-    for task in prange((origin.size + task_size - 1) // task_size):
-        start = task * task_size
-        for q in range(start, min(start + task_size, origin.size)):
-            if origin[q] >= 0:
-                new[q] = old[origin[q]]
-
-
-@parallel_kernel
-def expand_rows(starts, indptr, out_rows):
-    """Write the row of every connection."""
-    for task in prange(starts.size - 1):
-        for i in range(starts[task], starts[task + 1]):
-            for p in range(indptr[i], indptr[i + 1]):
-                out_rows[p] = i
-
-
-@parallel_kernel
-def split_keys(keys, n_out, task_size, out_rows, out_cols):
-    """Write row and column of each key row * n_out + column."""
-    for task in prange((keys.size + task_size - 1) // task_size):
-        start = task * task_size
-        for p in range(start, min(start + task_size, keys.size)):
-            row = keys[p] // n_out
-            out_rows[p] = row
-            out_cols[p] = keys[p] - row * n_out
+        _merge_rows(rows, csr, moments, dropped, new, n_out, out, out_moments)

@@ -6,13 +6,13 @@ plus the products that are not zero.
 
 import numpy as np
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.activation import activate_row
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 from truesparse.kernels.update import step_weight
 
 
-@kernel
+@inner_kernel
 def _forward_sparse_rows(csc, values, batch, head, activation, start, stop):
     out = head.out
     for j in range(start, stop):
@@ -50,7 +50,7 @@ def forward_sparse(starts, csc, values, batch, head, activation):
         restore_subnormals(state)
 
 
-@kernel
+@inner_kernel
 def _backward_sparse_rows(csr, moments, rule, batch, delta, start, stop):
     for i in range(start, stop):
         first, last = batch.indptr[i], batch.indptr[i + 1]

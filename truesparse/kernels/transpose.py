@@ -5,10 +5,10 @@ ascend and the view does not depend on the number of threads: tasks own contiguo
 ranges of rows, and each knows where its share of every column starts.
 """
 
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, parallel_kernel, prange
 
 
-@kernel
+@inner_kernel
 def _place(indptr, indices, first, last, cursor, rows, permutation):
     for i in range(first, last):
         for p in range(indptr[i], indptr[i + 1]):

@@ -23,7 +23,7 @@ from numba.core import types
 from numba.extending import overload
 
 from truesparse import jit
-from truesparse.jit import kernel, parallel_kernel, prange
+from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
@@ -159,7 +159,7 @@ def _choose_step(rule, values, first, second, p, g):
     return None
 
 
-@kernel
+@inner_kernel
 def _step_range(rule, values, moments, gradient, start, stop):
     first, second = moments.first, moments.second
     for p in range(np.uint64(start), np.uint64(stop)):

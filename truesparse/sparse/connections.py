@@ -11,7 +11,7 @@ import scipy.sparse
 
 from truesparse.errors import UsageError, check_whole
 from truesparse.kernels import rewire as rewire_kernels
-from truesparse.kernels.arrays import Csc, Csr, Moments
+from truesparse.kernels.arrays import Csc, Csr, Growth, Moments
 from truesparse.kernels.transpose import build_view
 
 LARGEST_SIDE = np.iinfo(np.int32).max
@@ -166,9 +166,7 @@ class Connections:
 
     def rows(self) -> np.ndarray:
         """Return the input neuron of every connection as an (nnz,) int32 array."""
-        rows = np.empty(self.nnz, np.int32)
-        rewire_kernels.expand_rows(self.row_tasks, self.indptr, rows)
-        return rows
+        return np.repeat(np.arange(self.n_in, dtype=np.int32), np.diff(self.indptr))
 
     def allocate_moments(self, first: bool, second: bool) -> None:
         """Give every connection zero optimiser state, as far as it is needed."""
@@ -200,16 +198,23 @@ class Connections:
         indptr = np.cumsum(counts)
         indptr += np.searchsorted(keys, bounds)
         nnz = int(indptr[-1])
-        origin: np.ndarray = np.empty(nnz, position_dtype(max(nnz, self.nnz)))
-        values = np.empty(nnz, self.values.dtype)
-        new = Csr(indptr, np.empty(nnz, np.int32), values)
-        rewire_kernels.merge(
-            self.row_tasks, self.csr, dropped, keys, new_values, self.n_out, new, origin
+        out = Csr(indptr, np.empty(nnz, np.int32), np.empty(nnz, self.values.dtype))
+        moments = Moments(
+            *(np.zeros(nnz if m.size else 0, m.dtype) for m in self.moments)
         )
-        if origin.min(initial=0) < -1:
+        rewire_kernels.merge(
+            self.row_tasks,
+            self.csr,
+            self.moments,
+            dropped,
+            Growth(keys, new_values),
+            self.n_out,
+            out,
+            moments,
+        )
+        if out.indices.min(initial=0) < 0:
             raise UsageError("keys hold a cell that is connected already")
-        moments = [self._carry_moment(origin, moment) for moment in self.moments]
-        self._replace(indptr, new.indices, values, Moments(*moments))
+        self._replace(indptr, out.indices, out.values, moments)
 
     def adopt(self, other: "Connections") -> None:
         """Take over the arrays of another layer of the same shape; no copy."""
@@ -302,13 +307,6 @@ class Connections:
         )
         if not matches:
             raise UsageError("the column view does not match the connections")
-
-    def _carry_moment(self, origin: np.ndarray, moment: np.ndarray) -> np.ndarray:
-        if not moment.size:
-            return self.values[:0]
-        new = np.zeros(origin.size, moment.dtype)
-        rewire_kernels.carry_over(origin, moment, new, TASK_SIZE)
-        return new
 
     def _set_tasks(self) -> None:
         self.row_tasks = balance(self.indptr)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from truesparse.errors import UsageError, choose
-from truesparse.kernels.rewire import count_kept, ranks_to_keys, split_keys
-from truesparse.sparse.connections import TASK_SIZE, Connections, check_sides
+from truesparse.kernels.rewire import count_kept, ranks_to_keys
+from truesparse.sparse.connections import Connections, check_sides
 
 
 def connection_count(
@@ -144,12 +144,12 @@ def erdos_renyi(
     """
     check_sides(n_in, n_out)
     keys = sample_ranks(n_in * n_out, nnz, generator)
-    indptr = np.searchsorted(keys, np.arange(n_in + 1, dtype=np.int64) * n_out)
-    rows, cols = np.empty(nnz, np.int32), np.empty(nnz, np.int32)
-    split_keys(keys, n_out, TASK_SIZE, rows, cols)
-    return Connections._trusted(
-        n_in, n_out, indptr.astype(np.int64), cols, np.zeros(nnz, dtype)
-    )
+    bounds = np.arange(n_in + 1, dtype=np.int64) * n_out
+    indptr = np.searchsorted(keys, bounds).astype(np.int64)
+    # Cheaper than the remainder of a division.
+    keys -= np.repeat(bounds[:-1], np.diff(indptr))
+    columns = keys.astype(np.int32)
+    return Connections._trusted(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
 
 
 def he_normal(count, fan_in, fan_out, generator, dtype):
