@@ -310,12 +310,13 @@ def _accuracy(files: list[dict[str, Any]], has_targets: bool) -> str:
                 cells.append(accuracy_target(found["data"], s["hidden"], row))
             cells += [f"{row['best_mean']:.2%}", digits(row["seconds_per_epoch"])]
             rows.append(cells)
+        threads = " or ".join(sorted({str(run["threads"]) for run in found["runs"]}))
         notes += (
             f"\n\n{found['data']}, {s['epochs']} epochs: hidden "
             f"{'-'.join(map(str, s['hidden']))}, {s['activation']}, batch "
             f"{s['batch_size']}, SGD with momentum {s['momentum']:g}, "
             f"{s['lr_schedule']} learning rate, dropout {s['dropout']:g}, weight decay "
-            f"{s['weight_decay']:g}, zeta {s['zeta']:g}."
+            f"{s['weight_decay']:g}, zeta {s['zeta']:g}; threads: {threads}."
         )
         notes += source(found)
         commits = {run["commit"] or "unknown" for run in found["runs"]}
