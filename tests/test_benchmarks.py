@@ -215,6 +215,24 @@ def test_accuracy_compares_methods(small_data, tmp_path, capsys):
     assert "| small | set, eps 3 | zero | 0.1 |" in text
 
 
+def test_torch_trains_the_same_dense_net(small_data, tmp_path):
+    pytest.importorskip("torch")
+    path = tmp_path / "accuracy-small.json"
+    flags = f"{small_data} --seeds 1 --epochs 3 --dropout 0 --out {path}"
+    assert accuracy.main([*flags.split(), "--methods", "dense,torch_dense"]) == 0
+    own, torch = json.loads(path.read_text())["runs"]
+    assert own["nnz"] == torch["nnz"]
+    assert torch["train_losses"] == pytest.approx(own["train_losses"], rel=1e-5)
+
+
+def test_torch_dense_needs_torch(small_data, tmp_path, monkeypatch, capsys):
+    # Makes the import fail, where torch is installed too.
+    monkeypatch.setitem(sys.modules, "torch", None)
+    flags = f"{small_data} --methods torch_dense --out {tmp_path / 'x.json'}"
+    assert accuracy.main(flags.split()) == 2
+    assert "torch is not installed" in capsys.readouterr().err
+
+
 def test_accuracy_goes_on_where_it_was_interrupted(
     small_data, tmp_path, capsys, monkeypatch
 ):
