@@ -111,8 +111,6 @@ def train(
         "seed": run["seed"],
     }
     if run["method"] == "torch_dense":
-        if options.activation != "relu":
-            raise UsageError("torch_dense has relu only")
         model = TorchDense(sizes, threads=jit.set_threads(options.threads), **net)
     else:
         model = SparseMLP(
@@ -146,7 +144,7 @@ def train(
         "train_losses": [record.train_loss for record in records],
         "final": scores[-1],
         "best": max(scores),
-        "seconds_per_epoch": statistics.median(r.seconds for r in records),
+        "seconds_per_epoch": statistics.mean(r.seconds for r in records),
         "topology_s_per_epoch": statistics.mean(r.topology_s for r in records),
     }
 
@@ -335,6 +333,12 @@ def main(arguments: list[str] | None = None) -> int:
             )
         from truesparse import datasets, jit
 
+        from .torch_dense import check_torch_dense
+
+        if any(run["method"] == "torch_dense" for run in missing):
+            check_torch_dense(
+                options.activation, options.momentum, options.weight_decay
+            )
         threads = jit.set_threads(options.threads)
         data = datasets.load(options.data, options.data_home)
         settings = {key: getattr(options, key) for key in SETTINGS}

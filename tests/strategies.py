@@ -13,10 +13,10 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
 DTYPES = (np.float32, np.float64)
-# Every new tile width costs seconds of compilation. These give tiles of 1, 2, 4, 8 and
-# 16 columns, of most of the registers, and several of the latter.
+# Every new tile width costs seconds of compilation. These give tiles of 1, 2, 4, 8, 16
+# and 32 columns, of most of the registers, and several of the latter.
 SMALL_BATCHES = (1, 2, 3, 8)
-BATCHES = (*SMALL_BATCHES, 9, 100, 300)
+BATCHES = (*SMALL_BATCHES, 9, 20, 100, 300)
 MAX_SIDE = 10 if DISABLED else 40
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -229,6 +229,7 @@ DROPPED = np.zeros(6, bool)
         (DROPPED, [4, 4], [1.0, 1.0], "ascend strictly from 0 to below 15"),
         (DROPPED, [4, 2], [1.0, 1.0], "ascend strictly from 0 to below 15"),
         (DROPPED, [0, 1], [1.0, np.nan], "new_values hold NaN"),
+        (DROPPED, [0], 1.0, "got int64 of shape \\(1,\\) and \\(\\)"),
         (DROPPED, [0, 3], [1.0, 1.0], "a cell that is connected already"),
         (DROPPED, [0, 14], [1.0, 1.0], "a cell that is connected already"),
     ],
@@ -237,10 +238,23 @@ def test_a_change_that_does_not_fit(dropped, keys, values, message):
     mask = np.zeros((3, 5), bool)
     mask[:, 3:] = True
     links = connections(mask)
-    before = to_dense(links)
+    links.allocate_moments(True, True)
+    before = [*links.csr, *links.moments, *links.view]
+    copies, version = [array.copy() for array in before], links.version
     with pytest.raises(UsageError, match=message):
         links.rewire(dropped, np.array(keys), np.array(values))
-    np.testing.assert_array_equal(to_dense(links), before)
+    for now, old, copy in zip(
+        [*links.csr, *links.moments, *links.view], before, copies, strict=True
+    ):
+        assert now is old
+        np.testing.assert_array_equal(now, copy)
+    assert links.version == version
+
+
+def test_a_new_weight_that_the_layer_cannot_hold():
+    links = connections(np.eye(2, 3) > 0, np.float32)
+    with pytest.raises(UsageError, match="new_values hold NaN or infinity"):
+        links.rewire(np.zeros(2, bool), np.array([1]), np.array([1e300]))
 
 
 def test_only_a_layer_of_the_same_shape_can_be_adopted():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from truesparse.datasets import load, save_npz
-from truesparse.errors import DataError, MemoryLimitError
+from truesparse.errors import DataError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((30, 5)).round(3)
@@ -391,9 +391,3 @@ def test_bad_svmlight_says_what_is_wrong(folder, text, message):
     with pytest.raises(DataError, match=message) as caught:
         load(folder / "b.svmlight")
     assert "\n" not in str(caught.value)
-
-
-def test_svmlight_with_an_absurd_index_is_refused(folder):
-    (folder / "a.svm").write_text("0 1:1 2000000000:1\n1 2:1\n" * 4)
-    with pytest.raises(MemoryLimitError, match="2,000,000,000 features"):
-        load(folder / "a.svm", memory=10**9)

@@ -1,7 +1,6 @@
 """Downloads from OpenML, with a stand-in for the network."""
 
 import http.client
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -176,7 +175,6 @@ def test_data_home_that_cannot_be_made_is_a_data_error(tmp_path, network):
         load("mnist", tmp_path / "file" / "home", fetch=True)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has LOCALAPPDATA instead")
 def test_default_data_home_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")

@@ -60,6 +60,17 @@ def test_ranks_of_a_population_beyond_32_bits():
     assert scipy.stats.chisquare(shares).pvalue > LEVEL
 
 
+def test_cells_of_layers_beyond_32_bits():
+    n_out = 2**31 - 1
+    links = erdos_renyi(3, n_out, 40, np.random.default_rng(0))
+    assert links.indices.max() > 2**30
+    kept = list(zip(links.rows(), links.indices, strict=True))[10:]
+    keys = np.array([0, n_out, 2 * n_out + 1, 3 * n_out - 1])
+    links.rewire(np.arange(40) < 10, keys, np.ones(4))
+    want = sorted([*kept, (0, 0), (1, 0), (2, 1), (2, n_out - 1)])
+    assert list(zip(links.rows(), links.indices, strict=True)) == want
+
+
 @pytest.mark.parametrize(("population", "count"), [(5, 6), (5, -1), (0, 1)])
 def test_more_than_there_are_cannot_be_drawn(population, count):
     with pytest.raises(UsageError, match="cannot draw"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import DTYPES, connections, to_dense
+from strategies import DTYPES, SEEDS, connections, to_dense
 
 from truesparse import topology
 from truesparse.errors import UsageError
@@ -46,6 +46,21 @@ def test_removal_is_the_literal_formula(weights, zeta, dtype):
     # The rule would empty some tiny layers: then nothing is removed.
     want = removed & ~removed.all()
     np.testing.assert_array_equal(drop_per_sign(weights, zeta), want)
+
+
+@given(st.integers(61, 3000), st.sampled_from([0.0, 0.4, 0.9]), ZETAS, SEEDS)
+def test_removal_from_many_weights(n, zeros, zeta, seed):
+    # Selection takes other ways for large arrays and for many equal numbers.
+    draw = np.random.default_rng(seed)
+    weights = draw.standard_normal(n).astype(np.float32)
+    weights[draw.random(n) < zeros] = 0.0
+    removed = naive.set_removed(weights, zeta)
+    want = removed & ~removed.all()
+    np.testing.assert_array_equal(drop_per_sign(weights, zeta), want)
+
+
+def test_nothing_is_removed_beside_nan():
+    assert not drop_per_sign(np.array([1.0, -2.0, np.nan, 3.0, -4.0]), 0.3).any()
 
 
 @given(WEIGHTS.map(np.abs) | WEIGHTS.map(lambda w: -np.abs(w)), ZETAS)

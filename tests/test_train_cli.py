@@ -6,6 +6,7 @@ import math
 import numba
 import numpy as np
 import pytest
+import safetensors
 from commands import NET, SMALL, call, finish, start
 from numba.core import event
 from training import arrays_of, assert_same_arrays, hashes_may_wrap
@@ -190,6 +191,12 @@ def test_its_configuration_repeats_the_run(tmp_path, capsys):
     first, second = (tmp_path / name for name in ("first", "second"))
     name = "model.safetensors"
     assert (first / name).read_bytes() == (second / name).read_bytes()
+    with safetensors.safe_open(first / name, framework="numpy") as file:
+        assert file.metadata()["config"] == (first / "config.toml").read_text()
+    # Without --out the first folder is not in the way.
+    assert call(capsys, "--config", "first/config.toml").code == 0
+    again = tmp_path / "runs" / "iris-1" / name
+    assert again.read_bytes() == (first / name).read_bytes()
     changed = "--config", "first/config.toml", "--out", "third", "--seed", "6"
     assert call(capsys, *changed).code == 0
     third = tmp_path / "third" / name

@@ -243,6 +243,23 @@ def test_validation_data_that_do_not_fit():
             make_trainer().fit(X, Y, **parts)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_training_and_validation_data_are_of_one_kind(swapped):
+    pair = sparse_problem()
+    data, held_out = pair[::-1] if swapped else pair
+    with pytest.raises(DataError, match="must both be dense or both sparse"):
+        make_trainer(make_model()).fit(data, Y, X_val=held_out, y_val=Y)
+
+
+def test_weights_that_are_all_set_aside():
+    trainer = make_trainer(make_model(seed=5))
+    _, held_out = trainer._split(len(X), 0.3)
+    weights = np.zeros(len(X))
+    weights[held_out] = 1.0
+    with pytest.raises(DataError, match="outside of the validation part"):
+        trainer.fit(X, Y, validation_fraction=0.3, sample_weight=weights)
+
+
 def test_a_spoilt_model_is_not_trained_on():
     model = make_model()
     model.layers[1].connections.values[0] = np.nan

@@ -62,27 +62,25 @@ class Progress(Callback):
         """Open the bar."""
         if self.stream.isatty():
             self._bar = tqdm.tqdm(
-                total=run.n_epochs * run.n_batches,
+                total=run.n_epochs * run.n_samples,
                 file=self.stream,
-                unit="batch",
+                unit=" samples",
+                unit_scale=True,
                 dynamic_ncols=True,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}",
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {remaining} left, "
+                "{rate_fmt}{postfix}",
             )
 
     def on_batch_end(self, run) -> None:
         """Move the bar."""
         if self._bar is None:
             return
-        self._bar.update(0)
-        self._bar.n += 1
+        self._bar.update(run.n_samples / run.n_batches)
         now = time.perf_counter()
         if now - self._last_bar >= self._BAR_SECONDS:
             self._last_bar = now
             self._bar.set_description_str(f"epoch {run.epoch + 1}/{run.n_epochs}")
-            text = f"loss {run.loss:.4f}{self._score}"
-            if run.history:
-                text += f", {run.history[-1].samples_per_s:,.0f} samples/s"
-            self._bar.set_postfix_str(text)
+            self._bar.set_postfix_str(f"loss {run.loss:.4f}{self._score}")
 
     def on_epoch_end(self, run, record) -> None:
         """Note the score, or write a line."""
@@ -90,8 +88,7 @@ class Progress(Callback):
         if record.val_score is not None:
             self._score = f", {self.score_name} {record.val_score:.4f}"
         if self._bar is not None:
-            text = f"loss {record.train_loss:.4f}{self._score}, "
-            self._bar.set_postfix_str(f"{text}{record.samples_per_s:,.0f} samples/s")
+            self._bar.set_postfix_str(f"loss {record.train_loss:.4f}{self._score}")
             return
         now = time.perf_counter()
         last = record.epoch == run.n_epochs

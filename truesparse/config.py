@@ -112,7 +112,9 @@ class RunConfig:
         None, "share of cells connected, in place of --epsilon", "D"
     )
     topology: str = _option("set", "algorithm that evolves the connections")
-    zeta: float = _option(0.3, "share of connections replaced by an update", "F")
+    zeta: float = _option(
+        0.3, "share of each sign that an update replaces, beside all zeros", "F"
+    )
     removal: str = _option("per_sign", "what SET removes")
     regrow_init: str = _option("zero", "initial value of regrown weights")
     evolve_output: bool = _option(False, "let the output layer evolve too")
@@ -206,9 +208,12 @@ class RunConfig:
         return tuple(share + (layer < rest) for layer in range(self.depth))
 
     def to_toml(self) -> str:
-        """Return the configuration as a TOML file that ``--config`` takes."""
+        """Return the configuration as a TOML file that ``--config`` takes.
+
+        Without `out`: the folder holds this run, so that another one needs its own.
+        """
         lines = ["# truesparse run; use it again with --config"]
-        void = () if self.hidden is None else ("neurons", "depth")
+        void = ("out",) if self.hidden is None else ("out", "neurons", "depth")
         for name, value in dataclasses.asdict(self).items():
             if value is not None and name not in void:
                 lines.append(f"{name} = {_toml_value(value)}")

@@ -1,8 +1,8 @@
 """Saving and loading models: plain safetensors, the configuration in the metadata.
 
 Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``. The metadata
-entry ``truesparse`` holds, as JSON, everything else a model is made of. Loading checks
-every index array before a kernel sees it.
+entry ``truesparse`` holds, as JSON, everything else a model is made of, ``config`` the
+text of the run's config.toml. Loading checks every index array before a kernel sees it.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionErro
 _DTYPE_NAMES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 
 
-def save(model: SparseMLP, path) -> pathlib.Path:
+def save(model: SparseMLP, path, *, config: str | None = None) -> pathlib.Path:
     """Write a model to a file; an existing one is replaced when all is written.
 
     Parameters
@@ -36,6 +36,8 @@ def save(model: SparseMLP, path) -> pathlib.Path:
     model : SparseMLP
     path : str or path
         By custom ending in ``.safetensors``.
+    config : str, optional
+        How the model was trained, to be kept in the metadata.
 
     Returns
     -------
@@ -62,7 +64,10 @@ def save(model: SparseMLP, path) -> pathlib.Path:
         tensors[f"layers.{index}.indices"] = links.indices
         tensors[f"layers.{index}.values"] = links.values
         tensors[f"layers.{index}.bias"] = layer.bias
-    return write_tensors(path, tensors, {"truesparse": json.dumps(_describe(model))})
+    metadata = {"truesparse": json.dumps(_describe(model))}
+    if config is not None:
+        metadata["config"] = config
+    return write_tensors(path, tensors, metadata)
 
 
 def load(path) -> SparseMLP:

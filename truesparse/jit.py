@@ -38,8 +38,8 @@ _FLAGS = {
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
 }
-# What only kernels call needs no entry for Python, which unpacks every array: of the
-# time to compile the backward pass it was a quarter.
+# What only kernels call needs no entry for Python, which unpacks every array: without
+# it the backward pass compiles in 3.0 s instead of 4.0 (EPYC 7003, 2026-11).
 _INNER = {**_FLAGS, "no_cpython_wrapper": True}
 
 
@@ -84,8 +84,8 @@ def inlined_kernel(function):
 
 
 def exact_kernel(function):
-    """Compile `function` for kernels alone, with arithmetic in the order written."""
-    return _stamp_cache(numba.njit(**{**_INNER, "fastmath": False})(function))
+    """Compile `function` for one thread with arithmetic in the order written."""
+    return _stamp_cache(numba.njit(**{**_FLAGS, "fastmath": False})(function))
 
 
 def parallel_kernel(function):

@@ -116,7 +116,7 @@ def estimate_run(
         if evolves and count < n_in * n_out:
             # For a moment a layer exists twice, with marks, and new cells and weights.
             per_connection = 4 + itemsize * (1 + n_moments) + 1 + 8 + itemsize
-            rewiring = max(rewiring, per_connection * count + 24 * n_in)
+            rewiring = max(rewiring, per_connection * count + 32 * n_in)
     slopes = 0
     if layer_activation(activation, 0, dropout=dropout).keeps_slope:
         slopes = sum(layer_sizes[1:-1])

@@ -200,18 +200,19 @@ def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
         trainer.callbacks.append(Progress(score_name=score_name))
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
+    text = (folder / "config.toml").read_text(encoding="utf-8")
     try:
         history = trainer.fit(
             data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test
         )
     except Interrupted as interruption:
-        io.save(model, path)
+        io.save(model, path, config=text)
         say(f"{interruption}; the model is saved in {path}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
-        io.save(model, path)
+        io.save(model, path, config=text)
         raise DivergedError(f"{error}, saved in {path}") from None
-    io.save(model, path)
+    io.save(model, path, config=text)
     n_epochs = len(history)
     phases = {
         name: sum(getattr(record, f"{name}_s") for record in history) / n_epochs

@@ -14,6 +14,7 @@ from truesparse import rng
 from truesparse.callbacks import Callback
 from truesparse.errors import DataError, DivergedError, UsageError, check_whole
 from truesparse.inputs import as_source_data, as_weights, n_samples, take_samples
+from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
@@ -191,8 +192,14 @@ class Trainer:
         validation = None
         if X_val is not None:
             validation = self._check(X_val, y_val, "X_val")
+            if isinstance(data, Csr) != isinstance(validation[0], Csr):
+                raise DataError("X and X_val must both be dense or both sparse")
         elif validation_fraction > 0.0:
             train, held_out = self._split(train.size, validation_fraction)
+            if weights is not None and not weights[train].any():
+                raise DataError(
+                    "sample_weight is 0 for all samples outside of the validation part"
+                )
             validation = take_samples(data, held_out), targets[held_out]
         n_batches = -(-train.size // self.batch_size)
         run = Run(model, self.epochs, n_batches, train.size, model.step)

@@ -23,7 +23,8 @@ from .files import READERS, read_file
 from .madelon import SYNTHETIC, make_madelon, parse_synthetic
 from .npz import read_npz, save_npz
 from .openml import SOURCES, default_data_home, load_openml
-from .parts import Parts, build, check_options
+from .parts import Options, Parts, build, check_options
+from .room import require_room_for_file
 from .targets import check_targets, encode_labels
 
 __all__ = [
@@ -86,8 +87,7 @@ def load(
     dtype : {float32, float64}
         Of features and real targets.
     memory : int, optional
-        Bytes that may be used; all there are in the machine if left out. Only sparse
-        sources with absurdly many features are refused for it.
+        Bytes that may be used; all there are in the machine if left out.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def load(
     DataError
         If the data are absent, unreadable or invalid.
     MemoryLimitError
-        If the features are so many that their scales do not fit in `memory`.
+        If the arrays of a file, or the scales of its features, do not fit in `memory`.
 
     Examples
     --------
@@ -121,17 +121,19 @@ def load(
         raise UsageError(f"no name or path of a data set: {error}") from error
     if not isinstance(text, str) or not text or "\0" in text:
         raise UsageError(f"{text!r} is no name or path of a data set")
-    parts = _read(text, home.expanduser(), fetch, options.dtype)
+    parts = _read(text, home.expanduser(), fetch, options)
     try:
         return build(parts, Path(text).name, options)
     except DataError as error:
         raise DataError(f"{text}: {error}") from error
 
 
-def _read(name: str, home: Path, fetch: bool, dtype: np.dtype) -> Parts:
+def _read(name: str, home: Path, fetch: bool, options: Options) -> Parts:
+    dtype, in_home = options.dtype, home / f"{name}.npz"
     if name in BUNDLED:
         return load_bundled(name)
     if name in SOURCES:
+        require_room_for_file(in_home, dtype, options.memory)
         return load_openml(name, home, fetch)
     if name.startswith(SYNTHETIC):
         n_samples, n_features = parse_synthetic(name)
@@ -144,9 +146,11 @@ def _read(name: str, home: Path, fetch: bool, dtype: np.dtype) -> Parts:
         return Parts(X, y, task="classification")
     path = Path(name).expanduser()
     if path.suffix or len(path.parts) > 1 or path.exists():
+        require_room_for_file(path, dtype, options.memory)
         return read_file(path)
-    if (home / f"{name}.npz").is_file():
-        return read_npz(home / f"{name}.npz")
+    if in_home.is_file():
+        require_room_for_file(in_home, dtype, options.memory)
+        return read_npz(in_home)
     try:
         choose(name, NAMES, "data set")
     except UsageError as error:

@@ -7,8 +7,8 @@ Fashion-MNIST, EMNIST and CIFAR-10 are the training part followed by the test pa
 import http.client
 import importlib.util
 import os
-import sys
 import tempfile
+import warnings
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -53,8 +53,7 @@ def default_data_home() -> Path:
     """Return the folder of downloaded data sets.
 
     It is ``TRUESPARSE_DATA`` if set, or else the folder ``truesparse`` in the user's
-    cache folder: ``XDG_CACHE_HOME`` if set, ``LOCALAPPDATA`` on Windows, otherwise
-    ``~/.cache``.
+    cache folder: ``XDG_CACHE_HOME`` if set, otherwise ``~/.cache``.
 
     Examples
     --------
@@ -65,8 +64,7 @@ def default_data_home() -> Path:
     own = os.environ.get("TRUESPARSE_DATA")
     if own:
         return Path(own).expanduser().absolute()
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    cache = Path(os.environ.get(variable) or ".")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or ".")
     # The XDG specification says to ignore relative paths.
     if not cache.is_absolute():
         cache = Path.home() / ".cache"
@@ -127,7 +125,12 @@ def _download(name: str, source: Source, data_home: Path) -> tuple[np.ndarray, .
         # With a cache the file is downloaded once and its MD5 is that of what is
         # parsed (scikit-learn 1.9 downloads twice without); afterwards the .npz is
         # all that is kept.
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=data_home) as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix=f".{name}.", dir=data_home) as folder,
+            warnings.catch_warnings(),
+        ):
+            # It warns of every attempt; what matters is whether the last one failed.
+            warnings.simplefilter("ignore")
             bunch = fetch_openml(
                 data_id=source.data_id, data_home=folder, as_frame=False, parser=parser
             )

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import DataError, MemoryLimitError, UsageError, choose
+from ..errors import DataError, UsageError, choose
 from .checks import check_dtype, check_features
 from .dataset import Dataset
+from .room import require_room_for_scales
 from .scaling import SCALES, Scaler, apply_scaler, fit_scaler
 from .split import split_rows
 from .targets import TASKS, check_targets, encode_labels
@@ -112,7 +113,7 @@ def build(parts: Parts, name: str, options: Options) -> Dataset:
     has_test = parts.X_test is not None
     X_name, y_name = ("X_train", "y_train") if has_test else ("X", "y")
     X_train, parts.X_train = check_features(parts.X_train, None, X_name), None
-    _require_room(X_train.shape[1], options.memory, X_name)
+    require_room_for_scales(X_train.shape[1], options.memory, X_name)
     y_train, task = check_targets(parts.y_train, X_train.shape[0], wanted, y_name)
     if has_test:
         width = X_train.shape[1]
@@ -150,19 +151,3 @@ def build(parts: Parts, name: str, options: Options) -> Dataset:
     return Dataset(
         name, X_train, y_train, X_test, y_test, task, classes, *scaler, *target_scaler
     )
-
-
-def _require_room(n_features: int, memory: int, name: str) -> None:
-    """Refuse so many features that the scaler would not fit.
-
-    A sparse file with one absurd index is small, but its scaler is not, and Linux
-    grants the memory until it is written to.
-    """
-    # Largest values and scales, float64, and marks: see fit_scaler.
-    needed = (8 + 8 + 1) * n_features
-    if needed > memory:
-        raise MemoryLimitError(
-            f"{name} has {n_features:,} features, whose scales take {needed / 1e9:.3g} "
-            f"GB where {memory / 1e9:.3g} GB are left; renumber the features so that "
-            "the largest index is their number"
-        )

@@ -32,7 +32,8 @@ def count_kept(starts, indptr, dropped, out_counts):
 @inner_kernel
 def _first_at_least(ascending, value):
     """Return the position of the first number that is not below `value`."""
-    # np.searchsorted does the same, but takes half a second to compile.
+    # np.searchsorted does the same, but adds 0.8 s to compiling the two kernels that
+    # call this (EPYC 7003, 2026-11).
     low, high = 0, ascending.size
     while low < high:
         middle = (low + high) // 2

@@ -190,13 +190,16 @@ class Connections:
         new_values : (k,) array
             Their weights; their optimiser state is zero.
         """
-        new_values = np.ascontiguousarray(new_values, self.values.dtype)
+        with np.errstate(over="ignore"):
+            # What becomes infinite is refused below.
+            new_values = np.asarray(new_values, self.values.dtype, order="C")
         self._check_change(dropped, keys, new_values)
         counts = np.empty(self.n_in + 1, np.int64)
         rewire_kernels.count_kept(self.row_tasks, self.indptr, dropped, counts)
         bounds = np.arange(self.n_in + 1, dtype=np.int64) * self.n_out
         indptr = np.cumsum(counts)
         indptr += np.searchsorted(keys, bounds)
+        del counts, bounds
         nnz = int(indptr[-1])
         out = Csr(indptr, np.empty(nnz, np.int32), np.empty(nnz, self.values.dtype))
         moments = Moments(

@@ -14,8 +14,10 @@ Departures: nothing is replaced where the rule would empty a layer (it does so w
 weights), or where a layer is fully connected; new weights start at 0 by default, which
 trains better than a random value (benchmarks/README.md), and can be drawn instead.
 Those that are still exactly 0 at the next update, because their inputs or outputs are
-silent, lie between the pivots and go on top of the fraction: the rule as published,
-which with random values hardly ever meets a zero.
+silent, lie between the pivots and go on top of the fraction; with random values that
+hardly ever happens. How many depends on the net: on digits with two layers of 1000 and
+epsilon 3, the first update replaces 0.30 of the connections, the 19th 0.47 and 0.59 of
+them; on Fashion-MNIST with epsilon 20 it stays at 0.30 (2026-11).
 """
 
 import numpy as np

@@ -1,0 +1,103 @@
+"""Whether a source fits in memory, told before its arrays are made.
+
+Linux grants memory until it is written to, so that an allocation that is too large does
+not fail: the process is killed later, without a word.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import MemoryLimitError
+
+# Parts of a CSR matrix in an .npz file that are not turned to the wanted type.
+_INDEX_FIELDS = ("_indices", "_indptr", "_shape")
+
+
+def require_room_for_file(path: Path, dtype: np.dtype, memory: int) -> None:
+    """Refuse a file whose arrays would not fit.
+
+    Parameters
+    ----------
+    path : Path
+        One that does not exist passes, for its reader to say so.
+    dtype : dtype
+        Of the features when they are loaded.
+    memory : int
+        Bytes that may be used.
+
+    Raises
+    ------
+    MemoryLimitError
+    """
+    if not path.is_file():
+        return
+    needed = loading_bytes(path, dtype)
+    if needed > memory:
+        raise MemoryLimitError(
+            f"loading {path} takes about {needed / 1e9:.3g} GB where "
+            f"{memory / 1e9:.3g} GB are left; give fewer rows, or store them in an "
+            ".npz file as float32 or, if they are mostly zeros, as CSR"
+        )
+
+
+def require_room_for_scales(n_features: int, memory: int, name: str) -> None:
+    """Refuse so many features that the scaler would not fit.
+
+    A sparse file with one absurd index is small, but its scaler is not.
+
+    Raises
+    ------
+    MemoryLimitError
+    """
+    # Largest values and scales, float64, and marks: see fit_scaler.
+    needed = (8 + 8 + 1) * n_features
+    if needed > memory:
+        raise MemoryLimitError(
+            f"{name} has {n_features:,} features, whose scales take {needed / 1e9:.3g} "
+            f"GB where {memory / 1e9:.3g} GB are left; renumber the features so that "
+            "the largest index is their number"
+        )
+
+
+def loading_bytes(path: Path, dtype: np.dtype) -> int:
+    """Return about how many bytes loading a file takes at its peak.
+
+    Of .npz files the headers tell: the stored arrays, and beside them either the two
+    parts they are split into or the features in the type they are scaled to. Other
+    files count as they are, since a number takes about as much as text as it does in
+    memory. 0 for what cannot be read.
+    """
+    try:
+        if path.suffix.lower() != ".npz":
+            return path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+            stored = sum(member.file_size for member in members)
+            features = [m for m in members if _is_features(m.filename)]
+            scaled = sum(
+                member.file_size // _itemsize(archive, member) * dtype.itemsize
+                for member in features
+            )
+            has_test = any(m.filename.startswith("X_test") for m in features)
+            split = 0 if has_test else sum(member.file_size for member in features)
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
+        # Its reader finds out what is wrong with it.
+        return 0
+    return stored + max(scaled, split)
+
+
+def _is_features(filename: str) -> bool:
+    name = filename.removesuffix(".npy")
+    return name.startswith("X") and not name.endswith(_INDEX_FIELDS)
+
+
+def _itemsize(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        if version > (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        _, _, stored = read(file)
+    return max(stored.itemsize, 1)
