@@ -23,7 +23,7 @@ from truesparse.config import (
     read_toml,
 )
 from truesparse.errors import UsageError
-from truesparse.model import DTYPES
+from truesparse.inputs import DTYPES
 from truesparse.optimizers import DECAYS, OPTIMIZERS
 from truesparse.schedules import SCHEDULES
 from truesparse.sparse.init import INITIALIZERS

@@ -130,6 +130,8 @@ def test_state_a_method_needs():
     [
         ({"name": "adamm"}, "Did you mean 'adam"),
         ({"momentum": 1.0}, "momentum must be from 0"),
+        ({"momentum": "a"}, "momentum must be a number, got 'a'"),
+        ({"fan_in_limit": "a"}, "fan_in_limit must be a number, got 'a'"),
         ({"momentum": -0.1}, "momentum must be from 0"),
         ({"beta1": 1.0}, "beta1 must be from 0"),
         ({"beta2": np.nan}, "beta2 must be from 0"),

@@ -116,6 +116,7 @@ def test_patience(patience):
         ({"warmup": math.nan}, "warmup must be 0 or above"),
         ({"every": 0.0}, "every must be above 0 and finite, got 0.0"),
         ({"final": 1.1}, "final must be from 0 to 1, got 1.1"),
+        ({"every": "epoch"}, "every must be a number, got 'epoch'"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
     ],
 )

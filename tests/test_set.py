@@ -229,6 +229,7 @@ def test_make_takes_names_and_algorithms():
         ("static", {"zeta": 0.3}, "'static' takes no options, got 'zeta'"),
         ("set", {"zeta": 1.0}, "zeta must be from 0 up to but not 1, got 1.0"),
         ("set", {"zeta": -0.1}, "zeta must be .* got -0.1"),
+        ("set", {"zeta": "a"}, "zeta must be a number, got 'a'"),
         ("set", {"zeta": float("nan")}, "zeta must be .* got nan"),
         ("set", {"removal": "per-sign"}, "unknown removal.*mean 'per_sign'"),
         ("set", {"final": "prune"}, "unknown final update.*mean 'prune_only'"),

@@ -83,6 +83,8 @@ def test_validation_data_of_ones_own_come_first():
 def test_bad_fractions(fraction):
     with pytest.raises(UsageError, match="validation_fraction must be from 0 up to"):
         make_trainer().fit(X, Y, validation_fraction=fraction)
+    with pytest.raises(UsageError, match="validation_fraction must be a number"):
+        make_trainer().fit(X, Y, validation_fraction="half")
 
 
 def test_too_few_samples_to_set_some_aside():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from truesparse.errors import UsageError, choose
+from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.kernels import activation as codes
 from truesparse.kernels.arrays import Activation
 
@@ -95,6 +95,7 @@ def layer_activation(
     -0.6
     """
     choose(name, ACTIVATIONS, "activation")
+    check_numbers(dropout=dropout, activation_parameter=parameter)
     if not 0.0 <= dropout < 1.0:
         raise UsageError(f"dropout must be from 0 up to but not 1, got {dropout}")
     if parameter is None:

@@ -67,6 +67,14 @@ def choose(name: str, accepted: Iterable[str], what: str) -> str:
     raise UsageError(f"unknown {what} {name!r}; use one of {', '.join(names)}.{hint}")
 
 
+def check_numbers(**values: Any) -> None:
+    """Raise UsageError unless each value is a real number, or None; bool is neither."""
+    for name, value in values.items():
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if value is not None and not is_number:
+            raise UsageError(f"{name} must be a number, got {value!r}")
+
+
 def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` if it is a whole number from `low` to `high`, else raise.
 

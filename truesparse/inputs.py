@@ -3,9 +3,20 @@
 import numpy as np
 import scipy.sparse
 
-from truesparse.errors import DataError, UsageError
+from truesparse.errors import DataError, UsageError, choose
 from truesparse.kernels.arrays import Csr
 from truesparse.sparse.connections import canonical_csr
+
+DTYPES = {"float32": np.float32, "float64": np.float64}
+
+
+def float_type(dtype) -> type:
+    """Return float32 or float64 for its name or dtype, else raise UsageError."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = dtype
+    return DTYPES[choose(name, DTYPES, "dtype")]
 
 
 def is_finite(array: np.ndarray) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.special
 
-from truesparse.errors import DataError, UsageError, choose
+from truesparse.errors import DataError, UsageError, check_numbers, choose
 from truesparse.kernels import loss as kernels
 
 LOSSES = ("softmax", "logistic", "squared", "huber")
@@ -39,6 +39,7 @@ class Loss:
         huber_threshold: float = 1.0,
     ):
         self.name = choose(name, LOSSES, "loss")
+        check_numbers(label_smoothing=label_smoothing, huber_threshold=huber_threshold)
         if not 0.0 <= label_smoothing < 1.0:
             raise UsageError(
                 f"label_smoothing must be from 0 up to but not 1, got {label_smoothing}"

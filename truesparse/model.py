@@ -10,8 +10,8 @@ import scipy.sparse
 from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.buffers import Buffers
-from truesparse.errors import DataError, UsageError, check_whole, choose
-from truesparse.inputs import as_source_data, batch_room, n_samples
+from truesparse.errors import DataError, UsageError, check_whole
+from truesparse.inputs import as_source_data, batch_room, float_type, n_samples
 from truesparse.kernels.arrays import Csr, Head, Source, SparseBatch
 from truesparse.kernels.loss import row_sums
 from truesparse.kernels.update import StoreGradient, sum_of_squares
@@ -21,7 +21,6 @@ from truesparse.sparse.connections import TASK_SIZE
 from truesparse.sparse.init import connection_count, draw_weights, erdos_renyi
 from truesparse.sparse.layer import SparseLayer, data_source
 
-DTYPES = {"float32": np.float32, "float64": np.float64}
 DEFAULT_EPSILON = 20.0
 
 # Called before a layer's backward pass with (layer, its input x, its delta), both
@@ -83,8 +82,7 @@ class SparseMLP:
     ):
         if epsilon is None and density is None:
             epsilon = DEFAULT_EPSILON
-        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-        number = DTYPES[choose(name, DTYPES, "dtype")]
+        number = float_type(dtype)
         sizes = check_layer_sizes(layer_sizes)
         layers = []
         for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
@@ -131,6 +129,8 @@ class SparseMLP:
             raise UsageError(f"all layers must have one dtype, got {sorted(dtypes)}")
         self.layers = layers
         self.loss = Loss(loss) if isinstance(loss, str) else loss
+        if not isinstance(self.loss, Loss):
+            raise UsageError(f"loss must be a name or Loss, got {loss!r}")
         self.seed = rng.check_seed(seed)
         self.step = 0
         self._first_step = 0  # when the optimiser's state was zero

@@ -4,9 +4,9 @@ The arithmetic is in kernels/update.py; optimiser state lives beside the weights
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from truesparse.errors import UsageError, choose
+from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.kernels import update
 
 DECAYS = ("l2", "decoupled", "set")
@@ -55,6 +55,8 @@ class Optimizer:
 
     def __post_init__(self):
         choose(self.name, OPTIMIZERS, "optimizer")
+        texts = ("name", "decay")
+        check_numbers(**{k: v for k, v in asdict(self).items() if k not in texts})
         for name in ("momentum", "beta1", "beta2"):
             value = getattr(self, name)
             if not 0.0 <= value < 1.0:

@@ -15,9 +15,9 @@ A warm-up of w epochs rises linearly from 0 and multiplies all of them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from truesparse.errors import UsageError, choose
+from truesparse.errors import UsageError, check_numbers, choose
 
 SCHEDULES = (
     "constant",
@@ -75,6 +75,9 @@ class LearningRate:
 
     def __post_init__(self):
         choose(self.name, SCHEDULES, "learning-rate schedule")
+        numbers = asdict(self)
+        del numbers["name"]
+        check_numbers(learning_rate=numbers.pop("base"), **numbers)
         if not (self.base > 0.0 and math.isfinite(self.base)):
             raise UsageError(
                 f"learning rate must be above 0 and finite, got {self.base}"

@@ -12,7 +12,13 @@ import numpy as np
 
 from truesparse import rng
 from truesparse.callbacks import Callback
-from truesparse.errors import DataError, DivergedError, UsageError, check_whole
+from truesparse.errors import (
+    DataError,
+    DivergedError,
+    UsageError,
+    check_numbers,
+    check_whole,
+)
 from truesparse.inputs import as_source_data, as_weights, n_samples, take_samples
 from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
@@ -134,11 +140,16 @@ class Trainer:
         self.model = model
         if isinstance(optimizer, str):
             optimizer = Optimizer(optimizer)
+        if not isinstance(optimizer, Optimizer):
+            raise UsageError(
+                f"optimizer must be a name or an Optimizer, got {optimizer!r}"
+            )
         self.optimizer = optimizer
         self.lr = lr if isinstance(lr, LearningRate) else LearningRate(lr)
         self.topology = make_topology(topology)
         self.epochs = check_whole("epochs", epochs, 1)
         self.batch_size = check_whole("batch_size", batch_size, 1)
+        check_numbers(clip_norm=clip_norm)
         if clip_norm is not None and not 0.0 < clip_norm < math.inf:
             raise UsageError(f"clip_norm must be above 0 and finite, got {clip_norm}")
         self.shuffle, self.clip_norm = shuffle, clip_norm
@@ -180,6 +191,7 @@ class Trainer:
         data, targets = self._check(X, y, "X")
         weights = as_weights(sample_weight, n_samples(data))
         train = np.arange(n_samples(data))
+        check_numbers(validation_fraction=validation_fraction)
         if not 0.0 <= validation_fraction < 1.0:
             raise UsageError(
                 "validation_fraction must be from 0 up to but not 1, got "

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from truesparse.errors import UsageError, choose
+from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.kernels.rewire import count_kept, ranks_to_keys
 from truesparse.sparse.connections import Connections, check_sides
 
@@ -48,6 +48,7 @@ def connection_count(
         raise UsageError(
             f"give either epsilon or density, got epsilon={epsilon}, density={density}"
         )
+    check_numbers(epsilon=epsilon, density=density)
     cells = int(n_in) * int(n_out)
     if density is not None:
         if not 0.0 < density <= 1.0:

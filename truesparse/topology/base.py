@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from truesparse import rng
-from truesparse.errors import UsageError, choose
+from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.model import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.init import INITIALIZERS, draw_weights, sample_absent
@@ -92,6 +92,7 @@ class TopologyAlgorithm:
         final: str = "none",
         regrow_init: str = "zero",
     ):
+        check_numbers(zeta=zeta)
         if not 0.0 <= zeta < 1.0:
             raise UsageError(f"zeta must be from 0 up to but not 1, got {zeta}")
         self.zeta = zeta
