@@ -150,7 +150,7 @@ class RunConfig:
         "F",
     )
     clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
-    epochs: int = _option(20, "passes over the data", "N")
+    epochs: int = _option(15, "passes over the data", "N")
     batch_size: int = _option(32, "samples a step", "N")
     seed: int = _option(0, "decides everything that is drawn", "N")
     threads: int | None = _option(None, "threads (default: all cores)", "N")
