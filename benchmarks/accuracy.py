@@ -279,7 +279,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", default="fashion_mnist", metavar="NAME|FILE")
     parser.add_argument("--data-home", metavar="DIR", help="folder of NAME.npz")
     parser.add_argument("--regrow-init-study", action="store_true")
-    parser.add_argument("--methods", default=",".join(METHODS[:3]))
+    parser.add_argument("--methods", default="set,static,dense")
     parser.add_argument("--hidden", default="1000,1000,1000", metavar="N,N,...")
     parser.add_argument("--epsilons", metavar="E,E")
     parser.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
