@@ -154,6 +154,28 @@ def test_names_are_distinct_and_no_file_names():
     assert not any("." in name or ":" in name for name in NAMES)
 
 
+def test_bundled_sets_are_kept_and_read_without_scikit_learn(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path))
+    first = load_bundled("diabetes")
+    monkeypatch.setattr("sklearn.datasets.load_diabetes", None)
+    again = load_bundled("diabetes")
+    assert again.task == first.task == "regression"
+    np.testing.assert_array_equal(again.X_train, first.X_train)
+    np.testing.assert_array_equal(again.y_train, first.y_train)
+    monkeypatch.undo()
+    monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path))
+    (kept,) = tmp_path.glob("scikit-learn-*/diabetes.npz")
+    kept.write_bytes(kept.read_bytes()[:999])
+    np.testing.assert_array_equal(load_bundled("diabetes").X_train, first.X_train)
+    assert kept.stat().st_size > 999
+
+
+def test_bundled_sets_load_where_nothing_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path / "file"))
+    assert len(load_bundled("wine").y_train) == 178
+
+
 # --- split
 
 
@@ -174,7 +196,12 @@ def test_split_covers_all_rows_and_training_knows_all_classes(labels, fraction, 
     assert sorted([*train, *test]) == list(range(len(labels)))
     assert min(len(train), len(test)) > 0
     assert set(labels[test]) <= set(labels[train])
-    assert len(test) <= math.ceil(fraction * len(labels))
+    n_test = min(math.ceil(fraction * len(labels)), len(labels) - n_classes)
+    assert len(test) == n_test
+    spare = np.bincount(labels) - (np.bincount(labels) > 0)
+    share = spare * n_test / spare.sum()
+    taken = np.bincount(labels[test], minlength=len(share))
+    assert (abs(taken - share) < 1).all()
 
 
 def test_one_row_cannot_be_split():

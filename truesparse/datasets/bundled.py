@@ -1,5 +1,11 @@
 """Data sets that come with scikit-learn and load without a network."""
 
+import contextlib
+from importlib.metadata import version
+
+from ..errors import DataError
+from .npz import read_npz, save_npz
+from .openml import default_data_home
 from .parts import Parts
 
 # Name to loader in sklearn.datasets, its options, and the task.
@@ -17,6 +23,10 @@ BUNDLED = {
 def load_bundled(name: str) -> Parts:
     """Return one of scikit-learn's bundled data sets.
 
+    Importing scikit-learn takes longer than drawing a million neurons, so the arrays
+    are kept in `default_data_home`, by the version they came with. A folder that cannot
+    be written, or a damaged file, costs that time and nothing else.
+
     Parameters
     ----------
     name : str
@@ -28,8 +38,16 @@ def load_bundled(name: str) -> Parts:
     >>> load_bundled("digits").X_train.shape
     (1797, 64)
     """
+    loader, options, task = BUNDLED[name]
+    folder = default_data_home() / f"scikit-learn-{version('scikit-learn')}"
+    kept = folder / f"{name}.npz"
+    with contextlib.suppress(DataError):
+        parts = read_npz(kept)
+        return Parts(parts.X_train, parts.y_train, task=task)
+
     import sklearn.datasets
 
-    loader, options, task = BUNDLED[name]
     X, y = getattr(sklearn.datasets, loader)(return_X_y=True, **options)
+    with contextlib.suppress(DataError):
+        save_npz(kept, X, y)
     return Parts(X, y, task=task)

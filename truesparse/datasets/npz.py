@@ -6,6 +6,7 @@
 A CSR matrix M is stored as M_data, M_indices, M_indptr and M_shape in place of M.
 """
 
+import contextlib
 import os
 import zipfile
 import zlib
@@ -208,4 +209,5 @@ def _write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -12,9 +12,8 @@ def split_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the rows of the training and of the test part.
 
-    Classes have the same share of both parts. Where they are too small for that, one
-    row of each class is set aside for training and the rest is split at random, so
-    that no class is unknown in training.
+    Classes have the same share of both parts, to one row; of each, at least one row is
+    in the training part, so that no class is unknown in training.
 
     Parameters
     ----------
@@ -30,7 +29,7 @@ def split_rows(
     Returns
     -------
     train, test : ndarray of int64
-        Row numbers, without common ones, at least one each.
+        Row numbers in rising order, without common ones, at least one each.
 
     Raises
     ------
@@ -45,27 +44,26 @@ def split_rows(
     >>> len(train), sorted(test // 5)
     (6, [np.int64(0), np.int64(0), np.int64(1), np.int64(1)])
     """
-    from sklearn.model_selection import train_test_split
-
-    rows = np.arange(n_rows)
-    n_test = min(math.ceil(test_fraction * n_rows), n_rows - 1)
-    if n_test < 1:
+    codes = np.zeros(n_rows, np.int64)
+    if labels is not None:
+        codes = np.unique(labels, return_inverse=True)[1]
+    random = np.random.default_rng(seed)
+    order = random.permutation(n_rows)
+    # The first row of each class, in this order, is for training.
+    _, first = np.unique(codes[order], return_index=True)
+    rest = np.delete(order, first)
+    if n_rows < 2:
         raise DataError(f"{n_rows} rows cannot be split into training and test part")
-    if labels is None:
-        return tuple(train_test_split(rows, test_size=n_test, random_state=seed))
-    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if counts.min() >= 2 and len(counts) <= min(n_test, n_rows - n_test):
-        train, test = train_test_split(
-            rows, test_size=n_test, random_state=seed, stratify=codes
-        )
-        return train, test
-    shuffled = np.random.default_rng(seed).permutation(n_rows)
-    _, first = np.unique(codes[shuffled], return_index=True)
-    kept, rest = shuffled[first], np.delete(shuffled, first)
     if len(rest) == 0:
         raise DataError(
             f"each of the {n_rows} rows has a class of its own, so none can be held "
             "out; if the target is a quantity, use task 'regression'"
         )
-    n_test = min(n_test, len(rest))
-    return np.concatenate([kept, rest[n_test:]]), rest[:n_test]
+    n_test = min(math.ceil(test_fraction * n_rows), len(rest))
+    # Even steps through the rows in order of class take the same share of each.
+    rest = rest[np.argsort(codes[rest], kind="stable")]
+    start = random.integers(len(rest))
+    taken = (np.arange(n_test) * len(rest) + start) // n_test
+    is_test = np.zeros(n_rows, bool)
+    is_test[rest[taken]] = True
+    return np.flatnonzero(~is_test), np.flatnonzero(is_test)
