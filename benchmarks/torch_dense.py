@@ -95,12 +95,11 @@ class TorchDense(SparseMLP):
         *,
         sample_weight=None,
         clip_norm=None,
-        observer=None,
         clock=None,
     ) -> float:
         """Take one step of SGD with momentum and return the loss before it."""
-        if sample_weight is not None or clip_norm is not None or observer is not None:
-            raise UsageError("torch_dense has no weights, clipping or observers")
+        if sample_weight is not None or clip_norm is not None:
+            raise UsageError("torch_dense has no weights and no clipping")
         torch, tensors = self._torch, self._tensors()
         x = torch.from_numpy(data[samples])
         labels = torch.from_numpy(targets[samples].astype(np.int64))

@@ -16,17 +16,17 @@ from truesparse.activations import ACTIVATIONS
 from truesparse.config import (
     CHOICES,
     RunConfig,
-    add_flags,
     flag,
     merge,
-    parse_flags,
     read_toml,
 )
 from truesparse.errors import UsageError
+from truesparse.flags import add_flags, parse_flags
 from truesparse.inputs import DTYPES
 from truesparse.optimizers import DECAYS, OPTIMIZERS
 from truesparse.schedules import SCHEDULES
 from truesparse.sparse.init import INITIALIZERS
+from truesparse.sparse.network import INIT_TOPOLOGIES
 from truesparse.topology import ALGORITHMS, Set
 
 OPTIONS = [option.name for option in dataclasses.fields(RunConfig)]
@@ -34,6 +34,7 @@ OPTIONS = [option.name for option in dataclasses.fields(RunConfig)]
 # What the command line does not take from a registry.
 ACCEPTED = {
     "topology": ALGORITHMS,
+    "init_topology": INIT_TOPOLOGIES,
     "activation": ACTIVATIONS,
     "optimizer": OPTIMIZERS,
     "decay": DECAYS,
@@ -42,6 +43,7 @@ ACCEPTED = {
     "regrow_init": INITIALIZERS,
     "removal": ("per_sign", "magnitude"),
     "final": ("none", "prune_only"),
+    "update_unit": ("epoch", "step"),
     "dtype": DTYPES,
 }
 
@@ -49,7 +51,7 @@ ACCEPTED = {
 def configured(*words, file=None):
     """Return the configuration of a command line, with a file of options."""
     flags = vars(parse_flags(list(words)))
-    for name in ("json", "quiet", "debug", "dry_run", "config"):
+    for name in ("json", "quiet", "debug", "dry_run", "config", "list_topologies"):
         del flags[name]
     return RunConfig(**merge(read_toml(file) if file else {}, flags))
 
@@ -121,7 +123,11 @@ CONFIGS = st.builds(
     lr=NUMBER | st.none(),
     clip_norm=NUMBER | st.none(),
     threads=st.integers(1, 4) | st.none(),
-    evolve_output=st.booleans(),
+    evolve_output=st.booleans() | st.none(),
+    topology_arg=st.dictionaries(
+        NAME, NUMBER | st.booleans() | TEXT | st.lists(st.integers(0, 9)), min_size=1
+    )
+    | st.none(),
     out=NAME | st.none(),
 )
 
@@ -174,6 +180,7 @@ def test_a_file_is_read_with_its_types(toml):
         ("hidden = 3", "hidden in .* must be a list of whole numbers, got 3"),
         ("hidden = [3, 2.5]", "hidden in .* must be a list of whole numbers"),
         ("hidden = [true]", "hidden in .* must be a list of whole numbers"),
+        ("topology_arg = 3", "topology_arg in .* must be a table of options, got 3"),
         ("[topology]\nname = 1", "topology in .* must be a string, got {"),
         ("epsilom = 3", "unknown key in .*options.toml 'epsilom'.*mean 'epsilon'"),
         ("json = true", "unknown key in .* 'json'"),
@@ -210,7 +217,7 @@ def test_every_option_has_a_flag_and_every_flag_helps():
     for option in dataclasses.fields(RunConfig):
         assert option.metadata["help"]
         hint = typing.get_type_hints(RunConfig)[option.name]
-        assert config_module._base_type(hint) in config_module._KINDS
+        assert config_module.base_type(hint) in config_module.KINDS
 
 
 def test_flags():
@@ -225,6 +232,7 @@ def test_flags():
         fetch=True,
         epsilon=2.5,
         dtype="float64",
+        evolve_output=False,
         out="x",
     )
     assert got == want
@@ -255,8 +263,39 @@ def test_a_flag_replaces_the_one_it_excludes(file, words, name, value, toml):
 
 
 @pytest.mark.parametrize(
+    ("file", "words", "wanted"),
+    [
+        ("", ["--topology-arg", "gamma=2"], {"gamma": 2}),
+        (
+            "",
+            ["--topology-arg", "layers=[0, 1]", "--topology-arg", "chain-removal=true"],
+            {"layers": [0, 1], "chain_removal": True},
+        ),
+        ("", ["--topology-arg", "distribution=grabo"], {"distribution": "grabo"}),
+        ("[topology_arg]\ngamma = 2.5", [], {"gamma": 2.5}),
+        (
+            "[topology_arg]\ngamma = 2.5\nl1 = 1",
+            ["--topology-arg", "gamma=3"],
+            {"gamma": 3, "l1": 1},
+        ),
+        # They belong to another topology.
+        ("[topology_arg]\ngamma = 2.5", ["--topology", "dsr"], None),
+        (
+            "[topology_arg]\ngamma = 2.5",
+            ["--topology", "dsr", "--topology-arg", "threshold=1"],
+            {"threshold": 1},
+        ),
+    ],
+)
+def test_options_of_the_topology(file, words, wanted, toml):
+    assert configured(*words, file=toml(file)).topology_arg == wanted
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--topology-arg", "gamma"], "--topology-arg: must be KEY=VALUE, got 'gamma'"),
+        (["--topology-arg", "=3"], "--topology-arg: must be KEY=VALUE, got '=3'"),
         (["--epsilom", "3"], "unknown argument --epsilom; did you mean --epsilon"),
         (["--epsilom=3"], "unknown argument --epsilom; did you mean --epsilon"),
         # No abbreviations: they would break when an option is added.

@@ -28,15 +28,18 @@ KERNELS = sorted(name for name in MODULES if name.startswith("truesparse.kernels
 LAYERS = (
     {"errors"},
     {"callbacks", "config", "datasets", "jit", "rng", "schedules"},
+    {"flags"},
     {"kernels"},
     {"activations", "losses", "optimizers"},
     {"sparse"},
     {"inputs"},
     {"buffers"},
+    {"backprop"},
     {"model"},
     {"io", "memory", "topology"},
-    {"snapshot"},
+    {"condensed", "snapshot"},
     {"trainer"},
+    {"assembly"},
     {"train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
@@ -48,7 +51,7 @@ DECORATORS = {
     *("inner_kernel", "inlined_kernel", "exact_kernel"),
 }
 # Single instructions, written for the compiler rather than in Python, with their twins.
-INSTRUCTIONS = {"simd", "simd_numpy", "subnormal"}
+INSTRUCTIONS = {"condensed", "simd", "simd_numpy", "subnormal"}
 # Rules of the optimisers become part of the kernel that calls them.
 INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
 

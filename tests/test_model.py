@@ -214,21 +214,34 @@ def test_training_goes_on_after_rewiring(clip_norm):
     assert_same(model, twin)
 
 
-def test_an_observer_sees_inputs_and_deltas_before_the_step():
+def test_observers_see_inputs_deltas_and_gradients_and_no_step_is_taken():
     model = make_model()
     twin, (x, targets) = make_twin(model), make_data(12)
-    twin.masks = [np.ones_like(mask) for mask in twin.masks]
+    masks = [mask_of(each.connections) for each in model.layers]
+    twin.masks = [np.ones_like(mask) for mask in masks]
     parts = x[:3].T, by_output(targets)[:3], np.full(3, 1 / 3)
-    _, want = twin.gradients(*parts)
-    seen = {}
+    want_loss, want = twin.gradients(*parts)
+    before = [p.copy() for p in parameters(model)]
+    seen, collected = {}, {}
 
     def observe(index, source, delta):
         seen[index] = naive.weight_gradient(source, delta)
 
-    train(model, x, targets, [range(3)], observer=observe)
-    assert sorted(seen) == [0, 1, 2]
-    for k in range(3):
-        np.testing.assert_allclose(seen[k], want[k], rtol=0, atol=1e-12)
+    def collect(index, gradient):
+        collected[index] = gradient.copy()
+
+    model.prepare(3)
+    for watch in ({"observer": observe}, {"observer": observe, "collector": collect}):
+        loss = model.observe_batch(x, targets, np.arange(3), **watch)
+        assert loss == pytest.approx(want_loss, rel=1e-12)
+        assert sorted(seen) == [0, 1, 2]
+        for k in range(3):
+            np.testing.assert_allclose(seen.pop(k), want[k], rtol=0, atol=1e-12)
+    for k, mask in enumerate(masks):
+        np.testing.assert_allclose(collected[k], want[k][mask], rtol=0, atol=1e-12)
+    assert model.step == 0
+    for got, old in zip(parameters(model), before, strict=True):
+        np.testing.assert_array_equal(got, old)
 
 
 def test_phases_are_announced():

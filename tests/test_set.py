@@ -12,7 +12,7 @@ from truesparse import topology
 from truesparse.errors import UsageError
 from truesparse.jit import DISABLED
 from truesparse.model import SparseMLP
-from truesparse.topology import Set, UpdateContext
+from truesparse.topology import Set, Update, UpdateContext
 from truesparse.topology.prune import drop_per_sign, drop_smallest
 
 LEVEL = 1e-4  # of the uniformity test; the seed is fixed
@@ -28,6 +28,20 @@ WEIGHTS = st.lists(COARSE, min_size=1, max_size=30) | st.lists(
 
 def context(step=1):
     return UpdateContext(seed=0, step=step, epoch=1, n_steps=10**9, n_epochs=10**9)
+
+
+def update_of(links, step=1):
+    """Return an update of one layer in the making."""
+    model = SparseMLP([links.n_in, links.n_out, 2], density=0.5)
+    model.layers[0].connections = links
+    return Update(model, context(step), [0])
+
+
+def dropped_by(algorithm, links):
+    """Return what an algorithm marks in one layer."""
+    update = update_of(links)
+    algorithm.drop(update)
+    return update.dropped[0]
 
 
 def signed(n_negative, n_positive, positive_start=1.5):
@@ -124,7 +138,7 @@ def test_the_smallest_scores(scores, share, dtype):
 def test_joint_removal_by_magnitude(weights, zeta):
     links = connections(np.ones((1, len(weights)), bool), np.float32)
     links.values[:] = weights
-    dropped = Set(zeta=zeta, removal="magnitude").drop(links, context())
+    dropped = dropped_by(Set(zeta=zeta, removal="magnitude"), links)
     count = int(zeta * len(weights))
     want = naive.smallest(np.abs(links.values), count)
     np.testing.assert_array_equal(dropped, want)
@@ -134,8 +148,8 @@ def test_joint_removal_by_magnitude(weights, zeta):
 def test_the_two_removals_differ():
     links = connections(np.ones((1, 12), bool), np.float32)
     links.values[:] = [-9, -8, -7, -6, -5, -4, 1, 2, 3, 1.5, 2.5, 3.5]
-    per_sign = Set(zeta=0.4).drop(links, context())
-    jointly = Set(zeta=0.4, removal="magnitude").drop(links, context())
+    per_sign = dropped_by(Set(zeta=0.4), links)
+    jointly = dropped_by(Set(zeta=0.4, removal="magnitude"), links)
     assert links.values[per_sign].tolist() == [-6, -5, -4, 1, 2, 1.5, 2.5]
     assert links.values[jointly].tolist() == [1, 2, 1.5, 2.5]
 
@@ -149,7 +163,7 @@ def test_regrown_cells_are_uniform_over_absent_ones(removal):
     mask.flat[::3] = True
     links = connections(mask, np.float32, np.random.default_rng(3))
     algorithm = Set(zeta=0.5, removal=removal)
-    dropped = algorithm.drop(links, context())
+    dropped = dropped_by(algorithm, links)
     removed = np.zeros(mask.shape, bool)
     removed[mask] = dropped
     free = ~mask | removed
@@ -157,8 +171,9 @@ def test_regrown_cells_are_uniform_over_absent_ones(removal):
     assert 0 < count < free.sum()
     hits = np.zeros(mask.size)
     for step in range(n_updates):
-        draw = np.random.default_rng(step)
-        keys = algorithm.grow(links, dropped, count, draw)
+        update = update_of(links, step)
+        update.dropped[0] = dropped
+        (keys,) = algorithm.grow(update).values()
         assert keys.size == np.unique(keys).size == count
         hits[keys] += 1
     assert not hits.reshape(mask.shape)[~free].any()
@@ -189,7 +204,7 @@ def test_weights_start_at_zero_unless_drawn():
         model = SparseMLP([60, 200, 3], epsilon=6)
         links = model.layers[0].connections
         links.values += np.where(links.values < 0, -5, 5).astype(np.float32)
-        dropped = Set(regrow_init=regrow_init).drop(links, context()).sum()
+        dropped = dropped_by(Set(regrow_init=regrow_init), links).sum()
         assert dropped > 300
         Set(regrow_init=regrow_init).update(model, context())
         new = links.values[np.abs(links.values) < 1]
@@ -200,7 +215,7 @@ def test_weights_start_at_zero_unless_drawn():
 def test_the_final_removal_keeps_the_rest():
     model = SparseMLP([60, 200, 3], epsilon=6)
     links = model.layers[0].connections
-    before, kept = to_dense(links), ~Set().drop(links, context())
+    before, kept = to_dense(links), ~dropped_by(Set(), links)
     last = UpdateContext(seed=0, step=5, epoch=1, n_steps=5, n_epochs=1)
     (change,) = Set(final="prune_only").update(model, last)
     assert change.grown == 0

@@ -1,4 +1,7 @@
-"""Contract of every algorithm of the registry, and the update sequence they share."""
+"""The contract of topology algorithms: every one of them keeps these promises."""
+
+import copy
+import inspect
 
 import naive
 import numpy as np
@@ -7,22 +10,61 @@ from network import mask_of
 from strategies import connections, layer, to_dense
 from training import Recorder, arrays_of, make_problem, make_trainer
 
-from truesparse import rng, topology
-from truesparse.callbacks import Callback
+from truesparse import jit, rng, topology
 from truesparse.errors import UsageError
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.init import INITIALIZERS, draw_weights
-from truesparse.topology import ALGORITHMS, UpdateContext, UpdateSchedule
+from truesparse.topology import (
+    ALGORITHMS,
+    Batches,
+    UpdateContext,
+    UpdateSchedule,
+)
 
 SIZES = (12, 20, 15, 4)
 EVOLVING = sorted(set(ALGORITHMS) - {"static"})
+# Signs and magnitudes decide what DeepR and Top-KAST remove, not a fraction.
+FRACTIONAL = sorted(set(EVOLVING) - {"deepr", "top_kast"})
+# NeST changes the number of connections, SRigL rounds it to whole neurons.
+CONSERVING = sorted(set(ALGORITHMS) - {"nest", "srigl"})
+SHRINKING = sorted(set(CONSERVING) - {"static", "accset"})
+# These end with fewer connections than they start with.
+OPTIONS = {
+    "chtss": {"final_share": 1.0},
+    "granet": {"final_share": 1.0},
+    "snfs": {"sample_every": 2},
+    "top_kast": {"sample_every": 2},
+}
+NEW_WEIGHTS = {"ggr": 1e-10, "deepr": 1e-12}
+LEARNED = {"nest", "top_kast"}
+# What CHT grows follows from the pattern alone.
+DRAWING = sorted(set(EVOLVING) - {"cht"})
+GUIDED = ("ggr", "granet", "gse", "mest", "nest", "rigl", "snfs", "srigl", "top_kast")
 
 each_algorithm = pytest.mark.parametrize("name", sorted(ALGORITHMS))
 each_evolving = pytest.mark.parametrize("name", EVOLVING)
+each_fractional = pytest.mark.parametrize("name", FRACTIONAL)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 each_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+
+
+def make(name, model=None, **options):
+    """Return an algorithm that has seen the model."""
+    algorithm = topology.make(name, **OPTIONS.get(name, {}) | options)
+    if model is not None:
+        algorithm.begin(model)
+        flip_signs(model)
+    return algorithm
+
+
+def flip_signs(model):
+    """Change a quarter of the signs, and let weights differ in size, as steps do."""
+    for each in model.layers:
+        values = each.connections.values
+        values[::4] *= -1
+        values[::3] *= 1e-4
 
 
 def make_model(dtype="float32", optimizer="sgd", epsilon=2, seed=0):
@@ -34,29 +76,50 @@ def make_model(dtype="float32", optimizer="sgd", epsilon=2, seed=0):
         links = each.connections
         for array in (links.values, *links.moments):
             array[:] = draw.standard_normal(array.size)
+        np.abs(links.moments.second, out=links.moments.second)
     return model
 
 
+def batches_of(model, n=40, batch_size=16):
+    """Return training data of the model, which is prepared for them."""
+    draw = np.random.default_rng(6)
+    data = draw.standard_normal((n, SIZES[0])).astype(model.dtype)
+    targets = draw.integers(0, SIZES[-1], n).astype(np.int32)
+    model.prepare(batch_size, data)
+    return Batches(model, data, targets, np.arange(n), batch_size)
+
+
 def context(step=10, seed=0, n_steps=100):
-    return UpdateContext(seed, step, step // 2, n_steps, n_steps // 2)
+    where = seed, step, step // 2, n_steps, n_steps // 2
+    return UpdateContext(*where, lr=0.1, score=0.5)
+
+
+def update(algorithm, model, where=None):
+    return algorithm.update(model, where or context(), batches_of(model))
 
 
 @pytest.fixture
 def rewired(monkeypatch):
-    """List of what every call of Connections.rewire was given."""
+    """List of what every call of Connections.rewire was given, and found."""
     calls, rewire = [], Connections.rewire
 
     def spy(self, dropped, keys, new_values):
-        calls.append((self, dropped.copy(), keys.copy(), new_values.copy()))
-        rewire(self, dropped, keys, new_values)
+        before = mask_of(self), dense_arrays(self)
+        rewire(self, dropped.copy(), keys.copy(), new_values.copy())
+        calls.append((self, before, dropped, keys, new_values))
 
     monkeypatch.setattr(Connections, "rewire", spy)
     return calls
 
 
+def dense_arrays(links):
+    moments = [m for m in links.moments if m.size]
+    return [to_dense(links), *(to_dense(links, m) for m in moments)]
+
+
 def with_seed(name, seed, step):
     model = make_model()
-    topology.make(name).update(model, context(step=step, seed=seed))
+    update(make(name, model), model, context(step=step, seed=seed))
     return arrays_of(model)
 
 
@@ -68,22 +131,18 @@ def with_seed(name, seed, step):
 @each_algorithm
 def test_an_update_equals_its_dense_twin_bit_for_bit(name, optimizer, dtype, rewired):
     model = make_model(dtype, optimizer)
-    before = {
-        each.connections: (mask_of(each.connections), *dense_arrays(each.connections))
-        for each in model.layers
-    }
     biases = [each.bias.copy() for each in model.layers]
-    topology.make(name).update(model, context())
-    for links, dropped, keys, weights in rewired:
-        mask, values, *moments = before[links]
+    update(make(name, model), model)
+    for links, (mask, arrays), dropped, keys, weights in rewired:
         assert not mask.flat[keys[~np.isin(keys, np.flatnonzero(mask)[dropped])]].any()
-        new_mask, want = naive.rewire(mask, values, dropped, keys, weights)
+        # Survivors keep value and state; new connections have no state.
+        new_mask, want = naive.rewire(mask, arrays[0], dropped, keys, weights)
+        wanted = [
+            want,
+            *(naive.rewire(mask, a, dropped, keys, 0)[1] for a in arrays[1:]),
+        ]
         np.testing.assert_array_equal(mask_of(links), new_mask)
-        got_values, *got_moments = dense_arrays(links)
-        np.testing.assert_array_equal(got_values, want)
-        # New connections have no state, survivors keep theirs.
-        for got, old in zip(got_moments, moments, strict=True):
-            want = naive.rewire(mask, old, dropped, keys, 0.0)[1]
+        for got, want in zip(dense_arrays(links), wanted, strict=True):
             np.testing.assert_array_equal(got, want)
     for each, bias in zip(model.layers, biases, strict=True):
         each.connections.check()
@@ -91,50 +150,82 @@ def test_an_update_equals_its_dense_twin_bit_for_bit(name, optimizer, dtype, rew
         np.testing.assert_array_equal(each.bias, bias)
 
 
-def dense_arrays(links):
-    moments = [m for m in links.moments if m.size]
-    return [to_dense(links), *(to_dense(links, m) for m in moments)]
-
-
-@each_algorithm
+@pytest.mark.parametrize("name", CONSERVING)
 def test_the_number_of_connections_stays(name):
     model = make_model()
+    algorithm = make(name, model)
+    nnz = model.nnz
     for step in range(1, 20):
         before = [each.connections.nnz for each in model.layers]
-        changes = topology.make(name).update(model, context(step))
+        changes = update(algorithm, model, context(step))
         for change in changes:
-            nnz = before[change.layer] - change.removed + change.grown
-            assert model.layers[change.layer].connections.nnz == change.nnz == nnz
-        assert model.nnz == sum(before)
+            wanted = before[change.layer] - change.removed + change.grown
+            assert model.layers[change.layer].connections.nnz == change.nnz == wanted
+            assert algorithm.redistributes or wanted == before[change.layer]
+        assert model.nnz == nnz
+
+
+@pytest.mark.parametrize("name", SHRINKING)
+@pytest.mark.parametrize("shape", ["cubic", "sigmoid"])
+def test_the_number_of_connections_falls_if_asked(name, shape):
+    model = make_model()
+    options = {"final_share": 0.5, "share_shape": shape, "share_end": 0.6}
+    algorithm = topology.make(name, **options)
+    algorithm.begin(model)
+    start = sum(each.connections.nnz for each in model.layers[:2])
+    counts = []
+    for step in (10, 30, 60, 70):
+        flip_signs(model)
+        update(algorithm, model, context(step))
+        counts.append(sum(each.connections.nnz for each in model.layers[:2]))
+    share = algorithm.share
+    wanted = [round(start * share.at(step / 100)) for step in (10, 30, 60, 70)]
+    assert wanted[0] > wanted[1] > wanted[2] == wanted[3] == start // 2
+    if name == "deepr":
+        # Signs decide what goes: it can only stop growing.
+        assert all(got >= want - 1 for got, want in zip(counts, wanted, strict=True))
+        assert counts[0] > counts[2]
+    else:
+        # Each layer is rounded.
+        np.testing.assert_allclose(counts, wanted, atol=1 + (name == "set"))
 
 
 @each_evolving
 @pytest.mark.parametrize("regrow_init", INITIALIZERS)
-def test_new_connections_get_the_initialiser(name, regrow_init, rewired):
+def test_new_connections_get_their_initial_weight(name, regrow_init, rewired):
     model = make_model()
     olds = [each.connections for each in model.layers]
     before = [connections(mask_of(links), np.float32) for links in olds]
-    topology.make(name, regrow_init=regrow_init).update(model, context())
+    has_option = "regrow_init" in ALGORITHMS[name].options()
+    options = {"regrow_init": regrow_init} if has_option else {}
+    update(make(name, model, **options), model)
     assert rewired
-    for links, _, keys, weights in rewired:
+    for links, _, _, keys, weights in rewired:
         assert weights.dtype == np.float32
         assert keys.size > 0
+        if name in LEARNED:
+            assert (weights != 0).any()
+            continue
+        if name in NEW_WEIGHTS:
+            np.testing.assert_array_equal(abs(weights), np.float32(NEW_WEIGHTS[name]))
+            continue
         index = olds.index(links)
         draw = rng.stream(0, rng.Purpose.REGROWN_WEIGHTS, 10, index)
         want = draw_weights(regrow_init, before[index], keys.size, draw)
         np.testing.assert_array_equal(weights, want)
 
 
-@each_evolving
+@each_fractional
 def test_zeta_0_changes_nothing(name):
     model = make_model()
+    algorithm = make(name, model, zeta=0.0)
     before = arrays_of(model)
-    topology.make(name, zeta=0.0).update(model, context())
+    update(algorithm, model)
     for got, want in zip(arrays_of(model), before, strict=True):
         np.testing.assert_array_equal(got, want)
 
 
-@each_evolving
+@pytest.mark.parametrize("name", DRAWING)
 def test_every_update_draws_anew_and_the_seed_decides_it(name):
     first, again = with_seed(name, 3, 10), with_seed(name, 3, 10)
     for ours, theirs in zip(first, again, strict=True):
@@ -145,25 +236,74 @@ def test_every_update_draws_anew_and_the_seed_decides_it(name):
         assert not all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
+@each_evolving
+def test_the_number_of_threads_changes_nothing(name):
+    results = []
+    for n_threads in range(1, min(jit.most_threads(), 4) + 1):
+        jit.set_threads(n_threads)
+        results.append(with_seed(name, 3, 10))
+    for result in results[1:]:
+        for ours, theirs in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@each_evolving
+def test_an_algorithm_goes_on_from_its_state(name):
+    schedule = UpdateSchedule(5, "step", start=5)
+    model = make_model()
+    algorithm = make(name, model, schedule=schedule)
+
+    def run(algorithm, model, steps):
+        changes = []
+        for step in steps:
+            flip_signs(model)
+            batches = batches_of(model)
+            changes += algorithm.advance("step", model, context(step), batches) or []
+        return changes
+
+    assert run(algorithm, model, range(1, 9))
+    resumed, other = make(name, schedule=schedule), copy.deepcopy(model)
+    resumed.begin(other)
+    resumed.restore(copy.deepcopy(algorithm.state()))
+    steps = range(9, 22)
+    assert run(algorithm, model, steps) == run(resumed, other, steps)
+    for ours, theirs in zip(arrays_of(model), arrays_of(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @each_algorithm
 def test_a_full_layer_and_by_default_the_output_layer_are_left_alone(name):
     model = make_model(epsilon=4)
     full = [each.connections.density == 1.0 for each in model.layers]
     assert full == [False, False, True]
     model.layers[0] = layer(connections(np.ones(SIZES[:2], bool), np.float32))
-    changes = topology.make(name).update(model, context())
-    assert [change.layer for change in changes if change.removed] == (
-        [1] if name in EVOLVING else []
-    )
+    model.layers[0].allocate_moments(True, False)
+    changes = update(make(name, model), model)
+    changed = [each.layer for each in changes if each.removed or each.grown]
+    assert changed == ([1] if name in EVOLVING else [])
 
 
 @each_evolving
-@pytest.mark.parametrize("evolve_output", [False, True])
-def test_the_output_layer_evolves_if_asked(name, evolve_output):
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, [0, 1]),
+        ({"evolve_output": True}, [0, 1, 2]),
+        ({"layers": (1,)}, [1]),
+        ({"layers": [2, 0]}, [0, 2]),
+    ],
+)
+def test_layers_evolve_as_asked(name, options, wanted):
     model = make_model()
-    changes = topology.make(name, evolve_output=evolve_output).update(model, context())
-    layers = [0, 1, 2] if evolve_output else [0, 1]
-    assert [change.layer for change in changes if change.removed] == layers
+    changes = update(make(name, model, **options), model)
+    changed = [each.layer for each in changes if each.removed or each.grown]
+    assert changed == wanted
+
+
+def test_a_layer_that_does_not_exist():
+    model = make_model()
+    with pytest.raises(UsageError, match=r"layers must be from 0 to 2, got \[1, 3\]"):
+        update(topology.make("set", layers=(1, 3)), model)
 
 
 @each_evolving
@@ -171,10 +311,30 @@ def test_after_the_last_step_nothing_grows(name):
     model = make_model()
     last = context(step=100, n_steps=100)
     assert last.is_final
-    changes = topology.make(name, final="prune_only").update(model, last)
-    assert all(change.removed and not change.grown for change in changes)
+    algorithm = make(name, model, final="prune_only")
+    changes = update(algorithm, model, last)
+    assert all(not change.grown for change in changes)
     for each in model.layers:
         each.connections.check()
+
+
+@each_evolving
+def test_options_are_those_of_the_constructor(name):
+    options = ALGORITHMS[name].options()
+    assert len(options) == len(set(options)) > 5
+    assert {"schedule", "layers", "final"} <= set(options)
+    own = inspect.signature(ALGORITHMS[name]).parameters.values()
+    named = {each.name for each in own if each.kind != each.VAR_KEYWORD}
+    assert named <= set(options)
+    for option in ALGORITHMS[name].void_options:
+        with pytest.raises(UsageError, match="unknown option of topology"):
+            topology.make(name, **{option: 0.1})
+
+
+def test_methods_that_look_at_gradients_say_that_they_need_batches():
+    for name in GUIDED:
+        with pytest.raises(UsageError, match="looks at gradients: give update"):
+            make(name).update(make_model(), context())
 
 
 # When --------------------------------------------------------------------------------
@@ -183,9 +343,10 @@ def test_after_the_last_step_nothing_grows(name):
 def updates_of(name, epochs=4, **options):
     """Return (epoch, step) of the updates of a run of 3 steps an epoch."""
     recorder = Recorder()
-    algorithm = topology.make(name, **options)
+    algorithm = make(name, **{"decay_end": 1.0} | options)
     trainer = make_trainer(topology=algorithm, epochs=epochs, callbacks=[recorder])
-    trainer.fit(*make_problem())
+    problem = make_problem()
+    trainer.fit(*problem, X_val=problem[0], y_val=problem[1])
     return [event[:2] for event in recorder.of("topology_update")]
 
 
@@ -194,7 +355,7 @@ def updates_of(name, epochs=4, **options):
     ("schedule", "wanted"),
     [
         # The last epoch has no update, as in the authors' code.
-        (None, [(1, 3), (2, 6), (3, 9)]),
+        (UpdateSchedule(), [(1, 3), (2, 6), (3, 9)]),
         (UpdateSchedule(every=2), [(1, 3), (3, 9)]),
         (UpdateSchedule(start=2, end=3), [(2, 6), (3, 9)]),
         (UpdateSchedule(2, "step", start=1, end=4), [(0, 1), (0, 3)]),
@@ -209,57 +370,20 @@ def test_updates_happen_on_schedule_only(name, schedule, wanted):
 @each_evolving
 def test_a_final_removal_comes_after_the_last_epoch(name):
     wanted = [(1, 3), (2, 6), (3, 9), (4, 12)]
-    assert updates_of(name, final="prune_only") == wanted
+    every = UpdateSchedule()
+    assert updates_of(name, final="prune_only", schedule=every) == wanted
     by_step = UpdateSchedule(5, "step", start=5)
     assert updates_of(name, final="prune_only", schedule=by_step)[-1] == (4, 12)
 
 
+@each_fractional
+def test_no_update_after_the_end_of_the_decay(name):
+    schedule = UpdateSchedule()
+    assert updates_of(name, schedule=schedule, decay_end=0.5) == [(1, 3), (2, 6)]
+
+
 def test_static_never_updates():
-    assert updates_of("static") == []
-
-
-def test_the_pattern_stands_still_between_updates():
-    patterns = []
-
-    class Watch(Callback):
-        def on_batch_end(self, run):
-            links = run.model.layers[1].connections
-            patterns.append(mask_of(links).tobytes())
-
-    schedule = UpdateSchedule(2, "step", start=1, end=4)
-    algorithm = topology.make("set", schedule=schedule)
-    make_trainer(topology=algorithm, callbacks=[Watch()]).fit(*make_problem())
-    first, *rest = patterns
-    assert first == rest[0]
-    assert rest[1] != first
-    assert set(rest[1:]) == {rest[1]}
-
-
-@pytest.mark.parametrize(
-    ("schedule", "unit", "wanted"),
-    [
-        (UpdateSchedule(), "epoch", [1, 2, 3, 4, 5, 6, 7, 8, 9]),
-        (UpdateSchedule(), "step", []),
-        (UpdateSchedule(2, "step", 1, 4), "step", [1, 3]),
-        (UpdateSchedule(2, "step", 1, 4), "epoch", []),
-        (UpdateSchedule(3, start=2), "epoch", [2, 5, 8]),
-        (UpdateSchedule(3, start=3, end=6), "epoch", [3, 6]),
-        (UpdateSchedule(start=5, end=4), "epoch", []),
-    ],
-    ids=str,
-)
-def test_schedule(schedule, unit, wanted):
-    assert [n for n in range(10) if schedule.due(unit, n)] == wanted
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"unit": "batch"}, "'epoch' or 'step', got 'batch'"),
-        ({"every": 0}, "at least 1, got 0 and 1"),
-        ({"start": 0}, "at least 1, got 1 and 0"),
-    ],
-)
-def test_bad_schedules(arguments, message):
-    with pytest.raises(UsageError, match=message):
-        UpdateSchedule(**arguments)
+    recorder = Recorder()
+    trainer = make_trainer(topology="static", epochs=4, callbacks=[recorder])
+    trainer.fit(*make_problem())
+    assert recorder.of("topology_update") == []

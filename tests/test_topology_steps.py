@@ -5,16 +5,22 @@ import numpy as np
 import pytest
 from network import mask_of
 from strategies import to_dense
-from training import make_problem, make_trainer
+from training import arrays_of, make_problem, make_trainer
 
+from truesparse import topology
+from truesparse.callbacks import Callback
 from truesparse.errors import UsageError
 from truesparse.model import SparseMLP
-from truesparse.sparse.init import sample_absent
-from truesparse.topology import TopologyAlgorithm, UpdateContext, make
+from truesparse.topology import (
+    TopologyAlgorithm,
+    UpdateContext,
+    UpdateSchedule,
+    make,
+)
 
 
 class LowestKeys(TopologyAlgorithm):
-    """Proposes four times as many cells as are grown and keeps those of lowest key."""
+    """Draws four times as many cells as are grown and keeps those of lowest key."""
 
     name = "lowest_keys"
 
@@ -22,14 +28,14 @@ class LowestKeys(TopologyAlgorithm):
         super().__init__(**options)
         self.proposals = []
 
-    def propose(self, connections, dropped, count, generator):
-        free = connections.n_in * connections.n_out - connections.nnz
-        keys = sample_absent(connections, dropped, min(4 * count, free), generator)
-        self.proposals.append((keys, count))
-        return keys
-
-    def proposal_scores(self, connections, keys):
-        return -keys
+    def grow(self, update):
+        grown = {}
+        for index, count in self.grow_counts(update).items():
+            wanted = min(4 * count, update.room(index))
+            keys = self.grow_at_random(update, index, wanted)
+            self.proposals.append((keys, count))
+            grown[index] = keys[:count]
+        return grown
 
 
 class LargestGoFirst(TopologyAlgorithm):
@@ -37,31 +43,28 @@ class LargestGoFirst(TopologyAlgorithm):
 
     name = "largest_go_first"
 
-    def drop_scores(self, connections):
-        return -np.abs(connections.values)
+    def drop_scores(self, update, index):
+        return -np.abs(update.links[index].values)
 
     def drop_fraction(self, context):
-        return self.zeta * (1 - context.step / context.n_steps)
+        return self.zeta * (1 - context.progress)
 
-    def grow_counts(self, links, dropped):
-        return {index: 2 * int(dropped[index].sum()) for index in links}
+    def grow_counts(self, update):
+        return {index: 2 * update.removed(index) for index in update.links}
 
-    def new_weights(self, connections, keys, generator):
-        rows = keys // connections.n_out
-        return rows.astype(connections.values.dtype)
-
-
-class Careless(LowestKeys):
-    """Proposes too many and cannot rate them."""
-
-    proposal_scores = TopologyAlgorithm.proposal_scores
+    def new_weights(self, update, index, keys):
+        links = update.links[index]
+        return (keys // links.n_out).astype(links.values.dtype)
 
 
 class Modest(TopologyAlgorithm):
     """Finds fewer cells than were dropped."""
 
-    def propose(self, connections, dropped, count, generator):
-        return sample_absent(connections, dropped, count // 2, generator)
+    def grow(self, update):
+        return {
+            index: self.grow_at_random(update, index, update.removed(index) // 2)
+            for index in update.links
+        }
 
 
 def make_model():
@@ -119,28 +122,60 @@ def test_fewer_proposals_than_wanted_are_all_grown():
         assert model.layers[change.layer].connections.nnz == change.nnz
 
 
-def test_proposals_that_cannot_be_rated():
-    with pytest.raises(NotImplementedError, match=r"Careless .* proposal_scores"):
-        Careless().update(make_model(), context())
+class Unsure(TopologyAlgorithm):
+    """Rates with NaN, or not enough."""
 
-
-class Unsure(LowestKeys):
-    """Rates with NaN, or not enough, in one of its two steps."""
-
-    def __init__(self, step, scores):
+    def __init__(self, scores):
         super().__init__(zeta=0.2)
-        setattr(self, step, scores)
+        self.scores = scores
+
+    def drop_scores(self, update, index):
+        return self.scores[: update.links[index].nnz]
 
 
-@pytest.mark.parametrize("step", ["drop_scores", "proposal_scores"])
 @pytest.mark.parametrize("scores", [np.full(3, 1.0), np.full(10**4, np.nan)])
-def test_scores_that_cannot_be_ordered(step, scores):
-    def rate(connections, keys=None):
-        size = connections.nnz if keys is None else keys.size
-        return scores[: size - 1] if np.isfinite(scores).all() else scores[:size]
-
+def test_scores_that_cannot_be_ordered(scores):
     with pytest.raises(UsageError, match=r"Unsure must give \d+ scores without NaN"):
-        Unsure(step, rate).update(make_model(), context())
+        Unsure(scores).update(make_model(), context())
+
+
+class Fixed(TopologyAlgorithm):
+    """Regrows exactly what it removed."""
+
+    name = "fixed"
+
+    def grow(self, update):
+        return {index: update.dropped_keys(index) for index in update.links}
+
+
+class Keeping(Fixed):
+    """Gives it back its weights and state, too."""
+
+    keeps_regrown = True
+
+
+def test_early_stop_is_for_layers_that_regrow_what_they_removed():
+    model = make_model()
+    algorithm = Fixed(early_stop=0.9)
+    changes = algorithm.update(model, context())
+    assert all(change.regrown == change.removed > 0 for change in changes)
+    assert algorithm.update(model, context(11)) == []
+    assert algorithm.state()["stopped"] == [0, 1]
+    moving = topology.make("set", early_stop=0.9)
+    moving.update(model, context())
+    assert len(moving.update(model, context(11))) == 2
+
+
+@pytest.mark.parametrize("algorithm", [Fixed(), Keeping()])
+def test_connections_removed_and_grown_again(algorithm):
+    model = make_model()
+    before = arrays_of(model)
+    algorithm.update(model, context())
+    same = [
+        np.array_equal(ours, theirs)
+        for ours, theirs in zip(arrays_of(model), before, strict=True)
+    ]
+    assert all(same) == algorithm.keeps_regrown
 
 
 @pytest.mark.parametrize("algorithm", [LowestKeys(), LargestGoFirst(zeta=0.1)])
@@ -153,3 +188,20 @@ def test_the_trainer_takes_an_algorithm(algorithm):
     assert (trainer.model.nnz > before) == isinstance(algorithm, LargestGoFirst)
     for each in trainer.model.layers:
         each.connections.check()
+
+
+def test_the_pattern_stands_still_between_updates():
+    patterns = []
+
+    class Watch(Callback):
+        def on_batch_end(self, run):
+            links = run.model.layers[1].connections
+            patterns.append(mask_of(links).tobytes())
+
+    schedule = UpdateSchedule(2, "step", start=1, end=4)
+    algorithm = topology.make("set", schedule=schedule)
+    make_trainer(topology=algorithm, callbacks=[Watch()]).fit(*make_problem())
+    first, *rest = patterns
+    assert first == rest[0]
+    assert rest[1] != first
+    assert set(rest[1:]) == {rest[1]}

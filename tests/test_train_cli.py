@@ -11,13 +11,15 @@ from commands import NET, SMALL, call, finish, start
 from numba.core import event
 from training import arrays_of, assert_same_arrays, hashes_may_wrap
 
+from truesparse import assembly, datasets, io, jit
 from truesparse import config as config_module
-from truesparse import datasets, io, jit, train
 from truesparse.config import RunConfig, read_toml
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
-from truesparse.topology import Set, Static, UpdateSchedule
+from truesparse.topology import ALGORITHMS, UpdateSchedule
+from truesparse.topology.set import Set
+from truesparse.topology.static import Static
 
 pytestmark = hashes_may_wrap
 
@@ -241,7 +243,7 @@ def test_options_of_training():
         batch_size=17,
         clip_norm=2.0,
     )
-    trainer = train._make_trainer(config, None)
+    trainer = assembly.make_trainer(config, None)
     assert trainer.lr == LearningRate(0.5, "step", warmup=2.0)
     assert trainer.optimizer == Optimizer(
         "adamw", momentum=0.7, weight_decay=0.01, decay="l2", fan_in_limit=50.0
@@ -253,7 +255,22 @@ def test_options_of_training():
     assert (algorithm.evolve_output, algorithm.final) == (True, "prune_only")
     assert algorithm.regrow_init == "he_normal"
     assert algorithm.schedule == UpdateSchedule(every=3, start=3)
-    static = train._make_trainer(RunConfig(topology="static", lr=0.1), None)
+    config = RunConfig(
+        topology="gse",
+        topology_arg={"gamma": 2.0, "distribution": "grabo"},
+        update_every=5,
+        update_unit="step",
+        update_start=7,
+        update_end=70,
+        lr=0.1,
+    )
+    algorithm = assembly.make_trainer(config, None).topology
+    assert (algorithm.gamma, algorithm.distribution) == (2.0, "grabo")
+    assert algorithm.schedule == UpdateSchedule(5, "step", start=7, end=70)
+    # What is not given is as the topology has it.
+    algorithm = assembly.make_trainer(RunConfig(topology="gse", lr=0.1), None).topology
+    assert (algorithm.zeta, algorithm.schedule.every) == (0.2, 1000)
+    static = assembly.make_trainer(RunConfig(topology="static", lr=0.1), None)
     assert isinstance(static.topology, Static)
 
 
@@ -271,7 +288,7 @@ def test_options_of_the_model():
         dtype="float64",
         seed=9,
     )
-    model = train._make_model(config, data)
+    model = assembly.make_model(config, data)
     want = SparseMLP(
         (4, 13, 12, 3), density=0.3, weight_init="set_normal", dtype="float64", seed=9
     )
@@ -290,24 +307,24 @@ def test_options_of_the_model():
 )
 def test_the_data_decide_loss_and_outputs(data, loss, n_outputs):
     loaded = datasets.load(data, scale_target=True)
-    config = train._resolve(RunConfig(hidden=(8,)), loaded)
-    model = train._make_model(config, loaded)
+    config = assembly.resolve(RunConfig(hidden=(8,)), loaded)
+    model = assembly.make_model(config, loaded)
     assert model.loss.name == loss
     assert model.layer_sizes[-1] == n_outputs
 
 
 def test_defaults_that_depend_on_other_options():
     classes = datasets.load("iris")
-    plain = train._resolve(RunConfig(), classes)
+    plain = assembly.resolve(RunConfig(), classes)
     assert plain.epsilon > 0 < plain.lr
     given = RunConfig(density=0.5, lr=0.3, label_smoothing=0.0)
     numbers = datasets.load("diabetes")
-    assert train._resolve(given, numbers) == given
-    assert train._resolve(RunConfig(), numbers).lr < plain.lr
-    images = train._resolve(RunConfig(), datasets.load("digits"))
+    assert assembly.resolve(given, numbers) == given
+    assert assembly.resolve(RunConfig(), numbers).lr < plain.lr
+    images = assembly.resolve(RunConfig(), datasets.load("digits"))
     assert images.lr > plain.lr
     assert images.label_smoothing > 0 == plain.label_smoothing
-    assert train._resolve(RunConfig(), numbers).label_smoothing == 0
+    assert assembly.resolve(RunConfig(), numbers).label_smoothing == 0
     assert config_module.RunConfig().epsilon is None
 
 
@@ -317,3 +334,35 @@ def test_threads(threads, tmp_path):
     got = finish(start(*words, cwd=tmp_path))
     assert got.code == 0, got.err
     assert f", {threads} threads\n" in got.err
+
+
+def test_topologies_are_listed(capsys):
+    result = call(capsys, "--list-topologies")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    for name in ALGORITHMS:
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert len(line.split()) > 2
+    assert "zeta" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--topology", "rigl", "--topology-arg", "gama=2"],
+            "unknown option of topology 'rigl' 'gama'; use one of",
+        ),
+        (["--topology", "static", "--zeta", "0.2"], "takes no options, got 'zeta'"),
+        (
+            ["--zeta", "0.2", "--topology-arg", "zeta=0.3"],
+            "give either --zeta or --topology-arg zeta, not both",
+        ),
+        (["--topology-arg", "chain_removal=1"], "chain_removal must be true or false"),
+        (["--topology-arg", "schedule=1"], "schedule must be an UpdateSchedule"),
+    ],
+)
+def test_bad_options_of_topologies(words, message, capsys):
+    result = call(capsys, *SMALL["iris"], *NET, *words)
+    assert result.code == 2
+    assert message in result.err

@@ -10,9 +10,10 @@ import pytest
 from commands import NET, SMALL, call, finish, start
 from training import arrays_of, hashes_may_wrap
 
-from truesparse import datasets, io, jit, memory, model, train
+from truesparse import datasets, io, jit, memory, train
 from truesparse.errors import DataError
 from truesparse.snapshot import has_finite_weights
+from truesparse.sparse import network
 
 pytestmark = hashes_may_wrap
 
@@ -248,7 +249,7 @@ def test_memory_that_runs_out_after_all(capsys, monkeypatch):
     def greedy(*arguments, **options):
         raise MemoryError("Unable to allocate 3 TiB")
 
-    monkeypatch.setattr(model, "erdos_renyi", greedy)
+    monkeypatch.setattr(network, "draw_weights", greedy)
     message = "out of memory: Unable to allocate 3 TiB"
     refused(capsys, 3, message, *SMALL["iris"], *NET)
 

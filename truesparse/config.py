@@ -4,25 +4,41 @@ This module imports nothing heavy, so that ``--help`` answers at once; the names
 options accept are listed here and compared with the registries by a test.
 """
 
-import argparse
 import contextlib
 import dataclasses
-import difflib
 import json
 import math
 import os
 import pathlib
-import sys
 import tomllib
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from truesparse.errors import UsageError, choose
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "topology": ("set", "static"),
+    "topology": (
+        *(
+            "accset",
+            "cht",
+            "chts",
+            "chtss",
+            "deepr",
+            "dsr",
+            "ggr",
+            "granet",
+            "gse",
+            "mest",
+            "nest",
+            "rigl",
+        ),
+        *("set", "snfs", "srigl", "static", "top_kast"),
+    ),
+    "init_topology": (
+        *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),
+        "uniform",
+    ),
     "activation": (
         "all_relu",
         "elu",
@@ -55,16 +71,18 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "removal": ("magnitude", "per_sign"),
     "final": ("none", "prune_only"),
+    "update_unit": ("epoch", "step"),
     "dtype": ("float32", "float64"),
 }
 CHOICES["regrow_init"] = CHOICES["weight_init"]
 
-_KINDS = {
+KINDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string",
     tuple: "a list of whole numbers",
+    dict: "a table of options",
 }
 
 # A flag on the left makes what a file says of the option on the right void.
@@ -111,15 +129,46 @@ class RunConfig:
     density: float | None = _option(
         None, "share of cells connected, in place of --epsilon", "D"
     )
-    topology: str = _option("set", "algorithm that evolves the connections")
-    zeta: float = _option(
-        0.3, "share of each sign that an update replaces, beside all zeros", "F"
+    init_topology: str = _option(
+        "erdos_renyi", "which cells are connected at first; erk splits one budget"
     )
-    removal: str = _option("per_sign", "what SET removes")
-    regrow_init: str = _option("zero", "initial value of regrown weights")
-    evolve_output: bool = _option(False, "let the output layer evolve too")
-    final: str = _option("none", "topology update after the last epoch")
-    update_every: int = _option(1, "epochs between topology updates", "N")
+    init_arg: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "option of the initial topology (beta of bsw, r and degree of brf, "
+            "soft of csti); any number of times",
+            "metavar": "KEY=VALUE",
+        },
+    )
+    topology: str = _option("set", "algorithm that evolves the connections")
+    topology_arg: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "option of the topology, see --list-topologies; may be given often",
+            "metavar": "KEY=VALUE",
+        },
+    )
+    zeta: float | None = _option(
+        None, "share of a layer that an update replaces (default: the topology's)", "F"
+    )
+    removal: str | None = _option(None, "what SET removes (default: per_sign)")
+    regrow_init: str | None = _option(
+        None, "initial value of regrown weights (default: zero)"
+    )
+    evolve_output: bool | None = _option(None, "let the output layer evolve too")
+    final: str | None = _option(
+        None, "topology update after the last epoch (default: none)"
+    )
+    update_every: int | None = _option(
+        None, "epochs or steps between topology updates (default: the topology's)", "N"
+    )
+    update_unit: str | None = _option(
+        None, "what update_every counts (default: the topology's)"
+    )
+    update_start: int | None = _option(
+        None, "first epoch or step of an update (default: update_every)", "N"
+    )
+    update_end: int | None = _option(None, "last epoch or step of an update", "N")
     activation: str = _option("relu", "of the hidden layers")
     activation_parameter: float | None = _option(
         None, "slope of leaky_relu and all_relu, alpha of elu", "F"
@@ -163,7 +212,7 @@ class RunConfig:
             if value is not None:
                 choose(value, accepted, name.replace("_", " "))
         for name in ("neurons", "depth", "epochs", "batch_size", "update_every"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UsageError(
                     f"{flag(name)} must be at least 1, got {getattr(self, name)}"
                 )
@@ -225,82 +274,17 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every option; those not given are absent from the result."""
-    hints = typing.get_type_hints(RunConfig)
-    for option in dataclasses.fields(RunConfig):
-        text = option.metadata["help"]
-        if option.default is not None and option.default is not False:
-            text += f" (default: {option.default})"
-        arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
-        kind = _base_type(hints[option.name])
-        if kind is bool:
-            arguments["action"] = argparse.BooleanOptionalAction
-        else:
-            # Names are checked by RunConfig, whose message suggests the closest.
-            names = CHOICES.get(option.name)
-            arguments["metavar"] = "|".join(names) if names else None
-            arguments["metavar"] = option.metadata["metavar"] or arguments["metavar"]
-            arguments["metavar"] = arguments["metavar"] or kind.__name__.upper()[0]
-            arguments["type"] = _PARSERS[kind]
-        parser.add_argument(flag(option.name), **arguments)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a bad flag in one line, without the usage of all the others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message}; --help lists what is accepted")
-
-    def print_help(self, file=None) -> None:
-        """Write the help, or raise OSError where argparse would say nothing."""
-        if (stream := file or sys.stdout) is not None:
-            stream.write(self.format_help())
-
-
-def parse_flags(words: list[str]) -> argparse.Namespace:
-    """Return what a command line gives; options that it leaves out are absent."""
-    parser = _make_parser()
-    known, unknown = parser.parse_known_args(words)
-    if unknown:
-        name = unknown[0].split("=")[0]
-        options = parser._option_string_actions
-        # At difflib's own 0.6, --no-fetch would be meant by --nope.
-        close = difflib.get_close_matches(name, options, n=1, cutoff=0.75)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        parser.error(f"unknown argument {name}{hint}")
-    return known
-
-
-def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m truesparse.train",
-        description="Train a truly sparse multilayer perceptron on CPUs.",
-        epilog="Exit codes: 0 done, 2 usage, 3 would not fit in memory, 4 data missing "
-        "or invalid, 5 diverged, 6 model unreadable, 130 and 143 stopped by a signal.",
-        allow_abbrev=False,
-    )
-    add_flags(parser)
-    parser.add_argument(
-        "--config", metavar="FILE.toml", help="read options from a file"
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="only check the options and estimate the memory, as JSON too",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no report")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
-
-
 def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
     """Flags win over the file; one of a pair that excludes another replaces it."""
     if "hidden" in flags and ("neurons" in flags or "depth" in flags):
         raise UsageError("give either --hidden or --neurons and --depth, not both")
     options = {**file_options, **flags}
+    in_file, given = file_options.get("topology_arg"), flags.get("topology_arg")
+    if in_file and "topology" in flags and given is None:
+        # They are those of another topology.
+        del options["topology_arg"]
+    elif in_file and given and "topology" not in flags:
+        options["topology_arg"] = in_file | given
     for name, other in _EXCLUDES:
         if name in flags and other not in flags:
             options.pop(other, None)
@@ -325,7 +309,7 @@ def read_toml(path: str) -> dict[str, Any]:
     options = {}
     for key, value in table.items():
         name = choose(key.replace("-", "_"), hints, f"key in {path}")
-        options[name] = _convert(name, value, _base_type(hints[name]), path)
+        options[name] = _convert(name, value, base_type(hints[name]), path)
     return options
 
 
@@ -338,11 +322,11 @@ def _convert(name: str, value: Any, kind: type, path: str) -> Any:
             return tuple(value)
     elif type(value) is kind:
         return value
-    what = _KINDS[kind]
+    what = KINDS[kind]
     raise UsageError(f"{name} in {path} must be {what}, got {value!r}")
 
 
-def _base_type(hint: Any) -> type:
+def base_type(hint: Any) -> type:
     """Return int for ``int | None`` and tuple for ``tuple[int, ...] | None``."""
     options = [t for t in typing.get_args(hint) if t is not type(None)]
     if typing.get_origin(hint) is tuple or not options:
@@ -350,41 +334,14 @@ def _base_type(hint: Any) -> type:
     return typing.get_origin(options[0]) or options[0]
 
 
-def _parser_of(kind: type) -> Callable[[str], Any]:
-    """Return what turns a word of the command line into a value, or says what is."""
-
-    def parse(text: str) -> Any:
-        try:
-            return kind(text)
-        except ValueError:
-            message = f"must be {_KINDS[kind]}, got {text!r}"
-            raise argparse.ArgumentTypeError(message) from None
-
-    return parse
-
-
-def _parse_sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be whole numbers with commas between, got {text!r}"
-        ) from None
-
-
-_PARSERS: dict[type, Callable[[str], Any]] = {
-    int: _parser_of(int),
-    float: _parser_of(float),
-    str: str,
-    tuple: _parse_sizes,
-}
-
-
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         return json.dumps(list(value))
+    if isinstance(value, dict):
+        parts = (f"{_toml_value(key)} = {_toml_value(v)}" for key, v in value.items())
+        return "{ " + ", ".join(parts) + " }"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     # TOML allows in strings what JSON does, but for one control character.

@@ -75,6 +75,13 @@ def check_numbers(**values: Any) -> None:
             raise UsageError(f"{name} must be a number, got {value!r}")
 
 
+def check_bools(**values: Any) -> None:
+    """Raise UsageError unless each value is True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} must be true or false, got {value!r}")
+
+
 def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` if it is a whole number from `low` to `high`, else raise.
 

@@ -22,8 +22,8 @@ from truesparse.errors import MemoryLimitError
 from truesparse.inputs import batch_room
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import position_dtype
-from truesparse.sparse.init import connection_count
 from truesparse.sparse.layer import scatter_tasks, scatters
+from truesparse.sparse.network import count_connections
 
 # Measured: Python 3.11 with NumPy, SciPy, Numba and compiled kernels, 2026-11.
 RUNTIME_BYTES = 330_000_000
@@ -70,6 +70,7 @@ def estimate_run(
     *,
     epsilon: float | None = None,
     density: float | None = None,
+    init_topology: str = "erdos_renyi",
     activation: str = "relu",
     dropout: float = 0.0,
     dtype: str = "float32",
@@ -86,8 +87,8 @@ def estimate_run(
     ----------
     layer_sizes : tuple of int
         Features, hidden layers, outputs.
-    epsilon, density : float, optional
-        See sparse.init.connection_count.
+    epsilon, density, init_topology
+        See sparse.network.count_connections.
     activation, dropout, dtype, batch_size, optimizer
         As the model and the trainer take them.
     evolves : bool
@@ -103,7 +104,9 @@ def estimate_run(
     columns, _ = padded_columns(batch_size, dtype)
     n_moments = optimizer.needs_first + optimizer.needs_second
     pairs = list(itertools.pairwise(layer_sizes))
-    counts = [connection_count(*p, epsilon=epsilon, density=density) for p in pairs]
+    counts = count_connections(
+        layer_sizes, init_topology, epsilon=epsilon, density=density
+    )
     nnz, neurons = sum(counts), sum(layer_sizes[1:])
     position = np.dtype(position_dtype(max(counts))).itemsize
     view = partial = rewiring = 0

@@ -7,25 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import scipy.sparse
 
-from truesparse import rng
+from truesparse import backprop, rng
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.buffers import Buffers
 from truesparse.errors import DataError, UsageError, check_whole
 from truesparse.inputs import as_source_data, batch_room, float_type, n_samples
-from truesparse.kernels.arrays import Csr, Head, Source, SparseBatch
+from truesparse.kernels.arrays import Csr, Head
 from truesparse.kernels.loss import row_sums
-from truesparse.kernels.update import StoreGradient, sum_of_squares
 from truesparse.losses import Loss
 from truesparse.optimizers import Optimizer
-from truesparse.sparse.connections import TASK_SIZE
-from truesparse.sparse.init import connection_count, draw_weights, erdos_renyi
-from truesparse.sparse.layer import SparseLayer, data_source
+from truesparse.sparse.layer import SparseLayer
+from truesparse.sparse.network import check_layer_sizes, draw_network
 
 DEFAULT_EPSILON = 20.0
-
-# Called before a layer's backward pass with (layer, its input x, its delta), both
-# feature-major: where gradients of absent connections can be taken.
-Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
 
 
 class SparseMLP:
@@ -47,6 +41,12 @@ class SparseMLP:
     loss : Loss or str
     dropout : float
         Share of the hidden outputs dropped while training.
+    init_topology : str
+        Which cells are connected at first, see sparse.network.INIT_TOPOLOGIES.
+    init_options : dict, optional
+        Of the initial topology, see sparse.patterns.
+    init_data : (n, n_features) array or scipy.sparse matrix, optional
+        Training data, which "csti" goes by.
     weight_init : str
         See sparse.init.INITIALIZERS.
     dtype : {"float32", "float64"}
@@ -76,6 +76,9 @@ class SparseMLP:
         activation_parameter: float | None = None,
         loss: Loss | str = "softmax",
         dropout: float = 0.0,
+        init_topology: str = "erdos_renyi",
+        init_options: dict | None = None,
+        init_data: object = None,
         weight_init: str = "he_uniform",
         dtype: str = "float32",
         seed: int = 0,
@@ -84,13 +87,19 @@ class SparseMLP:
             epsilon = DEFAULT_EPSILON
         number = float_type(dtype)
         sizes = check_layer_sizes(layer_sizes)
+        network = draw_network(
+            sizes,
+            init_topology,
+            weight_init,
+            epsilon=epsilon,
+            density=density,
+            dtype=number,
+            seed=seed,
+            data=init_data,
+            options=init_options,
+        )
         layers = []
-        for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-            nnz = connection_count(n_in, n_out, epsilon=epsilon, density=density)
-            draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
-            links = erdos_renyi(n_in, n_out, nnz, draw, number)
-            draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
-            links.values[:] = draw_weights(weight_init, links, nnz, draw)
+        for index, links in enumerate(network):
             if index == len(sizes) - 2:
                 chosen = LayerActivation("identity")
             else:
@@ -196,7 +205,6 @@ class SparseMLP:
         *,
         sample_weight: np.ndarray | None = None,
         clip_norm: float | None = None,
-        observer: Observer | None = None,
         clock: Callable[[str], None] | None = None,
     ) -> float:
         """Take one optimiser step on a batch and return its loss before the step.
@@ -215,7 +223,6 @@ class SparseMLP:
         sample_weight : (n,) float64 array, optional
         clip_norm : float, optional
             Scale the gradient down to this global L2 norm if it is longer.
-        observer : callable, optional
         clock : callable, optional
             Called with "data", "forward" and "backward" as each part ends.
 
@@ -224,23 +231,48 @@ class SparseMLP:
         UsageError
             If buffers or optimiser state do not fit what is asked.
         """
-        buffers = self._ready(data, targets, samples, sample_weight, optimizer)
-        x = buffers.load_inputs(data, samples)
-        batch_targets = buffers.load_targets(targets, samples)
-        weights = buffers.load_weights(sample_weight, samples)
-        if clock:
-            clock("data")
-        self._forward(buffers, x, training=True)
-        delta = buffers.outputs[-1]
-        loss = self.loss.apply(delta, batch_targets, weights, buffers.loss_scratch)
-        row_sums(delta, self.layers[-1].bias_gradient)
-        if clock:
-            clock("forward")
+        buffers = self._ready(data, targets, samples, sample_weight)
+        needed = optimizer.needs_first, optimizer.needs_second
+        if not all(layer.has_moments(*needed) for layer in self.layers):
+            raise UsageError("call allocate_moments with this optimiser first")
+        x, loss = self._load_and_forward(
+            buffers, data, targets, samples, sample_weight, clock
+        )
         if math.isfinite(loss):
-            self._backward(buffers, x, optimizer, lr, clip_norm, observer)
+            self._backward(buffers, x, optimizer, lr, clip_norm)
             self.step += 1
         if clock:
             clock("backward")
+        return loss
+
+    def observe_batch(
+        self,
+        data: np.ndarray | Csr,
+        targets: np.ndarray,
+        samples: np.ndarray,
+        *,
+        sample_weight: np.ndarray | None = None,
+        observer: backprop.Observer | None = None,
+        collector: backprop.Collector | None = None,
+    ) -> float:
+        """Show what the backward pass of a batch sees, take no step, return the loss.
+
+        Parameters
+        ----------
+        data, targets, samples, sample_weight
+            As `train_batch` takes them.
+        observer : callable, optional
+            Called for every layer, last to first, with its number, its input x and
+            its delta, (n_in, columns) and (n_out, columns): sum_b x_ib delta_jb is the
+            gradient of connection (i, j), whether it exists or not.
+        collector : callable, optional
+            Called for every layer with its number and the gradient of its weights,
+            (nnz,); the array is used again.
+        """
+        buffers = self._ready(data, targets, samples, sample_weight)
+        x, loss = self._load_and_forward(buffers, data, targets, samples, sample_weight)
+        if math.isfinite(loss):
+            backprop.observe(self.layers, buffers, x, observer, collector)
         return loss
 
     def decision_function(
@@ -290,17 +322,29 @@ class SparseMLP:
         if self._buffers is not None:
             self._buffers.fit(self.layers)
 
-    def _ready(self, data, targets, samples, weights, optimizer) -> Buffers:
-        """Return the buffers, if a step on these samples can be taken with them."""
+    def _ready(self, data, targets, samples, weights) -> Buffers:
+        """Return the buffers, if a pass over these samples can be made with them."""
         self._follow_topology()
         if self._buffers is None:
             raise UsageError("call prepare first")
-        needed = optimizer.needs_first, optimizer.needs_second
-        if not all(layer.has_moments(*needed) for layer in self.layers):
-            raise UsageError("call allocate_moments with this optimiser first")
         n_features = self.layer_sizes[0]
         self._buffers.check(data, targets, weights, samples, n_features, self.loss)
         return self._buffers
+
+    def _load_and_forward(self, buffers, data, targets, samples, weights, clock=None):
+        """Return the batch and its loss; the last outputs then are its delta."""
+        x = buffers.load_inputs(data, samples)
+        batch_targets = buffers.load_targets(targets, samples)
+        batch_weights = buffers.load_weights(weights, samples)
+        if clock:
+            clock("data")
+        self._forward(buffers, x, training=True)
+        delta, scratch = buffers.outputs[-1], buffers.loss_scratch
+        loss = self.loss.apply(delta, batch_targets, batch_weights, scratch)
+        row_sums(delta, self.layers[-1].bias_gradient)
+        if clock:
+            clock("forward")
+        return x, loss
 
     def _predict_batches(
         self, source: np.ndarray | Csr, n: int, batch_size: int
@@ -332,66 +376,24 @@ class SparseMLP:
             layer.forward(buffers.tile, x, head, activation, buffers.partial)
             x = head.out
 
-    def _backward(self, buffers, x, optimizer, lr, clip_norm, observer) -> None:
+    def _backward(self, buffers, x, optimizer, lr, clip_norm) -> None:
         state_age = self.step - self._first_step
         rules = [
             optimizer.rule(lr, state_age, layer.connections.fan_in)
             for layer in self.layers
         ]
         bias_rule = optimizer.bias_rule(lr, state_age)
-        if clip_norm is not None and not self._gradients:
+        if clip_norm is None:
+            backprop.step_fused(self.layers, buffers, x, rules, bias_rule)
+            return
+        if not self._gradients:
             self._gradients = [
                 np.zeros_like(layer.connections.values) for layer in self.layers
             ]
-        for index in range(len(self.layers) - 1, -1, -1):
-            layer, delta = self.layers[index], buffers.outputs[index]
-            source: Source | SparseBatch
-            if index > 0:
-                inputs = buffers.outputs[index - 1]
-                slope = buffers.slopes[index - 1]
-                source = self.layers[index - 1].as_source(inputs, slope)
-            else:
-                inputs = x
-                source = x if isinstance(x, SparseBatch) else data_source(x)
-            if observer is not None:
-                observer(index, inputs, delta)
-            if clip_norm is None:
-                layer.backward(
-                    buffers.tile, source, delta, rules[index], buffers.scratch
-                )
-                layer.update_bias(bias_rule)
-            else:
-                layer.backward(
-                    buffers.tile,
-                    source,
-                    delta,
-                    StoreGradient(0.0),
-                    buffers.scratch,
-                    self._gradients[index],
-                )
-        if clip_norm is not None:
-            self._clip(clip_norm)
-            parts = zip(self.layers, rules, self._gradients, strict=True)
-            for layer, rule, gradient in parts:
-                layer.update_weights(rule, gradient)
-                layer.update_bias(bias_rule)
-
-    def _clip(self, clip_norm: float) -> None:
-        arrays = [*self._gradients, *(layer.bias_gradient for layer in self.layers)]
-        square = 0.0
-        for array in arrays:
-            partial = np.empty(-(-array.size // TASK_SIZE))
-            sum_of_squares(array, TASK_SIZE, partial)
-            square += float(partial.sum())
-        norm = math.sqrt(square)
-        if norm > clip_norm:
-            for array in arrays:
-                array *= array.dtype.type(clip_norm / norm)
-
-
-def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the sizes as whole numbers, or say what is wrong with them."""
-    sizes = tuple(layer_sizes)
-    if len(sizes) < 2:
-        raise UsageError(f"a network needs features and outputs, got {list(sizes)}")
-    return tuple(check_whole("layer size", size, 1) for size in sizes)
+        backprop.store_gradients(self.layers, buffers, x, self._gradients)
+        backprop.clip(self.layers, self._gradients, clip_norm)
+        for layer, rule, gradient in zip(
+            self.layers, rules, self._gradients, strict=True
+        ):
+            layer.update_weights(rule, gradient)
+            layer.update_bias(bias_rule)

@@ -21,6 +21,12 @@ class Purpose(enum.IntEnum):
     EVOLUTION = 5
     REGROWN_WEIGHTS = 6
     SPLIT = 7
+    GRADIENT_BATCH = 8
+    CANDIDATES = 9
+    FILLING = 10
+    SIGNS = 11
+    NOISE = 12
+    REMOVAL = 13
 
 
 def check_seed(seed: int) -> int:

@@ -17,28 +17,18 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from truesparse.config import RunConfig, merge, parse_flags, read_toml
+from truesparse import assembly
+from truesparse.config import RunConfig, merge, read_toml
 from truesparse.errors import (
     DivergedError,
     MemoryLimitError,
     TruesparseError,
     UsageError,
 )
+from truesparse.flags import parse_flags
 
-if TYPE_CHECKING:
-    from truesparse.datasets import Dataset
-    from truesparse.losses import Loss
-    from truesparse.memory import Estimate
-    from truesparse.model import SparseMLP
-    from truesparse.trainer import Trainer
-
-_LOSSES = {
-    "classification": "softmax",
-    "multilabel": "logistic",
-    "regression": "squared",
-}
 _SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "R2"}
 
 
@@ -76,6 +66,9 @@ def _main(words: list[str]) -> None:
         is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
         is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
         del flags["debug"]
+        if flags.pop("list_topologies"):
+            print(_topology_table())
+            return
         options = {} if config_file is None else read_toml(config_file)
         config = RunConfig(**merge(options, flags))
         result = run(config, quiet=is_quiet, dry=is_dry)
@@ -144,9 +137,9 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         dtype=config.dtype,
         memory=memory.available()[0],
     )
-    config = _resolve(config, data)
-    _make_loss(config, data)  # refuses what does not suit the task
-    estimate = _estimate(config, data)
+    config = assembly.resolve(config, data)
+    assembly.make_loss(config, data)  # refuses what does not suit the task
+    estimate = assembly.estimate(config, data)
     held = memory.current_rss()
     if dry:
         room, limit = memory.available()
@@ -155,8 +148,8 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         sizes = {**dataclasses.asdict(estimate), "total": estimate.total}
         return {**sizes, "available": room, "fits": estimate.total <= room}
     memory.require(max(estimate.total - held, 0))
-    model = _make_model(config, data)
-    trainer = _make_trainer(config, model)
+    model = assembly.make_model(config, data)
+    trainer = assembly.make_trainer(config, model)
     # Last of all, so that an option that is refused leaves no folder behind.
     folder = _make_folder(config)
     say(
@@ -170,23 +163,42 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     return _train(trainer, data, folder, estimate, started, quiet)
 
 
+def _topology_table() -> str:
+    """Return one line a topology, with the options that are its own."""
+    from truesparse.topology import ALGORITHMS, TopologyAlgorithm
+
+    common = TopologyAlgorithm.options()
+    lines = []
+    for name, algorithm in ALGORITHMS.items():
+        summary = (algorithm.__doc__ or "").splitlines()[0]
+        own = [option for option in algorithm.options() if option not in common]
+        lines.append(f"{name:<10} {summary} {', '.join(own)}".rstrip())
+    shared = ", ".join(option for option in common if option != "schedule")
+    return "\n".join([*lines, f"\nmost take: {shared}"])
+
+
 def _check(config: RunConfig) -> None:
     """Refuse what needs no data to be refused, before these are loaded."""
     from truesparse.activations import layer_activation
     from truesparse.losses import Loss
-    from truesparse.sparse.init import connection_count
+    from truesparse.sparse.network import count_connections
 
     for name in ("config.toml", "metrics.jsonl", "model.safetensors"):
         if config.out is not None and os.path.lexists(f"{config.out}/{name}"):
             text = f"{config.out} already holds a run ({name}); choose another --out"
             raise UsageError(f"{text} or remove it")
     lr = 1.0 if config.lr is None else config.lr
-    _make_trainer(dataclasses.replace(config, lr=lr), None)
+    assembly.make_trainer(dataclasses.replace(config, lr=lr), None)
     Loss(label_smoothing=config.label_smoothing or 0.0)
     parameter = config.activation_parameter
     layer_activation(config.activation, 0, parameter, config.dropout)
     if config.epsilon is not None or config.density is not None:
-        connection_count(1, 1, epsilon=config.epsilon, density=config.density)
+        count_connections(
+            (1, 1),
+            config.init_topology,
+            epsilon=config.epsilon,
+            density=config.density,
+        )
 
 
 def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
@@ -258,96 +270,6 @@ def _report(result: dict[str, Any], score_name: str, phases: dict[str, float]) -
     return "\n" + "\n".join(f"{name:<18} {text}" for name, text in lines)
 
 
-def _make_loss(config: RunConfig, data: "Dataset") -> "Loss":
-    from truesparse.losses import Loss
-
-    smoothing = config.label_smoothing
-    assert smoothing is not None, "see _resolve"
-    return Loss(_LOSSES[data.task], label_smoothing=smoothing)
-
-
-def _make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
-    from truesparse.model import SparseMLP
-
-    return SparseMLP(
-        (data.n_features, *config.hidden_sizes, data.n_outputs),
-        epsilon=config.epsilon,
-        density=config.density,
-        activation=config.activation,
-        activation_parameter=config.activation_parameter,
-        loss=_make_loss(config, data),
-        dropout=config.dropout,
-        weight_init=config.weight_init,
-        dtype=config.dtype,
-        seed=config.seed,
-    )
-
-
-def _make_trainer(config: RunConfig, model: Any) -> "Trainer":
-    from truesparse import topology
-    from truesparse.schedules import LearningRate
-    from truesparse.trainer import Trainer
-
-    assert config.lr is not None, "see _resolve"
-    options: dict[str, Any] = {}
-    if config.topology == "set":
-        options = {
-            "zeta": config.zeta,
-            "removal": config.removal,
-            "regrow_init": config.regrow_init,
-            "evolve_output": config.evolve_output,
-            "final": config.final,
-            "schedule": topology.UpdateSchedule(
-                every=config.update_every, start=config.update_every
-            ),
-        }
-    return Trainer(
-        model,
-        optimizer=_optimizer(config),
-        lr=LearningRate(config.lr, config.lr_schedule, warmup=config.warmup),
-        topology=topology.make(config.topology, **options),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        clip_norm=config.clip_norm,
-    )
-
-
-def _optimizer(config: RunConfig):
-    from truesparse.optimizers import Optimizer
-
-    return Optimizer(
-        config.optimizer,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        decay=config.decay,
-        fan_in_limit=config.fan_in_limit,
-    )
-
-
-def _resolve(config: RunConfig, data: "Dataset") -> RunConfig:
-    """Fill in the defaults that depend on the data or on other options.
-
-    They, dropout and epochs were chosen by accuracy on validation parts split off the
-    training part (2026-11): digits with 10^5 and 10^6 neurons and 3 to 5 seeds; wine,
-    iris, breast_cancer and diabetes with 40,000 and 5 seeds.
-    """
-    epsilon, lr, smoothing = config.epsilon, config.lr, config.label_smoothing
-    is_regression = data.task == "regression"
-    # Grey values and sparse features are smaller than those of deviation 1.
-    is_ranged = data.feature_mean is None
-    if epsilon is None and config.density is None:
-        # 2 cost 2 points; 5 gained nothing in the same time.
-        epsilon = 3.0
-    if lr is None:
-        # The delta of squared error has no bound: it diverges at higher rates.
-        lr = 3e-4 if is_regression else 0.2 if is_ranged else 0.1
-    if smoothing is None:
-        # Raised digits from 0.968 to 0.981; wine and iris lost 8 points by it.
-        smoothing = 0.1 if data.task == "classification" and is_ranged else 0.0
-    found: dict[str, Any] = {"epsilon": epsilon, "lr": lr, "label_smoothing": smoothing}
-    return dataclasses.replace(config, **found)
-
-
 def _make_folder(config: RunConfig) -> pathlib.Path:
     """Create the run folder; see _check for one that already holds a run."""
     if config.out is not None:
@@ -363,28 +285,6 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write to run folder {folder}: {error}") from None
     return folder
-
-
-def _estimate(config: RunConfig, data: "Dataset") -> "Estimate":
-    from truesparse.memory import estimate_run, measure_data
-
-    batch_size = min(config.batch_size, data.X_train.shape[0])
-    parts = data.X_train, data.X_test, data.y_train, data.y_test
-    data_bytes, sparse_room = measure_data(parts, batch_size)
-    return estimate_run(
-        (data.n_features, *config.hidden_sizes, data.n_outputs),
-        epsilon=config.epsilon,
-        density=config.density,
-        activation=config.activation,
-        dropout=config.dropout,
-        dtype=config.dtype,
-        batch_size=batch_size,
-        optimizer=_optimizer(config),
-        evolves=config.topology != "static",
-        clips=config.clip_norm is not None,
-        data_bytes=data_bytes,
-        sparse_room=sparse_room,
-    )
 
 
 def _say(text: str) -> None:

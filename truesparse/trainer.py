@@ -26,7 +26,7 @@ from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
 from truesparse.snapshot import Snapshot, has_finite_weights
-from truesparse.topology import TopologyAlgorithm, UpdateContext
+from truesparse.topology import Batches, TopologyAlgorithm, UpdateContext
 from truesparse.topology import make as make_topology
 
 
@@ -218,11 +218,13 @@ class Trainer:
         model.allocate_moments(self.optimizer)
         held_out_data = None if validation is None else validation[0]
         model.prepare(min(self.batch_size, train.size), data, held_out_data)
+        batches = Batches(model, data, targets, train, self.batch_size, weights)
         with Snapshot(model, self.snapshot_path) as snapshot:
             try:
                 self._emit("on_train_begin", run)
+                self.topology.begin(model)
                 while run.epoch < self.epochs and not run.stop:
-                    self._epoch(run, data, targets, weights, train, validation)
+                    self._epoch(run, batches, validation)
                     if not has_finite_weights(model):
                         what = f"weights became NaN or infinite in epoch {run.epoch}"
                         raise _diverged(what, run.lr)
@@ -236,13 +238,14 @@ class Trainer:
                 self._emit("on_train_end", run)
         return run.history
 
-    def _epoch(self, run, data, targets, weights, train, validation) -> None:
+    def _epoch(self, run: Run, batches: Batches, validation) -> None:
         model, clock = self.model, Clock()
+        train, weights = batches.samples, batches.sample_weight
         started = time.perf_counter()
         if run.epoch > 0:
             # Only now: the model that a run returns is the one that was evaluated,
             # also where a callback stopped the run.
-            self._update_topology(run, "epoch", clock)
+            self._update_topology(run, "epoch", batches, clock)
         order = train
         if self.shuffle:
             draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=model.step)
@@ -257,8 +260,8 @@ class Trainer:
             run.lr = self.lr.at(done, self.epochs, reductions)
             clock.restart()
             run.loss = model.train_batch(
-                data,
-                targets,
+                batches.data,
+                batches.targets,
                 samples,
                 self.optimizer,
                 run.lr,
@@ -272,11 +275,11 @@ class Trainer:
             weight = samples.size if weights is None else weights[samples].sum()
             loss_sum += run.loss * weight
             weight_sum += weight
-            self._update_topology(run, "step", clock)
+            self._update_topology(run, "step", batches, clock)
             self._emit("on_batch_end", run)
         run.epoch += 1
         if run.epoch == self.epochs:
-            self._update_topology(run, "epoch", clock)
+            self._update_topology(run, "epoch", batches, clock)
         train_seconds = time.perf_counter() - started
         val_loss, val_score = None, None
         if validation is not None:
@@ -304,18 +307,21 @@ class Trainer:
         run.history.append(record)
         self._emit("on_epoch_end", run, record)
 
-    def _update_topology(self, run: Run, unit: str, clock: Clock) -> None:
+    def _update_topology(self, run: Run, unit: str, batches, clock: Clock) -> None:
         context = UpdateContext(
             seed=self.model.seed,
             step=self.model.step,
             epoch=run.epoch,
             n_steps=run.first_step + self.epochs * run.n_batches,
             n_epochs=self.epochs,
+            lr=run.lr,
+            score=run.history[-1].val_score if run.history else None,
         )
-        if self.topology.due(unit, context):
-            clock.restart()
-            changes = self.topology.update(self.model, context)
+        clock.restart()
+        changes = self.topology.advance(unit, self.model, context, batches)
+        if changes is not None:
             clock("topology")
+        if changes:
             self._emit("on_topology_update", run, changes)
 
     def _emit(self, event: str, *arguments) -> None:

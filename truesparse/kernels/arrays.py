@@ -17,6 +17,14 @@ class Csr(NamedTuple):
     values: np.ndarray  # (nnz,) float
 
 
+class Pattern(NamedTuple):
+    """Which connections exist, and which of them count as absent all the same."""
+
+    indptr: np.ndarray  # (n_in + 1,) int64
+    indices: np.ndarray  # (nnz,) int32
+    dropped: np.ndarray  # (nnz,) bool
+
+
 class Csc(NamedTuple):
     """The same connections by output neuron; values are reached by `permutation`."""
 

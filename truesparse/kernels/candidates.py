@@ -1,27 +1,39 @@
-"""Gradients of connections that do not exist: g_ij = sum_b x_ib delta_jb on a list.
+"""Gradients of connections that do not exist: g_ij = sum_b x_ib delta_jb.
 
-Every gradient-guided growth method scores its candidates with this; a dense gradient
-is never needed.
+On a list of cells, or on all absent cells, of which the largest are kept: every
+gradient-guided growth method scores its candidates with these, and a dense gradient is
+never held.
 """
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
+import numpy as np
+
+from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import columns, dot, load
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
+
+# Magnitudes fall into bins of the upper bits of a float32: eight of the exponent and
+# six of the mantissa. Bin 0 is for zero and what is as good as zero.
+BINS = 1 << 14
+_SHIFT = 17
+
+
+@inlined_kernel
+def _gradient(tile, x, i, delta, j):
+    gradient = delta.dtype.type(0.0)
+    for column in range(0, delta.shape[1], columns(tile)):
+        gradient += dot(load(tile, x, i, column), load(tile, delta, j, column))
+    return gradient
 
 
 @inner_kernel
 def _candidate_range(tile, rows, cols, x, delta, out, start, stop):
     for p in range(start, stop):
-        gradient = out.dtype.type(0.0)
-        for column in range(0, x.shape[1], columns(tile)):
-            inputs = load(tile, x, rows[p], column)
-            gradient += dot(inputs, load(tile, delta, cols[p], column))
-        out[p] = gradient
+        out[p] += _gradient(tile, x, rows[p], delta, cols[p])
 
 
 @parallel_kernel
 def candidate_gradients(tile, rows, cols, x, delta, task_size, out):
-    """Write the gradient of each candidate connection (rows[p], cols[p]) to out[p].
+    """Add the gradient of each candidate connection (rows[p], cols[p]) to out[p].
 
     Parameters
     ----------
@@ -40,4 +52,93 @@ def candidate_gradients(tile, rows, cols, x, delta, task_size, out):
         start = task * task_size
         stop = min(start + task_size, rows.size)
         _candidate_range(tile, rows, cols, x, delta, out, start, stop)
+        restore_subnormals(state)
+
+
+@inner_kernel
+def _sparse_candidate_range(rows, cols, batch, delta, out, start, stop):
+    for p in range(start, stop):
+        i, j = rows[p], cols[p]
+        gradient = delta.dtype.type(0.0)
+        for q in range(batch.indptr[i], batch.indptr[i + 1]):
+            gradient += batch.values[q] * delta[j, batch.positions[q]]
+        out[p] += gradient
+
+
+@parallel_kernel
+def candidate_gradients_sparse(rows, cols, batch, delta, task_size, out):
+    """Add the gradient of each candidate to out[p], for a SparseBatch of inputs.
+
+    Parameters
+    ----------
+    rows, cols, delta, task_size, out
+        See candidate_gradients.
+    batch : SparseBatch
+    """
+    for task in prange((rows.size + task_size - 1) // task_size):
+        state = flush_subnormals()
+        start = task * task_size
+        stop = min(start + task_size, rows.size)
+        _sparse_candidate_range(rows, cols, batch, delta, out, start, stop)
+        restore_subnormals(state)
+
+
+@inner_kernel
+def _bin(gradient):
+    """Return the bin of a magnitude; a larger one is never in a lower bin."""
+    return np.float32(abs(gradient)).view(np.int32) >> _SHIFT
+
+
+@inner_kernel
+def _scan(tile, pattern, inputs, rows, lowest, out_counts, out, first):
+    """Count all absent cells by bin, or if `lowest` > 0 list those from there on."""
+    x, delta = inputs
+    n_out, q = delta.shape[0], first
+    for i in range(rows[0], rows[1]):
+        p, stop = pattern.indptr[i], pattern.indptr[i + 1]
+        for j in range(n_out):
+            while p < stop and (pattern.dropped[p] or pattern.indices[p] < j):
+                p += 1
+            if p < stop and pattern.indices[p] == j:
+                continue
+            gradient = _gradient(tile, x, i, delta, j)
+            bin_ = _bin(gradient)
+            if lowest == 0:
+                out_counts[bin_] += 1
+            elif bin_ >= lowest:
+                out.keys[q] = np.int64(i) * n_out + j
+                out.values[q] = abs(gradient)
+                q += 1
+
+
+@parallel_kernel
+def scan_gradients(tile, starts, pattern, inputs, lowest, out_counts, out):
+    """Go over all absent cells of a layer, cell by cell: cost n_in n_out columns.
+
+    Parameters
+    ----------
+    tile : tuple
+    starts : (n_tasks + 1,) int64 array
+        Rows of task t are starts[t] to starts[t + 1].
+    pattern : Pattern
+    inputs : tuple of (n_in, columns) and (n_out, columns) float arrays
+        x and delta.
+    lowest : int
+        0 counts magnitudes by bin; another bin lists the cells from it upwards.
+    out_counts : (n_tasks, BINS) int64 array
+        Zero on entry and written if `lowest` is 0; else read, to know where the list
+        of each task starts.
+    out : Growth
+        Keys and magnitudes, ascending by key; written if `lowest` is not 0.
+    """
+    n_tasks = starts.size - 1
+    firsts = np.zeros(n_tasks, np.int64)
+    if lowest > 0:
+        for task in range(1, n_tasks):
+            firsts[task] = firsts[task - 1] + out_counts[task - 1, lowest:].sum()
+    for task in prange(n_tasks):
+        state = flush_subnormals()
+        rows = (starts[task], starts[task + 1])
+        counts = out_counts[task]
+        _scan(tile, pattern, inputs, rows, lowest, counts, out, firsts[task])
         restore_subnormals(state)

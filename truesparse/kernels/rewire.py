@@ -45,6 +45,36 @@ def _first_at_least(ascending, value):
 
 
 @inner_kernel
+def _find_range(csr, n_out, keys, out, start, stop):
+    for q in range(start, stop):
+        i = keys[q] // n_out
+        low, high = csr.indptr[i], csr.indptr[i + 1]
+        columns = csr.indices[low:high]
+        place = _first_at_least(columns, keys[q] - i * n_out)
+        is_found = place < columns.size
+        out[q] = is_found and columns[place] == keys[q] - i * n_out
+
+
+@parallel_kernel
+def find(csr, n_out, keys, task_size, out):
+    """Write to out[q] whether the cell keys[q] is connected.
+
+    Parameters
+    ----------
+    csr : Csr
+    n_out : int
+    keys : (k,) int64 array
+        Cells row * n_out + column of the layer, in any order.
+    task_size : int
+        Cells a task.
+    out : (k,) bool array
+    """
+    for task in prange((keys.size + task_size - 1) // task_size):
+        start = task * task_size
+        _find_range(csr, n_out, keys, out, start, min(start + task_size, keys.size))
+
+
+@inner_kernel
 def _absent_rows(csr, dropped, kept_indptr, n_out, rows, ranks, first_rank):
     """Turn the ranks of the absent cells of some rows into keys, in place."""
     q = first_rank

@@ -168,6 +168,17 @@ class Connections:
         """Return the input neuron of every connection as an (nnz,) int32 array."""
         return np.repeat(np.arange(self.n_in, dtype=np.int32), np.diff(self.indptr))
 
+    def keys(self, positions: np.ndarray) -> np.ndarray:
+        """Return the cells of some connections as int64 keys row * n_out + column."""
+        rows = np.searchsorted(self.indptr, positions, side="right") - 1
+        return rows * self.n_out + self.indices[positions]
+
+    def contains(self, keys: np.ndarray) -> np.ndarray:
+        """Return which cells are connected, for int64 keys row * n_out + column."""
+        found = np.empty(keys.size, bool)
+        rewire_kernels.find(self.csr, self.n_out, keys, TASK_SIZE, found)
+        return found
+
     def allocate_moments(self, first: bool, second: bool) -> None:
         """Give every connection zero optimiser state, as far as it is needed."""
         empty = self.values[:0]

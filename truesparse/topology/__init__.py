@@ -1,21 +1,45 @@
 """Dynamic sparse training algorithms by name. README.md tells how to add one."""
 
 from truesparse.errors import UsageError, choose
-from truesparse.topology.base import LayerChange, TopologyAlgorithm, UpdateContext
-from truesparse.topology.schedule import UpdateSchedule
+from truesparse.topology.accset import Accset
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.cht import Cht, Chts, Chtss
+from truesparse.topology.context import LayerChange, UpdateContext
+from truesparse.topology.deepr import Deepr
+from truesparse.topology.dsr import Dsr
+from truesparse.topology.ggr import Ggr
+from truesparse.topology.gradients import Batches
+from truesparse.topology.granet import Granet
+from truesparse.topology.gse import Gse
+from truesparse.topology.mest import Mest
+from truesparse.topology.nest import Nest
+from truesparse.topology.rigl import Rigl
+from truesparse.topology.schedule import Fraction, UpdateSchedule
 from truesparse.topology.set import Set
+from truesparse.topology.snfs import Snfs
+from truesparse.topology.srigl import Srigl
 from truesparse.topology.static import Static
+from truesparse.topology.top_kast import TopKast
+from truesparse.topology.update import Update
 
 ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
-    algorithm.name: algorithm for algorithm in (Static, Set)
+    algorithm.name: algorithm
+    for algorithm in (
+        *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
+        *(Mest, Nest, Rigl, Snfs, Srigl, TopKast),
+    )
 }
 
 __all__ = [
     "ALGORITHMS",
+    "Batches",
+    "Dsr",
+    "Fraction",
     "LayerChange",
     "Set",
     "Static",
     "TopologyAlgorithm",
+    "Update",
     "UpdateContext",
     "UpdateSchedule",
     "make",

@@ -2,65 +2,41 @@
 
 An update of the topology, between two optimiser steps:
 
-    1. drop      mark connections to remove, layer by layer, by a score
-    2. count     decide how many each layer grows
-    3. propose   name absent cells, at least as many as are wanted
-    4. score     rate the proposals and keep the best, unless all are taken
-    5. rewire    survivors keep value and optimiser state; new connections get their
+    1. drop      mark connections to remove, by a score of each
+    2. grow      name absent cells to connect, as many as each layer shall gain
+    3. rewire    survivors keep value and optimiser state; new connections get their
                  initial weight and zero state
 
 An algorithm overrides only the steps in which it differs.
 """
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse import rng
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.errors import (
+    UsageError,
+    check_bools,
+    check_numbers,
+    check_whole,
+    choose,
+)
 from truesparse.model import SparseMLP
-from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import INITIALIZERS, draw_weights, sample_absent
+from truesparse.rng import Purpose
+from truesparse.sparse.init import (
+    INITIALIZERS,
+    draw_weights,
+    sample_absent,
+    sample_ranks,
+)
+from truesparse.topology.chains import remove_chains
+from truesparse.topology.context import LayerChange, UpdateContext
+from truesparse.topology.gradients import Batches
 from truesparse.topology.prune import drop_smallest
-from truesparse.topology.schedule import UpdateSchedule
-
-
-@dataclass(frozen=True)
-class UpdateContext:
-    """Where in the run an update happens.
-
-    Parameters
-    ----------
-    seed : int
-    step, epoch : int
-        Optimiser steps and epochs done.
-    n_steps, n_epochs : int
-        Of the whole run.
-    """
-
-    seed: int
-    step: int
-    epoch: int
-    n_steps: int
-    n_epochs: int
-
-    @property
-    def is_final(self) -> bool:
-        """Whether training ends with this update."""
-        return self.step >= self.n_steps
-
-
-@dataclass(frozen=True)
-class LayerChange:
-    """What one update did to one layer."""
-
-    layer: int
-    removed: int
-    grown: int
-    nnz: int
+from truesparse.topology.schedule import Fraction, Share, UpdateSchedule
+from truesparse.topology.update import Update
 
 
 class TopologyAlgorithm:
@@ -70,10 +46,29 @@ class TopologyAlgorithm:
     ----------
     zeta : float
         Share of a layer's connections that an update replaces, in [0, 1).
+    decay : {"constant", "cosine", "linear"}
+        How zeta falls in the course of the run, see schedule.Fraction.
+    decay_end : float
+        Share of the run after which no update happens.
+    decay_floor : float
+        What zeta falls to.
     schedule : UpdateSchedule, optional
         By default after every epoch.
+    layers : sequence of int, optional
+        Which layers take part, counted from 0; by default all hidden ones.
     evolve_output : bool
-        Whether the output layer takes part.
+        Whether the output layer takes part too.
+    chain_removal : bool
+        Also remove connections that removal left without a way to an input or an
+        output, see chains.remove_chains.
+    early_stop : float, optional
+        A layer whose share of regrown connections that had just been removed exceeds
+        this stands still from then on (Zhang et al., ICLR 2024, use 0.9).
+    final_share : float
+        Share of the initial connections that is left in the end; see schedule.Share.
+    share_shape : {"cubic", "sigmoid"}
+    share_end : float
+        Share of the run after which it is reached.
     final : {"none", "prune_only"}
         What happens after the last step: nothing, or a removal without regrowth. A
         run that a callback stops early does not reach it.
@@ -82,77 +77,232 @@ class TopologyAlgorithm:
     """
 
     name: ClassVar[str] = ""
+    # Whether a connection that is removed and grown again in the same update keeps its
+    # weight and state, as if it had not been removed.
+    keeps_regrown: ClassVar[bool] = False
+    # Whether layers exchange connections.
+    redistributes: ClassVar[bool] = False
+    # Options of the classes above that mean nothing to an algorithm.
+    void_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
         *,
         zeta: float = 0.3,
+        decay: str = "constant",
+        decay_end: float = 1.0,
+        decay_floor: float = 0.0,
         schedule: UpdateSchedule | None = None,
+        layers: Sequence[int] | None = None,
         evolve_output: bool = False,
+        chain_removal: bool = False,
+        early_stop: float | None = None,
+        final_share: float = 1.0,
+        share_shape: str = "cubic",
+        share_end: float = 0.8,
         final: str = "none",
         regrow_init: str = "zero",
     ):
-        check_numbers(zeta=zeta)
-        if not 0.0 <= zeta < 1.0:
-            raise UsageError(f"zeta must be from 0 up to but not 1, got {zeta}")
-        self.zeta = zeta
-        self.schedule = schedule or UpdateSchedule()
+        self.fraction = Fraction(zeta, decay, decay_end, decay_floor)
+        self.schedule = UpdateSchedule() if schedule is None else schedule
+        if not isinstance(self.schedule, UpdateSchedule):
+            raise UsageError(f"schedule must be an UpdateSchedule, got {schedule!r}")
+        check_bools(evolve_output=evolve_output, chain_removal=chain_removal)
+        if layers is not None:
+            if not isinstance(layers, list | tuple):
+                raise UsageError(f"layers must be a list of numbers, got {layers!r}")
+            layers = tuple(check_whole("layers", index, 0) for index in layers)
+        self.layers = layers
         self.evolve_output = evolve_output
+        self.chain_removal = chain_removal
+        check_numbers(early_stop=early_stop)
+        self.early_stop = early_stop
+        self.share = Share(final_share, share_shape, end=share_end)
         self.final = choose(final, ("none", "prune_only"), "final update")
         self.regrow_init = choose(regrow_init, INITIALIZERS, "weight initialiser")
+        self.stopped: set[int] = set()
+        # Connections that a layer had at first, or would have had as they are now.
+        self.budgets: dict[int, float] = {}
+
+    @property
+    def zeta(self) -> float:
+        """Share of a layer's connections that the first update replaces."""
+        return self.fraction.initial
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        """Names of the options that the algorithm takes."""
-        return tuple(inspect.signature(cls).parameters)
+        """Names of the options that the algorithm takes, its own ones first."""
+        names: dict[str, None] = {}
+        for ancestor in cls.__mro__[:-1]:
+            if "__init__" in vars(ancestor):
+                kinds = inspect.signature(
+                    vars(ancestor)["__init__"]
+                ).parameters.values()
+                own = [each for each in kinds if each.kind != each.VAR_KEYWORD]
+                names |= {each.name: None for each in own if each.name != "self"}
+                if len(own) == len(kinds):
+                    break
+        return tuple(name for name in names if name not in cls.void_options)
+
+    def state(self) -> dict[str, Any]:
+        """Return what an algorithm remembers: numbers, lists, dicts and arrays."""
+        budgets = {str(index): budget for index, budget in self.budgets.items()}
+        return {"stopped": sorted(self.stopped), "budgets": budgets}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state` that was returned before."""
+        self.stopped = set(state["stopped"])
+        self.budgets = {int(i): budget for i, budget in state["budgets"].items()}
+
+    def begin(self, model: SparseMLP) -> None:
+        """Note how many connections the layers have when training starts."""
+        self.budgets = {i: each.connections.nnz for i, each in enumerate(model.layers)}
+
+    def advance(
+        self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
+    ) -> list[LayerChange] | None:
+        """Update if it is time, after each step and epoch; else return None."""
+        if not self.due(unit, context):
+            return None
+        return self.update(model, context, batches)
 
     def due(self, unit: str, context: UpdateContext) -> bool:
         """Whether to update now, at the end of a step or of an epoch."""
         if context.is_final:
             # Asked once, at the end of the last epoch.
             return unit == "epoch" and self.final == "prune_only"
+        if self.fraction.is_over(context.progress):
+            return False
         count = context.epoch if unit == "epoch" else context.step
         return self.schedule.due(unit, count)
 
-    def update(self, model: SparseMLP, context: UpdateContext) -> list[LayerChange]:
+    def update(
+        self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
+    ) -> list[LayerChange]:
         """Change the model's topology and return what changed."""
-        layers = self.evolving_layers(model)
-        links = {index: model.layers[index].connections for index in layers}
-        dropped = {index: self.drop(links[index], context) for index in layers}
+        update = Update(model, context, self.evolving_layers(model), batches)
+        self.drop(update)
+        if self.chain_removal and any(marks.any() for marks in update.dropped.values()):
+            remove_chains(update)
         if context.is_final:
-            counts = dict.fromkeys(layers, 0)
+            grown = {index: np.empty(0, np.int64) for index in update.links}
         else:
-            counts = self.grow_counts(links, dropped)
-        changes = []
-        for index in layers:
-            draw = rng.stream(context.seed, rng.Purpose.EVOLUTION, context.step, index)
-            keys = self.grow(links[index], dropped[index], counts[index], draw)
-            draw = rng.stream(
-                context.seed, rng.Purpose.REGROWN_WEIGHTS, context.step, index
-            )
-            weights = self.new_weights(links[index], keys, draw)
-            removed = int(np.count_nonzero(dropped[index]))
-            links[index].rewire(dropped.pop(index), keys, weights)
-            change = LayerChange(index, removed, keys.size, links[index].nnz)
-            changes.append(change)
+            grown = self.grow(update)
+        changes = [
+            self._rewire(update, index, grown.pop(index)) for index in update.links
+        ]
+        if self.redistributes:
+            share = self.share.at(context.progress)
+            self.budgets |= {change.layer: change.nnz / share for change in changes}
         return changes
 
     def evolving_layers(self, model: SparseMLP) -> list[int]:
-        """Return the layers that take part; a full one has nowhere to grow."""
-        last = len(model.layers) - 1
+        """Return the layers that take part.
+
+        A full one has nowhere to grow, unless the number of connections falls.
+        """
+        n_layers = len(model.layers)
+        chosen = self.layers
+        if chosen is None:
+            chosen = tuple(range(n_layers - 1 + self.evolve_output))
+        elif chosen and max(chosen) >= n_layers:
+            raise UsageError(
+                f"layers must be from 0 to {n_layers - 1}, got {list(chosen)}"
+            )
         return [
             index
-            for index, layer in enumerate(model.layers)
-            if (index < last or self.evolve_output) and layer.connections.density < 1.0
+            for index in sorted(set(chosen) - self.stopped)
+            if model.layers[index].connections.density < 1.0 or self.share.final < 1.0
         ]
 
-    def drop(self, connections: Connections, context: UpdateContext) -> np.ndarray:
-        """Mark the connections to remove, as an (nnz,) bool array."""
-        count = int(self.drop_fraction(context) * connections.nnz)
-        scores = self._rated(self.drop_scores(connections), connections.nnz)
-        return drop_smallest(scores, count)
+    # What algorithms override --------------------------------------------------------
 
-    def _rated(self, scores: np.ndarray, size: int) -> np.ndarray:
+    def drop(self, update: Update) -> None:
+        """Mark the connections to remove: here of each layer those of lowest score."""
+        for index, links in update.links.items():
+            scores = self.rated(self.drop_scores(update, index), links.nnz)
+            count = self.drop_count(update, index)
+            update.dropped[index] = drop_smallest(scores, count)
+
+    def drop_count(self, update: Update, index: int) -> int:
+        """Return how many connections a layer loses: the fraction, and any surplus."""
+        nnz, budget = update.links[index].nnz, self.budget(update, index)
+        return max(nnz - budget, 0) + int(
+            self.drop_fraction(update.context) * min(nnz, budget)
+        )
+
+    def drop_fraction(self, context: UpdateContext) -> float:
+        """Return the share of connections to replace now."""
+        return self.fraction.at(context.progress)
+
+    def drop_scores(self, update: Update, index: int) -> np.ndarray:
+        """Rate the connections of a layer, (nnz,); the lowest go."""
+        return np.abs(update.links[index].values)
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return the cells to connect: here uniformly drawn ones.
+
+        Returns
+        -------
+        dict of int to (k,) int64 array
+            Of every layer the keys, ascending and distinct.
+        """
+        counts = self.grow_counts(update)
+        return {
+            index: self.grow_at_random(update, index, count)
+            for index, count in counts.items()
+        }
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return how many connections each layer grows: what it lacks to its budget."""
+        return {
+            index: min(
+                max(self.budget(update, index) - update.kept(index), 0),
+                update.room(index),
+            )
+            for index in update.links
+        }
+
+    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
+        """Return the initial weights of new connections."""
+        generator = update.stream(Purpose.REGROWN_WEIGHTS, index)
+        return draw_weights(self.regrow_init, update.links[index], keys.size, generator)
+
+    # What algorithms use -------------------------------------------------------------
+
+    def budget(self, update: Update, index: int) -> int:
+        """Return how many connections a layer is to have after this update."""
+        at_first = self.budgets.get(index, update.links[index].nnz)
+        return max(round(at_first * self.share.at(update.context.progress)), 1)
+
+    def grow_at_random(
+        self, update: Update, index: int, count: int, *, besides_dropped: bool = False
+    ) -> np.ndarray:
+        """Draw empty cells uniformly; as keys, ascending.
+
+        Those just emptied are among them, unless told otherwise.
+        """
+        links, marks = update.links[index], update.dropped[index]
+        if besides_dropped:
+            marks = np.zeros_like(marks)
+        draw = update.stream(Purpose.EVOLUTION, index)
+        return sample_absent(links, marks, count, draw)
+
+    def fill_at_random(
+        self, update: Update, index: int, keys: np.ndarray, count: int
+    ) -> np.ndarray:
+        """Add uniformly drawn empty cells to `keys` until there are `count`."""
+        missing = min(count, update.room(index)) - keys.size
+        if missing <= 0:
+            return keys
+        # So many that enough are left without those that have been chosen already.
+        drawn = self.grow_at_random(update, index, missing + keys.size)
+        drawn = np.setdiff1d(drawn, keys, assume_unique=True)
+        draw = update.stream(Purpose.FILLING, index)
+        drawn = drawn[sample_ranks(drawn.size, missing, draw)]
+        return np.sort(np.concatenate([keys, drawn]))
+
+    def rated(self, scores: np.ndarray, size: int) -> np.ndarray:
         """Return scores if they can be ordered, else say whose are wrong."""
         if scores.shape != (size,) or np.isnan(scores).any():
             raise UsageError(
@@ -161,56 +311,25 @@ class TopologyAlgorithm:
             )
         return scores
 
-    def drop_fraction(self, context: UpdateContext) -> float:
-        """Return the share of connections to replace now."""
-        return self.zeta
-
-    def drop_scores(self, connections: Connections) -> np.ndarray:
-        """Rate the connections; the lowest go."""
-        return np.abs(connections.values)
-
-    def grow_counts(
-        self, links: Mapping[int, Connections], dropped: Mapping[int, np.ndarray]
-    ) -> dict[int, int]:
-        """Return how many connections each layer grows: as many as it lost."""
-        return {index: int(np.count_nonzero(dropped[index])) for index in links}
-
-    def grow(
-        self,
-        connections: Connections,
-        dropped: np.ndarray,
-        count: int,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        """Return the keys of the cells to connect, ascending."""
-        keys = self.propose(connections, dropped, count, generator)
-        if keys.size <= count:
-            return keys
-        scores = self._rated(self.proposal_scores(connections, keys), keys.size)
-        return keys[~drop_smallest(scores, keys.size - count)]
-
-    def propose(
-        self,
-        connections: Connections,
-        dropped: np.ndarray,
-        count: int,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        """Name absent cells, ascending and distinct; here `count` uniform ones."""
-        return sample_absent(connections, dropped, count, generator)
-
-    def proposal_scores(self, connections: Connections, keys: np.ndarray) -> np.ndarray:
-        """Rate the proposals; the highest are grown."""
-        raise NotImplementedError(
-            f"{type(self).__name__} proposes more cells than are grown, so it must "
-            "define proposal_scores"
-        )
-
-    def new_weights(
-        self,
-        connections: Connections,
-        keys: np.ndarray,
-        generator: np.random.Generator,
-    ) -> np.ndarray:
-        """Return the initial weights of new connections."""
-        return draw_weights(self.regrow_init, connections, keys.size, generator)
+    def _rewire(self, update: Update, index: int, keys: np.ndarray) -> LayerChange:
+        links, dropped = update.links[index], update.dropped.pop(index)
+        removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
+        if self.keeps_regrown or self.early_stop is not None:
+            positions = np.flatnonzero(dropped)
+            again = np.isin(links.keys(positions), keys, assume_unique=True)
+            regrown = int(np.count_nonzero(again))
+            if self.keeps_regrown:
+                same = links.keys(positions[again])
+                keys = np.setdiff1d(keys, same, assume_unique=True)
+                dropped[positions[again]] = False
+        weights = self.new_weights(update, index, keys)
+        links.rewire(dropped, keys, weights)
+        settled = self.share.final == 1.0 or update.context.progress >= self.share.end
+        if (
+            self.early_stop is not None
+            and settled
+            and regrown > self.early_stop * grown
+        ):
+            self.stopped.add(index)
+        growth = update.growth.get(index, "random" if grown else "")
+        return LayerChange(index, removed, grown, links.nnz, regrown, growth)

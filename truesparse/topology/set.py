@@ -20,12 +20,10 @@ epsilon 3, the first update replaces 0.30 of the connections, the 19th 0.47 and 
 them; on Fashion-MNIST with epsilon 20 it stays at 0.30 (2026-11).
 """
 
-import numpy as np
-
 from truesparse.errors import choose
-from truesparse.sparse.connections import Connections
-from truesparse.topology.base import TopologyAlgorithm, UpdateContext
+from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.prune import drop_per_sign
+from truesparse.topology.update import Update
 
 
 class Set(TopologyAlgorithm):
@@ -45,13 +43,13 @@ class Set(TopologyAlgorithm):
         super().__init__(**options)
         self.removal = choose(removal, ("per_sign", "magnitude"), "removal")
 
-    @classmethod
-    def options(cls) -> tuple[str, ...]:
-        """Names of the options that the algorithm takes."""
-        return ("removal", *TopologyAlgorithm.options())
-
-    def drop(self, connections: Connections, context: UpdateContext) -> np.ndarray:
-        """Mark the connections to remove, as an (nnz,) bool array."""
-        if self.removal == "per_sign":
-            return drop_per_sign(connections.values, self.drop_fraction(context))
-        return super().drop(connections, context)
+    def drop(self, update: Update) -> None:
+        """Mark the connections to remove."""
+        if self.removal == "magnitude":
+            super().drop(update)
+            return
+        for index, links in update.links.items():
+            fraction = self.drop_fraction(update.context)
+            if self.budget(update, index) < links.nnz:
+                fraction = self.drop_count(update, index) / links.nnz
+            update.dropped[index] = drop_per_sign(links.values, fraction)

@@ -1,6 +1,7 @@
 """Static: the random topology of the start is kept. The baseline of all others."""
 
-from truesparse.topology.base import TopologyAlgorithm, UpdateContext
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.context import UpdateContext
 
 
 class Static(TopologyAlgorithm):

@@ -1,0 +1,175 @@
+"""What a topology update of a million neurons costs, algorithm by algorithm.
+
+    python -m benchmarks.updates                       5 minutes
+    python -m benchmarks.updates --smoke               seconds
+    python -m benchmarks.updates --topologies gse,ggr
+
+The net is 64-500000-500000-10 with eps 5: 10 million weights, batch 32, SGD with
+momentum. Each algorithm runs in a process of its own, which takes a step, updates twice
+to compile and warm up, and then three times with a step between. Seconds are the median
+of these updates, without the column view that the next step builds anew; memory is what
+the process grows by at most while updating, beside what the net itself takes. Exact CHT
+is left out: its scores take minutes here.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import TruesparseError
+from truesparse.topology import ALGORITHMS
+
+from .harness import ROOT, WorkerError, write_results
+from .options import names
+from .probe import clean_environment, own_peak_mb, run_json
+
+BATCH, FEATURES, CLASSES, SAMPLES = 32, 64, 10, 1024
+# Seconds that an update may take.
+LIMITS = {
+    **dict.fromkeys(("set", "dsr", "deepr", "mest"), 1.0),
+    **dict.fromkeys(("gse", "ggr", "srigl", "snfs"), 3.0),
+    "chts": 20.0,
+}
+MOST_MEMORY = 1.5
+DEFAULT = tuple(name for name in ALGORITHMS if name not in ("static", "cht"))
+N_UPDATES = 3
+
+
+def measure(name: str, neurons: int, epsilon: float) -> dict[str, Any]:
+    """Build a net, train and update it, and return times and memory."""
+    from truesparse import topology
+    from truesparse.memory import current_rss
+    from truesparse.model import SparseMLP
+    from truesparse.optimizers import Optimizer
+    from truesparse.topology import Batches, UpdateContext
+
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((SAMPLES, FEATURES), dtype=np.float32)
+    targets = draw.integers(0, CLASSES, SAMPLES).astype(np.int32)
+    before = current_rss()
+    half = neurons // 2
+    sizes = (FEATURES, half, neurons - half, CLASSES)
+    pattern = "constant_fan_in" if name == "srigl" else "erdos_renyi"
+    model = SparseMLP(sizes, epsilon=epsilon, init_topology=pattern)
+    optimizer = Optimizer()
+    model.allocate_moments(optimizer)
+    model.prepare(BATCH)
+    batches = Batches(model, x, targets, np.arange(SAMPLES), BATCH)
+    algorithm = topology.make(name)
+    algorithm.begin(model)
+
+    def step() -> None:
+        samples = np.arange(BATCH) + BATCH * (model.step % (SAMPLES // BATCH))
+        model.train_batch(x, targets, samples, optimizer, 0.01)
+
+    def update() -> tuple[float, list]:
+        # Early in a long run, where most is replaced.
+        where = UpdateContext(0, model.step, 1, 10**6, 10**3, lr=0.01, score=0.5)
+        start = time.perf_counter()
+        changes = algorithm.update(model, where, batches)
+        return time.perf_counter() - start, changes
+
+    step()
+    net_mb = (current_rss() - before) / 1e6
+    for _ in range(2):
+        update()
+        step()
+    held_mb = current_rss() / 1e6
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from now on
+    seconds, replaced = [], 0
+    for _ in range(N_UPDATES):
+        elapsed, changes = update()
+        seconds.append(elapsed)
+        replaced = sum(change.grown for change in changes)
+        step()
+    peak_mb = own_peak_mb() or 0.0
+    return {
+        "topology": name,
+        "nnz": model.nnz,
+        "neurons": neurons,
+        "seconds": statistics.median(seconds),
+        "slowest_s": max(seconds),
+        "replaced": replaced,
+        "net_mb": net_mb,
+        "peak_ratio": (net_mb + max(peak_mb - held_mb, 0.0)) / net_mb,
+        "how": changes[0].growth if changes else "",
+    }
+
+
+def describe(row: dict[str, Any]) -> str:
+    """Return a line about one algorithm, with its verdicts."""
+    limit = LIMITS.get(row["topology"])
+    verdict = ""
+    if limit is not None:
+        verdict = (
+            f" (at most {limit:g}: {'met' if row['seconds'] <= limit else 'MISSED'})"
+        )
+    memory = "met" if row["peak_ratio"] <= MOST_MEMORY else "MISSED"
+    return (
+        f"{row['topology']:<9} {row['seconds']:7.3f} s{verdict}, "
+        f"{row['replaced']:,} replaced, memory {row['peak_ratio']:.2f}x the net's "
+        f"{row['net_mb']:.0f} MB (at most {MOST_MEMORY:g}: {memory}); {row['how']}"
+    )
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.updates", description="Measure topology updates."
+    )
+    parser.add_argument("--topologies", help=f"of {', '.join(ALGORITHMS)}")
+    parser.add_argument("--neurons", type=int, default=1_000_000)
+    parser.add_argument("--epsilon", type=float, default=5.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--smoke", action="store_true", help="a net of 400 neurons")
+    parser.add_argument("--measure", metavar="NAME", help="in this process, as JSON")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "benchmarks" / "results" / "updates.json"
+    )
+    options = parser.parse_args(arguments)
+    accepted = tuple(name for name in ALGORITHMS if name != "static")
+    options.topologies = (
+        names(options.topologies, accepted, "topology")
+        if options.topologies
+        else DEFAULT
+    )
+    if options.smoke:
+        options.neurons = 400
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure every algorithm and write the results."""
+    try:
+        options = parse(arguments)
+        if options.measure:
+            found = measure(options.measure, options.neurons, options.epsilon)
+            print(json.dumps(found))
+            return 0
+        rows = []
+        for name in options.topologies:
+            row = run_json(
+                "benchmarks.updates",
+                f"--measure={name}",
+                f"--neurons={options.neurons}",
+                f"--epsilon={options.epsilon}",
+                environment=clean_environment(options.threads),
+            )
+            rows.append(row)
+            print(describe(row), flush=True)
+        write_results(options.out, {"smoke": options.smoke, "rows": rows})
+    except (TruesparseError, WorkerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    print(f"results: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

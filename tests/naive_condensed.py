@@ -1,0 +1,36 @@
+"""Dense float64 twins of the condensed layout, each in the fewest lines."""
+
+import naive
+import numpy as np
+
+
+def condensed(mask, dense):
+    """Return weights, inputs (both (n_active, k)) and neurons of a layer."""
+    neurons = [i for i in range(mask.shape[1]) if mask[:, i].any()]
+    inputs = [list(np.flatnonzero(mask[:, i])) for i in neurons]
+    weights = [
+        [dense[c, i] for c in row] for i, row in zip(neurons, inputs, strict=True)
+    ]
+    return weights, inputs, neurons
+
+
+def forward(weights, inputs, bias, name, x):
+    """Return f(bias + sum_j weights[i, j] x[inputs[i, j]]) of one sample."""
+    z = [
+        b + sum(float(w) * float(x[c]) for w, c in zip(row, cells, strict=True))
+        for row, cells, b in zip(weights, inputs, naive.wide(bias), strict=True)
+    ]
+    return naive.activation(name, np.array(z))
+
+
+def scale(weights, inputs, bias, x):
+    """Return the sum of the absolute terms of each neuron."""
+    return forward(np.abs(weights), inputs, np.abs(bias), "identity", np.abs(x))
+
+
+def alive(masks):
+    """Return, layer by layer, which neurons depend on the data."""
+    found = [np.ones(len(masks[0]), bool)]
+    for mask in masks:
+        found.append((mask & found[-1][:, None]).any(0))
+    return found[1:]

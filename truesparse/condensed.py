@@ -1,0 +1,283 @@
+"""CondensedMLP: a trained model in condensed layers, for fast predictions.
+
+Of one sample above all: its way through the layers allocates nothing but the output.
+Files are safetensors with ``layers.N.weights``, ``inputs``, ``neurons`` and ``bias`` of
+condensed layers, ``indptr``, ``indices``, ``values``, ``neurons`` and ``bias`` of those
+in CSR, and ``constants``: the outputs without connections.
+"""
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from truesparse.activations import ACTIVATIONS, LayerActivation
+from truesparse.errors import ModelFileError, UsageError, check_whole, choose
+from truesparse.inputs import as_source_data, float_type, is_finite, n_samples
+from truesparse.io import write_tensors
+from truesparse.kernels.arrays import Csr
+from truesparse.kernels.batch import gather_dense
+from truesparse.kernels.simd import make_tile
+from truesparse.losses import Loss
+from truesparse.model import SparseMLP
+from truesparse.sparse.condensed import CondensedLayer, RowsLayer, condense_all
+from truesparse.sparse.connections import LARGEST_SIDE, Connections
+
+FORMAT = 1
+_KEY = "truesparse-condensed"
+# What a description that makes no sense raises on the way to a model.
+_NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+# A batch costs as much as 16 samples, however few it holds: up to this many, one by
+# one is less.
+_FEW_SAMPLES = 2
+_TILE_BYTES = 64  # of four neurons at once, as the registers of AVX2 hold
+
+
+class CondensedMLP:
+    """A multilayer perceptron for prediction, made by `from_model` or `load`.
+
+    Layers of constant fan-in (SRigL makes them; full layers are) are condensed, others
+    stay in CSR. Neurons without connections are gone. Buffers are kept for the next
+    sample, so an object serves one thread at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse import SparseMLP
+    >>> from truesparse.condensed import CondensedMLP
+    >>> model = SparseMLP([4, 8, 3], density=1.0, seed=1)
+    >>> fast, x = CondensedMLP.from_model(model), np.ones((1, 4), np.float32)
+    >>> bool(np.allclose(fast.predict_proba(x), model.predict_proba(x)))
+    True
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        layers: list[CondensedLayer | RowsLayer],
+        constants: np.ndarray,
+        loss: Loss,
+    ):
+        self.n_features = check_whole("n_features", n_features, 1, LARGEST_SIDE)
+        self.layers, self.constants, self.loss = layers, constants, loss
+        self._check()
+        self._all_active = layers[-1].n_active == constants.size
+        self._buffers = self._allocate(1)
+
+    @classmethod
+    def from_model(cls, model: SparseMLP) -> "CondensedMLP":
+        """Condense a trained model; nothing is shared with it."""
+        layers, constants = condense_all(model.layers)
+        return cls(model.layer_sizes[0], layers, constants, model.loss)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of weights and activations."""
+        return self.constants.dtype
+
+    @property
+    def nnz(self) -> int:
+        """Number of connections that are left."""
+        return sum(layer.nnz for layer in self.layers)
+
+    def decision_function(self, data, batch_size: int = 128) -> np.ndarray:
+        """Return the outputs before softmax or logistic, as an (n, n_out) array.
+
+        Parameters
+        ----------
+        data : (n, n_features) array or scipy.sparse matrix
+            A sparse matrix is made dense a batch at a time, never as a whole.
+        batch_size : int
+
+        Raises
+        ------
+        DataError
+            For data that SparseMLP refuses.
+        """
+        check_whole("batch_size", batch_size, 1)
+        source = as_source_data(data, self.dtype, self.n_features)
+        n = n_samples(source)
+        out = np.empty((n, self.constants.size), self.dtype)
+        buffers: dict[int, list[np.ndarray]] = {}
+        for start in range(0, n, batch_size):
+            stop = min(start + batch_size, n)
+            batch = _dense(source, start, stop, self.n_features)
+            if stop - start <= _FEW_SAMPLES:
+                for x, row in zip(batch, out[start:stop], strict=True):
+                    self._one(x, row)
+            else:
+                self._many(batch, out[start:stop], buffers)
+        return out
+
+    def predict_proba(self, data, batch_size: int = 128) -> np.ndarray:
+        """Return probabilities, or predictions of a regression, as (n, n_out)."""
+        return self.loss.activate(self.decision_function(data, batch_size))
+
+    def save(self, path) -> pathlib.Path:
+        """Write the model to a file; an existing one is replaced when all is written.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be written.
+        """
+        tensors = {"constants": self.constants}
+        for index, layer in enumerate(self.layers):
+            for name, array in _arrays(layer).items():
+                tensors[f"layers.{index}.{name}"] = array
+        description = {
+            "format": FORMAT,
+            "n_features": self.n_features,
+            "loss": {
+                "name": self.loss.name,
+                "label_smoothing": self.loss.label_smoothing,
+                "huber_threshold": self.loss.huber_threshold,
+            },
+            "layers": [
+                {
+                    "condensed": isinstance(layer, CondensedLayer),
+                    "activation": layer.activation.name,
+                    "parameter": layer.activation.parameter,
+                }
+                for layer in self.layers
+            ],
+        }
+        return write_tensors(path, tensors, {_KEY: json.dumps(description)})
+
+    @classmethod
+    def load(cls, path) -> "CondensedMLP":
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, of another kind, or its arrays do not form
+            a model; every index is looked at.
+        """
+        try:
+            with safetensors.safe_open(str(path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if _KEY not in metadata:
+                    raise ModelFileError(
+                        f"{path} is not a condensed model; truesparse.load reads others"
+                    )
+                text = json.loads(metadata[_KEY])
+                if text["format"] != FORMAT:
+                    raise ValueError(f"format {text['format']}, not {FORMAT}")
+                n_features, layers = text["n_features"], []
+                width = check_whole("n_features", n_features, 1, LARGEST_SIDE)
+                for index, spec in enumerate(text["layers"]):
+                    layers.append(_load_layer(file, index, spec, width))
+                    width = layers[-1].n_active
+                constants = _tensor(file, "constants")
+                loss = Loss(**text["loss"])
+            return cls(n_features, layers, constants, loss)
+        except ModelFileError:
+            raise
+        except (OSError, safetensors.SafetensorError) as error:
+            raise ModelFileError(f"cannot read model {path}: {error}") from None
+        except _NOT_VALID as error:
+            raise ModelFileError(f"model {path} is not valid: {error}") from None
+
+    def _check(self) -> None:
+        """Raise UsageError unless the layers form a model."""
+        if not self.layers:
+            raise UsageError("a model needs at least one layer")
+        float_type(self.dtype)
+        width = self.n_features
+        for layer in self.layers:
+            if layer.n_in != width:
+                raise UsageError(f"a layer has {layer.n_in} inputs, not {width}")
+            if layer.bias.dtype != self.dtype:
+                raise UsageError(f"layers are of {layer.bias.dtype} and {self.dtype}")
+            width = layer.n_active
+        n_out, neurons = self.constants.size, self.layers[-1].neurons
+        if self.constants.ndim != 1 or n_out < 1 or neurons.max(initial=-1) >= n_out:
+            raise UsageError(f"the last layer's neurons are not among {n_out} outputs")
+        if self.layers[-1].activation.name != "identity":
+            raise UsageError("the last layer must have activation 'identity'")
+
+    def _allocate(self, columns: int) -> list[np.ndarray]:
+        return [np.empty(layer.room(columns), self.dtype) for layer in self.layers]
+
+    def _one(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Compute one sample (n_features,) into (n_out,)."""
+        for layer, buffer in zip(self.layers, self._buffers, strict=True):
+            layer.run(x, buffer)
+            x = buffer.reshape(-1)
+        last = self.layers[-1]
+        if self._all_active:
+            out[:] = x[: last.n_active]
+        else:
+            out[:] = self.constants
+            out[last.neurons] = x[: last.n_active]
+
+    def _many(self, batch: np.ndarray, out: np.ndarray, buffers: dict) -> None:
+        """Compute samples (n, n_features) into (n, n_out), feature by feature."""
+        n, tile = len(batch), _TILE_BYTES // self.dtype.itemsize
+        columns = -(-n // tile) * tile
+        if columns not in buffers:
+            x = np.empty((self.n_features, columns), self.dtype)
+            buffers[columns] = [x, *self._allocate(columns)]
+        x, *outputs = buffers[columns]
+        gather_dense(batch, np.arange(n), x)
+        for layer, buffer in zip(self.layers, outputs, strict=True):
+            layer.run_batch(make_tile(tile), x, buffer)
+            x = buffer
+        last = self.layers[-1]
+        if not self._all_active:
+            out[:] = self.constants
+        out[:, last.neurons] = x[: last.n_active, :n].T
+
+
+def _dense(source: np.ndarray | Csr, start: int, stop: int, n_features: int):
+    """Return some samples as a dense array."""
+    if not isinstance(source, Csr):
+        return source[start:stop]
+    out = np.zeros((stop - start, n_features), source.values.dtype)
+    first, last = source.indptr[start], source.indptr[stop]
+    samples = np.repeat(
+        np.arange(stop - start), np.diff(source.indptr[start : stop + 1])
+    )
+    out[samples, source.indices[first:last]] = source.values[first:last]
+    return out
+
+
+def _arrays(layer: CondensedLayer | RowsLayer) -> dict[str, np.ndarray]:
+    shared = {"neurons": layer.neurons, "bias": layer.bias}
+    if isinstance(layer, CondensedLayer):
+        return {"weights": layer.weights, "inputs": layer.inputs} | shared
+    names = ("indptr", "indices", "values")
+    return dict(zip(names, layer.connections.csr, strict=True)) | shared
+
+
+def _tensor(file: Any, name: str) -> np.ndarray:
+    try:
+        array = file.get_tensor(name)
+    except safetensors.SafetensorError:
+        raise ValueError(f"it has no tensor {name}") from None
+    if array.dtype.kind == "f" and not is_finite(array):
+        raise ValueError(f"{name} holds NaN or infinity")
+    return array
+
+
+def _load_layer(
+    file: Any, index: int, spec: dict, n_in: int
+) -> CondensedLayer | RowsLayer:
+    def tensor(name: str) -> np.ndarray:
+        return _tensor(file, f"layers.{index}.{name}")
+
+    name, parameter = spec["activation"], spec["parameter"]
+    choose(name, ACTIVATIONS, "activation")
+    if not math.isfinite(parameter):
+        raise ValueError(f"layer {index} has activation parameter {parameter}")
+    activation = LayerActivation(name, parameter)
+    neurons, bias = tensor("neurons"), tensor("bias")
+    if spec["condensed"]:
+        weights, inputs = tensor("weights"), tensor("inputs")
+        return CondensedLayer(n_in, weights, inputs, neurons, bias, activation)
+    csr = tensor("indptr"), tensor("indices"), tensor("values")
+    return RowsLayer(Connections(n_in, neurons.size, *csr), neurons, bias, activation)

@@ -1,0 +1,354 @@
+"""Paths of three connections between an input and an output neuron without one.
+
+With P[u,z2] the outputs that inputs u and z2 share, Q[z1,v] the inputs that outputs z1
+and v share, and d the degrees, a path u - z1 - z2 - v weighs f(d_z1, Q) f(d_z2, P).
+P and Q are counted while the paths of one u are walked, or for one path by
+intersecting two ascending lists; nothing of the size of the matrix exists.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
+
+CH3_L3P, CH2_L3P, RA_L3, CH3_L3N, CH2_L3N = range(5)
+
+# Columns of the table of cells: the output neuron, how many paths through the present
+# z1 lead there, the sum of their factors for z2, the score so far. 32 bytes, so that a
+# path touches one cache line.
+_KEY, _SHARED, _PART, _SCORE = range(4)
+
+
+class Graph(NamedTuple):
+    """Which cells are connected, from both sides; swap the halves to transpose."""
+
+    indptr: np.ndarray  # (n_in + 1,) int64
+    columns: np.ndarray  # (nnz,) int32, ascending within a row
+    column_indptr: np.ndarray  # (n_out + 1,) int64
+    rows: np.ndarray  # (nnz,) int32, ascending within a column
+
+
+class Scratch(NamedTuple):
+    """What tasks of `score_rows` count in; they leave it as they found it."""
+
+    shared: np.ndarray  # (n_tasks, n_in) int32, zero
+    table: np.ndarray  # (n_tasks, room, 4) float64, -1, 0, 0, 0
+    slots: np.ndarray  # (n_tasks, 2, room) int32, anything
+
+
+class Found(NamedTuple):
+    """Cells and scores, task by task."""
+
+    starts: np.ndarray  # (n_tasks + 1,) int64, room of each task
+    counts: np.ndarray  # (n_tasks,) int64, how many it found
+    keys: np.ndarray  # (room,) int64
+    scores: np.ndarray  # (room,) float64
+
+
+class Proposal(NamedTuple):
+    """How paths are proposed before they are accepted or not."""
+
+    row_external: np.ndarray  # (n_in,) int64, at least 1, at most any d - P
+    column_external: np.ndarray  # (n_out,) int64, at least 1, at most any d - Q
+    totals: np.ndarray  # (nnz + 1,) float64, running total over middle connections
+    row_totals: np.ndarray  # (n_in + 1,) float64, the same at the ends of rows
+
+
+@inlined_kernel
+def _factor(rule, degree, shared, inverse_roots):
+    """Return what a neuron of `degree`, of which `shared` are internal, contributes.
+
+    `inverse_roots` holds 0 and then 1 / sqrt(k). No external neighbour is left only
+    where the cell is connected, so that the value does not matter.
+    """
+    external = degree - shared
+    if rule == CH3_L3P:
+        return inverse_roots[external]
+    if rule == CH2_L3P:
+        return inverse_roots[external] / inverse_roots[1 + shared]
+    if rule == RA_L3:
+        return inverse_roots[degree]
+    numerator = 1.0 if rule == CH3_L3N else 1.0 + shared
+    return numerator / max(external, 1)
+
+
+@inlined_kernel
+def _find(table, key, shift):
+    """Return the slot of a key, or the free one where it belongs."""
+    # Where there is a slot for every output neuron, its number is its place.
+    slot = np.int64(key)
+    if shift >= 0:
+        slot = ((slot * 2654435769) & 0xFFFFFFFF) >> shift
+    while table[slot, _KEY] != key and table[slot, _KEY] >= 0.0:
+        slot += 1
+        if slot == table.shape[0]:
+            slot = 0
+    return slot
+
+
+@inner_kernel
+def _count_shared(u, graph, shared):
+    """Add to shared[z2] the number of outputs that rows u and z2 both have."""
+    for p in range(graph.indptr[u], graph.indptr[u + 1]):
+        z1 = graph.columns[p]
+        for q in range(graph.column_indptr[z1], graph.column_indptr[z1 + 1]):
+            shared[graph.rows[q]] += 1
+
+
+@inner_kernel
+def _clear_shared(u, graph, shared):
+    for p in range(graph.indptr[u], graph.indptr[u + 1]):
+        z1 = graph.columns[p]
+        for q in range(graph.column_indptr[z1], graph.column_indptr[z1 + 1]):
+            shared[graph.rows[q]] = 0
+
+
+@inner_kernel
+def _walk(u, graph, rule, inverse_roots, shared, table, shift, slots):
+    """Fill the table with the scores of row u; return how many slots are taken."""
+    used, passed = slots[0], slots[1]
+    n_used = 0
+    is_path_rule = rule <= RA_L3
+    for p in range(graph.indptr[u], graph.indptr[u + 1]):
+        # Connected cells are known by a score below all others.
+        slot = _find(table, graph.columns[p], shift)
+        table[slot, _KEY] = graph.columns[p]
+        table[slot, _SCORE] = -np.inf
+        used[n_used] = slot
+        n_used += 1
+    for p in range(graph.indptr[u], graph.indptr[u + 1]):
+        z1 = graph.columns[p]
+        start, stop = graph.column_indptr[z1], graph.column_indptr[z1 + 1]
+        n_passed = 0
+        for q in range(start, stop):
+            z2 = graph.rows[q]
+            first, last = graph.indptr[z2], graph.indptr[z2 + 1]
+            if shared[z2] == last - first:
+                continue  # all that z2 leads to is connected; so it is for u itself
+            part = _factor(rule, last - first, shared[z2], inverse_roots)
+            if not is_path_rule:
+                # z2 counts once a cell, and is met once for each of its z1.
+                part /= shared[z2]
+            for r in range(first, last):
+                v = graph.columns[r]
+                slot = _find(table, v, shift)
+                if table[slot, _KEY] < 0.0:
+                    table[slot, _KEY] = v
+                    used[n_used] = slot
+                    n_used += 1
+                if table[slot, _SHARED] == 0.0:
+                    passed[n_passed] = slot
+                    n_passed += 1
+                table[slot, _SHARED] += 1.0
+                table[slot, _PART] += part
+        for k in range(n_passed):
+            slot = passed[k]
+            common = np.int64(table[slot, _SHARED])
+            part = table[slot, _PART]
+            factor = _factor(rule, stop - start, common, inverse_roots)
+            table[slot, _SCORE] += part * factor if is_path_rule else part + factor
+            table[slot, _SHARED] = 0.0
+            table[slot, _PART] = 0.0
+    return n_used
+
+
+@inner_kernel
+def _score_range(task, rows, graph, work, rule, threshold, scratch, out):
+    code, inverse_roots = rule
+    n_out = np.int64(graph.column_indptr.size - 1)
+    shared, slots = scratch.shared[task], scratch.slots[task]
+    position = out.starts[task]
+    for u in range(rows[0], rows[1]):
+        # A power of two, at most half full or with a slot for every output neuron.
+        n_bits, wanted = 0, min(2 * work[u], n_out)
+        while (1 << n_bits) < wanted:
+            n_bits += 1
+        shift = 32 - n_bits if (1 << n_bits) < n_out else -1
+        table = scratch.table[task, : 1 << n_bits]
+        _count_shared(u, graph, shared)
+        n_used = _walk(u, graph, code, inverse_roots, shared, table, shift, slots)
+        _clear_shared(u, graph, shared)
+        for k in range(n_used):
+            slot = slots[0, k]
+            if table[slot, _SCORE] > threshold:
+                out.keys[position] = u * n_out + np.int64(table[slot, _KEY])
+                out.scores[position] = table[slot, _SCORE]
+                position += 1
+            table[slot, _KEY] = -1.0
+            table[slot, _SCORE] = 0.0
+    out.counts[task] = position - out.starts[task]
+
+
+@parallel_kernel
+def score_rows(starts, graph, work, rule, threshold, scratch, out):
+    """Write every absent cell of some rows whose score is above a threshold.
+
+    Parameters
+    ----------
+    starts : (n_tasks + 1,) int64 array
+        Rows of task t are starts[t] to starts[t + 1].
+    graph : Graph
+    work : (n_in,) int64 array
+        Walks of three connections that start at each row.
+    rule : (int, (largest degree + 2,) float64 array)
+        Which score, and 0, 1, 1 / sqrt(2), 1 / sqrt(3), ...
+    threshold : float
+        At least 0.
+    scratch : Scratch
+        Its room is the power of two that the row of most work needs.
+    out : Found
+        Within a row cells are in no order. A row finds at most min(work, n_out).
+    """
+    for task in prange(starts.size - 1):
+        rows = (starts[task], starts[task + 1])
+        _score_range(task, rows, graph, work, rule, threshold, scratch, out)
+
+
+@inner_kernel
+def _most_shared_range(rows, graph, limit, shared, out_most):
+    for u in range(rows[0], rows[1]):
+        most, walks = 0, 0
+        for p in range(graph.indptr[u], graph.indptr[u + 1]):
+            z1 = graph.columns[p]
+            walks += graph.column_indptr[z1 + 1] - graph.column_indptr[z1]
+        if walks > limit:
+            out_most[u] = graph.indptr[u + 1] - graph.indptr[u]
+            continue
+        _count_shared(u, graph, shared)
+        shared[u] = 0
+        for p in range(graph.indptr[u], graph.indptr[u + 1]):
+            z1 = graph.columns[p]
+            for q in range(graph.column_indptr[z1], graph.column_indptr[z1 + 1]):
+                most = max(most, np.int64(shared[graph.rows[q]]))
+                shared[graph.rows[q]] = 0
+        out_most[u] = most
+
+
+@parallel_kernel
+def most_shared(starts, graph, limit, shared, out_most):
+    """Write how many outputs each row shares at most with any other row.
+
+    Parameters
+    ----------
+    starts : (n_tasks + 1,) int64 array
+    graph : Graph
+    limit : int
+        Rows with more walks of two connections are given all that they have.
+    shared : (n_tasks, n_in) int32 array
+        Zero on entry and on return.
+    out_most : (n_in,) int64 array
+    """
+    for task in prange(starts.size - 1):
+        rows = (starts[task], starts[task + 1])
+        _most_shared_range(rows, graph, limit, shared[task], out_most)
+
+
+@inner_kernel
+def _first_above(totals, low, high, value):
+    """Return the first position from `low` whose total is above `value`, or `high`."""
+    while low < high:
+        middle = (low + high) // 2
+        if totals[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@inner_kernel
+def _n_common(numbers, first, first_stop, second, second_stop):
+    """Return how many numbers two ascending stretches of an array have in common."""
+    n_common = 0
+    if first_stop - first > second_stop - second:
+        first, second = second, first
+        first_stop, second_stop = second_stop, first_stop
+    if 8 * (first_stop - first) < second_stop - second:
+        # A short list looks its numbers up in a long one.
+        for p in range(first, first_stop):
+            second = _first_above(numbers, second, second_stop, numbers[p] - 1)
+            if second == second_stop:
+                break
+            n_common += numbers[second] == numbers[p]
+        return n_common
+    while first < first_stop and second < second_stop:
+        x, y = numbers[first], numbers[second]
+        n_common += x == y
+        first += x <= y
+        second += y <= x
+    return n_common
+
+
+@inlined_kernel
+def _other(numbers, start, stop, excluded, uniform):
+    """Draw one of numbers[start:stop], which holds `excluded`, but not that."""
+    chosen = numbers[start + int(uniform * (stop - start - 1))]
+    return numbers[stop - 1] if chosen == excluded else chosen
+
+
+@inner_kernel
+def _draw_pair(graph, proposal, uniforms, i):
+    """Return the key of the proposed cell if it is accepted, else -1."""
+    indptr, column_indptr = graph.indptr, graph.column_indptr
+    n_in, n_out = indptr.size - 1, column_indptr.size - 1
+    target = uniforms[i, 0] * proposal.row_totals[n_in]
+    z2 = _first_above(proposal.row_totals, 1, n_in, target) - 1
+    start, stop = indptr[z2], indptr[z2 + 1]
+    z1 = graph.columns[_first_above(proposal.totals, start + 1, stop, target) - 1]
+    up, down = column_indptr[z1], column_indptr[z1 + 1]
+    u = _other(graph.rows, up, down, z2, uniforms[i, 1])
+    v = _other(graph.columns, start, stop, z1, uniforms[i, 2])
+    first, last = indptr[u], indptr[u + 1]
+    place = _first_above(graph.columns, first, last, v - 1)
+    if place < last and graph.columns[place] == v:
+        return np.int64(-1)
+    key = np.int64(u) * n_out + v
+    # Accepted with probability sqrt(least / ((d_z1 - Q) (d_z2 - P))). The lists are
+    # intersected only as far as the answer depends on it: P and Q are at least 1.
+    bar = uniforms[i, 3] * uniforms[i, 3]
+    row_least = proposal.row_external[z2]
+    column_least = proposal.column_external[z1]
+    least = np.float64(row_least * column_least)
+    if bar * (np.float64(down - up - 1) * (stop - start - 1)) < least:
+        return key
+    row_external = stop - start
+    row_external -= _n_common(graph.columns, start, stop, first, last)
+    if bar * (np.float64(down - up - 1) * row_external) < least:
+        return key
+    if bar * (np.float64(column_least) * row_external) >= least:
+        return np.int64(-1)
+    left, right = column_indptr[v], column_indptr[v + 1]
+    column_external = down - up
+    column_external -= _n_common(graph.rows, up, down, left, right)
+    if bar * (np.float64(column_external) * row_external) < least:
+        return key
+    return np.int64(-1)
+
+
+@inner_kernel
+def _draw_range(graph, proposal, uniforms, start, stop, out_keys):
+    for i in range(start, stop):
+        out_keys[i] = _draw_pair(graph, proposal, uniforms, i)
+
+
+@parallel_kernel
+def draw_pairs(graph, proposal, uniforms, task_size, out_keys):
+    """Draw ends of paths, in proportion to CH3-L3p, with replacement.
+
+    Parameters
+    ----------
+    graph : Graph
+    proposal : Proposal
+        A middle connection (z2, z1) is drawn by the totals, then u and v uniformly
+        among the other neighbours of z1 and z2.
+    uniforms : (k, 4) float64 array
+        In [0, 1): for the connection, u, v and whether they are accepted.
+    task_size : int
+        Draws a task.
+    out_keys : (k,) int64 array
+        The cell (u, v) as u * n_out + v, or -1 if it is connected or not accepted.
+    """
+    for task in prange((out_keys.size + task_size - 1) // task_size):
+        start = task * task_size
+        stop = min(start + task_size, out_keys.size)
+        _draw_range(graph, proposal, uniforms, start, stop, out_keys)

@@ -1,0 +1,126 @@
+"""The connections and weights of all layers of a network, drawn from one seed."""
+
+import inspect
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from truesparse import rng
+from truesparse.errors import UsageError, check_whole, choose
+from truesparse.sparse.allocation import allocate
+from truesparse.sparse.connections import Connections
+from truesparse.sparse.init import connection_count, draw_weights, erdos_renyi
+from truesparse.sparse.patterns import PATTERNS
+
+# The names of patterns, and ways to split a budget over layers of uniform cells.
+INIT_TOPOLOGIES = (*PATTERNS, "erk", "uniform")
+
+
+def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes as whole numbers, or say what is wrong with them."""
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2:
+        raise UsageError(f"a network needs features and outputs, got {list(sizes)}")
+    return tuple(check_whole("layer size", size, 1) for size in sizes)
+
+
+def count_connections(
+    layer_sizes: Sequence[int],
+    init_topology: str = "erdos_renyi",
+    *,
+    epsilon: float | None = None,
+    density: float | None = None,
+) -> list[int]:
+    """Return how many connections each layer gets.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+    init_topology : str
+        One of ``INIT_TOPOLOGIES``. "uniform" takes a density; "erk" splits the budget
+        of all layers, given as either, by the rule of RigL; with all others every layer
+        has its epsilon or its density.
+    epsilon, density : float, optional
+        See init.connection_count; one of the two is given.
+
+    Examples
+    --------
+    >>> from truesparse.sparse.network import count_connections
+    >>> count_connections([784, 300, 100, 10], "erk", density=0.05)
+    [9051, 3340, 919]
+    """
+    choose(init_topology, INIT_TOPOLOGIES, "initial topology")
+    if init_topology in ("erk", "uniform"):
+        return allocate(layer_sizes, init_topology, epsilon=epsilon, density=density)
+    return [
+        connection_count(*pair, epsilon=epsilon, density=density)
+        for pair in itertools.pairwise(layer_sizes)
+    ]
+
+
+def draw_network(
+    layer_sizes: Sequence[int],
+    init_topology: str,
+    weight_init: str,
+    *,
+    epsilon: float | None,
+    density: float | None,
+    dtype: type,
+    seed: int,
+    data: Any = None,
+    options: dict[str, Any] | None = None,
+) -> Iterator[Connections]:
+    """Yield the connections of each layer, with their initial weights.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+    init_topology : str
+        One of ``INIT_TOPOLOGIES``; "csti" is that of the first layer, where inputs are
+        features, and the others are uniform.
+    weight_init : str
+        See init.INITIALIZERS.
+    epsilon, density : float, optional
+    dtype : type
+    seed : int
+    data : (n_samples, n_features) array or scipy.sparse matrix, optional
+        Training data, for "csti".
+    options : dict, optional
+        Of the pattern.
+    """
+    counts = count_connections(
+        layer_sizes, init_topology, epsilon=epsilon, density=density
+    )
+    options = dict(options or {})
+    _check_options(init_topology, options)
+    if init_topology == "csti":
+        if data is None:
+            raise UsageError(
+                "initial topology 'csti' goes by correlations of the training data; "
+                "give them as init_data"
+            )
+        options["X"] = data
+    for index, (n_in, n_out) in enumerate(itertools.pairwise(layer_sizes)):
+        draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
+        shape = n_in, n_out, counts[index], draw, dtype
+        if init_topology not in PATTERNS or (init_topology == "csti" and index > 0):
+            links = erdos_renyi(*shape)
+        else:
+            links = PATTERNS[init_topology](*shape, **options)
+        draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
+        links.values[:] = draw_weights(weight_init, links, counts[index], draw)
+        yield links
+
+
+def _check_options(init_topology: str, options: dict[str, Any]) -> None:
+    accepted = []
+    if init_topology in PATTERNS:
+        parameters = inspect.signature(PATTERNS[init_topology]).parameters.values()
+        own = [each.name for each in parameters if each.kind == each.KEYWORD_ONLY]
+        accepted = [name for name in own if name != "X"]
+    for option in options:
+        if not accepted:
+            raise UsageError(
+                f"initial topology {init_topology!r} takes no options, got {option!r}"
+            )
+        choose(option, accepted, f"option of initial topology {init_topology!r}")

@@ -1,0 +1,67 @@
+"""AccSET: SET that keeps fewer connections the better the net predicts.
+
+After Lapshyna, "Sparse artificial neural networks: adaptive performance-based
+connectivity inspired by human-brain processes", bachelor thesis, University of Twente
+(2020): connections are removed for good as the accuracy increases. The rule itself was
+not to be found; this is a stand-in of the same kind, not the thesis' algorithm.
+
+After every epoch SET removes its share, and regrows the part
+
+    rho = 1 - max(0, (score - first) / (1 - first))
+
+of it, where `first` is the score on validation data before the first update. With every
+gain towards 1 fewer connections come back.
+"""
+
+from typing import Any
+
+from truesparse.errors import UsageError
+from truesparse.topology.set import Set
+from truesparse.topology.update import Update
+
+
+class Accset(Set):
+    """SET with a number of connections that falls as the score rises (a stand-in).
+
+    Parameters
+    ----------
+    **options
+        See Set and TopologyAlgorithm. Needs validation data.
+    """
+
+    name = "accset"
+    void_options = ("final_share", "share_shape", "share_end")
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.first_score: float | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from update to update."""
+        return {**super().state(), "first_score": self.first_score}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().restore(state)
+        self.first_score = state["first_score"]
+
+    def budget(self, update: Update, index: int) -> int:
+        """Return how many connections a layer has now: they do not come back."""
+        return update.links[index].nnz
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return how many connections each layer regrows."""
+        score = update.context.score
+        if score is None and update.context.epoch == 0:
+            # It is known from the first epoch on.
+            return {index: update.removed(index) for index in update.links}
+        if score is None:
+            raise UsageError(
+                "topology 'accset' goes by the score on validation data; give X_val "
+                "and y_val, or validation_fraction"
+            )
+        if self.first_score is None:
+            self.first_score = score
+        gain = (score - self.first_score) / max(1.0 - self.first_score, 1e-12)
+        rho = 1.0 - min(max(gain, 0.0), 1.0)
+        return {index: round(rho * update.removed(index)) for index in update.links}

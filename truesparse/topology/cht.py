@@ -1,0 +1,165 @@
+"""CHT and CHTs: epitopological learning, growth where paths of length 3 lead.
+
+Zhang, Zhao, Wu, Muscoloni and Cannistraci, "Epitopological learning and
+Cannistraci-Hebb network shape intelligence brain-inspired theory for ultra-sparse
+advantage in deep learning", ICLR 2024 (CHT), and Zhang et al., "Brain network science
+modelling of sparse neural networks enables Transformers and LLMs to perform as fully
+connected", NeurIPS 2025 (CHTs, CHTss); details as in the authors' code.
+
+CHT removes the fraction of smallest magnitude and whatever then leads nowhere, and
+grows the absent cells of highest CH3-L3 score, which goes by the pattern alone: many
+paths of length 3 through nodes with few links elsewhere. CHTs draws instead: what is
+kept in proportion to |w|^T, with T rising over the run, and what grows in proportion to
+the score. CHTss lowers the number of connections by a sigmoid besides. A connection
+that is removed and grown again keeps weight and state; a layer of which more than nine
+tenths come back stands still from then on.
+
+Departures: where fewer cells have a score than are to grow, the rest is drawn
+uniformly, as in the later code; the earlier one lets the number of connections fall.
+"""
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.rng import Purpose
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.path_sampler import sample_by_paths
+from truesparse.topology.paths import RULES, highest_scores
+from truesparse.topology.update import Update
+
+REMOVALS = ("magnitude", "relative")
+
+
+class Cht(TopologyAlgorithm):
+    """Cannistraci-Hebb training: growth by the highest path scores.
+
+    Parameters
+    ----------
+    rule : str
+        Score of absent cells, see paths.RULES.
+    chain_removal, early_stop
+        See TopologyAlgorithm; the defaults are those of CHT.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "cht"
+    keeps_regrown = True
+
+    def __init__(
+        self,
+        *,
+        rule: str = "ch3_l3p",
+        chain_removal: bool = True,
+        early_stop: float | None = 0.9,
+        **options,
+    ):
+        super().__init__(chain_removal=chain_removal, early_stop=early_stop, **options)
+        self.rule = choose(rule, RULES, "rule of path scores")
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return the cells of highest score, then random ones."""
+        grown = {}
+        for index, count in self.grow_counts(update).items():
+            keys = self.choose_cells(update, index, count)
+            grown[index] = self.fill_at_random(update, index, keys, count)
+            update.growth[index] = f"paths {keys.size}, random {count - keys.size}"
+        return grown
+
+    def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
+        """Return at most `count` cells with a score, as ascending keys."""
+        links, dropped = update.links[index], update.dropped[index]
+        return highest_scores(links, dropped, count, self.rule)[0]
+
+
+class Chts(Cht):
+    """Soft Cannistraci-Hebb training: removal and growth are drawn.
+
+    Parameters
+    ----------
+    removal : {"magnitude", "relative"}
+        Keep in proportion to |w|^T, or to the share that |w| has of the sums of its row
+        and of its column.
+    last_temperature : float
+        T at the end of the run; it is 1 at the start.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "chts"
+    void_options = ("rule",)
+
+    def __init__(
+        self, *, removal: str = "magnitude", last_temperature: float = 3.0, **options
+    ):
+        super().__init__(**options)
+        self.removal = choose(removal, REMOVALS, "removal")
+        check_numbers(last_temperature=last_temperature)
+        if not 0.0 <= last_temperature < np.inf:
+            raise UsageError(
+                f"last_temperature must be at least 0, got {last_temperature}"
+            )
+        self.last_temperature = last_temperature
+
+    def drop_scores(self, update: Update, index: int) -> np.ndarray:
+        """Rate so that what is kept is a draw in proportion, without replacement.
+
+        The largest of log(weight) - log(-log(u)) with u uniform (Efraimidis and
+        Spirakis 2006).
+        """
+        sizes = np.abs(update.links[index].values).astype(np.float64)
+        if self.removal == "relative":
+            sizes = _relative(update, index, sizes)
+        done = update.context.progress
+        temperature = 1.0 + done * (self.last_temperature - 1.0)
+        draw = update.stream(Purpose.REMOVAL, index)
+        with np.errstate(divide="ignore"):
+            scores = temperature * np.log(sizes)
+        return scores + draw.gumbel(size=sizes.size)
+
+    def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
+        """Draw cells in proportion to their CH3-L3 score."""
+        draw = update.stream(Purpose.CANDIDATES, index)
+        return sample_by_paths(update.links[index], update.dropped[index], count, draw)
+
+
+class Chtss(Chts):
+    """CHTs whose number of connections falls by a sigmoid.
+
+    Parameters
+    ----------
+    removal, final_share, share_shape, share_end
+        See Chts and TopologyAlgorithm; the defaults are those of CHTss.
+    **options
+        See Chts.
+    """
+
+    name = "chtss"
+
+    def __init__(
+        self,
+        *,
+        removal: str = "relative",
+        final_share: float = 0.1,
+        share_shape: str = "sigmoid",
+        share_end: float = 0.8,
+        **options,
+    ):
+        super().__init__(
+            removal=removal,
+            final_share=final_share,
+            share_shape=share_shape,
+            share_end=share_end,
+            **options,
+        )
+
+
+def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:
+    """Return the shares that weights have of the sums of their rows and columns."""
+    links = update.links[index]
+    sums = np.concatenate([[0.0], np.cumsum(sizes)])
+    by_row = np.repeat(np.diff(sums[links.indptr]), np.diff(links.indptr))
+    by_column = np.bincount(links.indices, sizes, minlength=links.n_out)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = sizes / by_row + sizes / by_column[links.indices]
+    return np.nan_to_num(shares, nan=0.0, posinf=0.0)

@@ -1,0 +1,127 @@
+"""DeepR: deep rewiring.
+
+Bellec, Kappel, Maass and Legenstein, "Deep rewiring: training very sparse deep
+networks", ICLR 2018, Algorithm 1.
+
+Every connection has a sign that it keeps, w = s theta with theta > 0. Besides the
+gradient, theta feels an L1 penalty and noise:
+
+    theta -= lr l1;    theta += sqrt(2 lr temperature) N(0, 1)
+
+Where theta becomes negative the connection goes dormant, and another one, drawn
+uniformly among the empty cells, becomes active with a random sign and theta = 1e-12.
+
+Departures: the sign is that of the weight, so that nothing is stored but what it was
+at the last look; penalty and noise of all the steps between two updates come at once.
+A new connection starts without optimiser state; use plain SGD as the authors do.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers
+from truesparse.model import SparseMLP
+from truesparse.rng import Purpose
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.context import LayerChange, UpdateContext
+from truesparse.topology.gradients import Batches
+from truesparse.topology.schedule import UpdateSchedule
+from truesparse.topology.update import Update
+
+NEW_WEIGHT = 1e-12
+
+
+class Deepr(TopologyAlgorithm):
+    """Deep rewiring.
+
+    Parameters
+    ----------
+    l1 : float
+        Penalty, times the learning rate a step.
+    temperature : float
+        Of the noise.
+    schedule : UpdateSchedule, optional
+        By default after every step.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "deepr"
+    # The signs decide how many connections go.
+    void_options = ("zeta", "decay", "decay_floor", "regrow_init")
+
+    def __init__(
+        self,
+        *,
+        l1: float = 1e-5,
+        temperature: float = 2.5e-11,
+        schedule: UpdateSchedule | None = None,
+        **options,
+    ):
+        schedule = schedule or UpdateSchedule(1, "step")
+        super().__init__(schedule=schedule, **options)
+        check_numbers(l1=l1, temperature=temperature)
+        if not (0.0 <= l1 < math.inf and 0.0 <= temperature < math.inf):
+            raise UsageError(
+                f"l1 and temperature must be at least 0 and finite, got {l1} and "
+                f"{temperature}"
+            )
+        self.l1, self.temperature = l1, temperature
+        self._signs: dict[int, np.ndarray] = {}
+        self._last_step = 0
+
+    def begin(self, model: SparseMLP) -> None:
+        """Note all signs."""
+        super().begin(model)
+        self._signs = {
+            index: np.signbit(layer.connections.values)
+            for index, layer in enumerate(model.layers)
+        }
+        self._last_step = model.step
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from update to update, signs as arrays of bits."""
+        signs = {str(index): np.packbits(bits) for index, bits in self._signs.items()}
+        return {**super().state(), "last_step": self._last_step, "signs": signs}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state, after `begin` has seen the model of that time."""
+        super().restore(state)
+        self._last_step = int(state["last_step"])
+        for index, bits in state["signs"].items():
+            size = self._signs[int(index)].size
+            self._signs[int(index)] = np.unpackbits(bits, count=size).astype(bool)
+
+    def update(
+        self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
+    ) -> list[LayerChange]:
+        """Replace what changed its sign, and note the signs of what there is now."""
+        changes = super().update(model, context, batches)
+        for index, layer in enumerate(model.layers):
+            self._signs[index] = np.signbit(layer.connections.values)
+        self._last_step = context.step
+        return changes
+
+    def drop(self, update: Update) -> None:
+        """Apply penalty and noise, then mark the connections that changed sign."""
+        steps = update.context.step - self._last_step
+        lr = update.context.lr * steps
+        for index, links in update.links.items():
+            values, number = links.values, links.values.dtype.type
+            was_negative = self._signs.get(index, np.signbit(values))
+            values += np.where(
+                was_negative, number(lr * self.l1), number(-lr * self.l1)
+            )
+            draw = update.stream(Purpose.NOISE, index)
+            noise = draw.standard_normal(links.nnz, values.dtype)
+            noise *= number(math.sqrt(2.0 * lr * self.temperature))
+            values += noise
+            update.dropped[index] = np.signbit(values) != was_negative
+
+    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
+        """Return weights next to 0 of random sign."""
+        draw = update.stream(Purpose.REGROWN_WEIGHTS, index)
+        signs = 2.0 * draw.integers(0, 2, keys.size) - 1.0
+        return (NEW_WEIGHT * signs).astype(update.links[index].values.dtype)

@@ -1,0 +1,95 @@
+"""DSR: dynamic sparse reparameterization.
+
+Mostafa and Wang, "Parameter efficient training of deep convolutional neural networks by
+dynamic sparse reparameterization", ICML 2019, Algorithm 1; details as in the authors'
+code (IntelAI/dynamic-reparameterization).
+
+Weights below one threshold for all layers are removed. The threshold is halved or
+doubled when their number misses its target by more than a tenth. As many connections
+grow as were removed, over the layers in proportion to what each has kept, in cells
+drawn uniformly among those that were empty before; new weights are 0.
+
+Departures: the target is a share of all connections, not a number; shares of layers are
+rounded by largest remainders, not at random.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.distribute import share_out
+from truesparse.topology.update import Update
+
+_TOLERANCE = 0.1
+
+
+class Dsr(TopologyAlgorithm):
+    """Dynamic sparse reparameterization.
+
+    Parameters
+    ----------
+    zeta : float
+        Share of all connections that an update should replace.
+    threshold : float
+        Magnitude below which weights are removed at first.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "dsr"
+    redistributes = True
+
+    def __init__(self, *, zeta: float = 0.1, threshold: float = 1e-3, **options):
+        super().__init__(zeta=zeta, **options)
+        check_numbers(threshold=threshold)
+        if not 0.0 < threshold < np.inf:
+            raise UsageError(f"threshold must be above 0 and finite, got {threshold}")
+        self.threshold = threshold
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from update to update."""
+        return {**super().state(), "threshold": self.threshold}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().restore(state)
+        self.threshold = float(state["threshold"])
+
+    def drop(self, update: Update) -> None:
+        """Mark all weights below the threshold, and adapt it."""
+        target = self.drop_fraction(update.context)
+        if target == 0.0:
+            return
+        removed = connections = 0
+        for index, links in update.links.items():
+            sizes = np.abs(links.values)
+            dropped = sizes < self.threshold
+            if dropped.all() and links.nnz:
+                dropped[sizes.argmax()] = False
+            update.dropped[index] = dropped
+            removed += int(np.count_nonzero(dropped))
+            connections += links.nnz
+        target *= connections
+        if removed > (1.0 + _TOLERANCE) * target:
+            self.threshold /= 2.0
+        elif removed < (1.0 - _TOLERANCE) * target:
+            self.threshold *= 2.0
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return how many connections each layer grows."""
+        removed = {index: update.removed(index) for index in update.links}
+        budget = sum(self.budget(update, index) for index in update.links)
+        kept = {index: float(update.kept(index)) for index in update.links}
+        # Cells that have just been emptied stay empty until the next update.
+        rooms = {index: update.room(index) - removed[index] for index in update.links}
+        return share_out(max(budget - int(sum(kept.values())), 0), kept, rooms)
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Draw cells uniformly among those that were empty before."""
+        counts = self.grow_counts(update)
+        return {
+            index: self.grow_at_random(update, index, count, besides_dropped=True)
+            for index, count in counts.items()
+        }

@@ -1,0 +1,88 @@
+"""GGR: global gradient-based redistribution.
+
+Parger, Ertl, Eibensteiner, Mueller, Winter and Steinberger, "Gradient-based weight
+density balancing for robust dynamic sparse training", ICML 2022 workshop, sections 3.1
+to 3.3 (arXiv 2210.14012).
+
+After every epoch of the first half of the run each layer loses the fraction f of its
+connections of smallest magnitude, f falling by a cosine from a tenth. The k cells of
+largest gradient among the absent ones of all layers tell how many connections each
+layer grows; half of these go where its gradient is largest, half into random cells.
+New weights are 1e-10: not 0, which the next removal would take first.
+
+Departures: gradients are taken at a uniform sample of each layer's cells, in which one
+candidate stands for as many cells as the sample leaves out, so that small layers are
+not favoured; with large `gamma` the sample is all cells and the choice exact.
+"""
+
+import numpy as np
+
+from truesparse.topology.distribute import share_out
+from truesparse.topology.guided import GuidedGrowth, largest
+from truesparse.topology.update import Update
+
+NEW_WEIGHT = 1e-10
+
+
+class Ggr(GuidedGrowth):
+    """Global gradient-based redistribution.
+
+    Parameters
+    ----------
+    zeta, decay, decay_end
+        See TopologyAlgorithm; the defaults are those of GGR.
+    **options
+        See GuidedGrowth and TopologyAlgorithm.
+    """
+
+    name = "ggr"
+    redistributes = True
+    void_options = ("candidates", "regrow_init")
+
+    def __init__(
+        self,
+        *,
+        zeta: float = 0.1,
+        decay: str = "cosine",
+        decay_end: float = 0.5,
+        **options,
+    ):
+        super().__init__(
+            zeta=zeta, decay=decay, decay_end=decay_end, candidates="sampled", **options
+        )
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Share out the connections by gradient, half of them to random cells."""
+        found = self.sampled_gradients(update, list(update.links))
+        total = sum(super().grow_counts(update).values())
+        counts = share_out(
+            total,
+            self._cells_above(update, found, total),
+            {index: update.room(index) for index in update.links},
+        )
+        grown = {}
+        for index, (keys, sizes) in found.items():
+            best = keys[largest(sizes, (counts[index] + 1) // 2)]
+            grown[index] = self.fill_at_random(update, index, best, counts[index])
+            update.growth[index] = "sampled"
+        return grown
+
+    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
+        """Return weights next to 0."""
+        return np.full(keys.size, NEW_WEIGHT, update.links[index].values.dtype)
+
+    def _cells_above(self, update: Update, found, total: int) -> dict[int, float]:
+        """Estimate how many of the `total` largest gradients each layer has."""
+        sizes = np.concatenate([sizes for _, sizes in found.values()])
+        layer = np.repeat(list(found), [keys.size for keys, _ in found.values()])
+        stands_for = np.zeros(len(update.model.layers))
+        for index, (keys, _) in found.items():
+            links = update.links[index]
+            absent = links.n_in * links.n_out - links.nnz
+            stands_for[index] = absent / max(keys.size, 1)
+        order = np.argsort(-sizes, kind="stable")
+        order = order[: int(np.count_nonzero(sizes))]
+        cells = np.cumsum(stands_for[layer[order]])
+        above = order[: int(np.searchsorted(cells, total)) + 1]
+        counts = np.bincount(layer[above], minlength=stands_for.size)
+        return {index: float(counts[index] * stands_for[index]) for index in found}

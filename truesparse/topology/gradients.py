@@ -1,0 +1,190 @@
+"""Gradients for topology updates: batches to take them on, cells to take them at.
+
+The gradient of the loss by connection (i, j), existing or not, is sum_b x_ib delta_jb.
+It is taken at a list of cells, or at all absent cells of a layer one after the other,
+of which only the largest are kept.
+"""
+
+import numpy as np
+
+from truesparse import rng
+from truesparse.backprop import Collector, Observer
+from truesparse.buffers import padded_columns
+from truesparse.errors import DivergedError
+from truesparse.kernels.arrays import Csr, Growth, Pattern, SparseBatch
+from truesparse.kernels.candidates import (
+    BINS,
+    candidate_gradients,
+    candidate_gradients_sparse,
+    scan_gradients,
+)
+from truesparse.kernels.simd import make_tile
+from truesparse.model import SparseMLP
+from truesparse.sparse.connections import Connections, balance
+from truesparse.sparse.init import sample_ranks
+from truesparse.topology.context import UpdateContext
+from truesparse.topology.prune import drop_smallest
+
+# Candidates a task.
+_TASK_SIZE = 1 << 12
+# Each task of a scan holds BINS counters.
+_SCAN_TASKS = 16
+
+
+class Batches:
+    """Training data of which an update may look at random batches; no step is taken.
+
+    Parameters
+    ----------
+    model : SparseMLP
+        Prepared for this batch size.
+    data, targets : arrays
+        As `SparseMLP.train_batch` takes them.
+    samples : (n,) int64 array
+        Those that are trained on.
+    batch_size : int
+    sample_weight : (n,) float64 array, optional
+    """
+
+    def __init__(
+        self,
+        model: SparseMLP,
+        data: np.ndarray | Csr,
+        targets: np.ndarray,
+        samples: np.ndarray,
+        batch_size: int,
+        sample_weight: np.ndarray | None = None,
+    ):
+        self.data, self.targets, self.samples = data, targets, samples
+        self.sample_weight = sample_weight
+        self._model, self.batch_size = model, batch_size
+
+    def observe(
+        self,
+        context: UpdateContext,
+        count: int = 1,
+        observer: Observer | None = None,
+        collector: Collector | None = None,
+    ) -> None:
+        """Show the gradients of `count` batches, fewer if there are no more samples.
+
+        The batches depend on seed and step alone: another call of the same update sees
+        the same ones.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is NaN or infinite.
+        """
+        n = self.samples.size
+        size = min(self.batch_size, n)
+        draw = rng.stream(context.seed, rng.Purpose.GRADIENT_BATCH, context.step)
+        chosen = draw.permutation(sample_ranks(n, min(count * size, n), draw))
+        for start in range(0, chosen.size - size + 1, size):
+            loss = self._model.observe_batch(
+                self.data,
+                self.targets,
+                self.samples[chosen[start : start + size]],
+                sample_weight=self.sample_weight,
+                observer=observer,
+                collector=collector,
+            )
+            if not np.isfinite(loss):
+                raise DivergedError(
+                    f"the loss became {loss} after step {context.step}, where the "
+                    "topology is updated; lower the learning rate or clip gradients"
+                )
+
+
+class CellGradients:
+    """Sums the gradients at lists of cells, over the batches that are observed.
+
+    Parameters
+    ----------
+    links : dict of int to Connections
+    keys : dict of int to (k,) int64 array
+        Cells ``row * n_out + column`` of each layer, in any order.
+
+    Attributes
+    ----------
+    sums : dict of int to (k,) float array
+    """
+
+    def __init__(self, links: dict[int, Connections], keys: dict[int, np.ndarray]):
+        self._cells, self.sums = {}, {}
+        for index, cells in keys.items():
+            rows, columns = np.divmod(cells, links[index].n_out)
+            self._cells[index] = rows.astype(np.int32), columns.astype(np.int32)
+            self.sums[index] = np.zeros(cells.size, links[index].values.dtype)
+
+    def __call__(
+        self, index: int, inputs: np.ndarray | SparseBatch, delta: np.ndarray
+    ) -> None:
+        """Add those of one batch; an Observer."""
+        if index not in self.sums:
+            return
+        rows, columns = self._cells[index]
+        rest = delta, _TASK_SIZE, self.sums[index]
+        if isinstance(inputs, SparseBatch):
+            candidate_gradients_sparse(rows, columns, inputs, *rest)
+        else:
+            candidate_gradients(_tile(delta), rows, columns, inputs, *rest)
+
+
+def largest_gradients(
+    links: Connections,
+    dropped: np.ndarray,
+    count: int,
+    inputs: np.ndarray | SparseBatch,
+    delta: np.ndarray,
+) -> np.ndarray:
+    """Return the absent cells of largest absolute gradient, of all there are.
+
+    All cells are gone over twice: to count the magnitudes by bin, which tells how large
+    the `count`-th is to 2 %, and to list those from there on. n_in n_out columns
+    multiplications each time; memory O(count + n_in + n_out).
+
+    Parameters
+    ----------
+    links : Connections
+    dropped : (nnz,) bool array
+        Connections that count as absent.
+    count : int
+    inputs, delta
+        As an Observer gets them.
+
+    Returns
+    -------
+    (k,) int64 array
+        Ascending keys; fewer than `count` if fewer gradients differ from 0. Of equal
+        magnitudes the cells that come last.
+    """
+    if count <= 0:
+        return np.empty(0, np.int64)
+    if isinstance(inputs, SparseBatch):
+        inputs = _as_dense(inputs, delta)
+    tasks = balance(np.arange(links.n_in + 1), _SCAN_TASKS)
+    counts = np.zeros((tasks.size - 1, BINS), np.int64)
+    pattern = Pattern(links.indptr, links.indices, dropped)
+    scan = _tile(delta), tasks, pattern, (inputs, delta)
+    empty = Growth(np.empty(0, np.int64), delta[0, :0])
+    scan_gradients(*scan, 0, counts, empty)
+    at_least = counts.sum(axis=0)[::-1].cumsum()[::-1]
+    lowest = max(1, int(np.count_nonzero(at_least >= count)) - 1)
+    n_found = int(at_least[lowest])
+    found = Growth(np.empty(n_found, np.int64), np.empty(n_found, delta.dtype))
+    scan_gradients(*scan, lowest, counts, found)
+    return found.keys[~drop_smallest(found.values, n_found - count)]
+
+
+def _tile(delta: np.ndarray) -> tuple:
+    return make_tile(padded_columns(delta.shape[1], delta.dtype)[1])
+
+
+def _as_dense(batch: SparseBatch, delta: np.ndarray) -> np.ndarray:
+    """Return one batch as dense inputs, as large as any layer's outputs are."""
+    n_in, nnz = batch.indptr.size - 1, int(batch.indptr[-1])
+    dense = np.zeros((n_in, delta.shape[1]), delta.dtype)
+    rows = np.repeat(np.arange(n_in), np.diff(batch.indptr))
+    dense[rows, batch.positions[:nnz]] = batch.values[:nnz]
+    return dense

@@ -1,0 +1,76 @@
+"""GraNet: gradual pruning with neuroregeneration.
+
+Liu, Chen, Chen, Atashgahi, Yin, Kou, Shen, Pechenizkiy, Wang and Mocanu, "Sparse
+training via boosting pruning plasticity with neuroregeneration", NeurIPS 2021,
+section 4 (sparse-to-sparse).
+
+The share of connections that are left falls by a cubic; what is too much is removed
+from all layers jointly, smallest magnitudes first. Then each layer exchanges a fraction
+of its connections as RigL does: smallest magnitude for largest gradient.
+
+Departures: the initial density is that of the net, and `final_share` of its connections
+are left, where the authors give both densities; the rest as in rigl.py.
+"""
+
+import numpy as np
+
+from truesparse.topology.prune import drop_smallest
+from truesparse.topology.rigl import Rigl
+from truesparse.topology.update import Update
+
+
+class Granet(Rigl):
+    """Gradual pruning with neuroregeneration.
+
+    Parameters
+    ----------
+    final_share, share_end, zeta, decay_end, decay_floor
+        See TopologyAlgorithm; the defaults are those of GraNet.
+    **options
+        See GuidedGrowth and TopologyAlgorithm.
+    """
+
+    name = "granet"
+    redistributes = True
+
+    def __init__(
+        self,
+        *,
+        final_share: float = 0.2,
+        share_end: float = 0.7,
+        zeta: float = 0.5,
+        decay_end: float = 1.0,
+        decay_floor: float = 0.005,
+        **options,
+    ):
+        super().__init__(
+            final_share=final_share,
+            share_end=share_end,
+            zeta=zeta,
+            decay_end=decay_end,
+            decay_floor=min(decay_floor, zeta),
+            **options,
+        )
+        self._exchanged: dict[int, int] = {}
+
+    def drop(self, update: Update) -> None:
+        """Prune all layers jointly, then a fraction of what is left of each."""
+        sizes = {i: np.abs(links.values) for i, links in update.links.items()}
+        budget = sum(self.budget(update, index) for index in sizes)
+        surplus = sum(each.size for each in sizes.values()) - budget
+        pruned = drop_smallest(np.concatenate(list(sizes.values())), surplus)
+        fraction = self.drop_fraction(update.context)
+        for index, each in sizes.items():
+            marks, pruned = pruned[: each.size], pruned[each.size :]
+            n_pruned = int(np.count_nonzero(marks))
+            count = int(fraction * (each.size - n_pruned))
+            each[marks] = -1.0
+            update.dropped[index] = drop_smallest(each, n_pruned + count)
+            self._exchanged[index] = count
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return how many connections each layer exchanges."""
+        return {
+            index: min(self._exchanged[index], update.room(index))
+            for index in update.links
+        }

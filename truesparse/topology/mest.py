@@ -1,0 +1,100 @@
+"""MEST: memory-economic sparse training, with elastic mutation.
+
+Yuan et al., "MEST: accurate and fast memory-economic sparse training framework on the
+edge", NeurIPS 2021, section 3.
+
+Connections of smallest |w| + lambda |gradient| are removed, and as many grow in
+uniformly drawn cells. The share that is replaced falls over the run (elastic mutation).
+With a soft bound (EM&S) a layer holds up to that share more connections than its
+budget while it explores: what grows is that much more, and the next removal brings it
+back before.
+
+Departures: the share falls by a cosine, not in two steps; the gradient is summed over
+batches drawn for the purpose; lambda is 0.01, as in the authors of CHT's code.
+"""
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_bools, check_numbers, check_whole
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.update import Update
+
+
+class Mest(TopologyAlgorithm):
+    """Memory-economic sparse training.
+
+    Parameters
+    ----------
+    gradient_weight : float
+        lambda: how much a gradient counts beside a weight.
+    gradient_batches : int
+        Batches over which gradients are summed.
+    soft_bound : bool
+        Hold more connections than the budget between updates (EM&S).
+    zeta, decay
+        See TopologyAlgorithm; the defaults are those of MEST.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "mest"
+
+    def __init__(
+        self,
+        *,
+        gradient_weight: float = 0.01,
+        gradient_batches: int = 1,
+        soft_bound: bool = False,
+        zeta: float = 0.3,
+        decay: str = "cosine",
+        **options,
+    ):
+        super().__init__(zeta=zeta, decay=decay, **options)
+        check_numbers(gradient_weight=gradient_weight)
+        if not 0.0 <= gradient_weight < np.inf:
+            raise UsageError(
+                f"gradient_weight must be at least 0 and finite, got {gradient_weight}"
+            )
+        self.gradient_weight = gradient_weight
+        self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
+        check_bools(soft_bound=soft_bound)
+        self.soft_bound = soft_bound
+        self._sums: dict[int, np.ndarray] = {}
+
+    def drop(self, update: Update) -> None:
+        """Mark the connections of smallest score."""
+        self._sums = self._gradients(update)
+        super().drop(update)
+        self._sums = {}
+
+    def drop_scores(self, update: Update, index: int) -> np.ndarray:
+        """Rate by weight and gradient."""
+        scores = super().drop_scores(update, index)
+        if self._sums:
+            weight = scores.dtype.type(self.gradient_weight)
+            scores += weight * np.abs(self._sums[index])
+        return scores
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return how many connections each layer grows, with EM&S beyond its budget."""
+        counts = super().grow_counts(update)
+        if self.soft_bound:
+            fraction = self.drop_fraction(update.context)
+            for index in counts:
+                extra = int(fraction * self.budget(update, index))
+                counts[index] = min(counts[index] + extra, update.room(index))
+        return counts
+
+    def _gradients(self, update: Update) -> dict[int, np.ndarray]:
+        if self.gradient_weight == 0.0:
+            return {}
+        sums = {
+            index: np.zeros_like(links.values) for index, links in update.links.items()
+        }
+
+        def collect(index, gradient):
+            if index in sums:
+                sums[index] += gradient
+
+        update.batches.observe(update.context, self.gradient_batches, collector=collect)
+        return sums

@@ -1,0 +1,123 @@
+"""NeST: growth of connections by gradient, pruning by a threshold.
+
+Dai, Yin and Jha, "NeST: a neural network synthesis tool based on a grow-and-prune
+paradigm", IEEE Transactions on Computers 68 (2019), sections 3.2 and 3.4.
+
+In the growth phase the absent connections of largest gradient, averaged over batches,
+become active; a new weight is a step of gradient descent from 0. In the pruning phase,
+the last part of the run, weights below a threshold are removed. The number of
+connections changes.
+
+Departures: neurons neither grow nor go, since the shape of a net is fixed; growth is a
+share of the connections at a time, not a quantile of all cells; the threshold is a
+share of the layer's root mean square weight, which the paper leaves open.
+"""
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers
+from truesparse.topology.guided import GuidedGrowth, largest
+from truesparse.topology.update import Update
+
+
+class Nest(GuidedGrowth):
+    """Growth by gradient, then pruning by a threshold.
+
+    Parameters
+    ----------
+    zeta : float
+        Connections that grow at a time, as a share of a layer's.
+    most_growth : float
+        Connections that a layer has at most, as a multiple of what it had at first.
+    grow_until : float
+        Share of the run after which connections are pruned instead.
+    prune_threshold : float
+        Weights below this, times the root mean square of their layer, are removed.
+    gradient_batches, **options
+        See GuidedGrowth and TopologyAlgorithm.
+    """
+
+    name = "nest"
+    void_options = (
+        *("candidates", "regrow_init"),
+        *("final_share", "share_shape", "share_end"),
+    )
+
+    def __init__(
+        self,
+        *,
+        zeta: float = 0.1,
+        most_growth: float = 2.0,
+        grow_until: float = 0.5,
+        prune_threshold: float = 0.1,
+        gradient_batches: int = 4,
+        **options,
+    ):
+        super().__init__(
+            zeta=zeta,
+            candidates="sampled",
+            gradient_batches=gradient_batches,
+            **options,
+        )
+        check_numbers(
+            most_growth=most_growth,
+            grow_until=grow_until,
+            prune_threshold=prune_threshold,
+        )
+        if not 1.0 <= most_growth < np.inf:
+            raise UsageError(f"most_growth must be at least 1, got {most_growth}")
+        if not 0.0 <= grow_until <= 1.0:
+            raise UsageError(f"grow_until must be from 0 to 1, got {grow_until}")
+        if not 0.0 <= prune_threshold < np.inf:
+            raise UsageError(
+                f"prune_threshold must be at least 0, got {prune_threshold}"
+            )
+        self.most_growth = most_growth
+        self.grow_until = grow_until
+        self.prune_threshold = prune_threshold
+        self._gradients: dict[int, np.ndarray] = {}
+
+    def drop(self, update: Update) -> None:
+        """Mark the weights below the threshold, in the pruning phase."""
+        if self.fraction.initial == 0.0 or self._grows(update):
+            return
+        for index, links in update.links.items():
+            sizes = np.abs(links.values)
+            scale = float(np.sqrt(np.mean(np.square(sizes, dtype=np.float64))))
+            dropped = sizes < self.prune_threshold * scale
+            if not dropped.all():
+                update.dropped[index] = dropped
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return how many connections each layer grows, in the growth phase."""
+        if not self._grows(update):
+            return dict.fromkeys(update.links, 0)
+        fraction = self.drop_fraction(update.context)
+        counts = {}
+        for index, links in update.links.items():
+            most = int(self.most_growth * self.budgets.get(index, links.nnz))
+            free = min(update.room(index), max(most - links.nnz, 0))
+            counts[index] = min(int(fraction * links.nnz), free)
+        return counts
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return the cells of largest gradient, without any of gradient 0."""
+        counts = self.grow_counts(update)
+        layers = [index for index, count in counts.items() if count]
+        grown = dict.fromkeys(update.links, np.empty(0, np.int64))
+        sums = self.candidate_sums(update, layers)
+        for index, (keys, gradients) in sums.items():
+            best = largest(np.abs(gradients), counts[index])
+            grown[index], self._gradients[index] = keys[best], gradients[best]
+            update.growth[index] = "sampled"
+        return grown
+
+    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
+        """Return a step of gradient descent from 0."""
+        gradients = self._gradients.pop(index, np.zeros(0, np.float32))
+        dtype = update.links[index].values.dtype
+        step = update.context.lr / self.gradient_batches
+        return (-step * gradients).astype(dtype)
+
+    def _grows(self, update: Update) -> bool:
+        return update.context.progress <= self.grow_until

@@ -1,0 +1,156 @@
+"""SNFS: sparse networks from scratch, by sparse momentum.
+
+Dettmers and Zettlemoyer, "Sparse networks from scratch: faster training without losing
+performance", arXiv 1907.04840 (2019), section 3; details as in the authors' code
+(TimDettmers/sparse_learning).
+
+After every epoch each layer loses the fraction of its connections of smallest
+magnitude. What all layers lost is shared out among them in proportion to the mean
+magnitude of the momentum of their connections, and grows where the momentum of absent
+connections is largest. New weights are 0.
+
+Departures: momentum of absent cells is held for a pool of candidates, gamma times as
+many as a layer has connections, drawn anew after each update, and fed with the gradient
+of one batch every few steps; redistribution is exact, so that no adjustment has to
+make up for it; new connections start with zero optimiser state.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers, check_whole
+from truesparse.model import SparseMLP
+from truesparse.topology.context import LayerChange, UpdateContext
+from truesparse.topology.distribute import share_out
+from truesparse.topology.gradients import Batches, CellGradients
+from truesparse.topology.guided import GuidedGrowth, largest
+from truesparse.topology.update import Update
+
+# Adam's momentum is divided by the root of its second moment plus this.
+_ADAM_EPSILON = 1e-8
+# With less than this share of its cells absent a layer may lose less than the fraction.
+_LEAST_SPARSITY = 0.2
+
+
+class Snfs(GuidedGrowth):
+    """Sparse momentum.
+
+    Parameters
+    ----------
+    pool_momentum : float
+        Share of a candidate's momentum that is kept from one sample to the next.
+    sample_every : int
+        Steps between two batches that the pool looks at.
+    zeta, decay, decay_floor
+        See TopologyAlgorithm; the defaults are those of SNFS.
+    **options
+        See GuidedGrowth and TopologyAlgorithm.
+    """
+
+    name = "snfs"
+    redistributes = True
+    void_options = ("candidates", "gradient_batches")
+
+    def __init__(
+        self,
+        *,
+        pool_momentum: float = 0.9,
+        sample_every: int = 10,
+        zeta: float = 0.5,
+        decay: str = "cosine",
+        decay_floor: float = 0.005,
+        **options,
+    ):
+        super().__init__(
+            zeta=zeta,
+            decay=decay,
+            decay_floor=min(decay_floor, zeta),
+            candidates="sampled",
+            **options,
+        )
+        check_numbers(pool_momentum=pool_momentum)
+        if not 0.0 <= pool_momentum < 1.0:
+            raise UsageError(
+                f"pool_momentum must be from 0 up to but not 1, got {pool_momentum}"
+            )
+        self.pool_momentum = pool_momentum
+        self.sample_every = check_whole("sample_every", sample_every, 1)
+        self._pool: dict[int, np.ndarray] = {}
+        self._momentum: dict[int, np.ndarray] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from update to update, with the pool."""
+        pool = {str(index): keys for index, keys in self._pool.items()}
+        momentum = {str(index): each for index, each in self._momentum.items()}
+        return {**super().state(), "pool": pool, "momentum": momentum}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().restore(state)
+        self._pool = {int(index): keys for index, keys in state["pool"].items()}
+        self._momentum = {int(i): each for i, each in state["momentum"].items()}
+
+    def advance(
+        self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
+    ) -> list[LayerChange] | None:
+        """Let the pool look at a batch if it is time, and update if it is."""
+        is_over = self.fraction.is_over(context.progress)
+        if unit == "step" and not is_over and context.step % self.sample_every == 0:
+            update = Update(model, context, self.evolving_layers(model), batches)
+            self._sample(update)
+            return super().advance(unit, model, context, batches) or []
+        return super().advance(unit, model, context, batches)
+
+    def drop_count(self, update: Update, index: int) -> int:
+        """Return how many connections a layer loses."""
+        count = super().drop_count(update, index)
+        sparsity = 1.0 - update.links[index].density
+        if sparsity < _LEAST_SPARSITY:
+            count = min(count, int(np.ceil(sparsity * update.links[index].nnz)))
+        return count
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return the cells of largest momentum in the pool, and draw a new pool."""
+        if not self._pool.keys() >= update.links.keys():
+            self._sample(update)
+        wanted = super().grow_counts(update)
+        rooms = {index: update.room(index) for index in wanted}
+        counts = share_out(sum(wanted.values()), self._importance(update), rooms)
+        grown = {}
+        for index, count in counts.items():
+            keys, sizes = self._pool[index], np.abs(self._momentum[index])
+            best = keys[largest(sizes, count)]
+            grown[index] = self.fill_at_random(update, index, best, count)
+            update.growth[index] = "sampled"
+        self._pool, self._momentum = {}, {}
+        return grown
+
+    def _importance(self, update: Update) -> dict[int, float]:
+        """Return the mean momentum of each layer's connections."""
+        means = {}
+        for index, links in update.links.items():
+            first, second = links.moments
+            if not first.size:
+                means[index] = float(update.kept(index))
+                continue
+            sizes = np.abs(first)
+            if second.size:
+                sizes /= np.sqrt(second) + sizes.dtype.type(_ADAM_EPSILON)
+            means[index] = float(sizes.mean(dtype=np.float64))
+        return means
+
+    def _sample(self, update: Update) -> None:
+        """Feed the gradients of one batch to the pool, drawn now if there is none."""
+        new = [index for index in update.links if index not in self._pool]
+        for index, keys in self.draw_candidates(update, new).items():
+            dtype = update.links[index].values.dtype
+            self._pool[index] = keys
+            self._momentum[index] = np.zeros(keys.size, dtype)
+        pool = {index: self._pool[index] for index in update.links}
+        gradients = CellGradients(update.links, pool)
+        update.batches.observe(update.context, 1, gradients)
+        for index, gradient in gradients.sums.items():
+            momentum = self._momentum[index]
+            momentum *= momentum.dtype.type(self.pool_momentum)
+            momentum += gradient

@@ -1,0 +1,210 @@
+"""SRigL: structured RigL, with a constant fan-in and neuron ablation.
+
+Lasby, Golubeva, Evci, Nica and Ioannou, "Dynamic sparse training with structured
+sparsity", ICLR 2024, section 3; details as in the authors' code
+(calgaryml/condensed-sparsity).
+
+Every output neuron has the same number k of inputs. An update, with n = fraction nnz:
+
+    salient    the nnz - n connections of largest magnitude and the n absent cells of
+               largest gradient, of the whole layer
+    ablate     neurons with fewer salient inputs than gamma_salience k: they lose all
+    k'         the layer's budget over the neurons that are left
+    keep       of each neuron the large weights, at most k' of them
+    grow       each neuron to k' where its gradient is largest
+
+A net to be trained with SRigL starts with the pattern `constant_fan_in`.
+
+Departures: gradients are taken at a sample of gamma k absent inputs of each neuron (all
+of them in small layers), in which one candidate stands for as many as the sample leaves
+out; what the sample lacks is drawn uniformly; an overfull neuron keeps its largest
+weights, where the code keeps an arbitrary choice.
+"""
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers
+from truesparse.rng import Purpose
+from truesparse.topology.guided import GuidedGrowth
+from truesparse.topology.prune import drop_smallest
+from truesparse.topology.schedule import UpdateSchedule
+from truesparse.topology.update import Update
+
+
+class Srigl(GuidedGrowth):
+    """Structured RigL: constant fan-in.
+
+    Parameters
+    ----------
+    gamma_salience : float
+        Share of its fan-in that must be salient for a neuron to stay, or from 1
+        upwards the number of connections; 0 ablates none.
+    zeta, decay, decay_end, schedule
+        See TopologyAlgorithm; the defaults are RigL's.
+    **options
+        See GuidedGrowth and TopologyAlgorithm.
+    """
+
+    name = "srigl"
+    void_options = ("candidates", "chain_removal", "early_stop")
+
+    def __init__(
+        self,
+        *,
+        gamma_salience: float = 0.3,
+        zeta: float = 0.3,
+        decay: str = "cosine",
+        decay_end: float = 0.75,
+        schedule: UpdateSchedule | None = None,
+        **options,
+    ):
+        super().__init__(
+            zeta=zeta,
+            decay=decay,
+            decay_end=decay_end,
+            schedule=schedule or UpdateSchedule(100, "step", start=100),
+            candidates="sampled",
+            **options,
+        )
+        check_numbers(gamma_salience=gamma_salience)
+        if not 0.0 <= gamma_salience < np.inf:
+            raise UsageError(
+                f"gamma_salience must be at least 0 and finite, got {gamma_salience}"
+            )
+        self.gamma_salience = gamma_salience
+        self._wanted: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def drop(self, update: Update) -> None:
+        """Mark small weights, ablated neurons, and what exceeds the new fan-in."""
+        if self.drop_fraction(update.context) == 0.0 and self.share.final == 1.0:
+            return
+        layers = list(update.links)
+        sums = self.sampled_gradients(update, layers)
+        for index in layers:
+            links, (keys, sizes) = update.links[index], sums[index]
+            magnitudes = np.abs(links.values)
+            count = min(
+                max(self.drop_count(update, index), 0),
+                int(np.count_nonzero(magnitudes)),
+            )
+            dropped = drop_smallest(magnitudes, count)
+            active = self._active(update, index, dropped, keys, sizes, count)
+            n_active = int(np.count_nonzero(active))
+            fan_in = min(self.budget(update, index) // n_active, links.n_in)
+            dropped |= ~active[links.indices]
+            kept = np.flatnonzero(~dropped)
+            surplus = ranks_by_group(links.indices[kept], magnitudes[kept]) >= fan_in
+            dropped[kept[surplus]] = True
+            update.dropped[index] = dropped
+            have = np.bincount(links.indices[~dropped], minlength=links.n_out)
+            self._wanted[index] = np.where(active, fan_in - have, 0), keys, sizes
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Fill every active neuron up where its gradient is largest."""
+        grown = dict.fromkeys(update.links, np.empty(0, np.int64))
+        for index in [index for index in update.links if index in self._wanted]:
+            links = update.links[index]
+            wanted, keys, sizes = self._wanted.pop(index)
+            positive = sizes > 0
+            keys, sizes = keys[positive], sizes[positive]
+            columns = keys % links.n_out
+            best = keys[ranks_by_group(columns, sizes) < wanted[columns]]
+            grown[index] = self._fill_neurons(update, index, best, wanted)
+            update.growth[index] = "sampled"
+        return grown
+
+    def draw_candidates(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, np.ndarray]:
+        """Draw about gamma times its fan-in of absent inputs for every neuron."""
+        keys = {}
+        for index in layers:
+            links = update.links[index]
+            n_inputs = int(np.ceil(self.gamma * links.nnz / links.n_out))
+            if 2 * n_inputs >= links.n_in:
+                cells = np.arange(links.n_in * links.n_out)
+            else:
+                draw = update.stream(Purpose.CANDIDATES, index)
+                cells = draw_inputs(np.full(links.n_out, n_inputs), links.n_in, draw)
+            keys[index] = cells[~links.contains(cells)]
+        return keys
+
+    def _active(self, update, index, dropped, keys, sizes, count) -> np.ndarray:
+        """Return which neurons stay: those with enough salient inputs."""
+        links = update.links[index]
+        salient = np.bincount(links.indices[~dropped], minlength=links.n_out)
+        absent = links.n_in * links.n_out - links.nnz
+        stands_for = absent / max(keys.size, 1)
+        n_best = min(round(count / max(stands_for, 1.0)), keys.size)
+        best = keys[~drop_smallest(sizes, keys.size - n_best)]
+        gained = np.bincount(best % links.n_out, minlength=links.n_out)
+        salient = salient + gained * stands_for
+        budget = self.budget(update, index)
+        limit = self.gamma_salience
+        if limit < 1.0:
+            limit = float(max(1, int(limit * (budget // links.n_out))))
+        if index == len(update.model.layers) - 1 or self.gamma_salience == 0.0:
+            limit = 0
+        # No fewer neurons than the budget takes when they have all inputs.
+        n_least = max(1, -(-budget // links.n_in))
+        limit = min(limit, np.partition(salient, -n_least)[-n_least])
+        return salient >= limit
+
+    def _fill_neurons(self, update, index, keys, wanted) -> np.ndarray:
+        """Add uniformly drawn inputs until every neuron has as many as it wants."""
+        links = update.links[index]
+        draw = update.stream(Purpose.FILLING, index)
+        emptied = update.dropped_keys(index)
+        while True:
+            missing = wanted - np.bincount(keys % links.n_out, minlength=links.n_out)
+            if not missing.any():
+                return keys
+            if missing.sum() * 8 > links.n_in * np.count_nonzero(missing):
+                # Of nearly full neurons all inputs are tried, in random order.
+                lacking = np.flatnonzero(missing)
+                rows = np.arange(links.n_in)[:, None] * links.n_out
+                cells = np.sort((rows + lacking).ravel())
+            else:
+                cells = draw_inputs(2 * missing, links.n_in, draw)
+            is_free = ~links.contains(cells) | np.isin(cells, emptied)
+            cells = cells[is_free & ~np.isin(cells, keys)]
+            columns = cells % links.n_out
+            chosen = ranks_by_group(columns, draw.random(cells.size)) < missing[columns]
+            keys = np.sort(np.concatenate([keys, cells[chosen]]))
+
+
+def draw_inputs(
+    counts: np.ndarray, n_in: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Draw inputs of output neurons uniformly; as distinct ascending keys.
+
+    Parameters
+    ----------
+    counts : (n_out,) int array
+        Draws of each neuron; what repeats is left out.
+    n_in : int
+    """
+    columns = np.repeat(np.arange(counts.size), counts)
+    rows = generator.integers(0, n_in, columns.size)
+    return np.unique(rows * counts.size + columns)
+
+
+def ranks_by_group(groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return each entry's rank by size within its group, the largest being 0.
+
+    Of equal sizes the first comes first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.topology.srigl import ranks_by_group
+    >>> ranks_by_group(np.array([3, 1, 3, 3]), np.array([0.2, 0.1, 0.5, 0.3])).tolist()
+    [2, 0, 0, 1]
+    """
+    order = np.lexsort((-sizes, groups))
+    sorted_groups = groups[order]
+    starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1))
+    lengths = np.diff(np.append(starts, groups.size))
+    ranks = np.empty(groups.size, np.int64)
+    ranks[order] = np.arange(groups.size) - np.repeat(starts, lengths)
+    return ranks

@@ -1,0 +1,183 @@
+"""Top-KAST: sparse forward and backward passes over different sets.
+
+Jayakumar, Pascanu, Rae, Osindero and Elsen, "Top-KAST: top-K always sparse training",
+NeurIPS 2020, section 2.
+
+The forward pass uses the weights of largest magnitude, the backward pass updates a
+superset of them; what becomes larger than the smallest of the first set takes its
+place. Weights that are updated but not used are pulled to 0 more strongly, by one over
+the density, so that what does not earn its place goes.
+
+Departures: the authors hold all weights densely. Here the superset is the connections
+and a pool of `extra` times as many cells, which learn by plain gradient descent from
+one batch every few steps. A connection that loses its place goes to the pool with its
+weight; the weaker half of the pool is drawn anew at each update.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers, check_whole
+from truesparse.model import SparseMLP
+from truesparse.rng import Purpose
+from truesparse.sparse.init import sample_absent
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.context import LayerChange, UpdateContext
+from truesparse.topology.gradients import Batches, CellGradients
+from truesparse.topology.prune import drop_smallest
+from truesparse.topology.schedule import UpdateSchedule
+from truesparse.topology.update import Update
+
+
+class TopKast(TopologyAlgorithm):
+    """Top-KAST with a pool of candidates.
+
+    Parameters
+    ----------
+    extra : float
+        Size of the pool, as a multiple of a layer's connections.
+    penalty : float
+        Weight decay of the pool, before it is divided by the density.
+    sample_every : int
+        Steps between two batches from which the pool learns.
+    schedule : UpdateSchedule, optional
+        By default every 100 steps.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "top_kast"
+    # Magnitudes decide how many connections change places.
+    void_options = ("zeta", "decay", "decay_floor", "regrow_init", "chain_removal")
+
+    def __init__(
+        self,
+        *,
+        extra: float = 1.0,
+        penalty: float = 1e-4,
+        sample_every: int = 10,
+        schedule: UpdateSchedule | None = None,
+        **options,
+    ):
+        schedule = schedule or UpdateSchedule(100, "step", start=100)
+        super().__init__(schedule=schedule, **options)
+        check_numbers(extra=extra, penalty=penalty)
+        if not 0.0 < extra < np.inf:
+            raise UsageError(f"extra must be above 0 and finite, got {extra}")
+        if not 0.0 <= penalty < np.inf:
+            raise UsageError(f"penalty must be at least 0 and finite, got {penalty}")
+        self.extra, self.penalty = extra, penalty
+        self.sample_every = check_whole("sample_every", sample_every, 1)
+        self._keys: dict[int, np.ndarray] = {}
+        self._weights: dict[int, np.ndarray] = {}
+        self._new: dict[int, np.ndarray] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered from update to update: the pool."""
+        keys = {str(index): each for index, each in self._keys.items()}
+        weights = {str(index): each for index, each in self._weights.items()}
+        return {**super().state(), "keys": keys, "weights": weights}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().restore(state)
+        self._keys = {int(index): each for index, each in state["keys"].items()}
+        self._weights = {int(i): each for i, each in state["weights"].items()}
+
+    def advance(
+        self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
+    ) -> list[LayerChange] | None:
+        """Let the pool learn from a batch if it is time, and update if it is."""
+        changes: list[LayerChange] | None = None
+        is_over = self.fraction.is_over(context.progress)
+        if unit == "step" and not is_over and context.step % self.sample_every == 0:
+            self._learn(Update(model, context, self.evolving_layers(model), batches))
+            changes = []
+        if self.due(unit, context):
+            changes = self.update(model, context, batches)
+        return changes
+
+    def drop(self, update: Update) -> None:
+        """Mark the connections whose place a candidate takes; none at the very end."""
+        if update.context.is_final:
+            return
+        for index in update.links:
+            if index not in self._keys:
+                self._learn(update)
+                break
+        for index, links in update.links.items():
+            weights, candidates = links.values, self._weights[index]
+            n_out = links.nnz + candidates.size - self.budget(update, index)
+            sizes = np.abs(np.concatenate([candidates, weights]))
+            # Of equal sizes candidates go first: a tie changes nothing.
+            gone = drop_smallest(sizes, n_out)
+            update.dropped[index] = gone[candidates.size :]
+            self._new[index] = ~gone[: candidates.size]
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return the candidates that are used from now on."""
+        grown = {}
+        for index, links in update.links.items():
+            chosen = self._new.pop(index)
+            keys, weights = self._keys[index], self._weights[index]
+            grown[index] = keys[chosen]
+            self._new[index] = weights[chosen]
+            left = update.dropped_keys(index), links.values[update.dropped[index]]
+            rest = keys[~chosen], weights[~chosen]
+            self._keys[index] = np.concatenate([left[0], rest[0]])
+            self._weights[index] = np.concatenate([left[1], rest[1]])
+            update.growth[index] = "sampled"
+        return grown
+
+    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
+        """Return the weights that the pool has learned."""
+        nothing = np.zeros(keys.size, update.links[index].values.dtype)
+        return self._new.pop(index, nothing)
+
+    def update(
+        self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
+    ) -> list[LayerChange]:
+        """Exchange places, then draw the weaker half of the pool anew."""
+        changes = super().update(model, context, batches)
+        if context.is_final:
+            return changes
+        update = Update(model, context, self.evolving_layers(model), batches)
+        for index in update.links:
+            self._draw(update, index)
+        return changes
+
+    def _learn(self, update: Update) -> None:
+        """Take a step of gradient descent on the pool, drawn now if there is none."""
+        for index in update.links:
+            if index not in self._keys:
+                self._keys[index] = np.empty(0, np.int64)
+                self._weights[index] = update.links[index].values[:0].copy()
+                self._draw(update, index)
+        keys = {index: self._keys[index] for index in update.links}
+        gradients = CellGradients(update.links, keys)
+        update.batches.observe(update.context, 1, gradients)
+        lr = update.context.lr * self.sample_every
+        for index, links in update.links.items():
+            weights, number = self._weights[index], links.values.dtype.type
+            decay = min(lr * self.penalty / links.density, 1.0)
+            weights *= number(1.0 - decay)
+            weights -= number(lr) * gradients.sums[index]
+
+    def _draw(self, update: Update, index: int) -> None:
+        """Keep the stronger half of the pool and fill it up with cells of weight 0."""
+        links = update.links[index]
+        absent = links.n_in * links.n_out - links.nnz
+        size = min(int(np.ceil(self.extra * links.nnz)), absent)
+        keys, weights = self._keys[index], self._weights[index]
+        n_kept = min(keys.size, size // 2 if absent > size else size)
+        kept = ~drop_smallest(np.abs(weights), keys.size - n_kept)
+        keys, weights = keys[kept], weights[kept]
+        draw = update.stream(Purpose.CANDIDATES, index)
+        drawn = sample_absent(links, np.zeros(links.nnz, bool), size, draw)
+        drawn = np.setdiff1d(drawn, keys, assume_unique=True)
+        drawn = draw.permutation(drawn)[: size - keys.size]
+        keys = np.concatenate([keys, drawn])
+        weights = np.concatenate([weights, np.zeros(drawn.size, weights.dtype)])
+        order = np.argsort(keys)
+        self._keys[index], self._weights[index] = keys[order], weights[order]
