@@ -53,6 +53,10 @@ class Proposal(NamedTuple):
     column_external: np.ndarray  # (n_out,) int64, at least 1, at most any d - Q
     totals: np.ndarray  # (nnz + 1,) float64, running total over middle connections
     row_totals: np.ndarray  # (n_in + 1,) float64, the same at the ends of rows
+    # P and Q, as int32 and (n, n) with n the neurons of the side; (0, 0) where that is
+    # more numbers than there are connections.
+    row_shared: np.ndarray
+    column_shared: np.ndarray
 
 
 @inlined_kernel
@@ -312,14 +316,20 @@ def _draw_pair(graph, proposal, uniforms, i):
     if bar * (np.float64(down - up - 1) * (stop - start - 1)) < least:
         return key
     row_external = stop - start
-    row_external -= _n_common(graph.columns, start, stop, first, last)
+    if proposal.row_shared.size > 0:
+        row_external -= proposal.row_shared[z2, u]
+    else:
+        row_external -= _n_common(graph.columns, start, stop, first, last)
     if bar * (np.float64(down - up - 1) * row_external) < least:
         return key
     if bar * (np.float64(column_least) * row_external) >= least:
         return np.int64(-1)
     left, right = column_indptr[v], column_indptr[v + 1]
     column_external = down - up
-    column_external -= _n_common(graph.rows, up, down, left, right)
+    if proposal.column_shared.size > 0:
+        column_external -= proposal.column_shared[z1, v]
+    else:
+        column_external -= _n_common(graph.rows, up, down, left, right)
     if bar * (np.float64(column_external) * row_external) < least:
         return key
     return np.int64(-1)
