@@ -32,8 +32,7 @@ def test_every_cell(batch, dtype):
         cells = case.draw.integers(0, case.mask.size, case.mask.size // 2)
         rows, cols = np.divmod(cells, links.n_out)
         got = np.zeros(cells.size, dtype)
-        lists = rows.astype(np.int32), cols.astype(np.int32)
-        candidate_gradients(tile, *lists, x, delta, task_size, got)
+        candidate_gradients(tile, cells, x, delta, task_size, got)
         want = naive.candidate_gradients(rows, cols, x, delta)
         scale = naive.weight_gradient_scale(x, delta)[rows, cols]
         assert_close(got, want, scale)

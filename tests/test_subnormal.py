@@ -110,8 +110,8 @@ def test_candidates(dtype):
     columns, tile = tile_for(3, dtype)
     x = np.full((2, columns), HUGE[dtype])
     delta = np.full((2, columns), TINY[dtype])
-    out, zeros = np.full(6, 0.0, dtype), np.zeros(6, np.int32)
-    candidate_gradients(tile, zeros, zeros, x, delta, 2, out)
+    out, keys = np.zeros(6, dtype), np.zeros(6, np.int64)
+    candidate_gradients(tile, keys, x, delta, 2, out)
     np.testing.assert_allclose(out, np.full(6, expected(dtype, columns)), rtol=1e-4)
     assert_subnormals_are_kept_outside()
 

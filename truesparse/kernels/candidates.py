@@ -26,39 +26,43 @@ def _gradient(tile, x, i, delta, j):
 
 
 @inner_kernel
-def _candidate_range(tile, rows, cols, x, delta, out, start, stop):
+def _candidate_range(tile, keys, x, delta, out, start, stop):
+    n_out = delta.shape[0]
     for p in range(start, stop):
-        out[p] += _gradient(tile, x, rows[p], delta, cols[p])
+        i = keys[p] // n_out
+        out[p] += _gradient(tile, x, i, delta, keys[p] - i * n_out)
 
 
 @parallel_kernel
-def candidate_gradients(tile, rows, cols, x, delta, task_size, out):
-    """Add the gradient of each candidate connection (rows[p], cols[p]) to out[p].
+def candidate_gradients(tile, keys, x, delta, task_size, out):
+    """Add the gradient of each candidate connection to out[p].
 
     Parameters
     ----------
     tile : tuple
         See simd.make_tile.
-    rows, cols : (n_candidates,) int32 arrays
-        Input and output neurons.
+    keys : (n_candidates,) int64 array
+        Cells row * n_out + column, in any order.
     x : (n_in, columns) float array
     delta : (n_out, columns) float array
     task_size : int
         Candidates a task.
     out : (n_candidates,) float array
     """
-    for task in prange((rows.size + task_size - 1) // task_size):
+    for task in prange((keys.size + task_size - 1) // task_size):
         state = flush_subnormals()
         start = task * task_size
-        stop = min(start + task_size, rows.size)
-        _candidate_range(tile, rows, cols, x, delta, out, start, stop)
+        stop = min(start + task_size, keys.size)
+        _candidate_range(tile, keys, x, delta, out, start, stop)
         restore_subnormals(state)
 
 
 @inner_kernel
-def _sparse_candidate_range(rows, cols, batch, delta, out, start, stop):
+def _sparse_candidate_range(keys, batch, delta, out, start, stop):
+    n_out = delta.shape[0]
     for p in range(start, stop):
-        i, j = rows[p], cols[p]
+        i = keys[p] // n_out
+        j = keys[p] - i * n_out
         gradient = delta.dtype.type(0.0)
         for q in range(batch.indptr[i], batch.indptr[i + 1]):
             gradient += batch.values[q] * delta[j, batch.positions[q]]
@@ -66,20 +70,20 @@ def _sparse_candidate_range(rows, cols, batch, delta, out, start, stop):
 
 
 @parallel_kernel
-def candidate_gradients_sparse(rows, cols, batch, delta, task_size, out):
+def candidate_gradients_sparse(keys, batch, delta, task_size, out):
     """Add the gradient of each candidate to out[p], for a SparseBatch of inputs.
 
     Parameters
     ----------
-    rows, cols, delta, task_size, out
+    keys, delta, task_size, out
         See candidate_gradients.
     batch : SparseBatch
     """
-    for task in prange((rows.size + task_size - 1) // task_size):
+    for task in prange((keys.size + task_size - 1) // task_size):
         state = flush_subnormals()
         start = task * task_size
-        stop = min(start + task_size, rows.size)
-        _sparse_candidate_range(rows, cols, batch, delta, out, start, stop)
+        stop = min(start + task_size, keys.size)
+        _sparse_candidate_range(keys, batch, delta, out, start, stop)
         restore_subnormals(state)
 
 

@@ -92,6 +92,23 @@ def sample_ranks(
         ranks.sort(kind="stable")
 
 
+def is_among(numbers: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Return which numbers are in an ascending array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_among(np.array([5, 1, 9]), np.array([1, 3, 5])).tolist()
+    [True, True, False]
+    """
+    # np.isin hashes or sorts both: 20 times slower for millions (NumPy 2.4).
+    if ascending.size == 0:
+        return np.zeros(numbers.size, bool)
+    places = np.searchsorted(ascending, numbers)
+    np.minimum(places, ascending.size - 1, out=places)
+    return ascending[places] == numbers
+
+
 def sample_absent(
     connections: Connections,
     dropped: np.ndarray,

@@ -28,6 +28,7 @@ from truesparse.rng import Purpose
 from truesparse.sparse.init import (
     INITIALIZERS,
     draw_weights,
+    is_among,
     sample_absent,
     sample_ranks,
 )
@@ -297,7 +298,7 @@ class TopologyAlgorithm:
             return keys
         # So many that enough are left without those that have been chosen already.
         drawn = self.grow_at_random(update, index, missing + keys.size)
-        drawn = np.setdiff1d(drawn, keys, assume_unique=True)
+        drawn = drawn[~is_among(drawn, keys)]
         draw = update.stream(Purpose.FILLING, index)
         drawn = drawn[sample_ranks(drawn.size, missing, draw)]
         return np.sort(np.concatenate([keys, drawn]))
@@ -316,11 +317,11 @@ class TopologyAlgorithm:
         removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
         if self.keeps_regrown or self.early_stop is not None:
             positions = np.flatnonzero(dropped)
-            again = np.isin(links.keys(positions), keys, assume_unique=True)
+            emptied = links.keys(positions)
+            again = is_among(emptied, keys)
             regrown = int(np.count_nonzero(again))
             if self.keeps_regrown:
-                same = links.keys(positions[again])
-                keys = np.setdiff1d(keys, same, assume_unique=True)
+                keys = keys[~is_among(keys, emptied)]
                 dropped[positions[again]] = False
         weights = self.new_weights(update, index, keys)
         links.rewire(dropped, keys, weights)

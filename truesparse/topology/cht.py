@@ -107,15 +107,16 @@ class Chts(Cht):
         The largest of log(weight) - log(-log(u)) with u uniform (Efraimidis and
         Spirakis 2006).
         """
-        sizes = np.abs(update.links[index].values).astype(np.float64)
+        scores = np.abs(update.links[index].values).astype(np.float64)
         if self.removal == "relative":
-            sizes = _relative(update, index, sizes)
+            scores = _relative(update, index, scores)
         done = update.context.progress
-        temperature = 1.0 + done * (self.last_temperature - 1.0)
         draw = update.stream(Purpose.REMOVAL, index)
         with np.errstate(divide="ignore"):
-            scores = temperature * np.log(sizes)
-        return scores + draw.gumbel(size=sizes.size)
+            np.log(scores, out=scores)
+        scores *= 1.0 + done * (self.last_temperature - 1.0)
+        scores += draw.gumbel(size=scores.size)
+        return scores
 
     def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
         """Draw cells in proportion to their CH3-L3 score."""

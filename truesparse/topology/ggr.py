@@ -73,16 +73,28 @@ class Ggr(GuidedGrowth):
 
     def _cells_above(self, update: Update, found, total: int) -> dict[int, float]:
         """Estimate how many of the `total` largest gradients each layer has."""
-        sizes = np.concatenate([sizes for _, sizes in found.values()])
-        layer = np.repeat(list(found), [keys.size for keys, _ in found.values()])
-        stands_for = np.zeros(len(update.model.layers))
+        stands_for = {}
         for index, (keys, _) in found.items():
             links = update.links[index]
             absent = links.n_in * links.n_out - links.nnz
             stands_for[index] = absent / max(keys.size, 1)
-        order = np.argsort(-sizes, kind="stable")
-        order = order[: int(np.count_nonzero(sizes))]
-        cells = np.cumsum(stands_for[layer[order]])
-        above = order[: int(np.searchsorted(cells, total)) + 1]
-        counts = np.bincount(layer[above], minlength=stands_for.size)
-        return {index: float(counts[index] * stands_for[index]) for index in found}
+
+        def cells_from(size) -> dict[int, float]:
+            return {
+                index: stands_for[index] * int(np.count_nonzero(sizes >= size))
+                for index, (_, sizes) in found.items()
+            }
+
+        # The largest size that enough cells reach. Numbers that are not negative are in
+        # the order of their bits, so that these are bisected; nothing is sorted.
+        dtype = next(iter(update.links.values())).values.dtype
+        bits = np.dtype(f"i{dtype.itemsize}")
+        low, high = 1, int(np.array(np.inf, dtype).view(bits))
+        while high - low > 1:
+            middle = (low + high) // 2
+            cells = cells_from(np.array(middle, bits).view(dtype))
+            if sum(cells.values()) >= total:
+                low = middle
+            else:
+                high = middle
+        return cells_from(np.array(low, bits).view(dtype))

@@ -111,11 +111,11 @@ class CellGradients:
     """
 
     def __init__(self, links: dict[int, Connections], keys: dict[int, np.ndarray]):
-        self._cells, self.sums = {}, {}
-        for index, cells in keys.items():
-            rows, columns = np.divmod(cells, links[index].n_out)
-            self._cells[index] = rows.astype(np.int32), columns.astype(np.int32)
-            self.sums[index] = np.zeros(cells.size, links[index].values.dtype)
+        self._keys = keys
+        self.sums = {
+            index: np.zeros(cells.size, links[index].values.dtype)
+            for index, cells in keys.items()
+        }
 
     def __call__(
         self, index: int, inputs: np.ndarray | SparseBatch, delta: np.ndarray
@@ -123,12 +123,11 @@ class CellGradients:
         """Add those of one batch; an Observer."""
         if index not in self.sums:
             return
-        rows, columns = self._cells[index]
         rest = delta, _TASK_SIZE, self.sums[index]
         if isinstance(inputs, SparseBatch):
-            candidate_gradients_sparse(rows, columns, inputs, *rest)
+            candidate_gradients_sparse(self._keys[index], inputs, *rest)
         else:
-            candidate_gradients(_tile(delta), rows, columns, inputs, *rest)
+            candidate_gradients(_tile(delta), self._keys[index], inputs, *rest)
 
 
 def largest_gradients(

@@ -94,7 +94,9 @@ class GuidedGrowth(TopologyAlgorithm):
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Return keys and absolute gradients of each layer's candidates."""
         sums = self.candidate_sums(update, layers)
-        return {index: (keys, np.abs(each)) for index, (keys, each) in sums.items()}
+        for _, gradients in sums.values():
+            np.abs(gradients, out=gradients)
+        return sums
 
     def candidate_sums(
         self, update: Update, layers: list[int]

@@ -24,7 +24,10 @@ weights, where the code keeps an arbitrary choice.
 import numpy as np
 
 from truesparse.errors import UsageError, check_numbers
+from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
+from truesparse.sparse.connections import balance
+from truesparse.sparse.init import is_among
 from truesparse.topology.guided import GuidedGrowth
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import UpdateSchedule
@@ -92,12 +95,13 @@ class Srigl(GuidedGrowth):
             n_active = int(np.count_nonzero(active))
             fan_in = min(self.budget(update, index) // n_active, links.n_in)
             dropped |= ~active[links.indices]
-            kept = np.flatnonzero(~dropped)
-            surplus = ranks_by_group(links.indices[kept], magnitudes[kept]) >= fan_in
-            dropped[kept[surplus]] = True
-            update.dropped[index] = dropped
             have = np.bincount(links.indices[~dropped], minlength=links.n_out)
-            self._wanted[index] = np.where(active, fan_in - have, 0), keys, sizes
+            if have.max() > fan_in:
+                _cap_neurons(links, magnitudes, dropped, fan_in)
+                np.minimum(have, fan_in, out=have)
+            update.dropped[index] = dropped
+            wanted = np.where(active, fan_in - have, 0).astype(np.int32)
+            self._wanted[index] = wanted, keys, sizes
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Fill every active neuron up where its gradient is largest."""
@@ -105,10 +109,10 @@ class Srigl(GuidedGrowth):
         for index in [index for index in update.links if index in self._wanted]:
             links = update.links[index]
             wanted, keys, sizes = self._wanted.pop(index)
-            positive = sizes > 0
-            keys, sizes = keys[positive], sizes[positive]
-            columns = keys % links.n_out
-            best = keys[ranks_by_group(columns, sizes) < wanted[columns]]
+            columns = (keys % links.n_out).astype(np.int32)
+            chosen = ranks_by_group(columns, sizes, links.n_out) < wanted[columns]
+            best = np.sort(keys[chosen & (sizes > 0)])
+            del columns, chosen, keys, sizes
             grown[index] = self._fill_neurons(update, index, best, wanted)
             update.growth[index] = "sampled"
         return grown
@@ -116,13 +120,14 @@ class Srigl(GuidedGrowth):
     def draw_candidates(
         self, update: Update, layers: list[int]
     ) -> dict[int, np.ndarray]:
-        """Draw about gamma times its fan-in of absent inputs for every neuron."""
+        """Draw about gamma times its fan-in of absent inputs, neuron by neuron."""
         keys = {}
         for index in layers:
             links = update.links[index]
             n_inputs = int(np.ceil(self.gamma * links.nnz / links.n_out))
             if 2 * n_inputs >= links.n_in:
                 cells = np.arange(links.n_in * links.n_out)
+                cells = cells.reshape(links.n_in, links.n_out).T.ravel()
             else:
                 draw = update.stream(Purpose.CANDIDATES, index)
                 cells = draw_inputs(np.full(links.n_out, n_inputs), links.n_in, draw)
@@ -159,52 +164,85 @@ class Srigl(GuidedGrowth):
             missing = wanted - np.bincount(keys % links.n_out, minlength=links.n_out)
             if not missing.any():
                 return keys
-            if missing.sum() * 8 > links.n_in * np.count_nonzero(missing):
-                # Of nearly full neurons all inputs are tried, in random order.
-                lacking = np.flatnonzero(missing)
-                rows = np.arange(links.n_in)[:, None] * links.n_out
-                cells = np.sort((rows + lacking).ravel())
+            lacking = np.flatnonzero(missing)
+            if missing.sum() * 8 > links.n_in * lacking.size:
+                # Of nearly full neurons all inputs are tried.
+                rows = np.arange(links.n_in) * links.n_out
+                cells = (lacking[:, None] + rows).ravel()
             else:
                 cells = draw_inputs(2 * missing, links.n_in, draw)
-            is_free = ~links.contains(cells) | np.isin(cells, emptied)
-            cells = cells[is_free & ~np.isin(cells, keys)]
+            is_free = ~links.contains(cells) | is_among(cells, emptied)
+            cells = cells[is_free & ~is_among(cells, keys)]
             columns = cells % links.n_out
-            chosen = ranks_by_group(columns, draw.random(cells.size)) < missing[columns]
+            order = draw.random(cells.size)
+            chosen = ranks_by_group(columns, order, links.n_out) < missing[columns]
             keys = np.sort(np.concatenate([keys, cells[chosen]]))
+
+
+def _cap_neurons(links, magnitudes, dropped, fan_in) -> None:
+    """Drop the smallest weights of neurons that have more than `fan_in` left."""
+    view = links.view
+    sizes = np.where(dropped, -1.0, magnitudes)[view.permutation]
+    columns = links.indices[view.permutation]
+    surplus = ranks_by_group(columns, sizes, links.n_out) >= fan_in
+    dropped[view.permutation[surplus]] = True
 
 
 def draw_inputs(
     counts: np.ndarray, n_in: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Draw inputs of output neurons uniformly; as distinct ascending keys.
+    """Draw inputs of output neurons uniformly; as distinct keys, neuron by neuron.
 
     Parameters
     ----------
     counts : (n_out,) int array
         Draws of each neuron; what repeats is left out.
     n_in : int
+
+    Returns
+    -------
+    (k,) int64 array
+        Keys ``row * n_out + column``, ascending by column and then by row.
     """
-    columns = np.repeat(np.arange(counts.size), counts)
-    rows = generator.integers(0, n_in, columns.size)
-    return np.unique(rows * counts.size + columns)
+    # In place as far as it goes: there are as many candidates as connections.
+    cells = np.repeat(np.arange(counts.size), counts)
+    cells *= n_in
+    cells += generator.integers(0, n_in, cells.size)
+    cells.sort()
+    is_first = np.ones(cells.size, bool)
+    np.not_equal(cells[1:], cells[:-1], out=is_first[1:])
+    cells = cells[is_first]
+    keys = cells % n_in
+    keys *= counts.size
+    cells //= n_in
+    keys += cells
+    return keys
 
 
-def ranks_by_group(groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def ranks_by_group(groups: np.ndarray, sizes: np.ndarray, n_groups: int) -> np.ndarray:
     """Return each entry's rank by size within its group, the largest being 0.
 
-    Of equal sizes the first comes first.
+    Parameters
+    ----------
+    groups : (k,) int array
+        Ascending.
+    sizes : (k,) float array
+        Of equal ones the first comes first.
+    n_groups : int
+
+    Returns
+    -------
+    (k,) int32 array
 
     Examples
     --------
     >>> import numpy as np
     >>> from truesparse.topology.srigl import ranks_by_group
-    >>> ranks_by_group(np.array([3, 1, 3, 3]), np.array([0.2, 0.1, 0.5, 0.3])).tolist()
-    [2, 0, 0, 1]
+    >>> ranks_by_group(np.array([1, 3, 3, 3]), np.array([0.1, 0.2, 0.5, 0.3]), 4)
+    array([0, 2, 0, 1], dtype=int32)
     """
-    order = np.lexsort((-sizes, groups))
-    sorted_groups = groups[order]
-    starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1))
-    lengths = np.diff(np.append(starts, groups.size))
-    ranks = np.empty(groups.size, np.int64)
-    ranks[order] = np.arange(groups.size) - np.repeat(starts, lengths)
+    bounds = np.zeros(n_groups + 1, np.int64)
+    np.cumsum(np.bincount(groups, minlength=n_groups), out=bounds[1:])
+    ranks = np.empty(groups.size, np.int32)
+    rank_groups(balance(bounds), bounds, sizes, ranks)
     return ranks

@@ -21,7 +21,7 @@ import numpy as np
 from truesparse.errors import UsageError, check_numbers, check_whole
 from truesparse.model import SparseMLP
 from truesparse.rng import Purpose
-from truesparse.sparse.init import sample_absent
+from truesparse.sparse.init import is_among, sample_absent
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches, CellGradients
@@ -175,7 +175,7 @@ class TopKast(TopologyAlgorithm):
         keys, weights = keys[kept], weights[kept]
         draw = update.stream(Purpose.CANDIDATES, index)
         drawn = sample_absent(links, np.zeros(links.nnz, bool), size, draw)
-        drawn = np.setdiff1d(drawn, keys, assume_unique=True)
+        drawn = drawn[~is_among(drawn, np.sort(keys))]
         drawn = draw.permutation(drawn)[: size - keys.size]
         keys = np.concatenate([keys, drawn])
         weights = np.concatenate([weights, np.zeros(drawn.size, weights.dtype)])
