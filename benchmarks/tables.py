@@ -338,6 +338,27 @@ def accuracy_target(data: str, hidden: list[int], row: dict[str, Any]) -> str:
     return f"{bound:.1%}: {VERDICTS[row['final_mean'] >= bound]}"
 
 
+def updates(results: Results) -> str:
+    """A topology update of a large net, algorithm by algorithm."""
+    found = results.one("updates")
+    rows = [
+        (
+            f"`{row['topology']}`",
+            digits(row["seconds"]),
+            ABSENT if row["most_seconds"] is None else f"{row['most_seconds']:g}",
+            ABSENT
+            if row["most_seconds"] is None
+            else VERDICTS[row["seconds"] <= row["most_seconds"]],
+            count(row["replaced"]),
+            f"{row['peak_ratio']:.2f}x",
+            VERDICTS[row["peak_ratio"] <= row["most_memory"]],
+        )
+        for row in found["rows"]
+    ]
+    head = ("topology", "seconds", "at most", "", "grown", "memory", "at most 1.5x")
+    return table(head, rows) + source(found)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "step": step,
     "peers": peers,
@@ -347,6 +368,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "main_job": main_job,
     "start": start,
     "subnormal": subnormal,
+    "updates": updates,
     "accuracy": accuracy,
     "regrow": regrow,
 }

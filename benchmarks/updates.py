@@ -101,6 +101,8 @@ def measure(name: str, neurons: int, epsilon: float) -> dict[str, Any]:
         "replaced": replaced,
         "net_mb": net_mb,
         "peak_ratio": (net_mb + max(peak_mb - held_mb, 0.0)) / net_mb,
+        "most_seconds": LIMITS.get(name),
+        "most_memory": MOST_MEMORY,
         "how": changes[0].growth if changes else "",
     }
 
