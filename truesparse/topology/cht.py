@@ -159,8 +159,13 @@ def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:
     """Return the shares that weights have of the sums of their rows and columns."""
     links = update.links[index]
     sums = np.concatenate([[0.0], np.cumsum(sizes)])
-    by_row = np.repeat(np.diff(sums[links.indptr]), np.diff(links.indptr))
-    by_column = np.bincount(links.indices, sizes, minlength=links.n_out)
+    row_sums = np.diff(sums[links.indptr])
+    del sums
+    column_sums = np.bincount(links.indices, sizes, minlength=links.n_out)
+    shares = np.repeat(row_sums, np.diff(links.indptr))
+    of_column = column_sums[links.indices]
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = sizes / by_row + sizes / by_column[links.indices]
-    return np.nan_to_num(shares, nan=0.0, posinf=0.0)
+        np.divide(sizes, shares, out=shares)
+        np.divide(sizes, of_column, out=of_column)
+    shares += of_column
+    return np.nan_to_num(shares, copy=False, nan=0.0, posinf=0.0)
