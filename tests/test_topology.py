@@ -283,6 +283,16 @@ def test_a_full_layer_and_by_default_the_output_layer_are_left_alone(name):
     assert changed == ([1] if name in EVOLVING else [])
 
 
+@each_algorithm
+def test_a_net_of_full_layers_is_left_alone(name):
+    model = SparseMLP(SIZES, density=1.0)
+    model.allocate_moments(Optimizer())
+    before = arrays_of(model)
+    assert update(topology.make(name, **OPTIONS.get(name, {})), model) == []
+    for got, want in zip(arrays_of(model), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 @each_evolving
 @pytest.mark.parametrize(
     ("options", "wanted"),

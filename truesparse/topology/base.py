@@ -182,6 +182,8 @@ class TopologyAlgorithm:
     ) -> list[LayerChange]:
         """Change the model's topology and return what changed."""
         update = Update(model, context, self.evolving_layers(model), batches)
+        if not update.links:
+            return []
         self.drop(update)
         if self.chain_removal and any(marks.any() for marks in update.dropped.values()):
             remove_chains(update)

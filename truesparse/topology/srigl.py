@@ -160,17 +160,19 @@ class Srigl(GuidedGrowth):
         links = update.links[index]
         draw = update.stream(Purpose.FILLING, index)
         emptied = update.dropped_keys(index)
+        draws = 1
         while True:
             missing = wanted - np.bincount(keys % links.n_out, minlength=links.n_out)
             if not missing.any():
                 return keys
             lacking = np.flatnonzero(missing)
-            if missing.sum() * 8 > links.n_in * lacking.size:
-                # Of nearly full neurons all inputs are tried.
+            draws *= 2
+            if draws * int(missing.max()) >= links.n_in:
+                # Of neurons that are nearly full all inputs are tried.
                 rows = np.arange(links.n_in) * links.n_out
                 cells = (lacking[:, None] + rows).ravel()
             else:
-                cells = draw_inputs(2 * missing, links.n_in, draw)
+                cells = draw_inputs(draws * missing, links.n_in, draw)
             is_free = ~links.contains(cells) | is_among(cells, emptied)
             cells = cells[is_free & ~is_among(cells, keys)]
             columns = cells % links.n_out
