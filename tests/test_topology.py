@@ -311,9 +311,8 @@ def test_layers_evolve_as_asked(name, options, wanted):
 
 
 def test_a_layer_that_does_not_exist():
-    model = make_model()
     with pytest.raises(UsageError, match=r"layers must be from 0 to 2, got \[1, 3\]"):
-        update(topology.make("set", layers=(1, 3)), model)
+        topology.make("set", layers=(1, 3)).begin(make_model())
 
 
 @each_evolving

@@ -166,6 +166,19 @@ def test_early_stop_is_for_layers_that_regrow_what_they_removed():
     assert len(moving.update(model, context(11))) == 2
 
 
+def test_connections_still_fall_when_the_fraction_has_come_to_its_end():
+    algorithm = make("set", decay_end=0.2, final_share=0.5, share_end=0.5)
+    due = [p for p in range(1, 40) if algorithm.due("epoch", epoch_context(p))]
+    assert due == list(range(1, 21))
+    plain = make("set", decay_end=0.2)
+    due = [p for p in range(1, 40) if plain.due("epoch", epoch_context(p))]
+    assert due == list(range(1, 9))
+
+
+def epoch_context(epoch):
+    return UpdateContext(seed=0, step=epoch, epoch=epoch, n_steps=40, n_epochs=40)
+
+
 @pytest.mark.parametrize("algorithm", [Fixed(), Keeping()])
 def test_connections_removed_and_grown_again(algorithm):
     model = make_model()

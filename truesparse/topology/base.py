@@ -156,7 +156,14 @@ class TopologyAlgorithm:
         self.budgets = {int(i): budget for i, budget in state["budgets"].items()}
 
     def begin(self, model: SparseMLP) -> None:
-        """Note how many connections the layers have when training starts."""
+        """Note how many connections the layers have when training starts.
+
+        Raises
+        ------
+        UsageError
+            If a layer is to evolve that does not exist.
+        """
+        self.evolving_layers(model)
         self.budgets = {i: each.connections.nnz for i, each in enumerate(model.layers)}
 
     def advance(
@@ -172,7 +179,8 @@ class TopologyAlgorithm:
         if context.is_final:
             # Asked once, at the end of the last epoch.
             return unit == "epoch" and self.final == "prune_only"
-        if self.fraction.is_over(context.progress):
+        is_shrinking = self.share.final < 1.0 and context.progress <= self.share.end
+        if self.fraction.is_over(context.progress) and not is_shrinking:
             return False
         count = context.epoch if unit == "epoch" else context.step
         return self.schedule.due(unit, count)
