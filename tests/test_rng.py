@@ -54,6 +54,12 @@ def test_purposes_are_fixed_as_they_define_results():
         "EVOLUTION": 5,
         "REGROWN_WEIGHTS": 6,
         "SPLIT": 7,
+        "GRADIENT_BATCH": 8,
+        "CANDIDATES": 9,
+        "FILLING": 10,
+        "SIGNS": 11,
+        "NOISE": 12,
+        "REMOVAL": 13,
     }
 
 
