@@ -8,7 +8,6 @@ from strategies import connections, to_dense
 from topology_net import Net, at
 
 from truesparse import topology
-from truesparse.jit import DISABLED
 from truesparse.model import SparseMLP
 from truesparse.topology import Update
 from truesparse.topology.gse import DISTRIBUTIONS
@@ -122,7 +121,7 @@ def test_candidates_of_gse_follow_their_distribution(distribution, is_sparse):
             seen["x"], seen["delta"] = inputs.copy(), delta.copy()
 
     net.batches.observe(at(), 1, note)
-    n_updates = 100 if DISABLED else 400
+    n_updates = 400
     for seed in range(n_updates):
         update = Update(net.model, at(seed=seed), [1], SameBatch(net.batches))
         (keys,) = algorithm.draw_candidates(update, [1]).values()
