@@ -151,6 +151,25 @@ def sample_absent(
     return keys
 
 
+def from_keys(n_in: int, n_out: int, keys: np.ndarray, dtype: type) -> Connections:
+    """Return connections of weight 0 at the given cells.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    keys : (nnz,) int64 array
+        Ascending and distinct; overwritten.
+    dtype : type
+        float32 or float64.
+    """
+    nnz = keys.size
+    bounds = np.arange(n_in + 1, dtype=np.int64) * n_out
+    indptr = np.searchsorted(keys, bounds).astype(np.int64)
+    keys -= np.repeat(bounds[:-1], np.diff(indptr))
+    columns = keys.astype(np.int32)
+    return Connections._trusted(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
+
+
 def erdos_renyi(
     n_in: int,
     n_out: int,
@@ -164,11 +183,7 @@ def erdos_renyi(
     """
     check_sides(n_in, n_out)
     keys = sample_ranks(n_in * n_out, nnz, generator)
-    bounds = np.arange(n_in + 1, dtype=np.int64) * n_out
-    indptr = np.searchsorted(keys, bounds).astype(np.int64)
-    keys -= np.repeat(bounds[:-1], np.diff(indptr))
-    columns = keys.astype(np.int32)
-    return Connections._trusted(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
+    return from_keys(n_in, n_out, keys, dtype)
 
 
 def he_normal(count, fan_in, fan_out, generator, dtype):

@@ -19,11 +19,10 @@ import numpy as np
 from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.kernels.patterns import draw_by_tail
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import sample_ranks
+from truesparse.sparse.init import from_keys, sample_ranks
 from truesparse.sparse.patterns.cells import (
     check_counts,
     even_counts,
-    from_keys,
     oriented_keys,
     positions_within,
     uniform_items,

@@ -17,11 +17,11 @@ import numpy as np
 
 from truesparse.kernels.patterns import attach_by_degree
 from truesparse.sparse.connections import Connections
+from truesparse.sparse.init import from_keys
 from truesparse.sparse.patterns.cells import (
     check_counts,
     even_counts,
     fill_up,
-    from_keys,
     oriented_keys,
 )
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from truesparse.errors import UsageError, check_numbers
 from truesparse.sparse.connections import Connections
+from truesparse.sparse.init import from_keys
 from truesparse.sparse.patterns.cells import (
     check_counts,
     even_counts,
     fill_up,
-    from_keys,
     oriented_keys,
     positions_within,
 )

@@ -1,9 +1,9 @@
-"""What all patterns share: from lists of cells, row * n_out + column, to a layer."""
+"""What all patterns share: drawing lists of cells, as keys row * n_out + column."""
 
 import numpy as np
 
 from truesparse.errors import check_whole
-from truesparse.sparse.connections import Connections, check_sides
+from truesparse.sparse.connections import check_sides
 from truesparse.sparse.init import sample_ranks
 
 
@@ -18,25 +18,6 @@ def check_counts(n_in: int, n_out: int, nnz: int) -> tuple[int, int, int]:
     check_sides(n_in, n_out)
     n_in, n_out = int(n_in), int(n_out)
     return n_in, n_out, check_whole("nnz", nnz, 1, n_in * n_out)
-
-
-def from_keys(n_in: int, n_out: int, keys: np.ndarray, dtype: type) -> Connections:
-    """Return connections of weight 0 at the given cells.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-    keys : (nnz,) int64 array
-        Ascending and distinct; overwritten.
-    dtype : type
-        float32 or float64.
-    """
-    nnz = keys.size
-    bounds = np.arange(n_in + 1, dtype=np.int64) * n_out
-    indptr = np.searchsorted(keys, bounds).astype(np.int64)
-    keys -= np.repeat(bounds[:-1], np.diff(indptr))
-    columns = keys.astype(np.int32)
-    return Connections._trusted(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
 
 
 def fill_up(
