@@ -112,3 +112,39 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
         order = np.argsort(-sizes[:, j], kind="stable")
         new[order[: fan_in - new[:, j].sum()], j] = True
     return new
+
+
+# Pruning -----------------------------------------------------------------------------
+
+
+def largest_kept(weights, share, scope):
+    """Masks of the largest magnitudes of full layers: of all together or of each."""
+    groups = (
+        [range(len(weights))]
+        if scope == "global"
+        else [[i] for i in range(len(weights))]
+    )
+    masks = []
+    for group in groups:
+        sizes = np.concatenate([abs(weights[i]).ravel() for i in group])
+        count = sum(round(share * weights[i].size) for i in group)
+        limit = np.sort(sizes)[::-1][count - 1]
+        masks += [abs(weights[i]) >= limit for i in group]
+    return masks
+
+
+def most_sensitive(weights, gradients, count):
+    """Masks of the largest |w g| of all layers, without ties."""
+    scores = [abs(w * g) for w, g in zip(weights, gradients, strict=True)]
+    limit = np.sort(np.concatenate([s.ravel() for s in scores]))[::-1][count - 1]
+    return [s >= limit for s in scores]
+
+
+def important(weights, share):
+    """Neurons that stay when a share of those with inputs goes, of equals the first."""
+    sums = abs(weights).sum(axis=0)
+    connected = np.flatnonzero(sums)
+    order = connected[np.argsort(sums[connected], kind="stable")]
+    stays = np.ones(len(sums), bool)
+    stays[order[: int(share * len(order))]] = False
+    return stays

@@ -24,11 +24,13 @@ from truesparse.topology import (
 )
 
 SIZES = (12, 20, 15, 4)
-EVOLVING = sorted(set(ALGORITHMS) - {"static"})
+# They choose connections once, or never; see test_pruning.py.
+BASELINES = {"static", "snip", "magnitude", "lottery"}
+EVOLVING = sorted(set(ALGORITHMS) - BASELINES)
 # Signs and magnitudes decide what DeepR and Top-KAST remove, not a fraction.
 FRACTIONAL = sorted(set(EVOLVING) - {"deepr", "top_kast"})
 # NeST changes the number of connections, SRigL rounds it to whole neurons.
-CONSERVING = sorted(set(ALGORITHMS) - {"nest", "srigl"})
+CONSERVING = sorted({*EVOLVING, "static"} - {"nest", "srigl"})
 SHRINKING = sorted(set(CONSERVING) - {"static", "accset"})
 # These end with fewer connections than they start with.
 OPTIONS = {
@@ -43,7 +45,7 @@ LEARNED = {"nest", "top_kast"}
 DRAWING = sorted(set(EVOLVING) - {"cht"})
 GUIDED = ("ggr", "granet", "gse", "mest", "nest", "rigl", "snfs", "srigl", "top_kast")
 
-each_algorithm = pytest.mark.parametrize("name", sorted(ALGORITHMS))
+each_algorithm = pytest.mark.parametrize("name", [*EVOLVING, "static"])
 each_evolving = pytest.mark.parametrize("name", EVOLVING)
 each_fractional = pytest.mark.parametrize("name", FRACTIONAL)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])

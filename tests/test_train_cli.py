@@ -152,6 +152,23 @@ def test_a_regression_reports_what_it_is(capsys):
     assert "10 - 24 - 20 - 1:" in got.err
 
 
+def test_the_share_of_explored_cells_is_told_if_asked(capsys):
+    words = *SMALL["iris"], "--hidden", "24,20", "--epochs", "3"
+    got = call(capsys, *words, "--explored", "--json")
+    assert got.json["density"] < got.json["explored"] < 1
+    assert f"cells explored     {got.json['explored']:.3g} of all" in got.err
+    assert "explored" not in call(capsys, *words, "--json").json
+
+
+def test_a_ticket_is_drawn_from_a_full_net(capsys):
+    words = *SMALL["iris"], "--hidden", "24,20", "--density", "1", "--epochs", "9"
+    options = "--topology-arg", "rounds=2", "--topology-arg", "final_share=0.25"
+    got = call(
+        capsys, *words, "--topology", "lottery", *options, "--lr-cycles", "3", "--json"
+    )
+    assert got.json["nnz"] == (4 * 24 + 24 * 20 + 20 * 3) // 4
+
+
 def test_numbers_that_json_lacks_become_null(capsys, monkeypatch):
     evaluate = lambda *arguments: (math.inf, math.nan)  # noqa: E731
     monkeypatch.setattr(SparseMLP, "evaluate", evaluate)

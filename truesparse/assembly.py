@@ -108,7 +108,12 @@ def make_trainer(config: RunConfig, model: Any) -> "Trainer":
     return Trainer(
         model,
         optimizer=_optimizer(config),
-        lr=LearningRate(config.lr, config.lr_schedule, warmup=config.warmup),
+        lr=LearningRate(
+            config.lr,
+            config.lr_schedule,
+            warmup=config.warmup,
+            cycles=config.lr_cycles,
+        ),
         topology=_topology(config),
         epochs=config.epochs,
         batch_size=config.batch_size,

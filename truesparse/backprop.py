@@ -36,16 +36,26 @@ def step_fused(
         layer.update_bias(bias_rule)
 
 
-def store_gradients(
+def step_clipped(
     layers: Sequence[SparseLayer],
     buffers: Buffers,
     x: np.ndarray | SparseBatch,
+    rules: Sequence[Rule],
+    bias_rule: Rule,
     gradients: Sequence[np.ndarray],
+    limit: float,
 ) -> None:
-    """Write the gradients of all weights, and to the layers those of biases."""
+    """Do so with gradients scaled down to a global L2 norm of at most `limit`.
+
+    Those of the weights are written to `gradients`, one array a layer.
+    """
     for index, _, source, delta in _downwards(layers, buffers, x):
         store = StoreGradient(0.0), buffers.scratch, gradients[index]
         layers[index].backward(buffers.tile, source, delta, *store)
+    clip(layers, gradients, limit)
+    for layer, rule, gradient in zip(layers, rules, gradients, strict=True):
+        layer.update_weights(rule, gradient)
+        layer.update_bias(bias_rule)
 
 
 def observe(

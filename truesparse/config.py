@@ -19,21 +19,9 @@ from truesparse.errors import UsageError, choose
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
-        *(
-            "accset",
-            "cht",
-            "chts",
-            "chtss",
-            "deepr",
-            "dsr",
-            "ggr",
-            "granet",
-            "gse",
-            "mest",
-            "nest",
-            "rigl",
-        ),
-        *("set", "snfs", "srigl", "static", "top_kast"),
+        *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
+        *("lottery", "magnitude", "mest", "nest", "rigl", "set", "snfs", "snip"),
+        *("srigl", "static", "top_kast"),
     ),
     "init_topology": (
         *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),
@@ -169,6 +157,9 @@ class RunConfig:
         None, "first epoch or step of an update (default: update_every)", "N"
     )
     update_end: int | None = _option(None, "last epoch or step of an update", "N")
+    explored: bool = _option(
+        False, "report which share of all cells was connected at some time (ITOP)"
+    )
     activation: str = _option("relu", "of the hidden layers")
     activation_parameter: float | None = _option(
         None, "slope of leaky_relu and all_relu, alpha of elu", "F"
@@ -182,6 +173,7 @@ class RunConfig:
         "F",
     )
     lr_schedule: str = _option("cosine", "how the learning rate changes")
+    lr_cycles: int = _option(1, "how often the learning rate starts again", "N")
     warmup: float = _option(0.0, "epochs in which the learning rate rises", "F")
     fan_in_limit: float = _option(
         1000.0, "layers with more inputs a neuron learn proportionally slower", "F"

@@ -180,6 +180,12 @@ class SparseMLP:
         for layer in self.layers:
             layer.allocate_moments(optimizer.needs_first, optimizer.needs_second)
 
+    def reset_moments(self) -> None:
+        """Set all optimiser state to zero, as at the start of a run."""
+        self._first_step = self.step
+        for layer in self.layers:
+            layer.reset_moments()
+
     def prepare(
         self,
         batch_size: int,
@@ -390,10 +396,5 @@ class SparseMLP:
             self._gradients = [
                 np.zeros_like(layer.connections.values) for layer in self.layers
             ]
-        backprop.store_gradients(self.layers, buffers, x, self._gradients)
-        backprop.clip(self.layers, self._gradients, clip_norm)
-        for layer, rule, gradient in zip(
-            self.layers, rules, self._gradients, strict=True
-        ):
-            layer.update_weights(rule, gradient)
-            layer.update_bias(bias_rule)
+        given = self.layers, buffers, x, rules, bias_rule
+        backprop.step_clipped(*given, self._gradients, clip_norm)

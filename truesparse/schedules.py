@@ -11,13 +11,14 @@ Let e be the epochs done (a fraction within an epoch), E all epochs, r the base 
     adaptive          r, times factor whenever the loss has not fallen for `patience`
                       epochs
 
-A warm-up of w epochs rises linearly from 0 and multiplies all of them.
+A warm-up of w epochs rises linearly from 0 and multiplies all of them. With c cycles
+all of this starts again every E / c epochs, on which e and E then count.
 """
 
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.errors import UsageError, check_numbers, check_whole, choose
 
 SCHEDULES = (
     "constant",
@@ -55,6 +56,8 @@ class LearningRate:
         Epochs without a better loss that "adaptive" waits.
     tolerance : float
         How much lower a loss must be to count as better.
+    cycles : int
+        How often the schedule is gone through; "adaptive" takes 1.
 
     Examples
     --------
@@ -72,6 +75,7 @@ class LearningRate:
     final: float = 0.0
     patience: int = 2
     tolerance: float = 1e-4
+    cycles: int = 1
 
     def __post_init__(self):
         choose(self.name, SCHEDULES, "learning-rate schedule")
@@ -95,6 +99,11 @@ class LearningRate:
                 "power and tolerance must be finite, got "
                 f"{self.power} and {self.tolerance}"
             )
+        check_whole("cycles", self.cycles, 1)
+        if self.cycles > 1 and self.name == "adaptive":
+            raise UsageError(
+                f"schedule 'adaptive' takes no cycles, got {self.cycles}; the others do"
+            )
         if self.patience < 1:
             raise UsageError(f"patience must be at least 1, got {self.patience}")
 
@@ -116,6 +125,9 @@ class LearningRate:
             How often "adaptive" has reduced the rate (see `count_reductions`).
         """
         rate, name = self.base, self.name
+        if self.cycles > 1:
+            epochs /= self.cycles
+            epoch %= epochs
         if name == "step":
             every = self.every or epochs / 3
             rate *= self.reduction ** math.floor(epoch / every)

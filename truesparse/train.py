@@ -124,6 +124,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         most = max(config.threads, os.cpu_count() or 1)
         os.environ.setdefault("NUMBA_NUM_THREADS", str(most))
     from truesparse import datasets, jit, memory
+    from truesparse.topology import Exploration
 
     n_threads = jit.set_threads(config.threads)
     _check(config)
@@ -150,6 +151,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     memory.require(max(estimate.total - held, 0))
     model = assembly.make_model(config, data)
     trainer = assembly.make_trainer(config, model)
+    tracked = Exploration() if config.explored else None
     # Last of all, so that an option that is refused leaves no folder behind.
     folder = _make_folder(config)
     say(
@@ -160,7 +162,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         f"{n_threads} threads"
     )
     jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
-    return _train(trainer, data, folder, estimate, started, quiet)
+    return _train(trainer, data, folder, estimate, tracked, started, quiet)
 
 
 def _topology_table() -> str:
@@ -201,7 +203,7 @@ def _check(config: RunConfig) -> None:
         )
 
 
-def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
+def _train(trainer, data, folder, estimate, tracked, started, quiet) -> dict[str, Any]:
     from truesparse import io, memory
     from truesparse.callbacks import Interrupted, MetricsFile, Progress, StopOnSignal
 
@@ -210,6 +212,8 @@ def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
     trainer.callbacks = [MetricsFile(folder / "metrics.jsonl"), StopOnSignal()]
     if not quiet:
         trainer.callbacks.append(Progress(score_name=score_name))
+    if tracked is not None:
+        trainer.callbacks.append(tracked)
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
     text = (folder / "config.toml").read_text(encoding="utf-8")
@@ -246,6 +250,8 @@ def _train(trainer, data, folder, estimate, started, quiet) -> dict[str, Any]:
         "dense_mb": estimate.dense / 1e6,
         "model": str(path),
     }
+    if tracked is not None:
+        result["explored"] = tracked.rate
     say(_report(result, score_name, phases))
     # JSON has no NaN and no infinity.
     return {
@@ -267,6 +273,8 @@ def _report(result: dict[str, Any], score_name: str, phases: dict[str, float]) -
         ("peak memory", f"{human(peak)}; dense weights and state: {human(dense)}"),
         ("model", result["model"]),
     ]
+    if "explored" in result:
+        lines.insert(2, ("cells explored", f"{result['explored']:.3g} of all"))
     return "\n" + "\n".join(f"{name:<18} {text}" for name, text in lines)
 
 

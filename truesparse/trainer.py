@@ -219,10 +219,10 @@ class Trainer:
         held_out_data = None if validation is None else validation[0]
         model.prepare(min(self.batch_size, train.size), data, held_out_data)
         batches = Batches(model, data, targets, train, self.batch_size, weights)
+        self.topology.begin(model, batches)
         with Snapshot(model, self.snapshot_path) as snapshot:
             try:
                 self._emit("on_train_begin", run)
-                self.topology.begin(model)
                 while run.epoch < self.epochs and not run.stop:
                     self._epoch(run, batches, validation)
                     if not has_finite_weights(model):

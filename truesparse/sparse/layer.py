@@ -80,6 +80,11 @@ class SparseLayer:
             np.zeros_like(self.bias) if second else empty,
         )
 
+    def reset_moments(self) -> None:
+        """Set all optimiser state to zero."""
+        for array in (*self.connections.moments, *self.bias_moments):
+            array.fill(0)
+
     def has_moments(self, first: bool, second: bool) -> bool:
         """Whether weights and biases have the optimiser state that is needed."""
         pairs = (

@@ -7,16 +7,20 @@ from truesparse.topology.cht import Cht, Chts, Chtss
 from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.deepr import Deepr
 from truesparse.topology.dsr import Dsr
+from truesparse.topology.exploration import Exploration
 from truesparse.topology.ggr import Ggr
 from truesparse.topology.gradients import Batches
 from truesparse.topology.granet import Granet
 from truesparse.topology.gse import Gse
+from truesparse.topology.lottery import Lottery
+from truesparse.topology.magnitude import Magnitude
 from truesparse.topology.mest import Mest
 from truesparse.topology.nest import Nest
 from truesparse.topology.rigl import Rigl
 from truesparse.topology.schedule import Fraction, UpdateSchedule
 from truesparse.topology.set import Set
 from truesparse.topology.snfs import Snfs
+from truesparse.topology.snip import Snip
 from truesparse.topology.srigl import Srigl
 from truesparse.topology.static import Static
 from truesparse.topology.top_kast import TopKast
@@ -27,6 +31,7 @@ ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     for algorithm in (
         *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
         *(Mest, Nest, Rigl, Snfs, Srigl, TopKast),
+        *(Snip, Magnitude, Lottery),
     )
 }
 
@@ -34,6 +39,7 @@ __all__ = [
     "ALGORITHMS",
     "Batches",
     "Dsr",
+    "Exploration",
     "Fraction",
     "LayerChange",
     "Set",

@@ -52,9 +52,13 @@ class Accset(Set):
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return how many connections each layer regrows."""
         score = update.context.score
+        removed = {
+            index: update.removed(index) - update.lost.get(index, 0)
+            for index in update.links
+        }
         if score is None and update.context.epoch == 0:
             # It is known from the first epoch on.
-            return {index: update.removed(index) for index in update.links}
+            return removed
         if score is None:
             raise UsageError(
                 "topology 'accset' goes by the score on validation data; give X_val "
@@ -64,4 +68,4 @@ class Accset(Set):
             self.first_score = score
         gain = (score - self.first_score) / max(1.0 - self.first_score, 1e-12)
         rho = 1.0 - min(max(gain, 0.0), 1.0)
-        return {index: round(rho * update.removed(index)) for index in update.links}
+        return {index: round(rho * count) for index, count in removed.items()}

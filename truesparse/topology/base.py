@@ -35,6 +35,7 @@ from truesparse.sparse.init import (
 from truesparse.topology.chains import remove_chains
 from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches
+from truesparse.topology.importance import drop_neurons
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import Fraction, Share, UpdateSchedule
 from truesparse.topology.update import Update
@@ -70,6 +71,13 @@ class TopologyAlgorithm:
     share_shape : {"cubic", "sigmoid"}
     share_end : float
         Share of the run after which it is reached.
+    importance : float
+        Share of a hidden layer's neurons, the least important ones, that lose all
+        their inputs for good every so often, see importance.drop_neurons; 0 for none.
+    importance_every : int
+        Epochs between two such times, or more where updates are rarer.
+    importance_start : float
+        Share of the run after which they begin.
     final : {"none", "prune_only"}
         What happens after the last step: nothing, or a removal without regrowth. A
         run that a callback stops early does not reach it.
@@ -101,6 +109,9 @@ class TopologyAlgorithm:
         final_share: float = 1.0,
         share_shape: str = "cubic",
         share_end: float = 0.8,
+        importance: float = 0.0,
+        importance_every: int = 10,
+        importance_start: float = 0.5,
         final: str = "none",
         regrow_init: str = "zero",
     ):
@@ -119,6 +130,19 @@ class TopologyAlgorithm:
         check_numbers(early_stop=early_stop)
         self.early_stop = early_stop
         self.share = Share(final_share, share_shape, end=share_end)
+        check_numbers(importance=importance, importance_start=importance_start)
+        if not 0.0 <= importance < 1.0:
+            raise UsageError(
+                f"importance must be from 0 up to but not 1, got {importance}"
+            )
+        if not 0.0 <= importance_start <= 1.0:
+            raise UsageError(
+                f"importance_start must be from 0 to 1, got {importance_start}"
+            )
+        self.importance, self.importance_start = importance, importance_start
+        self.importance_every = check_whole("importance_every", importance_every, 1)
+        # Epoch from which on neurons may lose their inputs again.
+        self.importance_next = 0
         self.final = choose(final, ("none", "prune_only"), "final update")
         self.regrow_init = choose(regrow_init, INITIALIZERS, "weight initialiser")
         self.stopped: set[int] = set()
@@ -148,14 +172,19 @@ class TopologyAlgorithm:
     def state(self) -> dict[str, Any]:
         """Return what an algorithm remembers: numbers, lists, dicts and arrays."""
         budgets = {str(index): budget for index, budget in self.budgets.items()}
-        return {"stopped": sorted(self.stopped), "budgets": budgets}
+        return {
+            "stopped": sorted(self.stopped),
+            "budgets": budgets,
+            "importance_next": self.importance_next,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state` that was returned before."""
         self.stopped = set(state["stopped"])
         self.budgets = {int(i): budget for i, budget in state["budgets"].items()}
+        self.importance_next = int(state["importance_next"])
 
-    def begin(self, model: SparseMLP) -> None:
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Note how many connections the layers have when training starts.
 
         Raises
@@ -193,6 +222,7 @@ class TopologyAlgorithm:
         if not update.links:
             return []
         self.drop(update)
+        self._drop_neurons(update)
         if self.chain_removal and any(marks.any() for marks in update.dropped.values()):
             remove_chains(update)
         if context.is_final:
@@ -321,6 +351,19 @@ class TopologyAlgorithm:
                 f"{scores.shape} with {int(np.isnan(scores).sum())} NaN"
             )
         return scores
+
+    def _drop_neurons(self, update: Update) -> None:
+        """Take the inputs of the least important neurons, if it is time."""
+        context, share = update.context, self.share.at(update.context.progress)
+        if self.importance == 0.0 or context.progress <= self.importance_start:
+            return
+        if context.epoch < self.importance_next:
+            return
+        self.importance_next = context.epoch + self.importance_every
+        drop_neurons(update, self.importance)
+        for index, lost in update.lost.items():
+            nnz = update.links[index].nnz
+            self.budgets[index] = self.budgets.get(index, nnz) - lost / share
 
     def _rewire(self, update: Update, index: int, keys: np.ndarray) -> LayerChange:
         links, dropped = update.links[index], update.dropped.pop(index)

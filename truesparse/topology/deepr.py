@@ -72,9 +72,9 @@ class Deepr(TopologyAlgorithm):
         self._signs: dict[int, np.ndarray] = {}
         self._last_step = 0
 
-    def begin(self, model: SparseMLP) -> None:
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Note all signs."""
-        super().begin(model)
+        super().begin(model, batches)
         self._signs = {
             index: np.signbit(layer.connections.values)
             for index, layer in enumerate(model.layers)

@@ -14,7 +14,7 @@ are left, where the authors give both densities; the rest as in rigl.py.
 
 import numpy as np
 
-from truesparse.topology.prune import drop_smallest
+from truesparse.topology.prune import drop_smallest, drop_smallest_of_all
 from truesparse.topology.rigl import Rigl
 from truesparse.topology.update import Update
 
@@ -58,13 +58,12 @@ class Granet(Rigl):
         sizes = {i: np.abs(links.values) for i, links in update.links.items()}
         budget = sum(self.budget(update, index) for index in sizes)
         surplus = sum(each.size for each in sizes.values()) - budget
-        pruned = drop_smallest(np.concatenate(list(sizes.values())), surplus)
+        pruned = drop_smallest_of_all(sizes, surplus)
         fraction = self.drop_fraction(update.context)
         for index, each in sizes.items():
-            marks, pruned = pruned[: each.size], pruned[each.size :]
-            n_pruned = int(np.count_nonzero(marks))
+            n_pruned = int(np.count_nonzero(pruned[index]))
             count = int(fraction * (each.size - n_pruned))
-            each[marks] = -1.0
+            each[pruned[index]] = -1.0
             update.dropped[index] = drop_smallest(each, n_pruned + count)
             self._exchanged[index] = count
 

@@ -36,6 +36,35 @@ def drop_smallest(scores: np.ndarray, count: int) -> np.ndarray:
     return dropped
 
 
+def drop_smallest_of_all(
+    scores: dict[int, np.ndarray], count: int
+) -> dict[int, np.ndarray]:
+    """Mark the `count` smallest scores of all layers together.
+
+    Parameters
+    ----------
+    scores : dict of int to (nnz,) array
+        Of each layer; of equal ones those of the first layers go first.
+    count : int
+
+    Returns
+    -------
+    dict of int to (nnz,) bool array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> marks = drop_smallest_of_all({0: np.array([3.0, 1.0]), 2: np.array([2.0])}, 2)
+    >>> {layer: each.tolist() for layer, each in marks.items()}
+    {0: [False, True], 2: [True]}
+    """
+    if not scores:
+        return {}
+    dropped = drop_smallest(np.concatenate(list(scores.values())), count)
+    ends = np.cumsum([each.size for each in scores.values()])[:-1]
+    return dict(zip(scores, np.split(dropped, ends), strict=True))
+
+
 def drop_per_sign(values: np.ndarray, fraction: float) -> np.ndarray:
     """Mark the weights nearest to zero, a fraction of each sign (SET).
 

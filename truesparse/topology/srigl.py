@@ -49,7 +49,10 @@ class Srigl(GuidedGrowth):
     """
 
     name = "srigl"
-    void_options = ("candidates", "chain_removal", "early_stop")
+    void_options = (
+        *("candidates", "chain_removal", "early_stop"),
+        *("importance", "importance_every", "importance_start"),
+    )
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ class Update:
         Of each layer that takes part, not changed until the update ends.
     dropped : dict of int to (nnz,) bool array
         Connections to remove.
+    lost : dict of int to int
+        Connections that a layer loses for good, see importance.drop_neurons.
     growth : dict of int to str
         How a layer's new cells were chosen, for the report.
     """
@@ -43,6 +45,7 @@ class Update:
         self.model, self.context, self._batches = model, context, batches
         self.links = {index: model.layers[index].connections for index in layers}
         self.growth: dict[int, str] = {}
+        self.lost: dict[int, int] = {}
         self.dropped = {
             index: np.zeros(links.nnz, bool) for index, links in self.links.items()
         }

@@ -1,0 +1,321 @@
+r"""Test accuracy of every topology algorithm at several sparsities.
+
+    python -m benchmarks.methods --data mnist --data-home DIR --jobs 2
+    python -m benchmarks.methods --data fashion_mnist --data-home DIR --jobs 2 \
+        --hidden 1000,1000,1000 --sparsities 0.99
+    python -m benchmarks.methods ... --methods cht,cht:chain_removal=false,static
+
+The net is LeNet-300-100 by default. Its budget is split over the layers by ERK, all of
+which evolve. Data, sample order, optimiser and learning rate are the same for all
+methods; each has the defaults of truesparse.topology and beside them
+
+    updates every 300 steps, half a pass over MNIST, unless a method sets its own pace
+    a fraction that falls by a cosine, where the default is a constant one
+    granet and chtss start with 5 times the budget, magnitude and lottery with a full
+    net; snip chooses among all cells; srigl starts with a constant fan-in
+
+A method may be given options after colons. What counts is the accuracy after the last
+epoch. Settings were chosen on the last 10,000 training samples, `--holdout 10000`,
+without the test data. The file is written after every run; a later start takes those
+that are missing. Each of `--jobs` processes uses one thread.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import multiprocessing
+import statistics
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from truesparse.errors import TruesparseError, UsageError, choose
+from truesparse.topology import ALGORITHMS, UpdateSchedule
+
+from .harness import ROOT, write_results
+from .options import numbers
+
+# What all runs of a file share, beside the data.
+SETTINGS = (
+    *("hidden", "init_topology", "lr", "lr_schedule", "momentum", "weight_decay"),
+    *("dropout", "batch_size", "epochs", "update_every", "holdout"),
+)
+KEY = ("method", "sparsity", "seed")
+BASELINES = ("dense", "static")
+# Connections at first, as a multiple of those in the end.
+GRADUAL = {"granet": 5.0, "chtss": 5.0}
+# They prune in the middle, or in this many rounds.
+ROUNDS = 4
+# They update every step, or once, or in rounds.
+OWN_PACE = ("deepr", "snip", "magnitude", "lottery")
+DECAYING = ("set", "accset", "dsr", "cht", "chts", "chtss", "gse", "ggr")
+
+
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """Return name and options of ``name:option=value:...``; values are TOML, or text.
+
+    Examples
+    --------
+    >>> from benchmarks.methods import parse_method
+    >>> parse_method("cht:zeta=0.1:chain_removal=false")
+    ('cht', {'zeta': 0.1, 'chain_removal': False})
+    """
+    name, *words = text.split(":")
+    choose(name, ("dense", *ALGORITHMS), "method")
+    options = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            options[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[key] = value
+    return name, options
+
+
+def prepare(
+    method: str, sparsity: float, settings: dict[str, Any]
+) -> tuple[dict[str, Any], str, dict[str, Any], int]:
+    """Return options of the net, the algorithm, its options, and cycles of the rate."""
+    name, given = parse_method(method)
+    density, cycles = 1.0 - sparsity, 1
+    net = {"density": density, "init_topology": settings["init_topology"]}
+    if name in BASELINES:
+        return net, "static", given, cycles
+    options: dict[str, Any] = {"evolve_output": True}
+    if name not in OWN_PACE:
+        every = settings["update_every"]
+        options["schedule"] = UpdateSchedule(every, "step", start=every)
+    if name in DECAYING:
+        options["decay"] = "cosine"
+    if name in GRADUAL:
+        net["density"] = min(GRADUAL[name] * density, 1.0)
+        options["final_share"] = density / net["density"]
+    elif name in ("magnitude", "lottery"):
+        net["density"], options["final_share"] = 1.0, density
+        own = {"prune_at": 0.5} if name == "magnitude" else {"rounds": ROUNDS}
+        options |= own
+        cycles = 2 if name == "magnitude" else ROUNDS + 1
+    elif name == "snip":
+        options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
+    elif name == "srigl":
+        net["init_topology"] = "constant_fan_in"
+    return net, name, options | given, cycles
+
+
+def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Train one net and return its record."""
+    from truesparse import topology
+    from truesparse.model import SparseMLP
+    from truesparse.optimizers import Optimizer
+    from truesparse.schedules import LearningRate
+    from truesparse.topology import Exploration
+    from truesparse.trainer import Trainer
+
+    net, name, options, cycles = prepare(run["method"], run["sparsity"], settings)
+    model = SparseMLP(
+        (data.n_features, *settings["hidden"], data.n_outputs),
+        weight_init="he_normal",
+        dropout=settings["dropout"],
+        seed=run["seed"],
+        **net,
+    )
+    explored = Exploration()
+    history = Trainer(
+        model,
+        optimizer=Optimizer(
+            "sgd",
+            momentum=settings["momentum"],
+            weight_decay=settings["weight_decay"],
+        ),
+        lr=LearningRate(settings["lr"], settings["lr_schedule"], cycles=cycles),
+        topology=topology.make(name, **options),
+        epochs=settings["epochs"],
+        batch_size=settings["batch_size"],
+        callbacks=[explored],
+    ).fit(data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test)
+    scores = [record.val_score for record in history]
+    active = sum(
+        len(set(layer.connections.indices.tolist())) for layer in model.layers[:-1]
+    )
+    return run | {
+        "nnz": model.nnz,
+        "explored": explored.rate,
+        "active_neurons": active,
+        "scores": scores,
+        "final": scores[-1],
+        "best": max(scores),
+        "seconds_per_epoch": statistics.median(r.seconds for r in history),
+        "topology_s_per_epoch": statistics.mean(r.topology_s for r in history),
+    }
+
+
+def load(name: str, data_home: str | None, holdout: int) -> Any:
+    """Load data; with a holdout the end of the training part stands for the test."""
+    from truesparse import datasets, jit
+
+    jit.set_threads(1)
+    data = datasets.load(name, data_home)
+    if holdout:
+        X, y = data.X_train, data.y_train
+        parts = {"X_train": X[:-holdout], "y_train": y[:-holdout]}
+        data = replace(data, **parts, X_test=X[-holdout:], y_test=y[-holdout:])
+    return data
+
+
+class Worker:
+    """One process that takes runs; the data are loaded once."""
+
+    data: Any = None
+
+    @classmethod
+    def start(cls, *arguments: Any) -> None:
+        """Load the data."""
+        cls.data = load(*arguments)
+
+    @classmethod
+    def train(cls, run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        """Take one run; one that fails is a record that says why."""
+        try:
+            return train(cls.data, run, settings)
+        except TruesparseError as error:
+            return run | {"error": str(error)}
+
+
+def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each method and sparsity: mean and deviation over seeds."""
+    groups: dict[tuple, list] = {}
+    for run in runs:
+        groups.setdefault((run["method"], run["sparsity"]), []).append(run)
+    rows = []
+    for (method, sparsity), group in groups.items():
+        finals = [run["final"] for run in group]
+        means = {
+            f"{key}_mean": statistics.mean(run[key] for run in group)
+            for key in ("final", "best", "nnz", "explored", "active_neurons")
+        }
+        # Area across epochs: how early a method is how good.
+        area = statistics.mean(statistics.mean(run["scores"]) for run in group)
+        rows.append(
+            {
+                "method": method,
+                "sparsity": sparsity,
+                "seeds": len(group),
+                **means,
+                "final_sd": statistics.stdev(finals) if len(finals) > 1 else None,
+                "area_mean": area,
+                "seconds_per_epoch": statistics.median(
+                    run["seconds_per_epoch"] for run in group
+                ),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["sparsity"], row["method"]))
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods")
+    parser.add_argument("--data", default="mnist", metavar="NAME|FILE")
+    parser.add_argument("--data-home", metavar="DIR")
+    parser.add_argument("--methods", help=f"of dense, {', '.join(ALGORITHMS)}")
+    parser.add_argument("--sparsities", default="0.9,0.95,0.98,0.99")
+    parser.add_argument("--hidden", default="300,100")
+    parser.add_argument("--init-topology", default="erk")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--lr", type=float, default=0.3)
+    parser.add_argument("--lr-schedule", default="linear")
+    parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument("--weight-decay", type=float, default=1e-4)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--update-every", type=int, default=300)
+    parser.add_argument("--holdout", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    if options.methods is None:
+        options.methods = ",".join(("dense", *ALGORITHMS))
+    options.methods = options.methods.split(",")
+    for method in options.methods:
+        parse_method(method)
+    options.hidden = [int(size) for size in numbers(options.hidden, "--hidden")]
+    options.sparsities = numbers(options.sparsities, "--sparsities")
+    if max(options.sparsities) >= 1.0:
+        raise UsageError(f"--sparsities must be below 1, got {options.sparsities}")
+    if min(options.seeds, options.jobs) < 1:
+        raise UsageError("--seeds and --jobs must be at least 1")
+    options.stem = Path(options.data).stem
+    default = ROOT / "benchmarks" / "results" / f"methods-{options.stem}.json"
+    options.out = options.out or default
+    return options
+
+
+def missing_runs(options: argparse.Namespace, runs: list) -> list[dict[str, Any]]:
+    """Return the runs that are asked for and not there, seed by seed."""
+    done = {tuple(run[key] for key in KEY) for run in runs}
+    wanted = {
+        (method, 0.0 if method == "dense" else sparsity, seed): None
+        for seed in range(options.seeds)
+        for sparsity in options.sparsities
+        for method in options.methods
+    }
+    return [dict(zip(KEY, key, strict=True)) for key in wanted if key not in done]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Take the runs that are missing and write the results after each."""
+    try:
+        options = parse(arguments)
+        settings = {key: getattr(options, key) for key in SETTINGS}
+        header = {"data": options.stem, "settings": settings}
+        runs = []
+        if options.out.exists():
+            stored = json.loads(options.out.read_text(encoding="utf-8"))
+            if {key: stored.get(key) for key in header} != header:
+                raise UsageError(
+                    f"{options.out} holds results of other settings; choose another "
+                    "--out or remove it"
+                )
+            runs = stored["runs"]
+        todo = missing_runs(options, runs)
+        arguments_ = options.data, options.data_home, options.holdout
+        failed = False
+        with concurrent.futures.ProcessPoolExecutor(
+            options.jobs,
+            multiprocessing.get_context("spawn"),
+            Worker.start,
+            arguments_,
+        ) as pool:
+            futures = [pool.submit(Worker.train, run, settings) for run in todo]
+            for future in concurrent.futures.as_completed(futures):
+                run = future.result()
+                print(line(run), flush=True)
+                if "error" in run:
+                    failed = True
+                    continue
+                runs.append(run)
+                write_results(
+                    options.out, header | {"rows": summarise(runs), "runs": runs}
+                )
+    except TruesparseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"results: {options.out}")
+    return int(failed)
+
+
+def line(run: dict[str, Any]) -> str:
+    """Return what is said of a run."""
+    head = f"{run['method']:<12} {run['sparsity']:.2f} seed {run['seed']}: "
+    if "error" in run:
+        return f"{head}failed: {run['error']}"
+    return (
+        f"{head}{run['final']:.4f} (best {run['best']:.4f}), {run['nnz']:,} weights, "
+        f"{run['explored']:.2f} explored, {run['seconds_per_epoch']:.2f} s an epoch"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

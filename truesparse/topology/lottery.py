@@ -1,0 +1,130 @@
+"""Lottery tickets: magnitude pruning in rounds, with weights wound back after each.
+
+Frankle and Carbin, "The lottery ticket hypothesis: finding sparse, trainable neural
+networks", ICLR 2019, section 1 and appendix B (iterative pruning); weights wound back
+to an epoch after the start as in Frankle, Dziugaite, Roy and Carbin, "Stabilizing the
+lottery ticket hypothesis", arXiv 1903.01611 (2019).
+
+The run is cut into `rounds` + 1 parts of about the same number of epochs. At the end of
+each but the last the smallest weights go, the same share of what is left every time.
+All others, and the biases, get the values back that they had after `rewind_epoch`
+epochs; the optimiser starts afresh. A learning rate that falls should start afresh too:
+`cycles` of LearningRate, ``--lr-cycles``, with rounds + 1.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_whole
+from truesparse.model import SparseMLP
+from truesparse.topology.context import LayerChange, UpdateContext
+from truesparse.topology.gradients import Batches
+from truesparse.topology.magnitude import Magnitude
+from truesparse.topology.update import Update
+
+
+class Lottery(Magnitude):
+    """Iterative magnitude pruning with rewinding.
+
+    Parameters
+    ----------
+    rounds : int
+        How often the net is pruned.
+    rewind_epoch : int
+        Epochs after which the weights are noted; 0 notes the initial ones.
+    final_share, scope, evolve_output
+        See Magnitude.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "lottery"
+    void_options = (*Magnitude.void_options, "prune_at")
+
+    def __init__(self, *, rounds: int = 5, rewind_epoch: int = 0, **options):
+        super().__init__(**options)
+        self.rounds = check_whole("rounds", rounds, 1)
+        self.rewind_epoch = check_whole("rewind_epoch", rewind_epoch, 0)
+        self._noted: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered: the weights and biases of that epoch."""
+        noted = {str(index): list(arrays) for index, arrays in self._noted.items()}
+        return {**super().state(), "noted": noted}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().restore(state)
+        self._noted = {
+            int(index): (weights.copy(), biases.copy())
+            for index, (weights, biases) in state["noted"].items()
+        }
+
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
+        """Note the initial weights, if these are what it winds back to."""
+        super().begin(model, batches)
+        self._noted = {}
+        if self.rewind_epoch == 0:
+            self._note(model)
+
+    def advance(
+        self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
+    ) -> list[LayerChange] | None:
+        """Note the weights of the epoch, and prune at the end of a round."""
+        if context.n_epochs <= self.rounds:
+            raise UsageError(
+                f"lottery with {self.rounds} rounds takes at least {self.rounds + 1} "
+                f"epochs, got {context.n_epochs}"
+            )
+        if unit == "epoch" and context.epoch == self.rewind_epoch > 0:
+            self._note(model)
+        return super().advance(unit, model, context, batches)
+
+    def due(self, unit: str, context: UpdateContext) -> bool:
+        """Whether a round ends here."""
+        if unit != "epoch" or context.is_final:
+            return False
+        return self._round(context, context.epoch) > self._round(
+            context, context.epoch - 1
+        )
+
+    def share_left(self, context: UpdateContext) -> float:
+        """Return the share of the connections that is left after this round."""
+        return self.share.final ** (self._round(context, context.epoch) / self.rounds)
+
+    def update(
+        self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
+    ) -> list[LayerChange]:
+        """Prune, and wind the rest back."""
+        if not self._noted:
+            raise UsageError(
+                f"the first round ends after epoch {context.epoch}, before epoch "
+                f"{self.rewind_epoch} that lottery rewinds to; lower rewind_epoch or "
+                "train longer"
+            )
+        changes = super().update(model, context, batches)
+        for layer, (weights, biases) in zip(
+            model.layers, self._noted.values(), strict=True
+        ):
+            layer.connections.values[:] = weights
+            layer.bias[:] = biases
+        model.reset_moments()
+        return changes
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return nothing; of what was noted keep what is left."""
+        for index, marks in update.dropped.items():
+            weights, biases = self._noted[index]
+            self._noted[index] = weights[~marks], biases
+        return super().grow(update)
+
+    def _round(self, context: UpdateContext, epoch: int) -> int:
+        """Return how many rounds are over after so many epochs."""
+        return epoch * (self.rounds + 1) // context.n_epochs
+
+    def _note(self, model: SparseMLP) -> None:
+        self._noted = {
+            index: (layer.connections.values.copy(), layer.bias.copy())
+            for index, layer in enumerate(model.layers)
+        }

@@ -1,0 +1,96 @@
+"""Magnitude pruning: train first, then keep the largest weights.
+
+Han, Pool, Tran and Dally, "Learning both weights and connections for efficient neural
+networks", NIPS 2015, section 3, with a given number of connections in place of a
+threshold. The net that is pruned is usually a full one, density 1 in CSR storage; what
+is left may be trained for the rest of the run.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.context import UpdateContext
+from truesparse.topology.prune import drop_smallest_of_all
+from truesparse.topology.update import Update
+
+SCOPES = ("global", "layer")
+
+
+class Magnitude(TopologyAlgorithm):
+    """Magnitude pruning of a trained net, once.
+
+    Parameters
+    ----------
+    final_share : float
+        Share of the connections that is kept.
+    prune_at : float
+        Share of the run, in epochs, after which the net is pruned; 1 is at its end.
+    scope : {"global", "layer"}
+        Whether weights are compared over all layers, or each layer keeps its share.
+    evolve_output : bool
+        Whether the output layer takes part.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    name = "magnitude"
+    void_options: ClassVar[tuple[str, ...]] = (
+        *("zeta", "decay", "decay_end", "decay_floor", "schedule", "early_stop"),
+        *("share_shape", "share_end", "final", "regrow_init"),
+        *("importance", "importance_every", "importance_start"),
+    )
+
+    def __init__(
+        self,
+        *,
+        final_share: float = 0.1,
+        prune_at: float = 1.0,
+        scope: str = "global",
+        evolve_output: bool = True,
+        **options,
+    ):
+        super().__init__(
+            final_share=final_share, evolve_output=evolve_output, **options
+        )
+        check_numbers(prune_at=prune_at)
+        if not 0.0 < prune_at <= 1.0:
+            raise UsageError(f"prune_at must be above 0 and at most 1, got {prune_at}")
+        self.prune_at = prune_at
+        self.scope = choose(scope, SCOPES, "scope")
+
+    def due(self, unit: str, context: UpdateContext) -> bool:
+        """Whether this is the first end of an epoch with so much of the run done."""
+        return unit == "epoch" and 0.0 <= _epochs_past(context, self.prune_at) < 1.0
+
+    def share_left(self, context: UpdateContext) -> float:
+        """Return the share of the connections that is left after an update now."""
+        return self.share.final
+
+    def budget(self, update: Update, index: int) -> int:
+        """Return how many connections a layer has, if each keeps its share."""
+        at_first = self.budgets.get(index, update.links[index].nnz)
+        return max(round(at_first * self.share_left(update.context)), 1)
+
+    def drop(self, update: Update) -> None:
+        """Mark the smallest weights."""
+        sizes = {index: np.abs(links.values) for index, links in update.links.items()}
+        budgets = {index: self.budget(update, index) for index in sizes}
+        if self.scope == "global":
+            groups = [sizes]
+        else:
+            groups = [{index: each} for index, each in sizes.items()]
+        for group in groups:
+            surplus = sum(each.size - budgets[index] for index, each in group.items())
+            update.dropped |= drop_smallest_of_all(group, max(surplus, 0))
+
+    def grow_counts(self, update: Update) -> dict[int, int]:
+        """Return 0: nothing grows."""
+        return dict.fromkeys(update.links, 0)
+
+
+def _epochs_past(context: UpdateContext, share: float) -> float:
+    """Return how many epochs ago the share of the run was done."""
+    return context.epoch - share * context.n_epochs

@@ -1,0 +1,116 @@
+"""SNIP: single-shot network pruning by connection sensitivity, on a sparse superset.
+
+Lee, Ajanthan and Torr, "SNIP: single-shot network pruning based on connection
+sensitivity", ICLR 2019, section 4. Before training the sensitivity |w_ij g_ij| of every
+connection is taken on a batch; over all layers the most sensitive ones stay, and the
+topology is kept from then on.
+
+Departures: the authors start from the dense net. Here each layer gets `gamma` times as
+many connections again, in uniformly drawn cells, and what stays is chosen among all of
+these; with gamma of at least (1 - density) / density these are all cells. Weights are
+scaled with the root of a layer's connections, down for the superset and up for what is
+left of it, so that they have the variance of their initialiser each time.
+"""
+
+import numpy as np
+
+from truesparse.errors import (
+    UsageError,
+    check_bools,
+    check_numbers,
+    check_whole,
+    choose,
+)
+from truesparse.model import SparseMLP
+from truesparse.rng import Purpose, stream
+from truesparse.sparse.connections import Connections
+from truesparse.sparse.init import INITIALIZERS, draw_weights, sample_absent
+from truesparse.topology.context import UpdateContext
+from truesparse.topology.gradients import Batches
+from truesparse.topology.prune import drop_smallest_of_all
+from truesparse.topology.static import Static
+
+
+class Snip(Static):
+    """Choice by sensitivity before training, none after.
+
+    Parameters
+    ----------
+    gamma : float
+        Candidates, as a multiple of a layer's connections.
+    gradient_batches : int
+        Batches over which gradients are summed.
+    weight_init : str
+        Initialiser of the candidates, see sparse.init.INITIALIZERS.
+    evolve_output : bool
+        Whether the output layer takes part.
+    """
+
+    name = "snip"
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 4.0,
+        gradient_batches: int = 1,
+        weight_init: str = "he_uniform",
+        evolve_output: bool = False,
+    ):
+        super().__init__()
+        check_numbers(gamma=gamma)
+        if not 0.0 <= gamma < np.inf:
+            raise UsageError(f"gamma must be at least 0 and finite, got {gamma}")
+        check_bools(evolve_output=evolve_output)
+        self.gamma = gamma
+        self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
+        self.weight_init = choose(weight_init, INITIALIZERS, "weight initialiser")
+        self.evolve_output = evolve_output
+
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
+        """Choose the connections; a model that has been trained is left as it is."""
+        super().begin(model, batches)
+        layers = self.evolving_layers(model)
+        if model.step > 0 or not layers:
+            return
+        if batches is None:
+            raise UsageError("topology 'snip' looks at gradients: give begin() batches")
+        links = {index: model.layers[index].connections for index in layers}
+        n_connections = sum(each.nnz for each in links.values())
+        for index in layers:
+            self._enlarge(model, index)
+        sums = {index: np.zeros_like(each.values) for index, each in links.items()}
+
+        def collect(index, gradient):
+            if index in sums:
+                sums[index] += gradient
+
+        start = UpdateContext(model.seed, step=0, epoch=0, n_steps=1, n_epochs=1)
+        batches.observe(start, self.gradient_batches, collector=collect)
+        for index, each in links.items():
+            sums[index] *= each.values
+            np.abs(sums[index], out=sums[index])
+        n_candidates = sum(each.size for each in sums.values())
+        dropped = drop_smallest_of_all(sums, n_candidates - n_connections)
+        for index, each in links.items():
+            _rewire(each, dropped[index], np.empty(0, np.int64), each.values[:0])
+
+    def _enlarge(self, model: SparseMLP, index: int) -> None:
+        """Add the candidates of a layer."""
+        links = model.layers[index].connections
+        nnz, nothing = links.nnz, np.zeros(links.nnz, bool)
+        absent = links.n_in * links.n_out - nnz
+        count = int(min(self.gamma * nnz, absent))
+        draw = stream(model.seed, Purpose.CANDIDATES, layer=index)
+        keys = sample_absent(links, nothing, count, draw)
+        draw = stream(model.seed, Purpose.REGROWN_WEIGHTS, layer=index)
+        weights = draw_weights(self.weight_init, links, count, draw)
+        _rewire(links, nothing, keys, weights)
+
+
+def _rewire(
+    links: Connections, dropped: np.ndarray, keys: np.ndarray, weights: np.ndarray
+) -> None:
+    """Rewire a layer and keep the variance of its outputs."""
+    before = links.nnz
+    links.rewire(dropped, keys, weights)
+    links.values *= links.values.dtype.type(np.sqrt(before / max(links.nnz, 1)))
