@@ -34,7 +34,7 @@ from typing import Any
 from truesparse.errors import TruesparseError, UsageError, choose
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 
-from .harness import ROOT, write_results
+from .harness import ROOT, git_commit, write_results
 from .options import numbers
 
 # What all runs of a file share, beside the data.
@@ -140,6 +140,7 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
         len(set(layer.connections.indices.tolist())) for layer in model.layers[:-1]
     )
     return run | {
+        "commit": git_commit(),
         "nnz": model.nnz,
         "explored": explored.rate,
         "active_neurons": active,
@@ -197,6 +198,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         # Area across epochs: how early a method is how good.
         area = statistics.mean(statistics.mean(run["scores"]) for run in group)
+        early = statistics.mean(statistics.mean(run["scores"][:5]) for run in group)
         rows.append(
             {
                 "method": method,
@@ -205,6 +207,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 **means,
                 "final_sd": statistics.stdev(finals) if len(finals) > 1 else None,
                 "area_mean": area,
+                "early_mean": early,
                 "seconds_per_epoch": statistics.median(
                     run["seconds_per_epoch"] for run in group
                 ),
@@ -224,7 +227,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--init-topology", default="erk")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--lr", type=float, default=0.3)
+    parser.add_argument("--lr", type=float, default=0.5)
     parser.add_argument("--lr-schedule", default="linear")
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight-decay", type=float, default=1e-4)

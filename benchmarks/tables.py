@@ -1,17 +1,16 @@
 """Tables in Markdown, one function each, from the JSON in a results folder.
 
 `TABLES` names them; report.py puts them where a document asks for them. A function gets
-`Results` and returns text; `MissingResultsError` says which program to run.
+`Results` and returns text; `MissingResultsError` says which program to run. Those of
+accuracy are in tables_accuracy.py and tables_methods.py.
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-from truesparse.errors import DataError
 
 from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
+from .stored import Results
+from .tables_accuracy import accuracy, regrow
+from .tables_methods import claims, methods_fashion, methods_mnist
 
 PEER_NAMES = {
     "torch_csr": "torch CSR",
@@ -24,64 +23,6 @@ PEER_NAMES = {
 }
 # Bounds of the main job.
 JOB_SCORE, JOB_SECONDS, JOB_PEAK_MB = 0.97, 180, 3000
-# What SET must reach by data set, in so many epochs at most, with which net.
-ACCURACY = {"fashion_mnist": 0.88, "mnist": 0.982}
-ACCURACY_EPOCHS = 30
-ACCURACY_HIDDEN, ACCURACY_EPSILONS = [1000, 1000, 1000], (13, 20)
-
-
-class MissingResultsError(Exception):
-    """There are no results for a table; the message is the program to run."""
-
-
-class Results:
-    """The files of a results folder.
-
-    Parameters
-    ----------
-    folder : Path
-        With step.json, scale.json, accuracy-NAME.json and regrow-NAME.json, as far as
-        they exist.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def one(self, name: str) -> dict[str, Any]:
-        """Return NAME.json.
-
-        Raises
-        ------
-        MissingResultsError
-            If there is none.
-        DataError
-            If it is no JSON.
-        """
-        path = self.folder / f"{name}.json"
-        if not path.is_file():
-            raise MissingResultsError(f"python -m benchmarks.{name}")
-        return _read(path)
-
-    def part(self, name: str, key: str) -> tuple[dict[str, Any], Any]:
-        """Return NAME.json and its entry `key`, which not every run has."""
-        results = self.one(name)
-        if key not in results:
-            raise MissingResultsError(f"python -m benchmarks.{name}")
-        return results, results[key]
-
-    def several(self, name: str, program: str) -> list[dict[str, Any]]:
-        """Return all NAME-*.json in order of their names."""
-        paths = sorted(self.folder.glob(f"{name}-*.json"))
-        if not paths:
-            raise MissingResultsError(f"python -m benchmarks.{program}")
-        return [_read(path) for path in paths]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read results {path}: {error}") from error
 
 
 def step(results: Results) -> str:
@@ -275,69 +216,6 @@ def subnormal(results: Results) -> str:
     return table(head, rows) + source(found)
 
 
-def accuracy(results: Results) -> str:
-    """Accuracy of SET, static and dense nets, beside what SET must reach."""
-    return _accuracy(results.several("accuracy", "accuracy"), has_targets=True)
-
-
-def regrow(results: Results) -> str:
-    """Accuracy by the initial weight of regrown connections."""
-    program = "accuracy --regrow-init-study"
-    return _accuracy(results.several("regrow", program), has_targets=False)
-
-
-def _accuracy(files: list[dict[str, Any]], has_targets: bool) -> str:
-    rows, notes = [], ""
-    for found in files:
-        s = found["settings"]
-        for row in found["rows"]:
-            spread = row["final_sd"]
-            final = f"{row['final_mean']:.2%}"
-            method = row["method"]
-            if row["epsilon"] is not None:
-                method += f", eps {row['epsilon']:g}"
-            cells = [
-                found["data"],
-                method,
-                row["regrow_init"] or ABSENT,
-                f"{row['lr']:g}",
-                count(row["nnz"]),
-                str(row["epochs"]),
-                str(row["seeds"]),
-                final if spread is None else f"{final} ± {spread:.2%}",
-            ]
-            if has_targets:
-                cells.append(accuracy_target(found["data"], s["hidden"], row))
-            cells += [f"{row['best_mean']:.2%}", digits(row["seconds_per_epoch"])]
-            rows.append(cells)
-        threads = " or ".join(sorted({str(run["threads"]) for run in found["runs"]}))
-        notes += (
-            f"\n\n{found['data']}, {s['epochs']} epochs: hidden "
-            f"{'-'.join(map(str, s['hidden']))}, {s['activation']}, batch "
-            f"{s['batch_size']}, SGD with momentum {s['momentum']:g}, "
-            f"{s['lr_schedule']} learning rate, dropout {s['dropout']:g}, weight decay "
-            f"{s['weight_decay']:g}, zeta {s['zeta']:g}; threads: {threads}."
-        )
-        notes += source(found)
-        commits = {run["commit"] or "unknown" for run in found["runs"]}
-        if others := commits - {found["commit"] or "unknown"}:
-            notes = notes[:-1] + f", some runs {' and '.join(sorted(others))}."
-    head = ["data", "method", "regrown weights", "learning rate", "weights", "epochs"]
-    head += ["seeds", "test accuracy", *(["at least"] if has_targets else [])]
-    head += ["best epoch", "s an epoch"]
-    return table(head, rows, n_text=3) + notes
-
-
-def accuracy_target(data: str, hidden: list[int], row: dict[str, Any]) -> str:
-    """Return what a row of the accuracy table must reach and whether it does."""
-    is_short = row["epochs"] <= ACCURACY_EPOCHS
-    is_target_net = hidden == ACCURACY_HIDDEN and row["epsilon"] in ACCURACY_EPSILONS
-    if not (data in ACCURACY and row["method"] == "set" and is_short and is_target_net):
-        return ABSENT
-    bound = ACCURACY[data]
-    return f"{bound:.1%}: {VERDICTS[row['final_mean'] >= bound]}"
-
-
 def updates(results: Results) -> str:
     """A topology update of a large net, algorithm by algorithm."""
     found = results.one("updates")
@@ -359,6 +237,39 @@ def updates(results: Results) -> str:
     return table(head, rows) + source(found)
 
 
+def condensed(results: Results) -> str:
+    """Latency of the condensed layout at batch 1 beside torch and the CSR layout."""
+    found = results.one("condensed")
+    targets, rows = found["targets"], []
+    for row in found["rows"]:
+        verdict = ABSENT
+        if "target_dense_met" in row:
+            met = row["target_dense_met"], row["target_csr_met"]
+            verdict = ", ".join(VERDICTS[each] for each in met)
+        times = row["timings"]
+        rows.append(
+            (
+                row["shape"],
+                f"{row['sparsity']:g} %",
+                f"{row['threads']}",
+                digits(times["condensed"]["median"] * 1e6),
+                digits(times["truesparse_csr"]["median"] * 1e6),
+                ratio(row.get("vs_torch_dense")),
+                f"{row['vs_fastest_csr']:.2f}x ({row['fastest_csr']})",
+                verdict,
+            )
+        )
+    bounds = f"{targets['dense']:g}x, {targets['csr']:g}x"
+    head = ["layers", "sparsity", "threads", "condensed, us", "as CSR, us"]
+    head += ["faster than torch dense", "than the fastest CSR", f"at least {bounds}"]
+    return table(head, rows) + source(found)
+
+
+def ratio(value: float | None) -> str:
+    """Return how many times faster something is."""
+    return ABSENT if value is None else f"{value:.2f}x"
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "step": step,
     "peers": peers,
@@ -369,6 +280,10 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "start": start,
     "subnormal": subnormal,
     "updates": updates,
+    "condensed": condensed,
     "accuracy": accuracy,
     "regrow": regrow,
+    "methods_mnist": methods_mnist,
+    "methods_fashion": methods_fashion,
+    "claims": claims,
 }

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, report, tables
+from benchmarks import accuracy, report, tables, tables_accuracy
 from benchmarks.harness import ROOT
 from benchmarks.torch_dense import TorchDense
 from truesparse.errors import DivergedError
@@ -149,7 +149,7 @@ def test_results_of_other_epochs_have_a_file_of_their_own(flags, name):
 
 def test_accuracy_of_set_within_30_epochs_has_targets():
     row = {"method": "set", "epsilon": 13.0, "epochs": 30, "final_mean": 0.98}
-    verdict, net = tables.accuracy_target, [1000, 1000, 1000]
+    verdict, net = tables_accuracy.accuracy_target, [1000, 1000, 1000]
     assert verdict("fashion_mnist", net, row) == "88.0%: met"
     assert verdict("mnist", net, row) == "98.2%: **missed**"
     assert verdict("digits", net, row) == "-"
