@@ -336,9 +336,7 @@ def main(arguments: list[str] | None = None) -> int:
         from .torch_dense import check_torch_dense
 
         if any(run["method"] == "torch_dense" for run in missing):
-            check_torch_dense(
-                options.activation, options.momentum, options.weight_decay
-            )
+            check_torch_dense(options.activation, options.momentum)
         threads = jit.set_threads(options.threads)
         data = datasets.load(options.data, options.data_home)
         settings = {key: getattr(options, key) for key in SETTINGS}

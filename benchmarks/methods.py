@@ -17,7 +17,8 @@ methods; each has the defaults of truesparse.topology and beside them
 A method may be given options after colons. What counts is the accuracy after the last
 epoch. Settings were chosen on the last 10,000 training samples, `--holdout 10000`,
 without the test data. The file is written after every run; a later start takes those
-that are missing. Each of `--jobs` processes uses one thread.
+that are missing. The dense net is density 1 in the same storage; torch_dense leaves its
+arithmetic to torch. Each of `--jobs` processes uses one thread.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from truesparse.topology import ALGORITHMS, UpdateSchedule
 
 from .harness import ROOT, git_commit, write_results
 from .options import numbers
+from .torch_dense import TorchDense, check_torch_dense
 
 # What all runs of a file share, beside the data.
 SETTINGS = (
@@ -43,7 +45,7 @@ SETTINGS = (
     *("dropout", "batch_size", "epochs", "update_every", "holdout"),
 )
 KEY = ("method", "sparsity", "seed")
-BASELINES = ("dense", "static")
+DENSE = ("dense", "torch_dense")
 # Connections at first, as a multiple of those in the end.
 GRADUAL = {"granet": 5.0, "chtss": 5.0}
 # They prune in the middle, or in this many rounds.
@@ -63,7 +65,7 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     ('cht', {'zeta': 0.1, 'chain_removal': False})
     """
     name, *words = text.split(":")
-    choose(name, ("dense", *ALGORITHMS), "method")
+    choose(name, (*DENSE, *ALGORITHMS), "method")
     options = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -81,7 +83,7 @@ def prepare(
     name, given = parse_method(method)
     density, cycles = 1.0 - sparsity, 1
     net = {"density": density, "init_topology": settings["init_topology"]}
-    if name in BASELINES:
+    if name in (*DENSE, "static"):
         return net, "static", given, cycles
     options: dict[str, Any] = {"evolve_output": True}
     if name not in OWN_PACE:
@@ -114,13 +116,13 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
     from truesparse.trainer import Trainer
 
     net, name, options, cycles = prepare(run["method"], run["sparsity"], settings)
-    model = SparseMLP(
-        (data.n_features, *settings["hidden"], data.n_outputs),
-        weight_init="he_normal",
-        dropout=settings["dropout"],
-        seed=run["seed"],
-        **net,
-    )
+    sizes = data.n_features, *settings["hidden"], data.n_outputs
+    common = {"weight_init": "he_normal", "seed": run["seed"]}
+    common["dropout"] = settings["dropout"]
+    if run["method"] == "torch_dense":
+        model: SparseMLP = TorchDense(sizes, threads=1, **common)
+    else:
+        model = SparseMLP(sizes, **common, **net)
     explored = Exploration()
     history = Trainer(
         model,
@@ -259,7 +261,7 @@ def missing_runs(options: argparse.Namespace, runs: list) -> list[dict[str, Any]
     """Return the runs that are asked for and not there, seed by seed."""
     done = {tuple(run[key] for key in KEY) for run in runs}
     wanted = {
-        (method, 0.0 if method == "dense" else sparsity, seed): None
+        (method, 0.0 if method in DENSE else sparsity, seed): None
         for seed in range(options.seeds)
         for sparsity in options.sparsities
         for method in options.methods
@@ -283,6 +285,8 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             runs = stored["runs"]
         todo = missing_runs(options, runs)
+        if any(run["method"] == "torch_dense" for run in todo):
+            check_torch_dense("relu", options.momentum)
         arguments_ = options.data, options.data_home, options.holdout
         failed = False
         with concurrent.futures.ProcessPoolExecutor(

@@ -19,7 +19,8 @@ from pathlib import Path
 from truesparse.errors import DataError, TruesparseError, choose
 
 from .harness import ROOT
-from .tables import TABLES, MissingResultsError, Results
+from .stored import MissingResultsError, Results
+from .tables import TABLES
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
 _BLOCK = re.compile(

@@ -60,7 +60,8 @@ def methods_fashion(results: Results) -> str:
     """Fashion-MNIST at 99 %: every method beside static and dense nets."""
     found = _one(results, "fashion_mnist")
     rows = {row["method"]: row for row in found["rows"]}
-    dense, static = rows["dense"]["final_mean"], rows["static"]["final_mean"]
+    full = rows.get("dense") or rows["torch_dense"]
+    dense, static = full["final_mean"], rows["static"]["final_mean"]
     ordered = sorted(rows.values(), key=lambda row: -_final(row))
     lines = [
         (
@@ -140,7 +141,7 @@ def _score(row: dict[str, Any]) -> str:
 
 
 def _quoted(method: str) -> str:
-    return method if method == "dense" else f"`{method}`"
+    return method if method in ("dense", "torch_dense") else f"`{method}`"
 
 
 def _costs(row: dict[str, Any] | None) -> tuple[str, str, str]:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from truesparse.optimizers import Optimizer
 
 
-def check_torch_dense(activation: str, momentum: float, weight_decay: float) -> None:
+def check_torch_dense(activation: str, momentum: float) -> None:
     """Raise UsageError unless torch is installed and `TorchDense` takes these."""
-    if activation != "relu" or not momentum or weight_decay:
+    if activation != "relu" or not momentum:
         raise UsageError(
-            "torch_dense takes relu and SGD with momentum, without weight decay, got "
-            f"{activation}, momentum {momentum:g}, weight decay {weight_decay:g}"
+            "torch_dense takes relu and SGD with momentum, got "
+            f"{activation}, momentum {momentum:g}"
         )
     try:
         load_torch(1)
@@ -111,6 +111,8 @@ class TorchDense(SparseMLP):
         with torch.no_grad():
             for layer, pair in zip(self.layers, tensors, strict=True):
                 moments = layer.connections.moments.first, layer.bias_moments.first
+                # L2 on weights, none on biases.
+                pair[0].grad.add_(pair[0], alpha=optimizer.weight_decay)
                 for tensor, moment in zip(pair, moments, strict=True):
                     state = torch.from_numpy(moment.reshape(tensor.shape))
                     state.mul_(optimizer.momentum).sub_(tensor.grad, alpha=lr)

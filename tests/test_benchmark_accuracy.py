@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, report, tables, tables_accuracy
+from benchmarks import accuracy, report, stored, tables_accuracy
 from benchmarks.harness import ROOT
 from benchmarks.torch_dense import TorchDense
 from truesparse.errors import DivergedError
@@ -38,15 +38,17 @@ def test_accuracy_compares_methods(small_data, tmp_path, capsys):
     last = [x["val_score"] for x in lines if x["method"] == "set" and x["epoch"] == 2]
     assert rows[0]["final_mean"] == pytest.approx(np.mean(last))
     assert rows[0]["final_sd"] == pytest.approx(np.std(last, ddof=1))
-    text = report.table("accuracy", tables.Results(tmp_path))
+    text = report.table("accuracy", stored.Results(tmp_path))
     assert "| small | set, eps 3 | zero | 0.1 |" in text
 
 
-def test_torch_trains_the_same_dense_net(small_data, tmp_path):
+@pytest.mark.parametrize("decay", ["0", "0.01"])
+def test_torch_trains_the_same_dense_net(decay, small_data, tmp_path):
     pytest.importorskip("torch")
     path = tmp_path / "accuracy-small.json"
     flags = f"{small_data} --seeds 1 --epochs 3 --dropout 0 --out {path}"
-    assert accuracy.main([*flags.split(), "--methods", "dense,torch_dense"]) == 0
+    flags += f" --methods dense,torch_dense --weight-decay {decay}"
+    assert accuracy.main(flags.split()) == 0
     own, torch = json.loads(path.read_text())["runs"]
     assert own["nnz"] == torch["nnz"]
     assert torch["train_losses"] == pytest.approx(own["train_losses"], rel=1e-5)
@@ -76,9 +78,8 @@ def test_torch_dense_leaves_the_model_as_it_is_when_the_loss_is_not_finite():
     assert model.step == 0
 
 
-@pytest.mark.parametrize("flags", ["--weight-decay 0.1", "--momentum 0"])
-def test_torch_dense_takes_sgd_with_momentum_only(flags, small_data, tmp_path, capsys):
-    flags = f"{small_data} {flags} --methods static,torch_dense --epochs 1"
+def test_torch_dense_takes_sgd_with_momentum_only(small_data, tmp_path, capsys):
+    flags = f"{small_data} --momentum 0 --methods static,torch_dense --epochs 1"
     assert accuracy.main([*flags.split(), "--out", str(tmp_path / "x.json")]) == 2
     found = capsys.readouterr()
     # Before the other methods have taken their hours.
@@ -167,4 +168,4 @@ def test_regrow_study_tries_every_initialiser(small_data, tmp_path, capsys):
     tried = {(row["lr"], row["regrow_init"]) for row in rows}
     assert tried == {(lr, i) for lr in (0.01, 0.05) for i in accuracy.STUDY_INITS}
     assert all(row["final_sd"] is None for row in rows)
-    assert "he_uniform" in report.table("regrow", tables.Results(tmp_path))
+    assert "he_uniform" in report.table("regrow", stored.Results(tmp_path))

@@ -18,6 +18,7 @@ from benchmarks import (
     report,
     scale,
     step,
+    stored,
     subnormal,
     tables,
 )
@@ -109,7 +110,7 @@ def test_step_reports_every_figure(step_results):
 
 def test_step_results_fill_the_tables(step_results, tmp_path):
     (tmp_path / "step.json").write_text(json.dumps(step_results))
-    results = tables.Results(tmp_path)
+    results = stored.Results(tmp_path)
     for name in ("step", "peers", "targets", "memory"):
         text = report.table(name, results)
         assert TINY.title in text
@@ -150,7 +151,7 @@ def test_scale_measures_growth_and_help(tmp_path):
     for row in found["table"]:
         assert row["nnz"] == NetSpec(tuple(row["sizes"]), 3).nnz
         assert row["peak_update_mb"] >= row["peak_step_mb"] > 1
-    results = tables.Results(tmp_path)
+    results = stored.Results(tmp_path)
     assert "| 200 | 3 |" in report.table("scale", results)
     assert "python -m benchmarks.scale" in report.table("main_job", results)
 
@@ -191,7 +192,7 @@ def test_the_main_job_has_bounds(tmp_path):
     job = {"flags": [], "neurons": 9, "nnz": 9, "epochs": 1, "seconds_per_epoch": 1.0}
     job |= {"test_score": 0.97, "wall_s": 180.0, "peak_rss_mb": 2999, "dense_mb": 1}
     (tmp_path / "scale.json").write_text(json.dumps(HEADER | {"main_job": job}))
-    text = report.table("main_job", tables.Results(tmp_path))
+    text = report.table("main_job", stored.Results(tmp_path))
     assert "| 0.9700 | at least 0.97 | met |" in text
     assert "| 180 | under 180 | **missed** |" in text
     assert "| 3.00 GB | under 3 GB | met |" in text
@@ -238,7 +239,7 @@ def test_report_fills_and_checks_a_document(results, tmp_path, capsys):
 
 def test_report_says_what_to_run(results, tmp_path):
     text, _ = report.render(
-        "<!-- benchmark:step -->\n<!-- /benchmark -->", tables.Results(results)
+        "<!-- benchmark:step -->\n<!-- /benchmark -->", stored.Results(results)
     )
     assert "*Not measured yet: `python -m benchmarks.step`.*" in text
 
