@@ -33,7 +33,7 @@ def step_fused(
     for index, _, source, delta in _downwards(layers, buffers, x):
         layer = layers[index]
         layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
-        layer.update_bias(bias_rule)
+        layer.update_neurons(bias_rule)
 
 
 def store_gradients(
@@ -42,7 +42,7 @@ def store_gradients(
     x: np.ndarray | SparseBatch,
     gradients: Sequence[np.ndarray],
 ) -> None:
-    """Write the gradients of all weights, and to the layers those of biases."""
+    """Write the gradients of all weights, and to the layers all others."""
     for index, _, source, delta in _downwards(layers, buffers, x):
         store = StoreGradient(0.0), buffers.scratch, gradients[index]
         layers[index].backward(buffers.tile, source, delta, *store)
@@ -75,7 +75,10 @@ def clip(
     layers: Sequence[SparseLayer], gradients: Sequence[np.ndarray], limit: float
 ) -> None:
     """Scale all gradients down to a global L2 norm, if theirs is larger."""
-    arrays = [*gradients, *(layer.bias_gradient for layer in layers)]
+    arrays = [
+        *gradients,
+        *(g.reshape(-1) for k in layers for g in k.neuron_gradients()),
+    ]
     square = 0.0
     for array in arrays:
         partial = np.empty(-(-array.size // TASK_SIZE))
@@ -103,4 +106,5 @@ def _downwards(
         else:
             inputs = x
             source = x if isinstance(x, SparseBatch) else data_source(x)
+        layers[index].complete_delta(buffers.outputs[index], buffers.slopes[index])
         yield index, inputs, source, buffers.outputs[index]

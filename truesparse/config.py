@@ -48,6 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "logistic",
         "relu",
         "silu",
+        "srelu",
         "tanh",
     ),
     "optimizer": ("adam", "adamw", "nesterov", "rmsprop", "sgd"),
