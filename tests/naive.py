@@ -101,7 +101,10 @@ def optimizer_step(method, w, m, s, g, lr, step, decays=True):
 
 
 def activation(name, z, parameter=0.0):
-    """`parameter` is the signed slope of leaky_relu and all_relu, alpha of elu."""
+    """`parameter` is the signed slope of leaky_relu and all_relu, alpha of elu.
+
+    Of srelu, it is the (4, n) array of t_left, a_left, t_right and a_right.
+    """
     z = wide(z)
     functions = {
         "identity": lambda: z,
@@ -113,6 +116,7 @@ def activation(name, z, parameter=0.0):
         "silu": lambda: z * special.expit(z),
         "tanh": lambda: np.tanh(z),
         "logistic": lambda: special.expit(z),
+        "srelu": lambda: srelu_pieces(z, parameter)[0],
     }
     return functions[name]()
 
@@ -131,8 +135,29 @@ def derivative(name, z, parameter=0.0):
         "silu": lambda: s + z * s * special.expit(-z),
         "tanh": lambda: 1 / np.cosh(np.clip(z, -350, 350)) ** 2,
         "logistic": lambda: s * special.expit(-z),
+        "srelu": lambda: srelu_pieces(z, parameter)[1],
     }
     return functions[name]()
+
+
+def srelu_pieces(z, parameters):
+    """Return f(z), f'(z), and df/dp for the four parameters p, each (n, batch)."""
+    t_left, a_left, t_right, a_right = wide(parameters)[..., None]
+    right = z >= t_right
+    left = ~right & (z <= t_left)
+    on_left, on_right = (
+        t_left + a_left * (z - t_left),
+        t_right + a_right * (z - t_right),
+    )
+    value = np.where(right, on_right, np.where(left, on_left, z))
+    slope = 1 + left * (a_left - 1) + right * (a_right - 1)
+    by_left = [left * (1 - a_left), left * (z - t_left)]
+    return value, slope, [*by_left, right * (1 - a_right), right * (z - t_right)]
+
+
+def srelu_gradient(z, parameters, g):
+    """Return the gradient (4, n) of the parameters, for that of the outputs, g."""
+    return np.array([(g * by_p).sum(1) for by_p in srelu_pieces(z, parameters)[2]])
 
 
 def mix(x):
@@ -249,6 +274,7 @@ class DenseMLP:
         self.weights = [wide(w).copy() for w in weights]
         self.biases = [np.zeros(w.shape[1]) for w in weights]
         self.activations = activations  # (name, parameter) of each layer
+        self.shapes = [wide(p) for name, p in activations if name == "srelu"]
         self.masks = masks or [np.ones(w.shape, bool) for w in weights]
         self.loss, self.settings, self.step = loss, settings, 0
         self.moments = [
@@ -256,7 +282,7 @@ class DenseMLP:
         ]
 
     def _parameters(self):
-        return self.weights + self.biases
+        return self.weights + self.biases + self.shapes
 
     def outputs(self, x, factors=None):
         """Return z and a of each layer; `factors` multiply hidden outputs."""
@@ -269,20 +295,24 @@ class DenseMLP:
         return zs, layer_outputs
 
     def gradients(self, x, targets, weights, factors=None):
-        """Return the loss and the gradients of weights and biases."""
+        """Return the loss and the gradients of weights, biases and srelu's shapes."""
         zs, layer_outputs = self.outputs(x, factors)
         loss, delta = loss_and_delta(
             self.loss, zs[-1], targets, weights, **self.settings
         )
-        grads, bias_grads = [], []
+        grads, bias_grads, shape_grads = [], [], []
         for k in reversed(range(len(self.weights))):
             grads.insert(0, weight_gradient(layer_outputs[k], delta) * self.masks[k])
             bias_grads.insert(0, delta.sum(1))
             if k:
                 slope = derivative(*self._at(k - 1, zs))
-                slope = slope * factors[k - 1] if factors else slope
-                delta = input_gradient(self.weights[k], delta, slope)
-        return loss, grads + bias_grads
+                factor = factors[k - 1] if factors else 1.0
+                g = input_gradient(self.weights[k], delta, factor)
+                if self.activations[k - 1][0] == "srelu":
+                    parameters = self.activations[k - 1][1]
+                    shape_grads.insert(0, srelu_gradient(zs[k - 1], parameters, g))
+                delta = g * slope
+        return loss, grads + bias_grads + shape_grads
 
     def _at(self, k, zs):
         name, parameter = self.activations[k]

@@ -5,24 +5,30 @@ import numpy as np
 from scipy import sparse
 from strategies import to_dense
 
+from truesparse import backprop
 from truesparse.buffers import Buffers
-from truesparse.kernels.arrays import Csr, Head, SparseBatch
+from truesparse.kernels.arrays import Csr, Head
 from truesparse.kernels.loss import row_sums
-from truesparse.kernels.update import StoreGradient
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
-from truesparse.sparse.layer import data_source
 
 SIZES = (6, 7, 5, 3)
 
 
 def make_model(sizes=SIZES, density=0.5, loss="softmax", **settings):
-    """Return a float64 model with biases that are not zero."""
+    """Return a float64 model with biases that are not zero.
+
+    Of srelu every piece is used, and every parameter differs from neuron to neuron.
+    """
     settings = {"dtype": "float64", "activation": "gelu", "seed": 1} | settings
     model = SparseMLP(sizes, density=density, loss=loss, **settings)
     draw = np.random.default_rng(99)
     for layer in model.layers:
         layer.bias[:] = 0.3 * draw.standard_normal(layer.bias.size)
+        if layer.srelu is not None:
+            middle = np.array([[-0.3], [0.3], [0.3], [1.6]])
+            shape = layer.srelu.values.shape
+            layer.srelu.values[:] = middle + draw.uniform(-0.2, 0.2, shape)
     return model
 
 
@@ -34,7 +40,7 @@ def make_twin(model):
     }
     twin = naive.DenseMLP(
         [to_dense(layer.connections) for layer in model.layers],
-        [(layer.activation.name, layer.activation.parameter) for layer in model.layers],
+        [activation_of(layer) for layer in model.layers],
         model.loss.name,
         [mask_of(layer.connections) for layer in model.layers],
         **settings.get(model.loss.name, {}),
@@ -42,6 +48,14 @@ def make_twin(model):
     for bias, layer in zip(twin.biases, model.layers, strict=True):
         bias[:] = layer.bias
     return twin
+
+
+def activation_of(layer):
+    """Return name and parameter as naive.activation takes them."""
+    own = layer.activation.parameter
+    if layer.srelu is not None:
+        own = naive.wide(layer.srelu.values).copy()
+    return layer.activation.name, own
 
 
 def mask_of(links):
@@ -107,24 +121,20 @@ class Problem:
         return self.loss.apply(x, targets, self.weights, scratch)
 
     def gradients(self):
-        """Return the gradients of all weights, then of all biases, layer by layer."""
+        """Return the gradients of all weights, then of all biases, layer by layer.
+
+        Those of srelu's parameters are last.
+        """
         self.value()
-        buffers = self.buffers
         weights = [np.full_like(k.connections.values, np.nan) for k in self.layers]
-        row_sums(buffers.outputs[-1], self.layers[-1].bias_gradient)
-        for k in reversed(range(len(self.layers))):
-            if k:
-                below = buffers.outputs[k - 1], buffers.slopes[k - 1]
-                source = self.layers[k - 1].as_source(*below)
-            else:
-                is_sparse = isinstance(self.x, SparseBatch)
-                source = self.x if is_sparse else data_source(self.x)
-            rule, delta = StoreGradient(0.0), buffers.outputs[k]
-            parts = buffers.tile, source, delta, rule, buffers.scratch, weights[k]
-            self.layers[k].backward(*parts)
-        return weights + [layer.bias_gradient.copy() for layer in self.layers]
+        row_sums(self.buffers.outputs[-1], self.layers[-1].bias_gradient)
+        backprop.store_gradients(self.layers, self.buffers, self.x, weights)
+        biases = [layer.bias_gradient.copy() for layer in self.layers]
+        shapes = [k.srelu.gradient.reshape(-1) for k in self.layers if k.srelu]
+        return weights + biases + shapes
 
     def parameters(self):
-        """Return the arrays of weights, then of biases."""
+        """Return the arrays of weights, then of biases, then srelu's."""
         weights = [layer.connections.values for layer in self.layers]
-        return weights + [layer.bias for layer in self.layers]
+        shapes = [k.srelu.values.reshape(-1) for k in self.layers if k.srelu]
+        return weights + [layer.bias for layer in self.layers] + shapes

@@ -18,8 +18,14 @@ from truesparse.sparse.init import sample_absent
 from truesparse.trainer import Trainer
 
 SIZES = (60, 2000, 1500, 10)
-# Scattered and gathered; one tile and several; sparse input.
-CASES = ((2, False), (128, False), (200, False), (128, True))
+# Scattered and gathered; one tile and several; sparse input; trained activations.
+CASES = (
+    (2, False),
+    (128, False),
+    (200, False),
+    (128, True),
+    (128, False, "srelu"),
+)
 
 
 def rewire(model, draw):
@@ -31,7 +37,7 @@ def rewire(model, draw):
         links.rewire(dropped, keys, draw.standard_normal(keys.size, np.float32) / 10)
 
 
-def digest(batch_size, is_sparse):
+def digest(batch_size, is_sparse, activation="relu"):
     """Train with topology changes and return a hash of weights, state and losses."""
     method = Optimizer("sgd", 0.9, weight_decay=1e-3)
     draw = np.random.default_rng(batch_size)
@@ -40,7 +46,7 @@ def digest(batch_size, is_sparse):
     x *= draw.random(x.shape) < 0.3
     data = as_source_data(sparse.csr_array(x) if is_sparse else x, "f4", SIZES[0])
     targets = draw.integers(0, SIZES[-1], n).astype(np.int32)
-    model = SparseMLP(SIZES, epsilon=4, dropout=0.2, seed=7)
+    model = SparseMLP(SIZES, epsilon=4, dropout=0.2, seed=7, activation=activation)
     model.allocate_moments(method)
     model.prepare(batch_size, data)
     losses = []
@@ -58,7 +64,8 @@ def digest(batch_size, is_sparse):
 
 def add_model(sha, model):
     for layer in model.layers:
-        for array in (*layer.connections.csr, *layer.connections.moments, layer.bias):
+        own = layer.neuron_parameters()
+        for array in (*layer.connections.csr, *layer.connections.moments, *own):
             sha.update(array.tobytes())
 
 

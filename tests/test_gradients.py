@@ -15,7 +15,7 @@ BATCH = 3
 
 
 def differences(problem):
-    """Return the derivative of the loss by every weight and bias."""
+    """Return the derivative of the loss by everything that is trained."""
     results = []
     for parameter in problem.parameters():
         gradient = np.empty(parameter.size)
@@ -33,7 +33,10 @@ def differences(problem):
 def is_smooth(model, x, targets):
     """Whether no kink of an activation or of Huber's loss is within reach."""
     zs, _ = make_twin(model).outputs(x.T)
-    distances = [np.abs(z).min() for z in zs[:-1]]
+    distances = []
+    for z, layer in zip(zs[:-1], model.layers, strict=False):
+        kinks = [0.0] if layer.srelu is None else layer.srelu.values[[0, 2], :, None]
+        distances += [np.abs(z - kink).min() for kink in kinks]
     if model.loss.name == "huber":
         residuals = np.abs(zs[-1] - by_output(targets))
         distances.append(np.abs(residuals - model.loss.huber_threshold).min())
@@ -76,9 +79,10 @@ def test_central_differences_under_dropout(activation):
     check(make_problem(activation, "squared", False, dropout=0.4))
 
 
+@pytest.mark.parametrize("activation", ["silu", "srelu"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_of_the_twin_are_the_same(loss):
-    problem = make_problem("silu", loss, False)
+def test_gradients_of_the_twin_are_the_same(loss, activation):
+    problem = make_problem(activation, loss, False)
     model_gradients = problem.gradients()
 
     class Model:
@@ -87,6 +91,7 @@ def test_gradients_of_the_twin_are_the_same(loss):
     twin = make_twin(Model)
     targets = by_output(problem.targets)
     _, want = twin.gradients(problem.data.T, targets, problem.weights)
-    masks = [*twin.masks, *(np.ones(b.shape, bool) for b in twin.biases)]
+    others = twin.biases + twin.shapes
+    masks = [*twin.masks, *(np.ones(each.shape, bool) for each in others)]
     for got, expected, mask in zip(model_gradients, want, masks, strict=True):
         np.testing.assert_allclose(got, expected[mask], rtol=0, atol=1e-14)

@@ -8,12 +8,17 @@ from truesparse.activations import ACTIVATIONS
 from truesparse.losses import LOSSES
 
 H = 1e-6
-PARAMETERS = {"leaky_relu": 0.1, "all_relu": -0.6, "elu": 1.3}
+PARAMETERS = {
+    "leaky_relu": 0.1,
+    "all_relu": -0.6,
+    "elu": 1.3,
+    "srelu": [[-1.03], [0.2], [1.33], [1.8]],
+}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_derivatives(name):
-    z = np.linspace(-4.05, 4.0, 60)
+    z = np.linspace(-4.05, 4.0, 60)[None]
     parameter = PARAMETERS.get(name, 0.0)
     up, down = (naive.activation(name, z + h, parameter) for h in (H, -H))
     got = naive.derivative(name, z, parameter)

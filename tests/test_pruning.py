@@ -100,7 +100,8 @@ def test_magnitude_refuses_times_outside_of_the_run(value):
 @pytest.mark.parametrize("rewind_epoch", [0, 1])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
-    model = make_model(**FULL)
+    model = make_model(**FULL, activation="srelu")
+    at_start = [layer.srelu.values.copy() for layer in model.layers[:-1]]
     n, at_first = model.nnz, dense(model)
     seen = {}
 
@@ -131,8 +132,12 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
             np.testing.assert_array_equal(
                 layer.bias, np.broadcast_to(bias, links.n_out)
             )
-            for moment in (*links.moments, *layer.bias_moments):
+            own = () if layer.srelu is None else layer.srelu.moments
+            for moment in (*links.moments, *layer.bias_moments, *own):
                 assert not moment.any()
+        if rewind_epoch == 0:
+            for layer, want in zip(pruned.layers, at_start, strict=False):
+                np.testing.assert_array_equal(layer.srelu.values, want)
     # A ticket: the last round's cells are among those of the round before.
     assert model.nnz == seen[6].nnz
 

@@ -60,6 +60,7 @@ def test_purposes_are_fixed_as_they_define_results():
         "SIGNS": 11,
         "NOISE": 12,
         "REMOVAL": 13,
+        "ACTIVATION_INIT": 14,
     }
 
 

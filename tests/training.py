@@ -39,7 +39,11 @@ def arrays_of(model):
     return [
         array.copy()
         for layer in model.layers
-        for array in (*layer.connections.csr, *layer.connections.moments, layer.bias)
+        for array in (
+            *layer.connections.csr,
+            *layer.connections.moments,
+            *layer.neuron_parameters(),
+        )
     ]
 
 

@@ -18,6 +18,8 @@ _CODES: dict[str, tuple[int, float]] = {
     "silu": (codes.SILU, 0.0),
     "tanh": (codes.TANH, 0.0),
     "logistic": (codes.LOGISTIC, 0.0),
+    # Linear to the kernels of a layer; kernels/srelu.py does the rest.
+    "srelu": (codes.IDENTITY, 0.0),
 }
 ACTIVATIONS = tuple(_CODES)
 _PARAMETRIC = ("leaky_relu", "all_relu", "elu")
@@ -42,8 +44,18 @@ class LayerActivation:
     dropout: float = 0.0
 
     @property
+    def is_trained(self) -> bool:
+        """Whether every neuron has parameters of its own, see sparse/srelu.py."""
+        return self.name == "srelu"
+
+    @property
     def keeps_slope(self) -> bool:
-        """Whether training stores the derivative, as the output does not tell it."""
+        """Whether training stores the derivative, as the output does not tell it.
+
+        With trained parameters, it is the pre-activation that is stored there.
+        """
+        if self.is_trained:
+            return True
         code = _CODES[self.name][0]
         if self.dropout > 0.0:
             return code != codes.RELU
@@ -52,6 +64,8 @@ class LayerActivation:
     @property
     def derivative_code(self) -> int:
         """What the backward kernel reads the derivative from."""
+        if self.is_trained:
+            return codes.IDENTITY
         return codes.STORED_SLOPE if self.keeps_slope else _CODES[self.name][0]
 
     @property

@@ -33,29 +33,19 @@ def step_fused(
     for index, _, source, delta in _downwards(layers, buffers, x):
         layer = layers[index]
         layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
-        layer.update_bias(bias_rule)
+        layer.update_neurons(bias_rule)
 
 
-def step_clipped(
+def store_gradients(
     layers: Sequence[SparseLayer],
     buffers: Buffers,
     x: np.ndarray | SparseBatch,
-    rules: Sequence[Rule],
-    bias_rule: Rule,
     gradients: Sequence[np.ndarray],
-    limit: float,
 ) -> None:
-    """Do so with gradients scaled down to a global L2 norm of at most `limit`.
-
-    Those of the weights are written to `gradients`, one array a layer.
-    """
+    """Write the gradients of all weights, and to the layers all others."""
     for index, _, source, delta in _downwards(layers, buffers, x):
         store = StoreGradient(0.0), buffers.scratch, gradients[index]
         layers[index].backward(buffers.tile, source, delta, *store)
-    clip(layers, gradients, limit)
-    for layer, rule, gradient in zip(layers, rules, gradients, strict=True):
-        layer.update_weights(rule, gradient)
-        layer.update_bias(bias_rule)
 
 
 def observe(
@@ -85,7 +75,10 @@ def clip(
     layers: Sequence[SparseLayer], gradients: Sequence[np.ndarray], limit: float
 ) -> None:
     """Scale all gradients down to a global L2 norm, if theirs is larger."""
-    arrays = [*gradients, *(layer.bias_gradient for layer in layers)]
+    arrays = [
+        *gradients,
+        *(g.reshape(-1) for k in layers for g in k.neuron_gradients()),
+    ]
     square = 0.0
     for array in arrays:
         partial = np.empty(-(-array.size // TASK_SIZE))
@@ -113,4 +106,5 @@ def _downwards(
         else:
             inputs = x
             source = x if isinstance(x, SparseBatch) else data_source(x)
+        layers[index].complete_delta(buffers.outputs[index], buffers.slopes[index])
         yield index, inputs, source, buffers.outputs[index]

@@ -3,7 +3,8 @@
 Of one sample above all: its way through the layers allocates nothing but the output.
 Files are safetensors with ``layers.N.weights``, ``inputs``, ``neurons`` and ``bias`` of
 condensed layers, ``indptr``, ``indices``, ``values``, ``neurons`` and ``bias`` of those
-in CSR, and ``constants``: the outputs without connections.
+in CSR, and ``constants``: the outputs without connections. Layers with srelu have an
+array ``activation``, too.
 """
 
 import json
@@ -248,6 +249,8 @@ def _dense(source: np.ndarray | Csr, start: int, stop: int, n_features: int):
 
 def _arrays(layer: CondensedLayer | RowsLayer) -> dict[str, np.ndarray]:
     shared = {"neurons": layer.neurons, "bias": layer.bias}
+    if layer.srelu is not None:
+        shared["activation"] = layer.srelu.values
     if isinstance(layer, CondensedLayer):
         return {"weights": layer.weights, "inputs": layer.inputs} | shared
     names = ("indptr", "indices", "values")
@@ -276,8 +279,9 @@ def _load_layer(
         raise ValueError(f"layer {index} has activation parameter {parameter}")
     activation = LayerActivation(name, parameter)
     neurons, bias = tensor("neurons"), tensor("bias")
+    srelu = tensor("activation") if activation.is_trained else None
+    own = neurons, bias, activation, srelu
     if spec["condensed"]:
-        weights, inputs = tensor("weights"), tensor("inputs")
-        return CondensedLayer(n_in, weights, inputs, neurons, bias, activation)
+        return CondensedLayer(n_in, tensor("weights"), tensor("inputs"), *own)
     csr = tensor("indptr"), tensor("indices"), tensor("values")
-    return RowsLayer(Connections(n_in, neurons.size, *csr), neurons, bias, activation)
+    return RowsLayer(Connections(n_in, neurons.size, *csr), *own)

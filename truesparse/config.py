@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "logistic",
         "relu",
         "silu",
+        "srelu",
         "tanh",
     ),
     "optimizer": ("adam", "adamw", "nesterov", "rmsprop", "sgd"),

@@ -1,6 +1,7 @@
 """Saving and loading models: plain safetensors, the configuration in the metadata.
 
-Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``. The metadata
+Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``, and for srelu
+``activation``, with the rows of sparse.srelu.Srelu. The metadata
 entry ``truesparse`` holds, as JSON, everything else a model is made of, ``config`` the
 text of the run's config.toml. Loading checks every index array before a kernel sees it.
 """
@@ -64,6 +65,8 @@ def save(model: SparseMLP, path, *, config: str | None = None) -> pathlib.Path:
         tensors[f"layers.{index}.indices"] = links.indices
         tensors[f"layers.{index}.values"] = links.values
         tensors[f"layers.{index}.bias"] = layer.bias
+        if layer.srelu is not None:
+            tensors[f"layers.{index}.activation"] = layer.srelu.values
     metadata = {"truesparse": json.dumps(_describe(model))}
     if config is not None:
         metadata["config"] = config
@@ -214,7 +217,11 @@ def _load_layer(file, index: int, spec: dict) -> SparseLayer:
     if bias.shape != (links.n_out,):
         raise ValueError(f"bias of layer {index} has shape {bias.shape}")
     layer = SparseLayer(links, LayerActivation(spec["activation"], parameter, dropout))
-    for name, array in (("values", links.values), ("bias", bias)):
+    arrays = {"values": links.values, "bias": bias}
+    if layer.srelu is not None:
+        arrays["activation"] = tensor("activation", _DTYPE_NAMES[bias.dtype.name])
+        layer.srelu.adopt(arrays["activation"])
+    for name, array in arrays.items():
         if not is_finite(array):
             raise ValueError(f"{name} of layer {index} hold NaN or infinity")
     layer.bias[:] = bias

@@ -120,9 +120,13 @@ def estimate_run(
             # For a moment a layer exists twice, with marks, and new cells and weights.
             per_connection = 4 + itemsize * (1 + n_moments) + 1 + 8 + itemsize
             rewiring = max(rewiring, per_connection * count + 32 * n_in)
-    slopes = 0
-    if layer_activation(activation, 0, dropout=dropout).keeps_slope:
+    # Trained numbers of neurons: biases, and what their activations have.
+    slopes, own = 0, neurons
+    chosen = layer_activation(activation, 0, dropout=dropout)
+    if chosen.keeps_slope:
         slopes = sum(layer_sizes[1:-1])
+    if chosen.is_trained:
+        own += 4 * sum(layer_sizes[1:-1])
     rows = neurons + slopes + partial + layer_sizes[-1]
     if sparse_room is None:
         inputs = itemsize * columns * layer_sizes[0]
@@ -130,10 +134,10 @@ def estimate_run(
         inputs = 8 * (layer_sizes[0] + 1) + (4 + itemsize) * sparse_room
     drawing = 16 * max(counts)
     return Estimate(
-        weights=itemsize * (nnz + 2 * neurons),
+        weights=itemsize * (nnz + 2 * own),
         indices=4 * nnz + 8 * sum(layer_sizes[:-1]),
         column_view=view,
-        optimizer=itemsize * (n_moments + clips) * (nnz + neurons),
+        optimizer=itemsize * (n_moments + clips) * (nnz + own),
         activations=inputs + itemsize * columns * rows,
         data=data_bytes,
         rewiring=max(rewiring, drawing),

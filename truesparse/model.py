@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse
 
 from truesparse import backprop, rng
-from truesparse.activations import LayerActivation, layer_activation
 from truesparse.buffers import Buffers
 from truesparse.errors import DataError, UsageError, check_whole
 from truesparse.inputs import as_source_data, batch_room, float_type, n_samples
@@ -17,7 +16,7 @@ from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
-from truesparse.sparse.network import check_layer_sizes, draw_network
+from truesparse.sparse.network import check_layer_sizes, draw_layers
 
 DEFAULT_EPSILON = 20.0
 
@@ -87,27 +86,21 @@ class SparseMLP:
             epsilon = DEFAULT_EPSILON
         number = float_type(dtype)
         sizes = check_layer_sizes(layer_sizes)
-        network = draw_network(
+        layers = draw_layers(
             sizes,
             init_topology,
             weight_init,
             epsilon=epsilon,
             density=density,
+            activation=activation,
+            activation_parameter=activation_parameter,
+            dropout=dropout,
             dtype=number,
             seed=seed,
             data=init_data,
             options=init_options,
         )
-        layers = []
-        for index, links in enumerate(network):
-            if index == len(sizes) - 2:
-                chosen = LayerActivation("identity")
-            else:
-                chosen = layer_activation(
-                    activation, index, activation_parameter, dropout
-                )
-            layers.append(SparseLayer(links, chosen))
-        self._assemble(layers, loss, seed)
+        self._assemble(list(layers), loss, seed)
 
     @classmethod
     def from_layers(
@@ -396,5 +389,10 @@ class SparseMLP:
             self._gradients = [
                 np.zeros_like(layer.connections.values) for layer in self.layers
             ]
-        given = self.layers, buffers, x, rules, bias_rule
-        backprop.step_clipped(*given, self._gradients, clip_norm)
+        backprop.store_gradients(self.layers, buffers, x, self._gradients)
+        backprop.clip(self.layers, self._gradients, clip_norm)
+        for layer, rule, gradient in zip(
+            self.layers, rules, self._gradients, strict=True
+        ):
+            layer.update_weights(rule, gradient)
+            layer.update_neurons(bias_rule)

@@ -27,6 +27,7 @@ class Purpose(enum.IntEnum):
     SIGNS = 11
     NOISE = 12
     REMOVAL = 13
+    ACTIVATION_INIT = 14
 
 
 def check_seed(seed: int) -> int:

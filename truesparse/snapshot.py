@@ -17,11 +17,11 @@ _SHARE_OF_TIME = 0.05
 
 
 def has_finite_weights(model: SparseMLP) -> bool:
-    """Whether all weights and biases are finite."""
+    """Whether all weights, biases and parameters of activations are finite."""
     return all(
         is_finite(array)
         for layer in model.layers
-        for array in (layer.connections.values, layer.bias)
+        for array in (layer.connections.values, *layer.neuron_parameters())
     )
 
 
@@ -62,7 +62,11 @@ class Snapshot:
         good = io.load(self.path)
         for layer, kept in zip(model.layers, good.layers, strict=True):
             layer.connections.adopt(kept.connections)
-            layer.bias[:] = kept.bias
+            pairs = zip(
+                layer.neuron_parameters(), kept.neuron_parameters(), strict=True
+            )
+            for array, good_array in pairs:
+                array[:] = good_array
         model.step = good.step
 
     def _write(self, model: SparseMLP) -> None:

@@ -154,7 +154,7 @@ def _activate(activation, out, slope, row):
 
 
 @inner_kernel
-def _drop(activation, out, slope, row):
+def drop_row(activation, out, slope, row):
     """Zero the samples of out[row] that are dropped and scale the others up."""
     scale, zero = out.dtype.type(activation.scale), out.dtype.type(0.0)
     start = _mix(np.uint32(activation.key) ^ _mix(np.uint32(row)))
@@ -187,7 +187,7 @@ def activate_row(activation, out, slope, row):
     elif activation.code != IDENTITY or activation.keeps_slope:
         _activate(activation, out, slope, row)
     if activation.drop_below > 0:
-        _drop(activation, out, slope, row)
+        drop_row(activation, out, slope, row)
 
 
 @inner_kernel

@@ -44,6 +44,21 @@ class Blocks(NamedTuple):
     bias: np.ndarray  # (n_blocks, 16) float
 
 
+def pack_blocks(rows):
+    """Return (n, k) as blocks of 16 rows, (n_blocks * k, 16), the last one filled."""
+    n, k = rows.shape
+    block, lane = np.divmod(np.arange(n), LANES)
+    out = np.zeros((-(-n // LANES), k, LANES), rows.dtype)
+    out[block, :, lane] = rows
+    return out.reshape(len(out) * k, LANES)
+
+
+def unpack_blocks(blocks, n, k):
+    """Return the (n, k) array that pack_blocks was given."""
+    block, lane = np.divmod(np.arange(n), LANES)
+    return blocks.reshape(-(-n // LANES), k, LANES)[block, :, lane]
+
+
 @intrinsic
 def add_gathered(typingctx, total, weights, x, inputs, row):
     """Return total + weights * x[inputs[row]], lane by lane.

@@ -23,10 +23,13 @@ from truesparse.kernels.condensed import (
     many_samples,
     one_sample,
     one_sample_parallel,
+    pack_blocks,
+    unpack_blocks,
 )
 from truesparse.kernels.simd import LANES, make_tile
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
 from truesparse.sparse.layer import SparseLayer
+from truesparse.sparse.srelu import given_units
 
 # Below this, one thread is done before others have begun.
 _PARALLEL_NNZ = 60_000
@@ -47,6 +50,8 @@ class CondensedLayer:
     bias : (n_active,) array of the dtype of `weights`
     activation : LayerActivation
         Dropout is ignored.
+    srelu : (4, n_active) array, optional
+        Parameters of the activation of that name, see sparse.srelu.Srelu.
 
     Raises
     ------
@@ -74,12 +79,16 @@ class CondensedLayer:
         neurons: np.ndarray,
         bias: np.ndarray,
         activation: LayerActivation,
+        srelu: np.ndarray | None = None,
     ):
         self.n_in = check_whole("n_in", n_in, 0, LARGEST_SIDE)
         _check_arrays(self.n_in, weights, inputs, neurons, bias)
         self.n_active, self.fan_in = weights.shape
         self.neurons, self.activation = neurons, activation
-        self.blocks = Blocks(_pack(weights), _pack(inputs), _pack(bias[:, None]))
+        self.srelu = given_units(activation, srelu, bias)
+        self.blocks = Blocks(
+            pack_blocks(weights), pack_blocks(inputs), pack_blocks(bias[:, None])
+        )
         self._how = activation.for_inference()
         n_blocks = len(self.blocks.bias)
         self._task_size = max(1, -(-n_blocks // _MOST_TASKS))
@@ -87,12 +96,12 @@ class CondensedLayer:
     @property
     def weights(self) -> np.ndarray:
         """The weights as an (n_active, k) array, copied."""
-        return _unpack(self.blocks.weights, self.n_active, self.fan_in)
+        return unpack_blocks(self.blocks.weights, self.n_active, self.fan_in)
 
     @property
     def inputs(self) -> np.ndarray:
         """The input neurons as an (n_active, k) int32 array, copied."""
-        return _unpack(self.blocks.inputs, self.n_active, self.fan_in)
+        return unpack_blocks(self.blocks.inputs, self.n_active, self.fan_in)
 
     @property
     def bias(self) -> np.ndarray:
@@ -127,6 +136,8 @@ class CondensedLayer:
             one_sample(self.blocks, x, out, self._how)
         else:
             one_sample_parallel(self.blocks, x, out, self._how, self._task_size)
+        if self.srelu is not None:
+            self.srelu.predict(out.reshape(-1, 1))
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
         """Compute a batch, feature by feature, into `out` of shape ``room(columns)``.
@@ -139,6 +150,8 @@ class CondensedLayer:
         out : array
         """
         many_samples(tile, self.blocks, x, out, self._how, self._task_size)
+        if self.srelu is not None:
+            self.srelu.predict(out)
 
 
 class RowsLayer:
@@ -152,6 +165,7 @@ class RowsLayer:
         Which these are.
     bias : (n_active,) array
     activation : LayerActivation
+    srelu : (4, n_active) array, optional
 
     Raises
     ------
@@ -165,6 +179,7 @@ class RowsLayer:
         neurons: np.ndarray,
         bias: np.ndarray,
         activation: LayerActivation,
+        srelu: np.ndarray | None = None,
     ):
         check_neurons(neurons, connections.n_out)
         if bias.shape != neurons.shape or bias.dtype != connections.values.dtype:
@@ -176,6 +191,7 @@ class RowsLayer:
         self.nnz, self.activation = connections.nnz, activation
         self._layer = SparseLayer(connections, activation)
         self._layer.bias[:] = bias
+        self._layer.srelu = self.srelu = given_units(activation, srelu, bias)
         self.bias = self._layer.bias
         self._how = activation.for_inference()
         self._partial = np.zeros(self._layer.partial_size(1), bias.dtype)
@@ -198,7 +214,10 @@ class RowsLayer:
 
 
 def condense(
-    connections: Connections, bias: np.ndarray, activation: LayerActivation
+    connections: Connections,
+    bias: np.ndarray,
+    activation: LayerActivation,
+    srelu: np.ndarray | None = None,
 ) -> CondensedLayer:
     """Return a layer without its neurons that have no connections.
 
@@ -219,7 +238,7 @@ def condense(
     >>> layer.neurons.tolist(), layer.inputs.tolist()
     ([0, 2], [[0, 1], [1, 2]])
     """
-    part = _Part(connections, np.asarray(bias))
+    part = _Part(connections, np.asarray(bias), srelu)
     low, high = part.fan_ins()
     if low != high:
         raise UsageError(
@@ -232,14 +251,14 @@ def condense(
 class _Part:
     """The connections of a layer by output neuron, without those of dead inputs."""
 
-    def __init__(self, links: Connections, bias: np.ndarray):
+    def __init__(self, links: Connections, bias: np.ndarray, srelu: np.ndarray | None):
         if bias.shape != (links.n_out,) or bias.dtype != links.values.dtype:
             raise UsageError(
                 f"bias must be {links.n_out} numbers of {links.values.dtype}, got "
                 f"{bias.dtype} of shape {bias.shape}"
             )
         view = links.view
-        self.n_in, self.bias = links.n_in, bias
+        self.n_in, self.bias, self.srelu = links.n_in, bias, srelu
         self.counts = np.diff(view.indptr)
         self.rows, self.values = view.rows, links.values[view.permutation]
 
@@ -275,8 +294,9 @@ class _Part:
         if not taken.all():
             last = np.take_along_axis(inputs, counts - 1, 1)
             inputs = np.where(taken, inputs, last)
-        bias = self.bias[neurons]
-        return CondensedLayer(self.n_in, weights, inputs, neurons, bias, activation)
+        return CondensedLayer(
+            self.n_in, weights, inputs, *self._own(neurons, activation)
+        )
 
     def by_rows(self, activation: LayerActivation) -> RowsLayer:
         """Return the active neurons as a layer in CSR."""
@@ -284,7 +304,12 @@ class _Part:
         indptr = np.concatenate([[0], np.cumsum(self.counts[neurons])])
         parts, shape = (self.values, self.rows, indptr), (self.n_in, neurons.size)
         links = Connections.from_scipy(scipy.sparse.csc_array(parts, shape=shape))
-        return RowsLayer(links, neurons, self.bias[neurons], activation)
+        return RowsLayer(links, *self._own(neurons, activation))
+
+    def _own(self, neurons: np.ndarray, activation: LayerActivation) -> tuple:
+        """Return what layers are given after their connections."""
+        srelu = None if self.srelu is None else self.srelu[:, neurons]
+        return neurons, self.bias[neurons], activation, srelu
 
 
 def condense_all(
@@ -306,7 +331,8 @@ def condense_all(
     alive = np.ones(layers[0].connections.n_in, bool)
     constants = np.zeros(alive.size, layers[0].bias.dtype)
     for layer in layers:
-        part = _Part(layer.connections, layer.bias)
+        srelu = None if layer.srelu is None else layer.srelu.values
+        part = _Part(layer.connections, layer.bias, srelu)
         low, high = part.fan_ins()
         if not alive.all():
             part.fold(alive, constants)
@@ -316,15 +342,18 @@ def condense_all(
             found.append(part.condensed(activation))
         else:
             found.append(part.by_rows(activation))
-        alive, constants = part.counts > 0, _constants(part.bias, activation)
+        alive = part.counts > 0
+        constants = _constants(part.bias, activation, srelu)
     return found, constants
 
 
-def _constants(bias: np.ndarray, activation: LayerActivation) -> np.ndarray:
+def _constants(
+    bias: np.ndarray, activation: LayerActivation, srelu: np.ndarray | None
+) -> np.ndarray:
     """Return f(bias), computed as the kernels do."""
     none, neurons = (bias.size, 0), np.arange(bias.size, dtype=np.int32)
     weights, inputs = np.zeros(none, bias.dtype), np.zeros(none, np.int32)
-    layer = CondensedLayer(0, weights, inputs, neurons, bias, activation)
+    layer = CondensedLayer(0, weights, inputs, neurons, bias, activation, srelu)
     return layer.forward(bias[:0])
 
 
@@ -363,17 +392,3 @@ def check_neurons(neurons: np.ndarray, n_active: int) -> None:
             f"neurons must be {n_active} int32 numbers that ascend strictly from 0 or "
             "above"
         )
-
-
-def _pack(rows: np.ndarray) -> np.ndarray:
-    """Return (n, k) as blocks of 16 rows, (n_blocks * k, 16), the last one filled."""
-    n, k = rows.shape
-    block, lane = np.divmod(np.arange(n), LANES)
-    out = np.zeros((-(-n // LANES), k, LANES), rows.dtype)
-    out[block, :, lane] = rows
-    return out.reshape(len(out) * k, LANES)
-
-
-def _unpack(blocks: np.ndarray, n: int, k: int) -> np.ndarray:
-    block, lane = np.divmod(np.arange(n), LANES)
-    return blocks.reshape(-(-n // LANES), k, LANES)[block, :, lane]

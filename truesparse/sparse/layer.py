@@ -21,6 +21,7 @@ from truesparse.kernels.simd import LANES
 from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
 from truesparse.kernels.update import Rule, step_all
 from truesparse.sparse.connections import TASK_SIZE, Connections, balance
+from truesparse.sparse.srelu import Srelu
 
 # Where outputs fit in the first-level cache and inputs do not fit in the second,
 # reading every input once beats gathering it for each output.
@@ -53,6 +54,11 @@ class SparseLayer:
     ----------
     connections : Connections
     activation : LayerActivation
+
+    Attributes
+    ----------
+    srelu : Srelu or None
+        The parameters of the activation "srelu", which others do not have.
     """
 
     def __init__(self, connections: Connections, activation: LayerActivation):
@@ -62,6 +68,9 @@ class SparseLayer:
         self.bias = np.zeros(connections.n_out, dtype)
         self.bias_gradient = np.zeros(connections.n_out, dtype)
         self.bias_moments = Moments(self.bias[:0], self.bias[:0])
+        self.srelu: Srelu | None = None
+        if activation.is_trained:
+            self.srelu = Srelu(connections.n_out, dtype)
         self.refresh()
 
     def refresh(self) -> None:
@@ -72,30 +81,44 @@ class SparseLayer:
         self._scatter_tasks = balance(links.indptr, tasks)
 
     def allocate_moments(self, first: bool, second: bool) -> None:
-        """Give weights and biases zero optimiser state, as far as it is needed."""
+        """Give everything trained zero optimiser state, as far as it is needed."""
         self.connections.allocate_moments(first, second)
         empty = self.bias[:0]
         self.bias_moments = Moments(
             np.zeros_like(self.bias) if first else empty,
             np.zeros_like(self.bias) if second else empty,
         )
+        if self.srelu is not None:
+            self.srelu.allocate_moments(first, second)
 
     def reset_moments(self) -> None:
         """Set all optimiser state to zero."""
-        for array in (*self.connections.moments, *self.bias_moments):
+        own = () if self.srelu is None else self.srelu.moments
+        for array in (*self.connections.moments, *self.bias_moments, *own):
             array.fill(0)
 
     def has_moments(self, first: bool, second: bool) -> bool:
-        """Whether weights and biases have the optimiser state that is needed."""
-        pairs = (
+        """Whether everything trained has the optimiser state that is needed."""
+        pairs = [
             (self.connections.moments, self.connections.nnz),
             (self.bias_moments, self.bias.size),
-        )
+        ]
+        if self.srelu is not None:
+            pairs.append((self.srelu.moments, self.srelu.values.size))
         return all(
             (not first or moments.first.size == size)
             and (not second or moments.second.size == size)
             for moments, size in pairs
         )
+
+    def neuron_parameters(self) -> list[np.ndarray]:
+        """Return all that is trained besides weights: biases, those of srelu."""
+        return [self.bias] if self.srelu is None else [self.bias, self.srelu.values]
+
+    def neuron_gradients(self) -> list[np.ndarray]:
+        """Return the gradients of `neuron_parameters`, as `backward` left them."""
+        own = self.bias_gradient
+        return [own] if self.srelu is None else [own, self.srelu.gradient]
 
     def scatters(self, columns: int) -> bool:
         """Whether outputs are computed by scattering, for this many columns."""
@@ -128,7 +151,9 @@ class SparseLayer:
         partial : 1-D array
             At least ``partial_size(columns)`` numbers.
         """
-        links = self.connections
+        links, whole = self.connections, activation
+        if self.srelu is not None:
+            activation = whole._replace(keeps_slope=False, drop_below=0)
         if isinstance(x, SparseBatch):
             values, view = links.values, links.view
             forward_sparse(self._output_tasks(), view, values, x, head, activation)
@@ -141,6 +166,8 @@ class SparseLayer:
             values, view = links.values, links.view
             tasks = self._output_tasks()
             forward_gather(tile, tasks, view, values, x, head, activation)
+        if self.srelu is not None:
+            self.srelu.forward(head.out, head.slope, whole)
 
     def backward(
         self,
@@ -174,9 +201,24 @@ class SparseLayer:
         else:
             backward(tile, tasks, csr, moments, rule, source, delta, scratch)
 
-    def update_bias(self, rule: Rule) -> None:
-        """Apply one optimiser step to the biases."""
+    def complete_delta(self, delta: np.ndarray, slope: np.ndarray) -> None:
+        """Send delta back through trained activations; leave that of others alone.
+
+        Parameters
+        ----------
+        delta : (n_out, columns) array
+            What the backward pass of the layer above made of this one's output.
+        slope : (n_out, columns) array or (0, 0)
+            That of the head in the forward pass.
+        """
+        if self.srelu is not None:
+            self.srelu.backward(slope, delta, self.bias_gradient)
+
+    def update_neurons(self, rule: Rule) -> None:
+        """Apply one optimiser step to biases and parameters of the activation."""
         step_all(rule, self.bias, self.bias_moments, self.bias_gradient, TASK_SIZE)
+        if self.srelu is not None:
+            self.srelu.update(rule)
 
     def update_weights(self, rule: Rule, gradient: np.ndarray) -> None:
         """Apply one optimiser step to the weights from gradients written before."""
@@ -184,7 +226,10 @@ class SparseLayer:
         step_all(rule, links.values, links.moments, gradient, TASK_SIZE)
 
     def as_source(self, x: np.ndarray, slope: np.ndarray) -> Source:
-        """Describe this layer's output as the input of the next one's backward."""
+        """Describe this layer's output as the input of the next one's backward.
+
+        That of trained activations as if it were linear, for `complete_delta`.
+        """
         activation = self.activation
         return Source(
             x,

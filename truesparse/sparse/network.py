@@ -1,4 +1,4 @@
-"""The connections and weights of all layers of a network, drawn from one seed."""
+"""All layers of a network, drawn from one seed."""
 
 import inspect
 import itertools
@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from truesparse import rng
+from truesparse.activations import LayerActivation, layer_activation
 from truesparse.errors import UsageError, check_whole, choose
 from truesparse.sparse.allocation import allocate
-from truesparse.sparse.connections import Connections
 from truesparse.sparse.init import connection_count, draw_weights, erdos_renyi
+from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.patterns import PATTERNS
 
 # The names of patterns, and ways to split a budget over layers of uniform cells.
@@ -58,19 +59,22 @@ def count_connections(
     ]
 
 
-def draw_network(
+def draw_layers(
     layer_sizes: Sequence[int],
     init_topology: str,
     weight_init: str,
     *,
     epsilon: float | None,
     density: float | None,
+    activation: str,
+    activation_parameter: float | None,
+    dropout: float,
     dtype: type,
     seed: int,
     data: Any = None,
     options: dict[str, Any] | None = None,
-) -> Iterator[Connections]:
-    """Yield the connections of each layer, with their initial weights.
+) -> Iterator[SparseLayer]:
+    """Yield each layer, with its initial weights; the last one is linear.
 
     Parameters
     ----------
@@ -81,6 +85,8 @@ def draw_network(
     weight_init : str
         See init.INITIALIZERS.
     epsilon, density : float, optional
+    activation, activation_parameter, dropout
+        Of the hidden layers, see activations.layer_activation.
     dtype : type
     seed : int
     data : (n_samples, n_features) array or scipy.sparse matrix, optional
@@ -100,7 +106,11 @@ def draw_network(
                 "give them as init_data"
             )
         options["X"] = data
+    last = len(layer_sizes) - 2
     for index, (n_in, n_out) in enumerate(itertools.pairwise(layer_sizes)):
+        chosen = LayerActivation("identity")
+        if index < last:
+            chosen = layer_activation(activation, index, activation_parameter, dropout)
         draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
         shape = n_in, n_out, counts[index], draw, dtype
         if init_topology not in PATTERNS or (init_topology == "csti" and index > 0):
@@ -109,7 +119,10 @@ def draw_network(
             links = PATTERNS[init_topology](*shape, **options)
         draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
         links.values[:] = draw_weights(weight_init, links, counts[index], draw)
-        yield links
+        layer = SparseLayer(links, chosen)
+        if layer.srelu is not None:
+            layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
+        yield layer
 
 
 def _check_options(init_topology: str, options: dict[str, Any]) -> None:

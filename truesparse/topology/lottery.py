@@ -7,8 +7,8 @@ lottery ticket hypothesis", arXiv 1903.01611 (2019).
 
 The run is cut into `rounds` + 1 parts of about the same number of epochs. At the end of
 each but the last the smallest weights go, the same share of what is left every time.
-All others, and the biases, get the values back that they had after `rewind_epoch`
-epochs; the optimiser starts afresh. A learning rate that falls should start afresh too:
+All others, and biases, get the values back that they had after `rewind_epoch` epochs;
+the optimiser starts afresh. A learning rate that falls should start afresh too:
 `cycles` of LearningRate, ``--lr-cycles``, with rounds + 1.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from truesparse.errors import UsageError, check_whole
 from truesparse.model import SparseMLP
+from truesparse.sparse.layer import SparseLayer
 from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches
 from truesparse.topology.magnitude import Magnitude
@@ -46,19 +47,20 @@ class Lottery(Magnitude):
         super().__init__(**options)
         self.rounds = check_whole("rounds", rounds, 1)
         self.rewind_epoch = check_whole("rewind_epoch", rewind_epoch, 0)
-        self._noted: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        # Of each layer the weights, then what its neurons have: biases and others.
+        self._noted: dict[int, list[np.ndarray]] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered: the weights and biases of that epoch."""
-        noted = {str(index): list(arrays) for index, arrays in self._noted.items()}
+        """Return what is remembered: the parameters of that epoch."""
+        noted = {str(index): arrays for index, arrays in self._noted.items()}
         return {**super().state(), "noted": noted}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         super().restore(state)
         self._noted = {
-            int(index): (weights.copy(), biases.copy())
-            for index, (weights, biases) in state["noted"].items()
+            int(index): [array.copy() for array in arrays]
+            for index, arrays in state["noted"].items()
         }
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
@@ -104,19 +106,18 @@ class Lottery(Magnitude):
                 "train longer"
             )
         changes = super().update(model, context, batches)
-        for layer, (weights, biases) in zip(
-            model.layers, self._noted.values(), strict=True
-        ):
-            layer.connections.values[:] = weights
-            layer.bias[:] = biases
+        for index, layer in enumerate(model.layers):
+            for array, early in zip(
+                _parameters(layer), self._noted[index], strict=True
+            ):
+                array[:] = early
         model.reset_moments()
         return changes
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return nothing; of what was noted keep what is left."""
         for index, marks in update.dropped.items():
-            weights, biases = self._noted[index]
-            self._noted[index] = weights[~marks], biases
+            self._noted[index][0] = self._noted[index][0][~marks]
         return super().grow(update)
 
     def _round(self, context: UpdateContext, epoch: int) -> int:
@@ -125,6 +126,10 @@ class Lottery(Magnitude):
 
     def _note(self, model: SparseMLP) -> None:
         self._noted = {
-            index: (layer.connections.values.copy(), layer.bias.copy())
+            index: [array.copy() for array in _parameters(layer)]
             for index, layer in enumerate(model.layers)
         }
+
+
+def _parameters(layer: SparseLayer) -> list[np.ndarray]:
+    return [layer.connections.values, *layer.neuron_parameters()]
