@@ -40,6 +40,8 @@ class Dsr(TopologyAlgorithm):
 
     name = "dsr"
     redistributes = True
+    # Nothing comes back in the update that removed it.
+    void_options = ("early_stop",)
 
     def __init__(self, *, zeta: float = 0.1, threshold: float = 1e-3, **options):
         super().__init__(zeta=zeta, **options)

@@ -48,8 +48,12 @@ class TopKast(TopologyAlgorithm):
     """
 
     name = "top_kast"
-    # Magnitudes decide how many connections change places.
-    void_options = ("zeta", "decay", "decay_floor", "regrow_init", "chain_removal")
+    # Magnitudes decide how many connections change places, and none comes back in the
+    # update that removed it.
+    void_options = (
+        *("zeta", "decay", "decay_floor", "regrow_init", "chain_removal"),
+        "early_stop",
+    )
 
     def __init__(
         self,
@@ -72,6 +76,11 @@ class TopKast(TopologyAlgorithm):
         self._keys: dict[int, np.ndarray] = {}
         self._weights: dict[int, np.ndarray] = {}
         self._new: dict[int, np.ndarray] = {}
+
+    def begin(self, model: SparseMLP) -> None:
+        """Start without a pool: that of another run may hold cells of another net."""
+        super().begin(model)
+        self._keys, self._weights, self._new = {}, {}, {}
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update: the pool."""
