@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.errors import UsageError, check_numbers
+from truesparse.model import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.distribute import share_out
 from truesparse.topology.update import Update
@@ -48,7 +49,12 @@ class Dsr(TopologyAlgorithm):
         check_numbers(threshold=threshold)
         if not 0.0 < threshold < np.inf:
             raise UsageError(f"threshold must be above 0 and finite, got {threshold}")
-        self.threshold = threshold
+        self.threshold = self._first_threshold = threshold
+
+    def begin(self, model: SparseMLP) -> None:
+        """Start from the first threshold, not from that which another run found."""
+        super().begin(model)
+        self.threshold = self._first_threshold
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update."""

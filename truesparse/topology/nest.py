@@ -83,6 +83,8 @@ class Nest(GuidedGrowth):
         if self.fraction.initial == 0.0 or self._grows(update):
             return
         for index, links in update.links.items():
+            if not links.nnz:
+                continue
             sizes = np.abs(links.values)
             scale = float(np.sqrt(np.mean(np.square(sizes, dtype=np.float64))))
             dropped = sizes < self.prune_threshold * scale

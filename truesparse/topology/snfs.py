@@ -93,10 +93,10 @@ class Snfs(GuidedGrowth):
         return {**super().state(), "pool": pool, "momentum": momentum}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; its arrays are copied, as these are written to."""
         super().restore(state)
-        self._pool = {int(index): keys for index, keys in state["pool"].items()}
-        self._momentum = {int(i): each for i, each in state["momentum"].items()}
+        self._pool = {int(i): each.copy() for i, each in state["pool"].items()}
+        self._momentum = {int(i): each.copy() for i, each in state["momentum"].items()}
 
     def advance(
         self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches

@@ -89,10 +89,10 @@ class TopKast(TopologyAlgorithm):
         return {**super().state(), "keys": keys, "weights": weights}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; its arrays are copied, as these are written to."""
         super().restore(state)
-        self._keys = {int(index): each for index, each in state["keys"].items()}
-        self._weights = {int(i): each for i, each in state["weights"].items()}
+        self._keys = {int(i): each.copy() for i, each in state["keys"].items()}
+        self._weights = {int(i): each.copy() for i, each in state["weights"].items()}
 
     def advance(
         self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
@@ -168,6 +168,8 @@ class TopKast(TopologyAlgorithm):
         update.batches.observe(update.context, 1, gradients)
         lr = update.context.lr * self.sample_every
         for index, links in update.links.items():
+            if not links.nnz:
+                continue  # nor has the pool any
             weights, number = self._weights[index], links.values.dtype.type
             decay = min(lr * self.penalty / links.density, 1.0)
             weights *= number(1.0 - decay)
