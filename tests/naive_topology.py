@@ -95,7 +95,7 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
     """Return a hidden layer's new mask; all cells are candidates (Lasby et al.)."""
     n_in, n_out = mask.shape
     nnz = int(mask.sum())
-    count = int(fraction * nnz)
+    count = max(int(fraction * nnz), int((weights[mask] == 0).sum()))
     kept = mask & ~drop_magnitude(mask, weights, count)
     sizes = np.where(mask, 0.0, np.abs(gradient))
     salient = (kept | largest(sizes, ~mask, count)).sum(0)

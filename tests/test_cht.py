@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from network import mask_of
 from scipy import stats
+from strategies import connections
 from topology_net import Net, at
 
 from truesparse import topology
 from truesparse.errors import UsageError
 from truesparse.jit import DISABLED
-from truesparse.topology import Update
+from truesparse.topology import Update, cht
 from truesparse.topology.paths import highest_scores
 
 LEVEL = 1e-4  # the seeds are fixed
@@ -25,16 +26,11 @@ def begun(name, net, **options):
 @pytest.mark.parametrize("rule", ["ch3_l3p", "ch2_l3n"])
 def test_cht_grows_the_highest_scores_of_what_is_left(rule):
     net = Net(epsilon=1.2)
-    algorithm = begun("cht", net, rule=rule)
-    update = Update(net.model, at(), [0, 1])
-    algorithm.drop(update)
     for k, change in enumerate(net.update(begun("cht", net, rule=rule))):
-        links = update.links[k]
         assert change.removed >= int(0.3 * net.masks[k].sum())
         assert change.grown == change.removed
         assert net.model.layers[k].connections.nnz == net.masks[k].sum()
         assert change.growth.startswith("paths ")
-        del links
 
 
 def test_cht_and_its_scores_without_chains():
@@ -95,6 +91,26 @@ def test_weights_of_zero_go_first():
         update = Update(net.model, at(), [0])
         begun("chts", net, removal=removal, zeta=0.3).drop(update)
         assert (links.values[update.dropped[0]] == 0).all()
+
+
+def test_shares_of_rows_of_tiny_weights():
+    net = Net()
+    links = net.model.layers[0].connections
+    row = int(np.argmax(np.diff(links.indptr)))
+    mine = slice(*links.indptr[row : row + 2])
+    # Against a sum of 1e12 they do not count, but they share a row of their own.
+    links.values[:] = 1e12
+    links.values[mine] = 1e-9
+    links.values[links.indptr[row]] = 3e-9
+    update = Update(net.model, at(), [0])
+    sizes = np.abs(links.values)
+    got = cht._relative(update, 0, sizes.copy())
+    n = links.indptr[row + 1] - links.indptr[row]
+    got -= sizes / np.bincount(links.indices, sizes)[links.indices]
+    np.testing.assert_allclose(got[mine], [3 / (n + 2)] + [1 / (n + 2)] * (n - 1))
+    empty = connections(np.zeros((3, 4), bool))
+    update.links[0] = empty
+    assert cht._relative(update, 0, np.empty(0)).size == 0
 
 
 def test_chtss_has_fewer_connections_in_the_end():

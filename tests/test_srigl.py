@@ -53,6 +53,48 @@ def test_srigl_equals_its_twin(gamma_salience, is_sparse):
         assert changes[k].nnz == want.sum()
 
 
+def test_weights_of_zero_all_go():
+    net = constant_net()
+    # More than the fraction takes.
+    net.model.layers[1].connections.values[::2] = 0.0
+    net.read()
+    gradient = net.gradients(at())[1]
+    options = {"gamma_salience": 0, "gamma": 100.0, "zeta": 0.1, "layers": [1]}
+    algorithm = topology.make("srigl", decay="constant", **options)
+    algorithm.begin(net.model)
+    net.update(algorithm)
+    want = naive_topology.srigl(net.masks[1], net.weights[1], gradient, 0.1, 0)
+    np.testing.assert_array_equal(net.new_masks()[1], want)
+
+
+def test_gradients_of_zero_are_not_salient():
+    net = constant_net(fan_ins=(2, 3))
+    # No delta reaches the hidden layers; in these five neurons have large weights.
+    net.model.layers[2].connections.values[:] = 0.0
+    for layer in net.model.layers[:2]:
+        links = layer.connections
+        links.values[links.indices >= 5] *= 1e-6
+    options = {"gamma_salience": 2, "gamma": 100.0, "zeta": 0.6}
+    algorithm = topology.make("srigl", decay="constant", **options)
+    algorithm.begin(net.model)
+    net.update(algorithm)
+    for mask in net.new_masks()[:2]:
+        active = np.flatnonzero(mask.any(0))
+        assert 1 < active.size <= 5
+        assert active.max() < 5
+
+
+def test_a_final_update_leaves_nothing_behind():
+    net = constant_net()
+    algorithm = topology.make("srigl", zeta=0.3, final="prune_only")
+    algorithm.begin(net.model)
+    net.update(algorithm, at(100))
+    # The fraction is 0 now: nothing changes, whatever was wanted before.
+    net.read()
+    changes = net.update(algorithm, at(75))
+    assert [(change.removed, change.grown) for change in changes] == [(0, 0)] * 2
+
+
 def test_neurons_are_ablated_and_the_others_get_their_connections():
     net = constant_net()
     # Neuron 3 has nothing to offer.

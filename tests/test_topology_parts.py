@@ -1,5 +1,7 @@
 """The parts of topology algorithms: gradients of cells, chains, shares, schedules."""
 
+import tracemalloc
+
 import naive
 import naive_topology
 import numpy as np
@@ -11,6 +13,8 @@ from topology_net import BATCH, Net, at
 
 from truesparse import topology
 from truesparse.errors import DivergedError, UsageError
+from truesparse.jit import DISABLED
+from truesparse.kernels.arrays import SparseBatch
 from truesparse.topology import Update, UpdateSchedule
 from truesparse.topology.chains import remove_chains
 from truesparse.topology.distribute import share_out
@@ -33,8 +37,10 @@ def test_batches_are_distinct_samples_and_the_same_in_one_update(is_sparse):
         assert not np.allclose(first[k], one[k])
         assert not np.allclose(other[k], one[k])
     # 40 samples hold two batches of 16.
-    for few, many in zip(first, net.gradients(at(), 9), strict=True):
-        np.testing.assert_array_equal(few.shape, many.shape)
+    seen = []
+    net.batches.observe(at(), 9, lambda index, *_: seen.append(index))
+    assert seen == [2, 1, 0] * 2
+    assert [net.batches.available(count) for count in (1, 2, 9)] == [1, 2, 2]
 
 
 def test_observing_changes_nothing_and_collects_the_gradients_of_weights():
@@ -91,6 +97,31 @@ def test_largest_gradients_of_all_cells(dtype, n_in, n_out, density, count, seed
     want = naive_topology.largest(abs(naive.weight_gradient(x, delta)), ~kept, count)
     got = largest_gradients(links, dropped, count, x, delta)
     np.testing.assert_array_equal(got, np.flatnonzero(want))
+
+
+@pytest.mark.parametrize("count", [1, 20, 1000])
+def test_of_a_sparse_batch_only_features_that_occur_are_gone_over(count):
+    n_in, n_out = 50_000, 3
+    draw = np.random.default_rng(count)
+    rows = np.sort(draw.permutation(n_in)[:40])
+    x = np.zeros((n_in, BATCH), np.float32)
+    x[rows] = draw.integers(-2, 3, (40, BATCH))
+    x[rows[::9]] = 0.0
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(x, axis=1))])
+    places = np.nonzero(x)
+    batch = SparseBatch(indptr, places[1].astype(np.int32), x[places])
+    links = connections(draw.random((n_in, n_out)) < 0.3, np.float32)
+    dropped = draw.random(links.nnz) < 0.3
+    delta = draw.integers(-1, 2, (n_out, BATCH)).astype(np.float32)
+    want = largest_gradients(links, dropped, count, x, delta)
+    tracemalloc.start()
+    got = largest_gradients(links, dropped, count, batch, delta)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(got, want)
+    assert got.size > 0
+    # The scan's counters alone take 2.1 MB.
+    assert DISABLED or peak < 2.1e6 + x.nbytes / 2
 
 
 # Parts -------------------------------------------------------------------------------

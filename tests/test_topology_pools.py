@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from topology_net import Net, at
+from strategies import connections
+from topology_net import SIZES, Net, at
 from training import make_problem, make_trainer
 
 from truesparse import topology
 from truesparse.errors import UsageError
+from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
-from truesparse.topology import UpdateContext, UpdateSchedule
+from truesparse.topology import Batches, Update, UpdateContext, UpdateSchedule
 
 LR = 0.1
 
@@ -85,6 +87,23 @@ def test_snfs_without_momentum_shares_out_by_connections():
     assert sum(c.grown for c in changes) == sum(c.removed for c in changes) > 0
 
 
+def test_a_nearly_full_layer_loses_less_only_if_it_is_to_gain():
+    for momentum, share in ((2.0, 1 / 9), (0.5, 0.4)):
+        net = Net()
+        mask = np.ones(SIZES[:2], bool)
+        mask.flat[::9] = False
+        links = connections(mask)
+        links.allocate_moments(True, False)
+        links.moments.first[:] = momentum
+        net.model.layers[0].connections = links
+        net.model.layers[1].connections.moments.first[:] = 1.0
+        net.model.prepare(16, net.batches.data)
+        update = Update(net.model, at(), [0, 1], net.batches)
+        begun("snfs", net, zeta=0.4, decay="constant").drop(update)
+        assert update.removed(0) == pytest.approx(share * links.nnz, abs=1)
+        assert update.removed(1) == int(0.4 * update.links[1].nnz)
+
+
 # Top-KAST ----------------------------------------------------------------------------
 
 
@@ -132,6 +151,25 @@ def test_top_kast_uses_the_largest_of_connections_and_pool():
         assert not net.new_masks()[k].flat[after["keys"][str(k)]].any()
 
 
+@pytest.mark.parametrize("name", ["snfs", "top_kast"])
+def test_a_pool_is_not_taken_to_another_net(name):
+    net, algorithm = Net(), topology.make(name, sample_every=1)
+    wide = SparseMLP((60, 70, 50, 4), dtype="float64", epsilon=2)
+    wide.allocate_moments(Optimizer())
+    data = np.ones((40, 60))
+    wide.prepare(16, data)
+    targets = np.zeros(40, np.int32)
+    batches = Batches(wide, data, targets, np.arange(40), 16)
+    algorithm.begin(wide)
+    algorithm.advance("step", wide, at(1), batches)
+    algorithm.begin(net.model)
+    algorithm.advance("step", net.model, at(2), net.batches)
+    pool = algorithm.state()["pool" if name == "snfs" else "keys"]
+    for k in range(2):
+        assert pool[str(k)].max() < net.masks[k].size
+    assert net.update(algorithm)
+
+
 # NeST --------------------------------------------------------------------------------
 
 
@@ -161,6 +199,20 @@ def test_nest_grows_by_a_step_of_descent_then_prunes():
         small = abs(values) < 0.1 * np.sqrt(np.mean(values**2))
         assert (change.removed, change.grown) == (small.sum(), 0)
         assert change.removed > 0
+
+
+def test_nest_averages_over_the_batches_that_there_are():
+    net = Net()
+    gradients = net.gradients(at(), 4)
+    # 40 samples hold two batches of 16.
+    net.update(begun("nest", net, gamma=100.0, gradient_batches=4))
+    for k in range(2):
+        new, links = net.new_masks()[k], net.model.layers[k].connections
+        grown = new & ~net.masks[k]
+        assert grown.any()
+        np.testing.assert_allclose(
+            links.values[~net.masks[k][new]], -LR / 2 * gradients[k][grown]
+        )
 
 
 # AccSET ------------------------------------------------------------------------------

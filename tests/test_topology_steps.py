@@ -4,7 +4,8 @@ import naive
 import numpy as np
 import pytest
 from network import mask_of
-from strategies import to_dense
+from strategies import connections, to_dense
+from topology_net import SIZES, Net, at
 from training import arrays_of, make_problem, make_trainer
 
 from truesparse import topology
@@ -12,6 +13,7 @@ from truesparse.callbacks import Callback
 from truesparse.errors import UsageError
 from truesparse.model import SparseMLP
 from truesparse.topology import (
+    ALGORITHMS,
     TopologyAlgorithm,
     UpdateContext,
     UpdateSchedule,
@@ -120,6 +122,63 @@ def test_fewer_proposals_than_wanted_are_all_grown():
     for change in Modest().update(model, context()):
         assert change.grown == change.removed // 2
         assert model.layers[change.layer].connections.nnz == change.nnz
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@pytest.mark.parametrize("empty", [(0,), (1,), (0, 1)])
+def test_layers_without_connections(name, empty):
+    net = Net()
+    for k in empty:
+        links = connections(np.zeros(SIZES[k : k + 2], bool))
+        links.allocate_moments(True, False)
+        net.model.layers[k].connections = links
+    net.model.prepare(16, net.batches.data)
+    algorithm = make(name)
+    algorithm.begin(net.model)
+    for step in (10, 60, 100):
+        where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=0.5)
+        for change in net.update(algorithm, where):
+            links = net.model.layers[change.layer].connections
+            links.check()
+            assert change.nnz == links.nnz
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_run_does_not_depend_on_those_before(name):
+    """What an algorithm remembers is of one run; other nets may be larger."""
+    masks = []
+    can_stop = "early_stop" in ALGORITHMS[name].options()
+    options = {"early_stop": None} if can_stop else {}
+    fresh, used = make(name, **options), make(name, **options)
+    other = Net(seed=2)
+    used.begin(other.model)
+    for step in (10, 20, 30):
+        where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=0.1)
+        other.update(used, where)
+    for algorithm in (fresh, used):
+        net = Net()
+        algorithm.begin(net.model)
+        for step in (10, 20):
+            where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=step / 25)
+            net.update(algorithm, where)
+        masks.append(net.new_masks())
+    for first, second in zip(*masks, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["snfs", "top_kast"])
+def test_a_state_is_not_written_to(name):
+    net, algorithm, resumed = Net(), *(make(name, sample_every=1) for _ in range(2))
+    algorithm.begin(net.model)
+    algorithm.advance("step", net.model, at(1), net.batches)
+    state = algorithm.state()
+    resumed.begin(net.model)
+    for part in state.values():
+        for each in part.values() if isinstance(part, dict) else ():
+            if isinstance(each, np.ndarray):
+                each.flags.writeable = False
+    resumed.restore(state)
+    assert resumed.advance("step", net.model, at(2), net.batches) == []
 
 
 class Unsure(TopologyAlgorithm):

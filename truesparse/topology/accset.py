@@ -16,6 +16,7 @@ gain towards 1 fewer connections come back.
 from typing import Any
 
 from truesparse.errors import UsageError
+from truesparse.model import SparseMLP
 from truesparse.topology.set import Set
 from truesparse.topology.update import Update
 
@@ -35,6 +36,11 @@ class Accset(Set):
     def __init__(self, **options):
         super().__init__(**options)
         self.first_score: float | None = None
+
+    def begin(self, model: SparseMLP) -> None:
+        """Forget the score of another run."""
+        super().begin(model)
+        self.first_score = None
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update."""

@@ -158,14 +158,17 @@ class Chtss(Chts):
 def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:
     """Return the shares that weights have of the sums of their rows and columns."""
     links = update.links[index]
-    sums = np.concatenate([[0.0], np.cumsum(sizes)])
-    row_sums = np.diff(sums[links.indptr])
-    del sums
+    degrees = np.diff(links.indptr)
+    rows = np.flatnonzero(degrees)
+    if not rows.size:
+        return sizes
+    # Each row apart: from a running total small ones could not be told.
+    row_sums = np.ones(links.n_in)
+    row_sums[rows] = np.add.reduceat(sizes, links.indptr[rows])
     column_sums = np.bincount(links.indices, sizes, minlength=links.n_out)
-    shares = np.repeat(row_sums, np.diff(links.indptr))
-    of_column = column_sums[links.indices]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        np.divide(sizes, shares, out=shares)
-        np.divide(sizes, of_column, out=of_column)
-    shares += of_column
-    return np.nan_to_num(shares, copy=False, nan=0.0, posinf=0.0)
+    # Where all weights are 0, so are their shares.
+    row_sums[row_sums == 0.0] = column_sums[column_sums == 0.0] = 1.0
+    shares = sizes / np.repeat(row_sums, degrees)
+    sizes /= column_sums[links.indices]
+    shares += sizes
+    return shares

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.errors import UsageError, check_numbers
+from truesparse.model import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.distribute import share_out
 from truesparse.topology.update import Update
@@ -40,13 +41,20 @@ class Dsr(TopologyAlgorithm):
 
     name = "dsr"
     redistributes = True
+    # Nothing comes back in the update that removed it.
+    void_options = ("early_stop",)
 
     def __init__(self, *, zeta: float = 0.1, threshold: float = 1e-3, **options):
         super().__init__(zeta=zeta, **options)
         check_numbers(threshold=threshold)
         if not 0.0 < threshold < np.inf:
             raise UsageError(f"threshold must be above 0 and finite, got {threshold}")
-        self.threshold = threshold
+        self.threshold = self._first_threshold = threshold
+
+    def begin(self, model: SparseMLP) -> None:
+        """Start from the first threshold, not from that which another run found."""
+        super().begin(model)
+        self.threshold = self._first_threshold
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update."""

@@ -59,6 +59,15 @@ class Batches:
         self.sample_weight = sample_weight
         self._model, self.batch_size = model, batch_size
 
+    @property
+    def size(self) -> int:
+        """Samples of a batch: all there are, if they are fewer than `batch_size`."""
+        return min(self.batch_size, self.samples.size)
+
+    def available(self, count: int) -> int:
+        """Return how many of `count` batches of different samples there are."""
+        return min(count, self.samples.size // self.size)
+
     def observe(
         self,
         context: UpdateContext,
@@ -76,11 +85,10 @@ class Batches:
         DivergedError
             If the loss is NaN or infinite.
         """
-        n = self.samples.size
-        size = min(self.batch_size, n)
+        n, size = self.samples.size, self.size
         draw = rng.stream(context.seed, rng.Purpose.GRADIENT_BATCH, context.step)
         chosen = draw.permutation(sample_ranks(n, min(count * size, n), draw))
-        for start in range(0, chosen.size - size + 1, size):
+        for start in range(0, self.available(count) * size, size):
             loss = self._model.observe_batch(
                 self.data,
                 self.targets,
@@ -141,7 +149,8 @@ def largest_gradients(
 
     All cells are gone over twice: to count the magnitudes by bin, which tells how large
     the `count`-th is to 2 %, and to list those from there on. n_in n_out columns
-    multiplications each time; memory O(count + n_in + n_out).
+    multiplications each time; memory O(count + n_in + n_out). Of a sparse batch only
+    the features that occur are gone over, and held densely.
 
     Parameters
     ----------
@@ -160,11 +169,13 @@ def largest_gradients(
     """
     if count <= 0:
         return np.empty(0, np.int64)
-    if isinstance(inputs, SparseBatch):
-        inputs = _as_dense(inputs, delta)
-    tasks = balance(np.arange(links.n_in + 1), _SCAN_TASKS)
-    counts = np.zeros((tasks.size - 1, BINS), np.int64)
     pattern = Pattern(links.indptr, links.indices, dropped)
+    rows: np.ndarray | None = None
+    if isinstance(inputs, SparseBatch):
+        rows = np.flatnonzero(np.diff(inputs.indptr))
+        pattern, inputs = _of_rows(pattern, rows), _as_dense(inputs, rows, delta)
+    tasks = balance(np.arange(len(inputs) + 1), _SCAN_TASKS)
+    counts = np.zeros((tasks.size - 1, BINS), np.int64)
     scan = _tile(delta), tasks, pattern, (inputs, delta)
     empty = Growth(np.empty(0, np.int64), delta[0, :0])
     scan_gradients(*scan, 0, counts, empty)
@@ -173,17 +184,29 @@ def largest_gradients(
     n_found = int(at_least[lowest])
     found = Growth(np.empty(n_found, np.int64), np.empty(n_found, delta.dtype))
     scan_gradients(*scan, lowest, counts, found)
-    return found.keys[~drop_smallest(found.values, n_found - count)]
+    keys = found.keys[~drop_smallest(found.values, n_found - count)]
+    if rows is not None:
+        keys += (rows - np.arange(rows.size))[keys // links.n_out] * links.n_out
+    return keys
 
 
 def _tile(delta: np.ndarray) -> tuple:
     return make_tile(padded_columns(delta.shape[1], delta.dtype)[1])
 
 
-def _as_dense(batch: SparseBatch, delta: np.ndarray) -> np.ndarray:
-    """Return one batch as dense inputs, as large as any layer's outputs are."""
-    n_in, nnz = batch.indptr.size - 1, int(batch.indptr[-1])
-    dense = np.zeros((n_in, delta.shape[1]), delta.dtype)
-    rows = np.repeat(np.arange(n_in), np.diff(batch.indptr))
-    dense[rows, batch.positions[:nnz]] = batch.values[:nnz]
+def _of_rows(pattern: Pattern, rows: np.ndarray) -> Pattern:
+    """Return the pattern of some rows alone."""
+    degrees = np.diff(pattern.indptr)[rows]
+    indptr = np.concatenate([[0], np.cumsum(degrees)])
+    places = np.repeat(pattern.indptr[rows] - indptr[:-1], degrees)
+    places += np.arange(places.size)
+    return Pattern(indptr, pattern.indices[places], pattern.dropped[places])
+
+
+def _as_dense(batch: SparseBatch, rows: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Return the features of one batch that occur in it as dense inputs."""
+    nnz = int(batch.indptr[-1])
+    dense = np.zeros((rows.size, delta.shape[1]), delta.dtype)
+    places = np.repeat(np.arange(rows.size), np.diff(batch.indptr)[rows])
+    dense[places, batch.positions[:nnz]] = batch.values[:nnz]
     return dense

@@ -13,8 +13,9 @@ columns to g, with a batch's inputs x and deltas d:
 where the signs s_b are random. What was connected before removal is no candidate.
 
 Departures: what the sample lacks to replace all that was removed is drawn uniformly,
-where the paper removes less; signs are independent, not four-wise independent hashes;
-layers are counted one by one as in the paper, not jointly as in the authors' code.
+where the paper removes less; fractions are rounded down, not up; signs are independent,
+not four-wise independent hashes; layers are counted one by one as in the paper, not
+jointly as in the authors' code.
 """
 
 import numpy as np
@@ -35,7 +36,7 @@ class Gse(GuidedGrowth):
     Parameters
     ----------
     distribution : {"uniform", "grabo", "graest"}
-        How candidates are drawn.
+        How candidates are drawn, in layers of which a sample is looked at.
     zeta, decay, decay_end, schedule
         See TopologyAlgorithm; the defaults are those of GSE.
     **options
@@ -70,15 +71,18 @@ class Gse(GuidedGrowth):
         self, update: Update, layers: list[int]
     ) -> dict[int, np.ndarray]:
         """Draw cells by the distribution, without what is connected or repeats."""
-        if self.distribution == "uniform":
+        if self.distribution == "uniform" or not layers:
             return super().draw_candidates(update, layers)
         weights = self._weights(update, layers)
         keys = {}
         for index in layers:
             links = update.links[index]
             draw = update.stream(Purpose.CANDIDATES, index)
-            count = int(np.ceil(self.gamma * links.nnz))
-            rows, columns = (_draw(each, count, draw) for each in weights[index])
+            f, g = weights[index]
+            # Where no input or no delta differs from 0, no gradient does.
+            is_silent = not (f.any() and g.any())
+            count = 0 if is_silent else int(np.ceil(self.gamma * links.nnz))
+            rows, columns = _draw(f, count, draw), _draw(g, count, draw)
             cells = np.unique(rows * links.n_out + columns)
             keys[index] = cells[~links.contains(cells)]
         return keys
@@ -93,13 +97,16 @@ class Gse(GuidedGrowth):
             if index in layers
         }
         draw = update.stream(Purpose.SIGNS, 0)
-        signs: np.ndarray | None = None
+        signs = np.empty(0)
+        size = update.batches.size
 
         def observe(index, inputs, delta):
             nonlocal signs
             if index == len(update.model.layers) - 1:
                 # The last layer is the first to be seen: a new batch.
-                signs = draw.choice(np.array([-1.0, 1.0]), delta.shape[1])
+                # Outputs are not 0 in the columns that only pad the batch.
+                signs = np.zeros(delta.shape[1])
+                signs[:size] = draw.choice(np.array([-1.0, 1.0]), size)
             if index in weights:
                 for total, array in zip(weights[index], (inputs, delta), strict=True):
                     total += self._aggregate(array, signs)
@@ -110,27 +117,22 @@ class Gse(GuidedGrowth):
     def _aggregate(self, array: np.ndarray | SparseBatch, signs) -> np.ndarray:
         """Return the sum over the batch of every neuron's sizes or signed values."""
         is_bound = self.distribution == "grabo"
+        factors = abs(signs) if is_bound else signs
         if isinstance(array, SparseBatch):
-            values = array.values
-            signed = values * signs[array.positions]
-            return _row_sums(array, abs(values) if is_bound else signed)
-        if is_bound:
-            return np.abs(array).sum(axis=1, dtype=np.float64)
+            nnz = array.indptr[-1]
+            values = abs(array.values[:nnz]) if is_bound else array.values[:nnz]
+            sums = np.zeros(nnz + 1)
+            np.cumsum(values * factors[array.positions[:nnz]], out=sums[1:])
+            return np.diff(sums[array.indptr])
         # Not by BLAS, whose sums depend on the number of threads.
-        return np.einsum("ib,b->i", array, signs)
-
-
-def _row_sums(batch: SparseBatch, values: np.ndarray) -> np.ndarray:
-    """Return the sums of some values of a sparse batch by feature."""
-    sums = np.concatenate([[0.0], np.cumsum(values[: batch.indptr[-1]], dtype=float)])
-    return np.diff(sums[batch.indptr])
+        return np.einsum("ib,b->i", abs(array) if is_bound else array, factors)
 
 
 def _draw(weights: np.ndarray, count: int, generator: np.random.Generator):
-    """Draw positions with replacement in proportion to weights, or of none if all 0."""
-    bounds = np.cumsum(weights)
-    if not bounds[-1] > 0.0:
+    """Draw positions with replacement in proportion to weights, not all of them 0."""
+    if count == 0:
         return np.zeros(0, np.int64)
+    bounds = np.cumsum(weights)
     drawn = generator.random(count) * bounds[-1]
     drawn = np.searchsorted(bounds, drawn, side="right")
     return np.minimum(drawn, np.flatnonzero(weights)[-1])

@@ -62,32 +62,30 @@ class GuidedGrowth(TopologyAlgorithm):
         """Return the cells of largest gradient."""
         counts = self.grow_counts(update)
         whole = {index for index in counts if self._is_exact(update, index)}
-        found = self.largest_of_all(update, {index: counts[index] for index in whole})
-        sampled = [index for index in counts if index not in whole]
-        for index, (keys, sizes) in self.sampled_gradients(update, sampled).items():
-            found[index] = keys[largest(sizes, counts[index])]
+        keys = self.draw_candidates(update, [i for i in counts if i not in whole])
+        gradients = CellGradients(update.links, keys)
+        found: dict[int, np.ndarray] = {}
+
+        def observe(index, inputs, delta):
+            if index in whole:
+                links, marks = update.links[index], self.open_marks(update, index)
+                count = counts[index]
+                found[index] = largest_gradients(links, marks, count, inputs, delta)
+            else:
+                gradients(index, inputs, delta)
+
+        # Both kinds of layers see the same pass. All cells are gone over on one batch
+        # only: there are several where no layer is gone over as a whole.
+        update.batches.observe(update.context, self.gradient_batches, observe)
         for index in counts:
+            if index not in whole:
+                best = largest(np.abs(gradients.sums.pop(index)), counts[index])
+                found[index] = keys.pop(index)[best]
             update.growth[index] = "exact" if index in whole else "sampled"
         return {
             index: self.fill_at_random(update, index, found[index], counts[index])
             for index in counts
         }
-
-    def largest_of_all(
-        self, update: Update, counts: dict[int, int]
-    ) -> dict[int, np.ndarray]:
-        """Return of each layer the keys of largest gradient among all absent cells."""
-        found: dict[int, np.ndarray] = {}
-
-        def observe(index, inputs, delta):
-            if index in counts:
-                links, marks = update.links[index], self.open_marks(update, index)
-                count = counts[index]
-                found[index] = largest_gradients(links, marks, count, inputs, delta)
-
-        if counts:
-            update.batches.observe(update.context, 1, observe)
-        return found
 
     def sampled_gradients(
         self, update: Update, layers: list[int]

@@ -38,8 +38,9 @@ class Nest(GuidedGrowth):
     """
 
     name = "nest"
+    # Nothing comes back in the update that removed it.
     void_options = (
-        *("candidates", "regrow_init"),
+        *("candidates", "regrow_init", "early_stop"),
         *("final_share", "share_shape", "share_end"),
     )
 
@@ -82,6 +83,8 @@ class Nest(GuidedGrowth):
         if self.fraction.initial == 0.0 or self._grows(update):
             return
         for index, links in update.links.items():
+            if not links.nnz:
+                continue
             sizes = np.abs(links.values)
             scale = float(np.sqrt(np.mean(np.square(sizes, dtype=np.float64))))
             dropped = sizes < self.prune_threshold * scale
@@ -106,7 +109,9 @@ class Nest(GuidedGrowth):
         layers = [index for index, count in counts.items() if count]
         grown = dict.fromkeys(update.links, np.empty(0, np.int64))
         sums = self.candidate_sums(update, layers)
-        for index, (keys, gradients) in sums.items():
+        for index in layers:
+            # One layer after the other is let go: there are many candidates.
+            keys, gradients = sums.pop(index)
             best = largest(np.abs(gradients), counts[index])
             grown[index], self._gradients[index] = keys[best], gradients[best]
             update.growth[index] = "sampled"
@@ -114,9 +119,11 @@ class Nest(GuidedGrowth):
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return a step of gradient descent from 0."""
-        gradients = self._gradients.pop(index, np.zeros(0, np.float32))
         dtype = update.links[index].values.dtype
-        step = update.context.lr / self.gradient_batches
+        if not keys.size:
+            return np.zeros(0, dtype)
+        gradients = self._gradients.pop(index)
+        step = update.context.lr / update.batches.available(self.gradient_batches)
         return (-step * gradients).astype(dtype)
 
     def _grows(self, update: Update) -> bool:

@@ -25,7 +25,7 @@ import scipy.sparse
 from truesparse.errors import check_whole
 from truesparse.kernels import paths as kernels
 from truesparse.kernels.paths import Graph, Proposal
-from truesparse.sparse.connections import TASK_SIZE, Connections, balance
+from truesparse.sparse.connections import Connections, balance
 from truesparse.topology.paths import (
     kept_pattern,
     n_tasks_for,
@@ -37,7 +37,8 @@ from truesparse.topology.paths import (
 # connection if that is more. Neurons beyond their share have the bound 1.
 _WALKS = 1 << 30
 _WALKS_PER_CONNECTION = 1024
-_FEWEST_DRAWS, _MOST_DRAWS = 1 << 8, 1 << 20  # of a round
+_FEWEST_DRAWS, _MOST_DRAWS = 1 << 8, 1 << 18  # of a round
+_TASK_SIZE = 1 << 13  # draws a task
 # The chance that a cell is left when this many times the draws are barren that find
 # the least probable cell once on average: exp(-20) = 2e-9.
 _PATIENCE = 20
@@ -103,7 +104,7 @@ def sample_by_paths(
         size = int(np.clip(size, _FEWEST_DRAWS, most))
         uniforms = generator.random((size, 4))
         drawn = np.empty(size, np.int64)
-        kernels.draw_pairs(graph, proposal, uniforms, TASK_SIZE, drawn)
+        kernels.draw_pairs(graph, proposal, uniforms, _TASK_SIZE, drawn)
         new = _new_in_order(drawn, keys)[: count - keys.size]
         keys = np.sort(np.concatenate([keys, new]), kind="stable")
         n_draws += size
@@ -135,11 +136,11 @@ def _proposal(graph: Graph) -> Proposal:
     degrees = np.diff(graph.indptr)
     row_factors = (degrees - 1) / np.sqrt(row_external)
     column_factors = (np.diff(graph.column_indptr) - 1) / np.sqrt(column_external)
-    weights = column_factors[graph.columns]
-    weights *= np.repeat(row_factors, degrees)
-    totals = np.zeros(weights.size + 1)
-    np.cumsum(weights, out=totals[1:])
     shared = _shared(graph), _shared(transposed(graph))
+    totals = np.zeros(graph.columns.size + 1)
+    np.take(column_factors, graph.columns, out=totals[1:], mode="clip")
+    totals[1:] *= np.repeat(row_factors, degrees)
+    np.cumsum(totals, out=totals)
     return Proposal(
         row_external, column_external, totals, totals[graph.indptr], *shared
     )
@@ -152,9 +153,12 @@ def _shared(graph: Graph) -> np.ndarray:
     would be intersected over and over, but there are 64 x 64 answers only.
     """
     n, nnz = graph.indptr.size - 1, graph.columns.size
+    none = np.zeros((0, 0), np.int32)
+    if n * n > nnz:
+        return none
     walks = neighbour_sums(graph.indptr, graph.columns, np.diff(graph.column_indptr))
-    if n * n > nnz or int(walks.sum()) > max(_WALKS, _WALKS_PER_CONNECTION * nnz):
-        return np.zeros((0, 0), np.int32)
+    if int(walks.sum()) > max(_WALKS, _WALKS_PER_CONNECTION * nnz):
+        return none
     shape = n, graph.column_indptr.size - 1
     ones = np.ones(nnz, np.int32)
     matrix = scipy.sparse.csr_array((ones, graph.columns, graph.indptr), shape=shape)

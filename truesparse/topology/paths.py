@@ -100,7 +100,9 @@ def neighbour_sums(
     (n,) int64 array
     """
     totals = np.zeros(indices.size + 1, np.int64)
-    np.cumsum(values[indices], out=totals[1:])
+    # NumPy writes to `out` directly only where it is not to raise.
+    np.take(values, indices, out=totals[1:], mode="clip")
+    np.cumsum(totals, out=totals)
     return np.diff(totals[indptr])
 
 

@@ -5,9 +5,10 @@ performance", arXiv 1907.04840 (2019), section 3; details as in the authors' cod
 (TimDettmers/sparse_learning).
 
 After every epoch each layer loses the fraction of its connections of smallest
-magnitude. What all layers lost is shared out among them in proportion to the mean
-magnitude of the momentum of their connections, and grows where the momentum of absent
-connections is largest. New weights are 0.
+magnitude; one that is nearly full and is to gain connections loses a smaller one. What
+all layers lost is shared out among them in proportion to the mean magnitude of the
+momentum of their connections, and grows where the momentum of absent connections is
+largest. New weights are 0.
 
 Departures: momentum of absent cells is held for a pool of candidates, gamma times as
 many as a layer has connections, drawn anew after each update, and fed with the gradient
@@ -29,7 +30,8 @@ from truesparse.topology.update import Update
 
 # Adam's momentum is divided by the root of its second moment plus this.
 _ADAM_EPSILON = 1e-8
-# With less than this share of its cells absent a layer may lose less than the fraction.
+# With less than this share of its cells absent, a layer that is to gain connections
+# loses no larger share than that: its cells would be too few.
 _LEAST_SPARSITY = 0.2
 
 
@@ -79,6 +81,11 @@ class Snfs(GuidedGrowth):
         self._pool: dict[int, np.ndarray] = {}
         self._momentum: dict[int, np.ndarray] = {}
 
+    def begin(self, model: SparseMLP) -> None:
+        """Start without a pool: that of another run may hold cells of another net."""
+        super().begin(model)
+        self._pool, self._momentum = {}, {}
+
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update, with the pool."""
         pool = {str(index): keys for index, keys in self._pool.items()}
@@ -86,10 +93,10 @@ class Snfs(GuidedGrowth):
         return {**super().state(), "pool": pool, "momentum": momentum}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; its arrays are copied, as these are written to."""
         super().restore(state)
-        self._pool = {int(index): keys for index, keys in state["pool"].items()}
-        self._momentum = {int(i): each for i, each in state["momentum"].items()}
+        self._pool = {int(i): each.copy() for i, each in state["pool"].items()}
+        self._momentum = {int(i): each.copy() for i, each in state["momentum"].items()}
 
     def advance(
         self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
@@ -106,7 +113,7 @@ class Snfs(GuidedGrowth):
         """Return how many connections a layer loses."""
         count = super().drop_count(update, index)
         sparsity = 1.0 - update.links[index].density
-        if sparsity < _LEAST_SPARSITY:
+        if sparsity < _LEAST_SPARSITY and self._gains(update, index):
             count = min(count, int(np.ceil(sparsity * update.links[index].nnz)))
         return count
 
@@ -126,13 +133,21 @@ class Snfs(GuidedGrowth):
         self._pool, self._momentum = {}, {}
         return grown
 
+    def _gains(self, update: Update, index: int) -> bool:
+        """Whether a layer is more important than layers are on average."""
+        means = self._importance(update)
+        return means[index] * len(means) > sum(means.values())
+
     def _importance(self, update: Update) -> dict[int, float]:
-        """Return the mean momentum of each layer's connections."""
+        """Return the mean momentum of each layer's connections before the update.
+
+        Without momentum, their number.
+        """
         means = {}
         for index, links in update.links.items():
             first, second = links.moments
             if not first.size:
-                means[index] = float(update.kept(index))
+                means[index] = float(links.nnz)
                 continue
             sizes = np.abs(first)
             if second.size:

@@ -4,7 +4,8 @@ Lasby, Golubeva, Evci, Nica and Ioannou, "Dynamic sparse training with structure
 sparsity", ICLR 2024, section 3; details as in the authors' code
 (calgaryml/condensed-sparsity).
 
-Every output neuron has the same number k of inputs. An update, with n = fraction nnz:
+Every output neuron has the same number k of inputs. An update, with n = fraction nnz
+or, if they are more, the number of weights that are 0:
 
     salient    the nnz - n connections of largest magnitude and the n absent cells of
                largest gradient, of the whole layer
@@ -17,8 +18,10 @@ A net to be trained with SRigL starts with the pattern `constant_fan_in`.
 
 Departures: gradients are taken at a sample of gamma k absent inputs of each neuron (all
 of them in small layers), in which one candidate stands for as many as the sample leaves
-out; what the sample lacks is drawn uniformly; an overfull neuron keeps its largest
-weights, where the code keeps an arbitrary choice.
+out; cells that are connected before the update are none of them, where the code lets
+them come back at once; what the sample lacks is drawn uniformly; an overfull neuron
+keeps its largest weights, where the code keeps an arbitrary choice; k of the threshold
+is that of all neurons, also when some have been ablated.
 """
 
 import numpy as np
@@ -28,7 +31,7 @@ from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
 from truesparse.sparse.connections import balance
 from truesparse.sparse.init import is_among
-from truesparse.topology.guided import GuidedGrowth
+from truesparse.topology.guided import GuidedGrowth, largest
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import UpdateSchedule
 from truesparse.topology.update import Update
@@ -82,6 +85,7 @@ class Srigl(GuidedGrowth):
 
     def drop(self, update: Update) -> None:
         """Mark small weights, ablated neurons, and what exceeds the new fan-in."""
+        self._wanted = {}  # what a final update, which does not grow, has left
         if self.drop_fraction(update.context) == 0.0 and self.share.final == 1.0:
             return
         layers = list(update.links)
@@ -89,10 +93,9 @@ class Srigl(GuidedGrowth):
         for index in layers:
             links, (keys, sizes) = update.links[index], sums[index]
             magnitudes = np.abs(links.values)
-            count = min(
-                max(self.drop_count(update, index), 0),
-                int(np.count_nonzero(magnitudes)),
-            )
+            # Weights of 0 go all.
+            n_zero = links.nnz - int(np.count_nonzero(magnitudes))
+            count = max(self.drop_count(update, index), n_zero)
             dropped = drop_smallest(magnitudes, count)
             active = self._active(update, index, dropped, keys, sizes, count)
             n_active = int(np.count_nonzero(active))
@@ -144,7 +147,7 @@ class Srigl(GuidedGrowth):
         absent = links.n_in * links.n_out - links.nnz
         stands_for = absent / max(keys.size, 1)
         n_best = min(round(count / max(stands_for, 1.0)), keys.size)
-        best = keys[~drop_smallest(sizes, keys.size - n_best)]
+        best = keys[largest(sizes, n_best)]
         gained = np.bincount(best % links.n_out, minlength=links.n_out)
         salient = salient + gained * stands_for
         budget = self.budget(update, index)

@@ -48,8 +48,12 @@ class TopKast(TopologyAlgorithm):
     """
 
     name = "top_kast"
-    # Magnitudes decide how many connections change places.
-    void_options = ("zeta", "decay", "decay_floor", "regrow_init", "chain_removal")
+    # Magnitudes decide how many connections change places, and none comes back in the
+    # update that removed it.
+    void_options = (
+        *("zeta", "decay", "decay_floor", "regrow_init", "chain_removal"),
+        "early_stop",
+    )
 
     def __init__(
         self,
@@ -73,6 +77,11 @@ class TopKast(TopologyAlgorithm):
         self._weights: dict[int, np.ndarray] = {}
         self._new: dict[int, np.ndarray] = {}
 
+    def begin(self, model: SparseMLP) -> None:
+        """Start without a pool: that of another run may hold cells of another net."""
+        super().begin(model)
+        self._keys, self._weights, self._new = {}, {}, {}
+
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update: the pool."""
         keys = {str(index): each for index, each in self._keys.items()}
@@ -80,10 +89,10 @@ class TopKast(TopologyAlgorithm):
         return {**super().state(), "keys": keys, "weights": weights}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; its arrays are copied, as these are written to."""
         super().restore(state)
-        self._keys = {int(index): each for index, each in state["keys"].items()}
-        self._weights = {int(i): each for i, each in state["weights"].items()}
+        self._keys = {int(i): each.copy() for i, each in state["keys"].items()}
+        self._weights = {int(i): each.copy() for i, each in state["weights"].items()}
 
     def advance(
         self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
@@ -159,6 +168,8 @@ class TopKast(TopologyAlgorithm):
         update.batches.observe(update.context, 1, gradients)
         lr = update.context.lr * self.sample_every
         for index, links in update.links.items():
+            if not links.nnz:
+                continue  # nor has the pool any
             weights, number = self._weights[index], links.values.dtype.type
             decay = min(lr * self.penalty / links.density, 1.0)
             weights *= number(1.0 - decay)
