@@ -19,9 +19,8 @@ import numpy as np
 from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.kernels.patterns import draw_by_tail
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys, sample_ranks
+from truesparse.sparse.init import check_counts, from_keys, sample_ranks
 from truesparse.sparse.patterns.cells import (
-    check_counts,
     even_counts,
     oriented_keys,
     positions_within,

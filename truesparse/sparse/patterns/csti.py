@@ -24,8 +24,8 @@ import scipy.sparse
 
 from truesparse.errors import UsageError
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys
-from truesparse.sparse.patterns.cells import check_counts, fill_up
+from truesparse.sparse.init import check_counts, from_keys
+from truesparse.sparse.patterns.cells import fill_up
 
 BLOCK_CELLS = 1 << 21  # numbers of a scratch array, 16 MB
 # A feature whose deviation is this small a share of its mean is constant but for
