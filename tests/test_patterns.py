@@ -161,7 +161,9 @@ def test_filling_up(n_in, n_out, share, more, seed):
     np.testing.assert_array_equal(got, np.sort(want))
 
 
-@pytest.mark.parametrize("name", ["constant_fan_in", "bsf", "bsw", "brf"])
+@pytest.mark.parametrize(
+    "name", ["erdos_renyi", "constant_fan_in", "bsf", "bsw", "brf"]
+)
 def test_sizes_of_32_bits_do_not_overflow(name):
     n = np.int32(50_000)
     build(name, {}, n, n, np.int32(1000)).check()
@@ -337,6 +339,20 @@ def test_steep_fields_are_drawn_where_their_weights_underflow():
     assert not mask[distance > 2 * edge].any()
     if not DISABLED:
         assert (mask & (distance > edge)).sum() > 0
+
+
+@pytest.mark.parametrize("r", [1e-13, 1e-16, 1e-100])
+def test_next_to_no_randomness_is_none(r):
+    # Weights of equal distances are lost in the logarithms of their sums.
+    got, want = (build("brf", {"r": each}, 2, 500, 998) for each in (r, 0.0))
+    np.testing.assert_array_equal(mask_of(got), mask_of(want))
+
+
+@pytest.mark.parametrize("r", [1e-12, 1e-11])
+def test_the_steepest_fields_take_the_nearest(r):
+    mask = mask_of(build("brf", {"r": r}, 2, 1001, 2 * 501))
+    distance = naive_patterns.ring_distances(2, 1001)
+    assert (mask == (distance <= 250)).all()
 
 
 # Correlated inputs -------------------------------------------------------------------

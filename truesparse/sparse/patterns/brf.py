@@ -27,7 +27,10 @@ from truesparse.sparse.patterns.cells import (
     uniform_items,
 )
 
-_NEAREST = 1e-300  # below, alpha overflows, and nothing but the nearest is ever drawn
+# Below, nothing but the nearest is ever drawn: at the largest distance there can be,
+# 2^30, one step further out weighs e^-931 times as much. Weights of equal distances
+# would be lost beside others when their logarithms are summed.
+_NEAREST = 1e-12
 _MOST_DRAWS = 1 << 20  # numbers drawn at a time, 8 MB
 
 
