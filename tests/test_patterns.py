@@ -48,6 +48,12 @@ def data_for(n_in, seed=0):
     return X
 
 
+def broken_csr():
+    matrix = scipy.sparse.csr_array(np.ones((2, 3)))
+    matrix.indices[0] = 7
+    return matrix
+
+
 def build(name, options, n_in, n_out, nnz, seed=0, dtype=np.float32):
     if name == "csti" and "X" not in options:
         options = {"X": data_for(n_in, seed), **options}
@@ -140,6 +146,11 @@ def test_memory_is_of_the_order_of_the_connections(name, options):
         ("csti", (3, 4, 5), {"X": np.ones((1, 3))}, "two samples or more"),
         ("csti", (3, 4, 5), {"X": np.full((2, 3), np.nan)}, "NaN"),
         ("csti", (3, 4, 5), {"X": np.full((2, 3), 1j)}, "real numbers"),
+        ("csti", (1, 4, 3), {"X": np.array([[np.inf], [-np.inf]])}, "infinity"),
+        ("csti", (1, 4, 3), {"X": np.array([[1.7e308], [1.7e308]])}, "above 1e150"),
+        # Numbers, and their mean, but not their squares.
+        ("csti", (1, 4, 3), {"X": np.array([[1e200], [-1e200]])}, "above 1e150"),
+        ("csti", (3, 4, 5), {"X": broken_csr()}, "not a valid matrix"),
     ],
 )
 def test_bad_options(name, arguments, options, message):
@@ -376,6 +387,15 @@ def test_largest_correlations(block, kind, n_in, n_out, share, seed):
     want = np.sort(correlations, axis=None)[::-1][:nnz]
     got = np.sort(correlations[mask])[::-1]
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+def test_entries_of_one_cell_are_added():
+    X = scipy.sparse.csr_array(np.rint(3 * data_for(7, 2)))
+    halves = np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr
+    twice = scipy.sparse.csr_array(halves, shape=X.shape)
+    got, want = (build("csti", {"X": each}, 7, 7, 9) for each in (twice, X))
+    np.testing.assert_array_equal(mask_of(got), mask_of(want))
+    assert twice.nnz == 2 * X.nnz  # what was given is left as it was
 
 
 def test_equal_correlations_are_taken_row_by_row():
