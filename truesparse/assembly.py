@@ -1,6 +1,7 @@
 """The parts of a run, made from its configuration: defaults, model, trainer, memory."""
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from truesparse.config import RunConfig
@@ -47,11 +48,17 @@ def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
 
 def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
     """Work out how much memory a run takes."""
+    import numpy as np
+
     from truesparse.memory import estimate_run, measure_data
+    from truesparse.topology.update import update_bytes
 
     batch_size = min(config.batch_size, data.X_train.shape[0])
     parts = data.X_train, data.X_test, data.y_train, data.y_test
     data_bytes, sparse_room = measure_data(parts, batch_size)
+    algorithm, itemsize = _topology(config), np.dtype(config.dtype).itemsize
+    # Those that say nothing hold what all do.
+    tell = getattr(algorithm, "update_bytes", partial(update_bytes, algorithm.zeta))
     return estimate_run(
         (data.n_features, *config.hidden_sizes, data.n_outputs),
         epsilon=config.epsilon,
@@ -63,6 +70,8 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         batch_size=batch_size,
         optimizer=_optimizer(config),
         evolves=config.topology != "static",
+        update_bytes=tell(itemsize),
+        growth=getattr(algorithm, "growth", 1.0),
         clips=config.clip_norm is not None,
         data_bytes=data_bytes,
         sparse_room=sparse_room,

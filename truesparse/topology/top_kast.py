@@ -27,7 +27,7 @@ from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches, CellGradients
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import UpdateSchedule
-from truesparse.topology.update import Update
+from truesparse.topology.update import Update, update_bytes
 
 
 class TopKast(TopologyAlgorithm):
@@ -72,6 +72,13 @@ class TopKast(TopologyAlgorithm):
         self._keys: dict[int, np.ndarray] = {}
         self._weights: dict[int, np.ndarray] = {}
         self._new: dict[int, np.ndarray] = {}
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: the pool."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        # A new pool is drawn, shuffled and sorted beside the old one.
+        pool = self.extra * (8 + itemsize)
+        return of_all + pool, of_one + pool + self.extra * 8
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update: the pool."""
