@@ -1,8 +1,9 @@
 """Memory: an estimate by arithmetic before anything is allocated, and what there is.
 
 The estimate counts what a run holds at its peak: connections with their column view
-and optimiser state, activations, data, the arrays that a topology update builds anew,
-and what Python with its libraries and compiled kernels takes.
+and optimiser state, activations, data, what a topology update holds and builds anew, or
+what drawing a layer takes if that is more, and what Python with its libraries and
+compiled kernels takes.
 """
 
 import contextlib

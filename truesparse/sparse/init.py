@@ -270,6 +270,8 @@ def draw_weights(
 ) -> np.ndarray:
     """Draw weights by the rule `name`, for the layer's average sparse fans.
 
+    A fan below 1, of layers with more neurons than connections, counts as 1.
+
     Returns
     -------
     (count,) array of the layer's dtype
