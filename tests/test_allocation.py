@@ -72,21 +72,20 @@ def test_erk_by_density(sizes, density, power):
 @given(SIZES, st.floats(0.01, 30))
 def test_by_epsilon(sizes, epsilon):
     each = [connection_count(a, b, epsilon=epsilon) for a, b in shapes_of(sizes)]
-    assert allocate(sizes, "erdos_renyi", epsilon=epsilon) == each
+    assert allocate(sizes, "layerwise", epsilon=epsilon) == each
     assert sum(allocate(sizes, "erk", epsilon=epsilon)) == sum(each)
 
 
 def test_erk_is_erdos_renyi_where_no_layer_is_full():
     sizes = [784, 1000, 500, 300]
-    assert allocate(sizes, "erk", epsilon=7) == allocate(
-        sizes, "erdos_renyi", epsilon=7
-    )
+    assert allocate(sizes, "erk", epsilon=7) == allocate(sizes, "layerwise", epsilon=7)
 
 
 @given(SIZES, st.floats(0.001, 1))
 def test_uniform(sizes, density):
     want = [connection_count(a, b, density=density) for a, b in shapes_of(sizes)]
-    assert allocate(sizes, "uniform", density=density) == want
+    for distribution in ("uniform", "layerwise"):
+        assert allocate(sizes, distribution, density=density) == want
 
 
 def test_totals_are_exact_where_floats_are_not():
@@ -99,19 +98,20 @@ def test_totals_are_exact_where_floats_are_not():
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_full_layers(distribution):
-    how = {"epsilon": 1e9} if distribution == "erdos_renyi" else {"density": 1.0}
-    assert allocate([3, 4, 1], distribution, **how) == [12, 4]
+    assert allocate([3, 4, 1], distribution, density=1.0) == [12, 4]
+    if distribution != "uniform":
+        assert allocate([3, 4, 1], distribution, epsilon=1e9) == [12, 4]
 
 
 @pytest.mark.parametrize(
     ("arguments", "how", "message"),
     [
-        (([3, 4], "erdos"), {"epsilon": 1}, "Did you mean 'erdos_renyi'"),
+        (([3, 4], "unifrom"), {"density": 1}, "Did you mean 'uniform'"),
         (([3], "uniform"), {"density": 0.1}, "at least inputs and outputs"),
         (([3, 0], "uniform"), {"density": 0.1}, "n_out must be a whole number"),
         (([3, 4.0], "uniform"), {"density": 0.1}, "n_out must be a whole number"),
         (([3, 4], "uniform"), {"epsilon": 1}, "needs density"),
-        (([3, 4], "erdos_renyi"), {"density": 0.1}, "needs epsilon"),
+        (([3, 4], "layerwise"), {}, "either epsilon or density"),
         (([3, 4], "erk"), {}, "either epsilon or density"),
         (([3, 4], "erk"), {"density": 0.1, "epsilon": 1}, "either epsilon or density"),
         (([3, 4], "erk"), {"density": 1.1}, "density must be above 0"),

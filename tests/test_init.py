@@ -104,6 +104,21 @@ def test_absent_cells_are_uniform():
     assert subsets_are_uniform(draws, 6, 3)
 
 
+def test_sides_of_32_bits_do_not_overflow():
+    n, draw = np.int32(70_000), np.random.default_rng(0)
+    links = erdos_renyi(n, n, np.int32(1000), draw)
+    links.check()
+    # Those of the layer too are of a type whose product holds all cells.
+    keys = sample_absent(links, np.zeros(1000, bool), 1000, draw)
+    assert keys[-1] > 2**32
+
+
+@pytest.mark.parametrize("nnz", [-1, 13, 5.0])
+def test_a_layer_has_room_for_its_connections(nnz):
+    with pytest.raises(UsageError, match="nnz must be a whole number from 0 to 12"):
+        erdos_renyi(3, 4, nnz, np.random.default_rng(0))
+
+
 def test_a_full_layer_has_no_absent_cell():
     generator = np.random.default_rng(0)
     links = erdos_renyi(3, 4, 12, generator)
@@ -173,6 +188,9 @@ def test_same_stream_same_layer():
         (3, 4, {"density": 0.5}, 6),
         (10, 10, {"density": 1e-9}, 1),
         (1, 1, {"epsilon": 0.1}, 1),
+        (2, 2, {"epsilon": 1e308}, 4),
+        (np.int32(2**31 - 1), np.int32(2**31 - 1), {"epsilon": 1}, 2**32 - 2),
+        (1000, 1000, {"density": np.float16(0.5)}, 500_000),
         (2**31 - 1, 2**31 - 1, {"density": 1e-9}, round(1e-9 * (2**31 - 1) ** 2)),
     ],
 )

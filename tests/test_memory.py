@@ -14,6 +14,7 @@ from truesparse.errors import MemoryLimitError, UsageError
 from truesparse.memory import Estimate, estimate_run, human
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
+from truesparse.sparse.patterns import PATTERNS
 from truesparse.train import main
 
 MOMENTUM, ADAM = Optimizer("sgd"), Optimizer("adam")
@@ -83,11 +84,43 @@ def test_what_makes_a_run_larger():
         {"clips": True},
         # Its derivative is stored.
         {"activation": "gelu"},
+        # Candidates, and connections that are yet to grow.
+        {"update_bytes": (16.0, 2.0)},
+        {"update_bytes": (4.0, 12.0)},
+        {"growth": 1.5},
     ):
         settings = {"epsilon": 5, "batch_size": 32} | settings
         assert estimate(sizes, **settings).total > base, settings
     smaller = estimate(sizes, epsilon=5, batch_size=32, evolves=False)
     assert smaller.total < base
+
+
+def test_an_update_holds_marks_and_candidates_of_all_layers_at_once():
+    # Of one layer 10 bytes of new arrays, of all layers 5 bytes a connection.
+    given = {"density": 0.01, "update_bytes": (5.0, -2.0), "batch_size": 2}
+    one = estimate((10**4, 10**4), **given).rewiring
+    ten = estimate([10**4] * 11, **given).rewiring
+    assert one == (5 + 10) * 10**6 + 32 * 10**4
+    assert ten == (10 * 5 + 10) * 10**6 + 32 * 10**4
+
+
+def test_growth_ends_with_all_cells():
+    given = {"density": 0.6, "batch_size": 2, "growth": 2.0}
+    assert estimate((10, 20), **given).weights == 4 * (200 + 2 * 20)
+    fixed = estimate((10, 20), evolves=False, **given)
+    assert fixed.weights == 4 * (120 + 2 * 20)
+
+
+def test_drawing_counts_where_it_takes_more_than_training():
+    given = {"epsilon": 20, "batch_size": 1, "evolves": False}
+    sizes = (10**5, 10**5)
+    totals = {}
+    for name in PATTERNS:
+        got = estimate(sizes, init_topology=name, **given)
+        totals[name] = got.total - got.runtime
+    assert totals["bsf"] > 73 * 4 * 10**6
+    assert totals["csti"] > 75 * 4 * 10**6 + 160 * 10**6
+    assert totals["erdos_renyi"] < totals["brf"] < totals["bsf"]
 
 
 def test_the_total_counts_everything_but_the_dense_network():

@@ -58,6 +58,12 @@ def test_counts():
     assert sum(count_connections(SIZES, "erk", epsilon=2)) == 310
 
 
+@each_topology
+def test_one_size_is_no_network(init_topology):
+    with pytest.raises(UsageError, match="at least inputs and outputs"):
+        count_connections(SIZES[:1], init_topology, density=0.2)
+
+
 def test_fan_in_is_constant():
     model = make("constant_fan_in")
     for layer in model.layers:

@@ -17,7 +17,7 @@ from strategies import DTYPES, SEEDS
 from truesparse.errors import UsageError
 from truesparse.jit import DISABLED
 from truesparse.kernels.patterns import attach_by_degree, draw_by_tail
-from truesparse.sparse.patterns import PATTERNS, csti
+from truesparse.sparse.patterns import PATTERNS
 from truesparse.sparse.patterns.brf import _draw_places
 from truesparse.sparse.patterns.bsf import _by_degree
 from truesparse.sparse.patterns.cells import fill_up
@@ -46,6 +46,12 @@ def data_for(n_in, seed=0):
     X[:, 1::5] = 0.1
     X[:, 2::5] = X[:, :1]
     return X
+
+
+def broken_csr():
+    matrix = scipy.sparse.csr_array(np.ones((2, 3)))
+    matrix.indices[0] = 7
+    return matrix
 
 
 def build(name, options, n_in, n_out, nnz, seed=0, dtype=np.float32):
@@ -140,6 +146,11 @@ def test_memory_is_of_the_order_of_the_connections(name, options):
         ("csti", (3, 4, 5), {"X": np.ones((1, 3))}, "two samples or more"),
         ("csti", (3, 4, 5), {"X": np.full((2, 3), np.nan)}, "NaN"),
         ("csti", (3, 4, 5), {"X": np.full((2, 3), 1j)}, "real numbers"),
+        ("csti", (1, 4, 3), {"X": np.array([[np.inf], [-np.inf]])}, "infinity"),
+        ("csti", (1, 4, 3), {"X": np.array([[1.7e308], [1.7e308]])}, "above 1e150"),
+        # Numbers, and their mean, but not their squares.
+        ("csti", (1, 4, 3), {"X": np.array([[1e200], [-1e200]])}, "above 1e150"),
+        ("csti", (3, 4, 5), {"X": broken_csr()}, "not a valid matrix"),
     ],
 )
 def test_bad_options(name, arguments, options, message):
@@ -161,7 +172,9 @@ def test_filling_up(n_in, n_out, share, more, seed):
     np.testing.assert_array_equal(got, np.sort(want))
 
 
-@pytest.mark.parametrize("name", ["constant_fan_in", "bsf", "bsw", "brf"])
+@pytest.mark.parametrize(
+    "name", ["erdos_renyi", "constant_fan_in", "bsf", "bsw", "brf"]
+)
 def test_sizes_of_32_bits_do_not_overflow(name):
     n = np.int32(50_000)
     build(name, {}, n, n, np.int32(1000)).check()
@@ -339,53 +352,15 @@ def test_steep_fields_are_drawn_where_their_weights_underflow():
         assert (mask & (distance > edge)).sum() > 0
 
 
-# Correlated inputs -------------------------------------------------------------------
+@pytest.mark.parametrize("r", [1e-13, 1e-16, 1e-100])
+def test_next_to_no_randomness_is_none(r):
+    # Weights of equal distances are lost in the logarithms of their sums.
+    got, want = (build("brf", {"r": each}, 2, 500, 998) for each in (r, 0.0))
+    np.testing.assert_array_equal(mask_of(got), mask_of(want))
 
 
-@pytest.mark.parametrize("block", [1, 40, 1 << 21])
-@pytest.mark.parametrize("kind", ["float64", "float32", "integers", "csr", "csc"])
-@given(st.integers(1, 10), st.integers(1, 25), st.floats(0, 1), SEEDS)
-def test_largest_correlations(block, kind, n_in, n_out, share, seed):
-    nnz = max(1, round(share * n_in * n_out))
-    X = data_for(n_in, seed)
-    X = np.rint(3 * X).clip(0, 5) if kind in ("integers", "csr", "csc") else X
-    dense = X.astype({"integers": np.int64, "float32": np.float32}.get(kind, float))
-    X = scipy.sparse.csr_array(dense).asformat(kind) if kind[:2] == "cs" else dense
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csti_module, "BLOCK_CELLS", block)
-        mask = mask_of(csti(n_in, n_out, nnz, np.random.default_rng(0), X=X))
-    dense = dense.astype(float)
-    dense[:, np.ptp(dense, 0) == 0] = 0  # corrcoef sees the rounding of 0.1
-    correlations = naive_patterns.correlations(dense, n_out)
-    want = np.sort(correlations, axis=None)[::-1][:nnz]
-    got = np.sort(correlations[mask])[::-1]
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
-
-
-def test_equal_correlations_are_taken_row_by_row():
-    X = np.random.default_rng(0).standard_normal((6, 1)) * np.ones(4)
-    mask = mask_of(csti(4, 6, 5, np.random.default_rng(0), X=X))
-    assert np.flatnonzero(mask).tolist() == [1, 2, 3, 5, 6]  # 0 and 4 are itself
-
-
-def test_data_far_from_zero_and_data_without_correlation():
-    X = data_for(6, 1)
-    shifted, constant = X + 1e6, np.full((9, 6), 1e6 / 3)
-    nnz, draw = 7, np.random.default_rng(0)
-    got = mask_of(csti(6, 6, nnz, draw, X=shifted))
-    np.testing.assert_array_equal(got, mask_of(csti(6, 6, nnz, draw, X=X)))
-    masks = [mask_of(csti(6, 6, nnz, draw, X=constant)) for _ in range(150)]
-    assert is_uniform(sum(masks))
-
-
-@pytest.mark.parametrize("nnz", [1, 2])
-def test_soft_correlations_are_drawn_without_replacement(nnz):
-    X = np.random.default_rng(5).standard_normal((6, 3))
-    weights = naive_patterns.correlations(X, 4)
-    cells = np.flatnonzero(weights)
-    want = naive_patterns.subset_probabilities(weights.ravel()[cells].tolist(), nnz)
-    draw, drawn = np.random.default_rng(0), []
-    for _ in range(800):
-        mask = mask_of(csti(3, 4, nnz, draw, X=X, soft=True))
-        drawn.append(tuple(np.searchsorted(cells, np.flatnonzero(mask))))
-    assert agree(drawn, want)
+@pytest.mark.parametrize("r", [1e-12, 1e-11])
+def test_the_steepest_fields_take_the_nearest(r):
+    mask = mask_of(build("brf", {"r": r}, 2, 1001, 2 * 501))
+    distance = naive_patterns.ring_distances(2, 1001)
+    assert (mask == (distance <= 250)).all()

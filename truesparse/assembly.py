@@ -47,11 +47,14 @@ def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
 
 def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
     """Work out how much memory a run takes."""
+    import numpy as np
+
     from truesparse.memory import estimate_run, measure_data
 
     batch_size = min(config.batch_size, data.X_train.shape[0])
     parts = data.X_train, data.X_test, data.y_train, data.y_test
     data_bytes, sparse_room = measure_data(parts, batch_size)
+    algorithm, itemsize = _topology(config), np.dtype(config.dtype).itemsize
     return estimate_run(
         (data.n_features, *config.hidden_sizes, data.n_outputs),
         epsilon=config.epsilon,
@@ -63,6 +66,8 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         batch_size=batch_size,
         optimizer=_optimizer(config),
         evolves=config.topology != "static",
+        update_bytes=algorithm.update_bytes(itemsize),
+        growth=algorithm.growth,
         clips=config.clip_norm is not None,
         data_bytes=data_bytes,
         sparse_room=sparse_room,

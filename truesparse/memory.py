@@ -1,12 +1,14 @@
 """Memory: an estimate by arithmetic before anything is allocated, and what there is.
 
 The estimate counts what a run holds at its peak: connections with their column view
-and optimiser state, activations, data, the arrays that a topology update builds anew,
-and what Python with its libraries and compiled kernels takes.
+and optimiser state, activations, data, what a topology update holds and builds anew, or
+what drawing a layer takes if that is more, and what Python with its libraries and
+compiled kernels takes.
 """
 
 import contextlib
 import itertools
+import math
 import os
 import pathlib
 import resource
@@ -27,6 +29,14 @@ from truesparse.sparse.network import count_connections
 
 # Measured: Python 3.11 with NumPy, SciPy, Numba and compiled kernels, 2026-11.
 RUNTIME_BYTES = 330_000_000
+
+# Bytes a connection while a layer is drawn, with its own: measured on 1.5 and 2 million
+# connections, 2026-11. Others are drawn as "erdos_renyi" is.
+_DRAWING_BYTES = {
+    **{"erdos_renyi": 18, "bsw": 34, "constant_fan_in": 34, "brf": 36, "bsf": 73},
+    "csti": 75,
+}
+_CSTI_BYTES = 84 << 21  # its blocks, see sparse.patterns.csti
 
 _PROC = pathlib.Path("/proc")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -77,6 +87,8 @@ def estimate_run(
     batch_size: int = 128,
     optimizer: Optimizer,
     evolves: bool = True,
+    update_bytes: tuple[float, float] = (4.0, 2.0),
+    growth: float = 1.0,
     clips: bool = False,
     data_bytes: int = 0,
     sparse_room: int | None = None,
@@ -93,6 +105,12 @@ def estimate_run(
         As the model and the trainer take them.
     evolves : bool
         Whether the topology changes.
+    update_bytes : (float, float)
+        What an update holds besides a layer's new arrays, in bytes a connection: of all
+        layers, and of one at a time. See topology.update.update_bytes; the default is
+        enough for SET with zeta 0.3.
+    growth : float
+        Connections that a layer can have at most, as a multiple of those at first.
     clips : bool
         Whether gradients are stored for clipping.
     data_bytes : int
@@ -107,19 +125,28 @@ def estimate_run(
     counts = count_connections(
         layer_sizes, init_topology, epsilon=epsilon, density=density
     )
+    drawing = _DRAWING_BYTES.get(init_topology, _DRAWING_BYTES["erdos_renyi"])
+    drawing = drawing * max(counts) + (_CSTI_BYTES if init_topology == "csti" else 0)
+    if evolves:
+        counts = [
+            min(n_in * n_out, int(growth * count))
+            for (n_in, n_out), count in zip(pairs, counts, strict=True)
+        ]
     nnz, neurons = sum(counts), sum(layer_sizes[1:])
-    position = np.dtype(position_dtype(max(counts))).itemsize
-    view = partial = rewiring = 0
+    view = partial = marked = 0
+    rebuilt = 0.0
     for index, ((n_in, n_out), count) in enumerate(zip(pairs, counts, strict=True)):
         takes_sparse = index == 0 and sparse_room is not None
         if scatters(n_in, n_out, columns, itemsize) and not takes_sparse:
             partial = max(partial, scatter_tasks(count, n_out) * n_out)
         else:
+            position = np.dtype(position_dtype(count)).itemsize
             view += (4 + position) * count + 8 * (n_out + 1)
         if evolves and count < n_in * n_out:
-            # For a moment a layer exists twice, with marks, and new cells and weights.
-            per_connection = 4 + itemsize * (1 + n_moments) + 1 + 8 + itemsize
-            rewiring = max(rewiring, per_connection * count + 32 * n_in)
+            # For a moment one layer exists twice, beside what is held of all.
+            marked += count
+            per_connection = 4 + itemsize * (1 + n_moments) + update_bytes[1]
+            rebuilt = max(rebuilt, per_connection * count + 32 * n_in)
     # Trained numbers of neurons: biases, and what their activations have.
     slopes, own = 0, neurons
     chosen = layer_activation(activation, 0, dropout=dropout)
@@ -132,15 +159,18 @@ def estimate_run(
         inputs = itemsize * columns * layer_sizes[0]
     else:
         inputs = 8 * (layer_sizes[0] + 1) + (4 + itemsize) * sparse_room
-    drawing = 16 * max(counts)
+    state = itemsize * (n_moments + clips) * (nnz + own)
+    activations = inputs + itemsize * columns * rows
+    # Layers are drawn when there are neither views nor state nor activations.
+    drawing = max(0, drawing - view - state - activations)
     return Estimate(
         weights=itemsize * (nnz + 2 * own),
         indices=4 * nnz + 8 * sum(layer_sizes[:-1]),
         column_view=view,
-        optimizer=itemsize * (n_moments + clips) * (nnz + own),
-        activations=inputs + itemsize * columns * rows,
+        optimizer=state,
+        activations=activations,
         data=data_bytes,
-        rewiring=max(rewiring, drawing),
+        rewiring=max(math.ceil(update_bytes[0] * marked + rebuilt), drawing),
         runtime=RUNTIME_BYTES,
         dense=itemsize * (1 + n_moments) * sum(a * b for a, b in pairs),
     )

@@ -51,8 +51,8 @@ def attach_by_degree(draws, state, taken, out_ends):
 def draw_by_tail(draws, state, indptr, log_tails, taken, out_places):
     """Draw distinct places for every row, one by one, by weights that never increase.
 
-    The law is cut off below the first place that is free. What is left of it there is
-    less than what the places drawn weigh, however steep it is, so few are drawn twice.
+    The law is cut off below the first place that is free, so that however steep it is
+    few are drawn twice; of a flat one, a row's last places take many draws.
 
     Parameters
     ----------

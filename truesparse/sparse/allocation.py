@@ -1,10 +1,11 @@
 """How many connections each layer gets: a budget split over the layers of a network.
 
-erdos_renyi   epsilon (n_in + n_out), capped at all cells (Mocanu et al. 2018)
-uniform       the same density in every layer
-erk           density proportional to ((n_in + n_out) / (n_in n_out))^power, layers
-              that would exceed 1 full, the total exact (Evci et al., "Rigging the
-              Lottery", ICML 2020; code: google-research/rigl, sparse_utils.py)
+layerwise   every layer by itself: epsilon (n_in + n_out), capped at all cells (Mocanu
+            et al. 2018), or density times all cells
+uniform     the same density in every layer
+erk         density proportional to ((n_in + n_out) / (n_in n_out))^power, layers that
+            would exceed 1 full, the total exact (Evci et al., "Rigging the Lottery",
+            ICML 2020; code: google-research/rigl, sparse_utils.py)
 """
 
 import itertools
@@ -16,7 +17,7 @@ from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.sparse.connections import check_sides
 from truesparse.sparse.init import connection_count
 
-DISTRIBUTIONS = ("erdos_renyi", "uniform", "erk")
+DISTRIBUTIONS = ("layerwise", "uniform", "erk")
 
 
 def allocate(
@@ -33,13 +34,13 @@ def allocate(
     ----------
     layer_sizes : sequence of int
         Neurons from the inputs to the outputs, one more than there are layers.
-    distribution : {"erdos_renyi", "uniform", "erk"}
+    distribution : {"layerwise", "uniform", "erk"}
     epsilon : float, optional
-        Connections per neuron: for "erdos_renyi", and for "erk", whose total is then
-        that of "erdos_renyi".
+        Connections per neuron: for "layerwise", and for "erk", whose total is then
+        that of "layerwise".
     density : float, optional
-        Share of all cells, in (0, 1]: for "uniform", and for "erk", whose total is
-        then ``round(density * all cells)``, but at least one a layer.
+        Share of all cells, in (0, 1]. The total of "erk" is then
+        ``round(density * all cells)``, but at least one a layer.
     power : float
         For "erk" alone: 0 is the same density everywhere, 1 the rule of RigL.
 
@@ -51,12 +52,13 @@ def allocate(
     Raises
     ------
     UsageError
-        If the distribution is unknown or its epsilon or density is missing.
+        If the distribution is unknown, if not one of epsilon and density is given, or
+        epsilon for "uniform".
 
     Examples
     --------
     >>> from truesparse.sparse.allocation import allocate
-    >>> allocate([784, 1000, 1000, 10], "erdos_renyi", epsilon=10)
+    >>> allocate([784, 1000, 1000, 10], "layerwise", epsilon=10)
     [17840, 20000, 10000]
     >>> allocate([784, 1000, 1000, 10], "uniform", density=0.01)
     [7840, 10000, 100]
@@ -65,11 +67,10 @@ def allocate(
     """
     choose(distribution, DISTRIBUTIONS, "distribution of connections")
     shapes = _layer_shapes(layer_sizes)
-    wanted = {"erdos_renyi": "epsilon", "uniform": "density"}.get(distribution)
-    if wanted is not None and {"epsilon": epsilon, "density": density}[wanted] is None:
+    if distribution == "uniform" and density is None:
         raise UsageError(
-            f"distribution {distribution!r} needs {wanted}; 'erk' takes either "
-            "epsilon or density"
+            "distribution 'uniform' needs density; 'erk' takes either epsilon or "
+            "density"
         )
     # Also says what is wrong with epsilon and density.
     counts = [
@@ -80,7 +81,7 @@ def allocate(
     cells = [n_in * n_out for n_in, n_out in shapes]
     total = sum(counts)
     if density is not None:
-        total = min(sum(cells), max(len(cells), round(density * sum(cells))))
+        total = min(sum(cells), max(len(cells), round(float(density) * sum(cells))))
     raw = [_raw_density(shape, power) for shape in shapes]
     shares = _clipped_shares(raw, cells, total)
     exact = [share * size for share, size in zip(shares, cells, strict=True)]

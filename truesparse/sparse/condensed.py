@@ -110,7 +110,7 @@ class CondensedLayer:
 
     @property
     def nnz(self) -> int:
-        """Number of connections."""
+        """Number of connections, with those of weight 0 that fill up rows."""
         return self.n_active * self.fan_in
 
     def forward(self, x: np.ndarray) -> np.ndarray:

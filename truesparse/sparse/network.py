@@ -8,8 +8,8 @@ from typing import Any
 from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.errors import UsageError, check_whole, choose
-from truesparse.sparse.allocation import allocate
-from truesparse.sparse.init import connection_count, draw_weights, erdos_renyi
+from truesparse.sparse.allocation import DISTRIBUTIONS, allocate
+from truesparse.sparse.init import draw_weights, erdos_renyi
 from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.patterns import PATTERNS
 
@@ -51,12 +51,8 @@ def count_connections(
     [9051, 3340, 919]
     """
     choose(init_topology, INIT_TOPOLOGIES, "initial topology")
-    if init_topology in ("erk", "uniform"):
-        return allocate(layer_sizes, init_topology, epsilon=epsilon, density=density)
-    return [
-        connection_count(*pair, epsilon=epsilon, density=density)
-        for pair in itertools.pairwise(layer_sizes)
-    ]
+    distribution = init_topology if init_topology in DISTRIBUTIONS else "layerwise"
+    return allocate(layer_sizes, distribution, epsilon=epsilon, density=density)
 
 
 def draw_layers(

@@ -17,6 +17,7 @@ from typing import Any
 
 from truesparse.errors import UsageError
 from truesparse.model import SparseMLP
+from truesparse.topology.gradients import Batches
 from truesparse.topology.set import Set
 from truesparse.topology.update import Update
 
@@ -37,9 +38,9 @@ class Accset(Set):
         super().__init__(**options)
         self.first_score: float | None = None
 
-    def begin(self, model: SparseMLP) -> None:
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Forget the score of another run."""
-        super().begin(model)
+        super().begin(model, batches)
         self.first_score = None
 
     def state(self) -> dict[str, Any]:

@@ -35,10 +35,10 @@ from truesparse.sparse.init import (
 from truesparse.topology.chains import remove_chains
 from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches
-from truesparse.topology.importance import drop_neurons
+from truesparse.topology.importance import Importance
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import Fraction, Share, UpdateSchedule
-from truesparse.topology.update import Update
+from truesparse.topology.update import Update, update_bytes
 
 
 class TopologyAlgorithm:
@@ -91,6 +91,8 @@ class TopologyAlgorithm:
     keeps_regrown: ClassVar[bool] = False
     # Whether layers exchange connections.
     redistributes: ClassVar[bool] = False
+    # Steps between two looks at a batch, also between updates; 0 for none.
+    sample_every: int = 0
     # Options of the classes above that mean nothing to an algorithm.
     void_options: ClassVar[tuple[str, ...]] = ()
 
@@ -130,19 +132,7 @@ class TopologyAlgorithm:
         check_numbers(early_stop=early_stop)
         self.early_stop = early_stop
         self.share = Share(final_share, share_shape, end=share_end)
-        check_numbers(importance=importance, importance_start=importance_start)
-        if not 0.0 <= importance < 1.0:
-            raise UsageError(
-                f"importance must be from 0 up to but not 1, got {importance}"
-            )
-        if not 0.0 <= importance_start <= 1.0:
-            raise UsageError(
-                f"importance_start must be from 0 to 1, got {importance_start}"
-            )
-        self.importance, self.importance_start = importance, importance_start
-        self.importance_every = check_whole("importance_every", importance_every, 1)
-        # Epoch from which on neurons may lose their inputs again.
-        self.importance_next = 0
+        self.importance = Importance(importance, importance_every, importance_start)
         self.final = choose(final, ("none", "prune_only"), "final update")
         self.regrow_init = choose(regrow_init, INITIALIZERS, "weight initialiser")
         self.stopped: set[int] = set()
@@ -153,6 +143,11 @@ class TopologyAlgorithm:
     def zeta(self) -> float:
         """Share of a layer's connections that the first update replaces."""
         return self.fraction.initial
+
+    @property
+    def growth(self) -> float:
+        """Connections that a layer can have, as a multiple of those at first."""
+        return 1.0
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
@@ -175,33 +170,44 @@ class TopologyAlgorithm:
         return {
             "stopped": sorted(self.stopped),
             "budgets": budgets,
-            "importance_next": self.importance_next,
+            "importance_epoch": self.importance.next_epoch,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state` that was returned before."""
         self.stopped = set(state["stopped"])
         self.budgets = {int(i): budget for i, budget in state["budgets"].items()}
-        self.importance_next = int(state["importance_next"])
+        self.importance.next_epoch = int(state["importance_epoch"])
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Note how many connections the layers have when training starts.
+        """Forget other runs; note how many connections the layers have at first.
 
         Raises
         ------
         UsageError
             If a layer is to evolve that does not exist.
         """
+        self.stopped, self.importance.next_epoch = set(), 0
         self.evolving_layers(model)
         self.budgets = {i: each.connections.nnz for i, each in enumerate(model.layers)}
 
     def advance(
         self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
     ) -> list[LayerChange] | None:
-        """Update if it is time, after each step and epoch; else return None."""
-        if not self.due(unit, context):
-            return None
-        return self.update(model, context, batches)
+        """Look and update if it is time, after each step and epoch.
+
+        Returns
+        -------
+        list of LayerChange, or None if there was nothing to do
+        """
+        is_over = self.fraction.is_over(context.progress) or context.is_final
+        looks = unit == "step" and self.sample_every > 0 and not is_over
+        looks = looks and context.step % self.sample_every == 0
+        if looks:
+            self.look(Update(model, context, self.evolving_layers(model), batches))
+        if self.due(unit, context):
+            return self.update(model, context, batches)
+        return [] if looks else None
 
     def due(self, unit: str, context: UpdateContext) -> bool:
         """Whether to update now, at the end of a step or of an epoch."""
@@ -222,7 +228,11 @@ class TopologyAlgorithm:
         if not update.links:
             return []
         self.drop(update)
-        self._drop_neurons(update)
+        self.importance.drop(update)
+        share = self.share.at(context.progress)
+        for index, lost in update.lost.items():
+            nnz = update.links[index].nnz
+            self.budgets[index] = self.budgets.get(index, nnz) - lost / share
         if self.chain_removal and any(marks.any() for marks in update.dropped.values()):
             remove_chains(update)
         if context.is_final:
@@ -233,7 +243,6 @@ class TopologyAlgorithm:
             self._rewire(update, index, grown.pop(index)) for index in update.links
         ]
         if self.redistributes:
-            share = self.share.at(context.progress)
             self.budgets |= {change.layer: change.nnz / share for change in changes}
         return changes
 
@@ -257,6 +266,13 @@ class TopologyAlgorithm:
         ]
 
     # What algorithms override --------------------------------------------------------
+
+    def look(self, update: Update) -> None:
+        """Learn from a batch, every `sample_every` steps."""
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes."""
+        return update_bytes(self.zeta, itemsize)
 
     def drop(self, update: Update) -> None:
         """Mark the connections to remove: here of each layer those of lowest score."""
@@ -352,19 +368,6 @@ class TopologyAlgorithm:
             )
         return scores
 
-    def _drop_neurons(self, update: Update) -> None:
-        """Take the inputs of the least important neurons, if it is time."""
-        context, share = update.context, self.share.at(update.context.progress)
-        if self.importance == 0.0 or context.progress <= self.importance_start:
-            return
-        if context.epoch < self.importance_next:
-            return
-        self.importance_next = context.epoch + self.importance_every
-        drop_neurons(update, self.importance)
-        for index, lost in update.lost.items():
-            nnz = update.links[index].nnz
-            self.budgets[index] = self.budgets.get(index, nnz) - lost / share
-
     def _rewire(self, update: Update, index: int, keys: np.ndarray) -> LayerChange:
         links, dropped = update.links[index], update.dropped.pop(index)
         removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
@@ -376,6 +379,7 @@ class TopologyAlgorithm:
             if self.keeps_regrown:
                 keys = keys[~is_among(keys, emptied)]
                 dropped[positions[again]] = False
+            del positions, emptied, again
         weights = self.new_weights(update, index, keys)
         links.rewire(dropped, keys, weights)
         settled = self.share.final == 1.0 or update.context.progress >= self.share.end

@@ -25,7 +25,7 @@ from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.path_sampler import sample_by_paths
 from truesparse.topology.paths import RULES, highest_scores
-from truesparse.topology.update import Update
+from truesparse.topology.update import Update, update_bytes
 
 REMOVALS = ("magnitude", "relative")
 
@@ -56,6 +56,12 @@ class Cht(TopologyAlgorithm):
     ):
         super().__init__(chain_removal=chain_removal, early_stop=early_stop, **options)
         self.rule = choose(rule, RULES, "rule of path scores")
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: the pattern kept."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        # Measured: its index both ways, and tables of one of the two ways to draw.
+        return of_all, of_one + 30.0
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of highest score, then random ones."""

@@ -21,6 +21,7 @@ from truesparse.errors import UsageError, check_numbers
 from truesparse.model import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.distribute import share_out
+from truesparse.topology.gradients import Batches
 from truesparse.topology.update import Update
 
 _TOLERANCE = 0.1
@@ -51,9 +52,9 @@ class Dsr(TopologyAlgorithm):
             raise UsageError(f"threshold must be above 0 and finite, got {threshold}")
         self.threshold = self._first_threshold = threshold
 
-    def begin(self, model: SparseMLP) -> None:
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Start from the first threshold, not from that which another run found."""
-        super().begin(model)
+        super().begin(model, batches)
         self.threshold = self._first_threshold
 
     def state(self) -> dict[str, Any]:

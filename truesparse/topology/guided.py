@@ -13,7 +13,7 @@ from truesparse.sparse.init import sample_absent
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.gradients import CellGradients, largest_gradients
 from truesparse.topology.prune import drop_smallest
-from truesparse.topology.update import Update
+from truesparse.topology.update import Update, update_bytes
 
 # With "auto", a layer is gone over as a whole up to this many products of a cell and a
 # sample: some seconds (EPYC 7003, 2 cores, 2026-11).
@@ -57,6 +57,11 @@ class GuidedGrowth(TopologyAlgorithm):
                 "gradients of all cells are taken on one batch; give candidates "
                 f"'sampled' for gradient_batches {gradient_batches}"
             )
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: keys and gradients."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        return of_all + self.gamma * (8 + itemsize), of_one
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of largest gradient."""

@@ -12,8 +12,41 @@ of these neurons included; a share of the neurons goes, not those up to a percen
 
 import numpy as np
 
+from truesparse.errors import UsageError, check_numbers, check_whole
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.update import Update
+
+
+class Importance:
+    """When and how many neurons lose their inputs.
+
+    Parameters
+    ----------
+    share : float
+        Of the neurons with inputs of a layer, in [0, 1); 0 for none.
+    every : int
+        Epochs between two such times, or more where updates are rarer.
+    start : float
+        Share of the run after which they begin.
+    """
+
+    def __init__(self, share: float, every: int, start: float):
+        check_numbers(importance=share, importance_start=start)
+        if not 0.0 <= share < 1.0:
+            raise UsageError(f"importance must be from 0 up to but not 1, got {share}")
+        if not 0.0 <= start <= 1.0:
+            raise UsageError(f"importance_start must be from 0 to 1, got {start}")
+        self.share, self.start = share, start
+        self.every = check_whole("importance_every", every, 1)
+        self.next_epoch = 0
+
+    def drop(self, update: Update) -> None:
+        """Take the inputs of the least important neurons, if it is time."""
+        context = update.context
+        is_late = context.progress > self.start and context.epoch >= self.next_epoch
+        if self.share > 0.0 and is_late:
+            self.next_epoch = context.epoch + self.every
+            drop_neurons(update, self.share)
 
 
 def drop_neurons(update: Update, share: float) -> None:

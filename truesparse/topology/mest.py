@@ -17,7 +17,7 @@ import numpy as np
 
 from truesparse.errors import UsageError, check_bools, check_numbers, check_whole
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.update import Update
+from truesparse.topology.update import Update, update_bytes
 
 
 class Mest(TopologyAlgorithm):
@@ -60,6 +60,16 @@ class Mest(TopologyAlgorithm):
         check_bools(soft_bound=soft_bound)
         self.soft_bound = soft_bound
         self._sums: dict[int, np.ndarray] = {}
+
+    @property
+    def growth(self) -> float:
+        """Connections at most, as a multiple of those at first."""
+        return 1.0 + self.zeta if self.soft_bound else 1.0
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: gradients."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        return of_all + (itemsize if self.gradient_weight else 0), of_one
 
     def drop(self, update: Update) -> None:
         """Mark the connections of smallest score."""

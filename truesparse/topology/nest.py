@@ -78,6 +78,11 @@ class Nest(GuidedGrowth):
         self.prune_threshold = prune_threshold
         self._gradients: dict[int, np.ndarray] = {}
 
+    @property
+    def growth(self) -> float:
+        """Connections at most, as a multiple of those at first."""
+        return self.most_growth
+
     def drop(self, update: Update) -> None:
         """Mark the weights below the threshold, in the pruning phase."""
         if self.fraction.initial == 0.0 or self._grows(update):

@@ -22,7 +22,6 @@ import numpy as np
 
 from truesparse.errors import UsageError, check_numbers, check_whole
 from truesparse.model import SparseMLP
-from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.distribute import share_out
 from truesparse.topology.gradients import Batches, CellGradients
 from truesparse.topology.guided import GuidedGrowth, largest
@@ -81,9 +80,9 @@ class Snfs(GuidedGrowth):
         self._pool: dict[int, np.ndarray] = {}
         self._momentum: dict[int, np.ndarray] = {}
 
-    def begin(self, model: SparseMLP) -> None:
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Start without a pool: that of another run may hold cells of another net."""
-        super().begin(model)
+        super().begin(model, batches)
         self._pool, self._momentum = {}, {}
 
     def state(self) -> dict[str, Any]:
@@ -98,17 +97,6 @@ class Snfs(GuidedGrowth):
         self._pool = {int(i): each.copy() for i, each in state["pool"].items()}
         self._momentum = {int(i): each.copy() for i, each in state["momentum"].items()}
 
-    def advance(
-        self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
-    ) -> list[LayerChange] | None:
-        """Let the pool look at a batch if it is time, and update if it is."""
-        is_over = self.fraction.is_over(context.progress)
-        if unit == "step" and not is_over and context.step % self.sample_every == 0:
-            update = Update(model, context, self.evolving_layers(model), batches)
-            self._sample(update)
-            return super().advance(unit, model, context, batches) or []
-        return super().advance(unit, model, context, batches)
-
     def drop_count(self, update: Update, index: int) -> int:
         """Return how many connections a layer loses."""
         count = super().drop_count(update, index)
@@ -120,7 +108,7 @@ class Snfs(GuidedGrowth):
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of largest momentum in the pool, and draw a new pool."""
         if not self._pool.keys() >= update.links.keys():
-            self._sample(update)
+            self.look(update)
         wanted = super().grow_counts(update)
         rooms = {index: update.room(index) for index in wanted}
         counts = share_out(sum(wanted.values()), self._importance(update), rooms)
@@ -155,7 +143,7 @@ class Snfs(GuidedGrowth):
             means[index] = float(sizes.mean(dtype=np.float64))
         return means
 
-    def _sample(self, update: Update) -> None:
+    def look(self, update: Update) -> None:
         """Feed the gradients of one batch to the pool, drawn now if there is none."""
         new = [index for index in update.links if index not in self._pool]
         for index, keys in self.draw_candidates(update, new).items():

@@ -66,6 +66,11 @@ class Snip(Static):
         self.weight_init = choose(weight_init, INITIALIZERS, "weight initialiser")
         self.evolve_output = evolve_output
 
+    @property
+    def growth(self) -> float:
+        """Connections that a layer can have, as a multiple of those at first."""
+        return 1.0 + self.gamma
+
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Choose the connections; a model that has been trained is left as it is."""
         super().begin(model, batches)

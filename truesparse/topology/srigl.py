@@ -83,6 +83,12 @@ class Srigl(GuidedGrowth):
         self.gamma_salience = gamma_salience
         self._wanted: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds; one layer's candidates are ranked in copies."""
+        of_all, of_one = super().update_bytes(itemsize)
+        # Before there are new arrays, of 4 bytes and a weight at least.
+        return of_all, max(of_one, self.gamma * (8 + itemsize) - (4 + itemsize))
+
     def drop(self, update: Update) -> None:
         """Mark small weights, ablated neurons, and what exceeds the new fan-in."""
         self._wanted = {}  # what a final update, which does not grow, has left

@@ -27,7 +27,7 @@ from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches, CellGradients
 from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import UpdateSchedule
-from truesparse.topology.update import Update
+from truesparse.topology.update import Update, update_bytes
 
 
 class TopKast(TopologyAlgorithm):
@@ -77,10 +77,17 @@ class TopKast(TopologyAlgorithm):
         self._weights: dict[int, np.ndarray] = {}
         self._new: dict[int, np.ndarray] = {}
 
-    def begin(self, model: SparseMLP) -> None:
+    def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Start without a pool: that of another run may hold cells of another net."""
-        super().begin(model)
+        super().begin(model, batches)
         self._keys, self._weights, self._new = {}, {}, {}
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: the pool."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        # A new pool is drawn, shuffled and sorted beside the old one.
+        pool = self.extra * (8 + itemsize)
+        return of_all + pool, of_one + pool + self.extra * 8
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered from update to update: the pool."""
@@ -94,26 +101,13 @@ class TopKast(TopologyAlgorithm):
         self._keys = {int(i): each.copy() for i, each in state["keys"].items()}
         self._weights = {int(i): each.copy() for i, each in state["weights"].items()}
 
-    def advance(
-        self, unit: str, model: SparseMLP, context: UpdateContext, batches: Batches
-    ) -> list[LayerChange] | None:
-        """Let the pool learn from a batch if it is time, and update if it is."""
-        changes: list[LayerChange] | None = None
-        is_over = self.fraction.is_over(context.progress)
-        if unit == "step" and not is_over and context.step % self.sample_every == 0:
-            self._learn(Update(model, context, self.evolving_layers(model), batches))
-            changes = []
-        if self.due(unit, context):
-            changes = self.update(model, context, batches)
-        return changes
-
     def drop(self, update: Update) -> None:
         """Mark the connections whose place a candidate takes; none at the very end."""
         if update.context.is_final:
             return
         for index in update.links:
             if index not in self._keys:
-                self._learn(update)
+                self.look(update)
                 break
         for index, links in update.links.items():
             weights, candidates = links.values, self._weights[index]
@@ -156,7 +150,7 @@ class TopKast(TopologyAlgorithm):
             self._draw(update, index)
         return changes
 
-    def _learn(self, update: Update) -> None:
+    def look(self, update: Update) -> None:
         """Take a step of gradient descent on the pool, drawn now if there is none."""
         for index in update.links:
             if index not in self._keys:

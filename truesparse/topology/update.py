@@ -11,6 +11,26 @@ from truesparse.topology.context import UpdateContext
 from truesparse.topology.gradients import Batches
 
 
+def update_bytes(zeta: float, itemsize: int) -> tuple[float, float]:
+    """Return what every update holds for a moment, in bytes a connection.
+
+    Parameters
+    ----------
+    zeta : float
+        Share of the connections that is replaced.
+    itemsize : int
+        Bytes of a weight.
+
+    Returns
+    -------
+    of_all : float
+        Times the connections of all layers: marks, and the keys of new cells.
+    of_one : float
+        Times those of the largest layer, besides its new arrays: new weights.
+    """
+    return 1.0 + 8.0 * zeta, itemsize * zeta
+
+
 class Update:
     """What the steps of an update share: they read the links and mark what goes.
 

@@ -19,16 +19,18 @@ import numpy as np
 from truesparse.errors import UsageError, check_numbers, choose
 from truesparse.kernels.patterns import draw_by_tail
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys, sample_ranks
+from truesparse.sparse.init import check_counts, from_keys, sample_ranks
 from truesparse.sparse.patterns.cells import (
-    check_counts,
     even_counts,
     oriented_keys,
     positions_within,
     uniform_items,
 )
 
-_NEAREST = 1e-300  # below, alpha overflows, and nothing but the nearest is ever drawn
+# Below, nothing but the nearest is ever drawn: at the largest distance there can be,
+# 2^30, one step further out weighs e^-931 times as much. Weights of equal distances
+# would be lost beside others when their logarithms are summed.
+_NEAREST = 1e-12
 _MOST_DRAWS = 1 << 20  # numbers drawn at a time, 8 MB
 
 

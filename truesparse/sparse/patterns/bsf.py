@@ -17,9 +17,8 @@ import numpy as np
 
 from truesparse.kernels.patterns import attach_by_degree
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys
+from truesparse.sparse.init import check_counts, from_keys, is_among
 from truesparse.sparse.patterns.cells import (
-    check_counts,
     even_counts,
     fill_up,
     oriented_keys,
@@ -102,10 +101,7 @@ def _insert(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarra
     ascending = wanted[order]
     fresh = np.ones(wanted.size, bool)
     fresh[1:] = ascending[1:] != ascending[:-1]
-    if keys.size:
-        places = np.searchsorted(keys, ascending)
-        places[places == keys.size] = 0
-        fresh &= keys[places] != ascending
+    fresh &= ~is_among(ascending, keys)
     is_new = np.empty(wanted.size, bool)
     is_new[order] = fresh
     return np.sort(np.concatenate([keys, ascending[fresh]]), kind="stable"), is_new

@@ -15,9 +15,8 @@ import numpy as np
 
 from truesparse.errors import UsageError, check_numbers
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys
+from truesparse.sparse.init import check_counts, from_keys
 from truesparse.sparse.patterns.cells import (
-    check_counts,
     even_counts,
     fill_up,
     oriented_keys,

@@ -2,22 +2,7 @@
 
 import numpy as np
 
-from truesparse.errors import check_whole
-from truesparse.sparse.connections import check_sides
-from truesparse.sparse.init import sample_ranks
-
-
-def check_counts(n_in: int, n_out: int, nnz: int) -> tuple[int, int, int]:
-    """Return the numbers as Python's, whose products do not overflow.
-
-    Raises
-    ------
-    UsageError
-        If a layer of this shape cannot have `nnz` connections.
-    """
-    check_sides(n_in, n_out)
-    n_in, n_out = int(n_in), int(n_out)
-    return n_in, n_out, check_whole("nnz", nnz, 1, n_in * n_out)
+from truesparse.sparse.init import redraw_repeated, sample_ranks
 
 
 def fill_up(
@@ -102,15 +87,7 @@ def uniform_items(
         counts = n_items - counts
     keys = np.repeat(np.arange(counts.size) * np.int64(n_items), counts)
     keys += generator.integers(0, n_items, keys.size)
-    keys.sort()
-    while True:
-        # As in init.sample_ranks, but a repeated number is redrawn in its own group.
-        repeated = np.flatnonzero(keys[1:] == keys[:-1]) + 1
-        if not repeated.size:
-            break
-        keys[repeated] -= keys[repeated] % n_items
-        keys[repeated] += generator.integers(0, n_items, repeated.size)
-        keys.sort(kind="stable")
+    redraw_repeated(keys, n_items, generator)
     if is_dense:
         taken = np.ones(cells, bool)
         taken[keys] = False

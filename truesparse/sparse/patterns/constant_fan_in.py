@@ -8,9 +8,8 @@ to uniformly drawn neurons, one each, so that the total is exact; the paper roun
 import numpy as np
 
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys
+from truesparse.sparse.init import check_counts, from_keys
 from truesparse.sparse.patterns.cells import (
-    check_counts,
     even_counts,
     oriented_keys,
     uniform_items,

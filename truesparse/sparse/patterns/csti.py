@@ -13,7 +13,8 @@ kept: memory is O(block of 2^21 numbers + nnz + n_in + n_out), time O(samples * 
 
 Departures: where fewer cells than wanted correlate at all, uniform ones are added.
 Correlations count as equal if they are so in float32; of equal ones, the cells that
-come first row by row are taken (the code takes all of them, more than nnz).
+come first row by row are taken (the code takes all of them, more than nnz). Sums are
+BLAS's: their last bits, which float32 seldom shows, may depend on its threads.
 """
 
 from collections.abc import Iterator
@@ -23,9 +24,9 @@ import numpy as np
 import scipy.sparse
 
 from truesparse.errors import UsageError
-from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import from_keys
-from truesparse.sparse.patterns.cells import check_counts, fill_up
+from truesparse.sparse.connections import Connections, canonical_csr
+from truesparse.sparse.init import check_counts, from_keys
+from truesparse.sparse.patterns.cells import fill_up
 
 BLOCK_CELLS = 1 << 21  # numbers of a scratch array, 16 MB
 # A feature whose deviation is this small a share of its mean is constant but for
@@ -59,7 +60,7 @@ def csti(
     Raises
     ------
     UsageError
-        If `X` has another shape, is not real or not finite.
+        If `X` has another shape, is not real, not finite, or not valid.
 
     Examples
     --------
@@ -116,7 +117,10 @@ class _Features:
 
     def __init__(self, X: Any, n_in: int):
         self.is_sparse = scipy.sparse.issparse(X)
-        X = X.tocsr() if self.is_sparse else np.asarray(X)
+        try:
+            X = canonical_csr(X) if self.is_sparse else np.asarray(X)
+        except ValueError as error:
+            raise UsageError(f"X is not a valid matrix: {error}") from None
         if X.ndim != 2 or X.shape[1] != n_in or X.shape[0] < 2:
             raise UsageError(
                 f"X must hold two samples or more of n_in = {n_in} features, got shape "
@@ -126,11 +130,12 @@ class _Features:
             raise UsageError(f"X must hold real numbers, got {X.dtype}")
         self.X, self.n_in = X, n_in
         self.means = np.zeros(n_in)
-        for part in self._parts(n_in):
-            self.means += np.asarray(part.sum(0)).ravel() / X.shape[0]
-        if not np.isfinite(self.means).all():
-            raise UsageError("X must not hold NaN, infinity, or numbers near 1e308")
-        squares = self._squares()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in self._parts(n_in):
+                self.means += np.asarray(part.sum(0)).ravel() / X.shape[0]
+            squares = self._squares()
+        if not np.isfinite(squares).all():
+            raise UsageError("X must not hold NaN, infinity, or numbers above 1e150")
         floor = X.shape[0] * (_ROUNDING * self.means) ** 2
         is_constant = ~(squares > floor)
         squares[is_constant] = 1.0
