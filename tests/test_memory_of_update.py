@@ -14,13 +14,13 @@ WIDTH, EPSILON, BATCH = 15_000, 5, 16
 # All absent cells are looked at else, as they are few here, which takes less memory.
 SAMPLED = {"candidates": "sampled"}
 # Cases of their own, below.
-SPECIAL = ("static", "rigl", "granet", "nest")
+SPECIAL = ("static", "rigl", "granet", "nest", "lottery")
 CASES = [
     *((name, {}) for name in ALGORITHMS if name not in SPECIAL),
     *(("rigl", SAMPLED), ("granet", SAMPLED)),
     *(("gse", {"gamma": 2.0}), ("srigl", {"gamma": 2.0}), ("set", {"zeta": 0.7})),
     *(("nest", {"most_growth": 1.2}), ("mest", {"soft_bound": True})),
-    ("top_kast", {"extra": 0.5}),
+    *(("top_kast", {"extra": 0.5}), ("lottery", {"rounds": 999})),
 ]
 # Lists and counters whose size has nothing to do with the layer's.
 FIXED = {"cht": 50e6}
@@ -39,10 +39,14 @@ def peak_of_update(algorithm, sizes):
         model.allocate_moments(optimizer)
         model.prepare(BATCH)
         batches = Batches(model, x, y, np.arange(64), BATCH)
-        algorithm.begin(model)
-        model.train_batch(x, y, samples, optimizer, 0.01)
+        if algorithm.name != "snip":
+            # All that SNIP does is done here.
+            algorithm.begin(model)
+            model.train_batch(x, y, samples, optimizer, 0.01)
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
+        if algorithm.name == "snip":
+            algorithm.begin(model, batches)
         for step in (10, 20):
             at = UpdateContext(0, step, 1, 10**6, 10**3, lr=0.01, score=0.5)
             # Pools learn between updates; some algorithms update here already.

@@ -134,7 +134,7 @@ def test_layers_without_connections(name, empty):
         net.model.layers[k].connections = links
     net.model.prepare(16, net.batches.data)
     algorithm = make(name)
-    algorithm.begin(net.model)
+    algorithm.begin(net.model, net.batches)
     for step in (10, 60, 100):
         where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=0.5)
         for change in net.update(algorithm, where):
@@ -151,13 +151,13 @@ def test_a_run_does_not_depend_on_those_before(name):
     options = {"early_stop": None} if can_stop else {}
     fresh, used = make(name, **options), make(name, **options)
     other = Net(seed=2)
-    used.begin(other.model)
+    used.begin(other.model, other.batches)
     for step in (10, 20, 30):
         where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=0.1)
         other.update(used, where)
     for algorithm in (fresh, used):
         net = Net()
-        algorithm.begin(net.model)
+        algorithm.begin(net.model, net.batches)
         for step in (10, 20):
             where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=step / 25)
             net.update(algorithm, where)

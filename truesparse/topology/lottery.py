@@ -91,6 +91,11 @@ class Lottery(Magnitude):
             context, context.epoch - 1
         )
 
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: early weights too."""
+        of_all, of_one = super().update_bytes(itemsize)
+        return of_all + itemsize, of_one + itemsize
+
     def share_left(self, context: UpdateContext) -> float:
         """Return the share of the connections that is left after this round."""
         return self.share.final ** (self._round(context, context.epoch) / self.rounds)
@@ -98,7 +103,9 @@ class Lottery(Magnitude):
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
     ) -> list[LayerChange]:
-        """Prune, and wind the rest back."""
+        """Prune, and wind the rest back; at the very end there is no round to come."""
+        if context.is_final:
+            return []
         if not self._noted:
             raise UsageError(
                 f"the first round ends after epoch {context.epoch}, before epoch "

@@ -71,6 +71,10 @@ class Snip(Static):
         """Connections that a layer can have, as a multiple of those at first."""
         return 1.0 + self.gamma
 
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what `begin` holds, see update.update_bytes: scores, ordered."""
+        return 2.0 + 3 * itemsize, 8.0 + itemsize
+
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Choose the connections; a model that has been trained is left as it is."""
         super().begin(model, batches)
