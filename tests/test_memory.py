@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import platform
 import resource
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -316,3 +319,37 @@ def test_a_run_beyond_the_address_space_is_refused_before_it_starts(tmp_path):
     assert got["code"] == 3
     assert got["peak"] < 600_000_000
     assert not (tmp_path / "run").exists()
+
+
+FREE = """
+import sys
+import numpy as np
+from truesparse import memory
+print(memory.return_freed_arrays())
+np.ones(1 << 19)  # from now on glibc keeps blocks of this size
+before = memory.current_rss()
+arrays = [np.ones(1 << 18) for _ in range(50)]
+last = arrays.pop()  # above the others, so that these cannot be cut off the end
+arrays.clear()
+print(memory.current_rss() - before)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other allocators have other habits"
+)
+def test_freed_arrays_go_back_to_the_system():
+    done = subprocess.run(
+        [sys.executable, "-c", FREE], capture_output=True, text=True, check=True
+    )
+    possible, kept = done.stdout.split()
+    assert possible == "True"
+    assert int(kept) < 20_000_000
+
+
+def test_where_freed_arrays_cannot_be_returned(monkeypatch):
+    def missing(name):
+        raise OSError
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    assert memory.return_freed_arrays() is False

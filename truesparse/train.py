@@ -126,6 +126,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     from truesparse import datasets, jit, memory
     from truesparse.topology import Exploration
 
+    memory.return_freed_arrays()
     n_threads = jit.set_threads(config.threads)
     _check(config)
     data = datasets.load(

@@ -58,7 +58,7 @@ class TopKast(TopologyAlgorithm):
     def __init__(
         self,
         *,
-        extra: float = 1.0,
+        extra: float = 0.5,
         penalty: float = 1e-4,
         sample_every: int = 10,
         schedule: UpdateSchedule | None = None,
