@@ -239,7 +239,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--batch-size", type=int, default=96)
     parser.add_argument("--update-every", type=int, default=300)
     parser.add_argument("--holdout", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)

@@ -22,6 +22,7 @@ import numpy as np
 from truesparse.callbacks import Callback
 from truesparse.errors import check_whole
 from truesparse.sparse.connections import Connections
+from truesparse.sparse.init import is_among
 
 
 class Explored:
@@ -58,14 +59,14 @@ class Explored:
         hashes = _mix(connections.keys(np.arange(connections.nnz)).view(np.uint64))
         if not self.is_exact:
             hashes = hashes[hashes < self._hashes[-1]]
-        hashes = np.concatenate([self._hashes, hashes])
-        if hashes.size > 4 * self.room:
-            # What is far beyond the room needs no sorting.
-            hashes = np.partition(hashes, 4 * self.room)
+        if hashes.size > self.room:
+            # What is beyond the room counts only as being there.
+            hashes = np.partition(hashes, self.room)[: self.room + 1]
         hashes.sort()
-        is_new = np.ones(hashes.size, bool)
-        np.not_equal(hashes[1:], hashes[:-1], out=is_new[1:])
-        hashes = hashes[is_new]
+        hashes = hashes[~is_among(hashes, self._hashes)]
+        # Two sorted runs, which a stable sort merges.
+        hashes = np.concatenate([self._hashes, hashes])
+        hashes.sort(kind="stable")
         self.is_exact = self.is_exact and hashes.size <= self.room
         self._hashes = hashes[: self.room].copy()
 
