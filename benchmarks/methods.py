@@ -26,8 +26,10 @@ import argparse
 import concurrent.futures
 import json
 import multiprocessing
+import os
 import statistics
 import sys
+import threading
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -179,7 +181,9 @@ class Worker:
 
     @classmethod
     def start(cls, *arguments: Any) -> None:
-        """Load the data."""
+        """Load the data, and end when the benchmark is killed."""
+        if parent := multiprocessing.parent_process():
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         cls.data = load(*arguments)
 
     @classmethod
@@ -189,6 +193,12 @@ class Worker:
             return train(cls.data, run, settings)
         except TruesparseError as error:
             return run | {"error": str(error)}
+
+
+def _end_with(process: Any) -> None:
+    """End this process, which no one waits for, after another one."""
+    process.join()
+    os._exit(1)
 
 
 def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

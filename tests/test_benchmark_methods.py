@@ -1,11 +1,16 @@
 """The benchmark of all methods: what it trains, goes on with, refuses and writes."""
 
 import json
+import pathlib
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
 from benchmarks import methods, report, stored
+from benchmarks.harness import ROOT
 from benchmarks.methods import Worker, parse_method, prepare, train
 from truesparse.topology import ALGORITHMS
 
@@ -129,3 +134,46 @@ def test_options_of_a_method():
 def test_bad_command_lines(words, message, flags, capsys):
     assert methods.main([*flags, *words.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="needs /proc")
+def test_workers_end_with_a_benchmark_that_is_killed(flags):
+    words = [
+        *flags,
+        "--methods",
+        "static",
+        "--sparsities",
+        "0.5",
+        "--epochs",
+        "1000000",
+    ]
+    command = [sys.executable, "-m", "benchmarks.methods", *words]
+    benchmark = subprocess.Popen(command, cwd=ROOT)
+    children = pathlib.Path(f"/proc/{benchmark.pid}/task/{benchmark.pid}/children")
+
+    def workers():
+        found = [int(number) for number in children.read_text().split()]
+        return [pid for pid in found if b"spawn_main" in command_of(pid)]
+
+    try:
+        assert wait_for(workers)
+        started = workers()
+    finally:
+        benchmark.kill()
+        benchmark.wait()
+    assert wait_for(lambda: not any(command_of(pid) for pid in started))
+
+
+def command_of(pid):
+    """Return how a process was called, or nothing if there is none or it has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
