@@ -148,7 +148,9 @@ def _costs(row: dict[str, Any] | None) -> tuple[str, str, str]:
     if row is None:
         return ABSENT, ABSENT, ABSENT
     weights = count(round(row["nnz_mean"]))
-    return weights, f"{row['explored_mean']:.0%}", digits(row["seconds_per_epoch"])
+    tried = row["explored_mean"]
+    share = ABSENT if tried is None else f"{tried:.0%}"
+    return weights, share, digits(row["seconds_per_epoch"])
 
 
 def _notes(found: dict[str, Any]) -> str:

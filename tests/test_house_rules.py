@@ -33,7 +33,7 @@ LAYERS = (
     {"activations", "losses", "optimizers"},
     {"sparse"},
     {"inputs"},
-    {"buffers"},
+    {"buffers", "tensors"},
     {"backprop"},
     {"model"},
     {"io", "memory", "topology"},

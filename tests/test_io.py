@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from training import assert_same_arrays, make_model
 
 import truesparse
-from truesparse import io
+from truesparse import io, tensors
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
@@ -118,7 +118,7 @@ def test_an_existing_file_is_replaced_when_all_is_written(file, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(io.os, "replace", full_disk)
+        patch.setattr(tensors.os, "replace", full_disk)
         with pytest.raises(UsageError, match="No space left"):
             io.save(make_model(seed=9), file)
     assert file.read_bytes() == old

@@ -8,17 +8,13 @@ array ``activation``, too.
 """
 
 import json
-import math
 import pathlib
 from typing import Any
 
 import numpy as np
-import safetensors
 
-from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.errors import ModelFileError, UsageError, check_whole, choose
-from truesparse.inputs import as_source_data, float_type, is_finite, n_samples
-from truesparse.io import write_tensors
+from truesparse.errors import ModelFileError, UsageError, check_whole
+from truesparse.inputs import as_source_data, float_type, n_samples
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.batch import gather_dense
 from truesparse.kernels.simd import make_tile
@@ -26,11 +22,10 @@ from truesparse.losses import Loss
 from truesparse.model import SparseMLP
 from truesparse.sparse.condensed import CondensedLayer, RowsLayer, condense_all
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
+from truesparse.tensors import open_tensors, read_activation, read_tensor, write_tensors
 
 FORMAT = 1
 _KEY = "truesparse-condensed"
-# What a description that makes no sense raises on the way to a model.
-_NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
 # A batch costs as much as 16 samples, however few it holds: up to this many, one by
 # one is less.
 _FEW_SAMPLES = 2
@@ -158,30 +153,22 @@ class CondensedMLP:
             If the file is missing, damaged, of another kind, or its arrays do not form
             a model; every index is looked at.
         """
-        try:
-            with safetensors.safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if _KEY not in metadata:
-                    raise ModelFileError(
-                        f"{path} is not a condensed model; truesparse.load reads others"
-                    )
-                text = json.loads(metadata[_KEY])
-                if text["format"] != FORMAT:
-                    raise ValueError(f"format {text['format']}, not {FORMAT}")
-                n_features, layers = text["n_features"], []
-                width = check_whole("n_features", n_features, 1, LARGEST_SIDE)
-                for index, spec in enumerate(text["layers"]):
-                    layers.append(_load_layer(file, index, spec, width))
-                    width = layers[-1].n_active
-                constants = _tensor(file, "constants")
-                loss = Loss(**text["loss"])
-            return cls(n_features, layers, constants, loss)
-        except ModelFileError:
-            raise
-        except (OSError, safetensors.SafetensorError) as error:
-            raise ModelFileError(f"cannot read model {path}: {error}") from None
-        except _NOT_VALID as error:
-            raise ModelFileError(f"model {path} is not valid: {error}") from None
+        with open_tensors(path) as file:
+            metadata = file.metadata() or {}
+            if _KEY not in metadata:
+                raise ModelFileError(
+                    f"{path} is not a condensed model; truesparse.load reads others"
+                )
+            text = json.loads(metadata[_KEY])
+            if text["format"] != FORMAT:
+                raise ValueError(f"format {text['format']}, not {FORMAT}")
+            n_features, layers = text["n_features"], []
+            width = check_whole("n_features", n_features, 1, LARGEST_SIDE)
+            for index, spec in enumerate(text["layers"]):
+                layers.append(_load_layer(file, index, spec, width))
+                width = layers[-1].n_active
+            constants = read_tensor(file, "constants", "float32", "float64")
+            return cls(n_features, layers, constants, Loss(**text["loss"]))
 
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""
@@ -257,27 +244,13 @@ def _arrays(layer: CondensedLayer | RowsLayer) -> dict[str, np.ndarray]:
     return dict(zip(names, layer.connections.csr, strict=True)) | shared
 
 
-def _tensor(file: Any, name: str) -> np.ndarray:
-    try:
-        array = file.get_tensor(name)
-    except safetensors.SafetensorError:
-        raise ValueError(f"it has no tensor {name}") from None
-    if array.dtype.kind == "f" and not is_finite(array):
-        raise ValueError(f"{name} holds NaN or infinity")
-    return array
-
-
 def _load_layer(
     file: Any, index: int, spec: dict, n_in: int
 ) -> CondensedLayer | RowsLayer:
     def tensor(name: str) -> np.ndarray:
-        return _tensor(file, f"layers.{index}.{name}")
+        return read_tensor(file, f"layers.{index}.{name}")
 
-    name, parameter = spec["activation"], spec["parameter"]
-    choose(name, ACTIVATIONS, "activation")
-    if not math.isfinite(parameter):
-        raise ValueError(f"layer {index} has activation parameter {parameter}")
-    activation = LayerActivation(name, parameter)
+    activation = read_activation(spec)
     neurons, bias = tensor("neurons"), tensor("bias")
     srelu = tensor("activation") if activation.is_trained else None
     own = neurons, bias, activation, srelu

@@ -1,32 +1,22 @@
 """Saving and loading models: plain safetensors, the configuration in the metadata.
 
 Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``, and for srelu
-``activation``, with the rows of sparse.srelu.Srelu. The metadata
-entry ``truesparse`` holds, as JSON, everything else a model is made of, ``config`` the
-text of the run's config.toml. Loading checks every index array before a kernel sees it.
+``activation``, with the rows of sparse.srelu.Srelu. The metadata entry ``truesparse``
+holds, as JSON, everything else a model is made of, ``config`` the text of the run's
+config.toml. Loading checks every index array before a kernel sees it.
 """
 
-import contextlib
 import json
-import math
-import os
 import pathlib
 
-import numpy as np
-import safetensors
-
-from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.errors import ModelFileError, UsageError, choose
-from truesparse.inputs import is_finite
+from truesparse.errors import ModelFileError
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
+from truesparse.tensors import open_tensors, read_activation, read_tensor, write_tensors
 
 FORMAT = 1
-# What a description that makes no sense raises on the way to a model.
-_NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
-_DTYPE_NAMES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 
 
 def save(model: SparseMLP, path, *, config: str | None = None) -> pathlib.Path:
@@ -82,14 +72,12 @@ def load(path) -> SparseMLP:
         If the file is missing, damaged, of another kind, or describes a model whose
         arrays are not valid.
     """
-    try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            description = _parse_description(metadata, path)
-            layers = [
-                _load_layer(file, index, spec)
-                for index, spec in enumerate(description["layers"])
-            ]
+    with open_tensors(path) as file:
+        description = _parse_description(file.metadata() or {}, path)
+        layers = [
+            _load_layer(file, index, spec)
+            for index, spec in enumerate(description["layers"])
+        ]
         dtypes = {layer.bias.dtype.name for layer in layers}
         if len(dtypes) > 1:
             raise ValueError(f"layers are of {' and '.join(sorted(dtypes))}")
@@ -103,56 +91,7 @@ def load(path) -> SparseMLP:
         model.step = description["step"]
         if type(model.step) is not int or model.step < 0:
             raise ValueError(f"step is {model.step!r}, not a whole number")
-    except ModelFileError:
-        raise
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelFileError(f"cannot read model {path}: {error}") from None
-    except _NOT_VALID as error:
-        raise ModelFileError(f"model {path} is not valid: {error}") from None
     return model
-
-
-def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]):
-    """Write arrays in the safetensors format, one by one.
-
-    The library's own writer first turns all arrays into one bytes object, a copy of
-    the whole model in memory.
-    """
-    header: dict[str, object] = {"__metadata__": metadata}
-    offset = 0
-    for name, array in tensors.items():
-        end = offset + array.nbytes
-        header[name] = {
-            "dtype": _DTYPE_NAMES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    try:
-        target = pathlib.Path(path)
-    except TypeError:
-        raise UsageError(f"cannot write model {path!r}: give a path") from None
-    if os.path.isdir(target):
-        raise UsageError(
-            f"cannot write model {str(path)!r}: it is a folder; add a name"
-        )
-    partial = None
-    try:
-        partial = target.with_name(target.name + ".part")
-        with open(partial, "wb") as file:
-            file.write(len(text).to_bytes(8, "little"))
-            file.write(text)
-            for array in tensors.values():
-                np.ascontiguousarray(array).tofile(file)
-        os.replace(partial, target)
-    except (OSError, ValueError) as error:
-        if partial is not None:
-            with contextlib.suppress(OSError, ValueError):
-                partial.unlink()
-        raise UsageError(f"cannot write model {str(path)!r}: {error}") from None
-    return target
 
 
 def _describe(model: SparseMLP) -> dict:
@@ -191,38 +130,27 @@ def _parse_description(metadata: dict[str, str], path) -> dict:
 
 
 def _load_layer(file, index: int, spec: dict) -> SparseLayer:
-    def tensor(name: str, *accepted: str) -> np.ndarray:
-        name = f"layers.{index}.{name}"
-        try:
-            kind = file.get_slice(name).get_dtype()
-        except safetensors.SafetensorError:
-            raise ValueError(f"it has no tensor {name}") from None
-        if kind not in accepted:
-            raise ValueError(f"{name} is {kind}, not {' or '.join(accepted)}")
-        return file.get_tensor(name)
+    def tensor(name: str, *dtypes: str):
+        return read_tensor(file, f"layers.{index}.{name}", *dtypes)
 
-    choose(spec["activation"], ACTIVATIONS, "activation")
-    dropout, parameter = spec["dropout"], spec["parameter"]
-    if not (0.0 <= dropout < 1.0 and math.isfinite(parameter)):
-        raise ValueError(f"layer {index} has dropout {dropout}, parameter {parameter}")
+    dropout = spec["dropout"]
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"layer {index} has dropout {dropout}")
+    activation = read_activation(spec, dropout)
     links = Connections(
         spec["n_in"],
         spec["n_out"],
-        tensor("indptr", "I64"),
-        tensor("indices", "I32"),
-        tensor("values", "F32", "F64"),
+        tensor("indptr", "int64"),
+        tensor("indices", "int32"),
+        tensor("values", "float32", "float64"),
     )
-    bias = tensor("bias", _DTYPE_NAMES[links.values.dtype.name])
+    dtype = links.values.dtype.name
+    bias = tensor("bias", dtype)
     # Before anything of the size that the file claims is allocated.
     if bias.shape != (links.n_out,):
         raise ValueError(f"bias of layer {index} has shape {bias.shape}")
-    layer = SparseLayer(links, LayerActivation(spec["activation"], parameter, dropout))
-    arrays = {"values": links.values, "bias": bias}
+    layer = SparseLayer(links, activation)
     if layer.srelu is not None:
-        arrays["activation"] = tensor("activation", _DTYPE_NAMES[bias.dtype.name])
-        layer.srelu.adopt(arrays["activation"])
-    for name, array in arrays.items():
-        if not is_finite(array):
-            raise ValueError(f"{name} of layer {index} hold NaN or infinity")
+        layer.srelu.adopt(tensor("activation", dtype))
     layer.bias[:] = bias
     return layer
