@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from training import save_small_data
 
 from benchmarks import accuracy, report, stored, tables_accuracy
 from benchmarks.harness import ROOT
@@ -17,11 +18,7 @@ from truesparse.trainer import Trainer
 @pytest.fixture
 def small_data(tmp_path):
     """Return the folder and name of a data set that a small net can learn."""
-    draw = np.random.default_rng(0)
-    X = draw.standard_normal((90, 12)).astype(np.float32)
-    y = (X[:, 0] > 0).astype(int)
-    parts = {"X_train": X[:60], "y_train": y[:60], "X_test": X[60:], "y_test": y[60:]}
-    np.savez(tmp_path / "small.npz", **parts)
+    save_small_data(tmp_path)
     return f"--data small --data-home {tmp_path} --hidden 16,16,16 --batch-size 8"
 
 

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from training import save_small_data
 
 from benchmarks import methods, report, stored
 from benchmarks.harness import ROOT
@@ -24,11 +25,7 @@ SETTINGS = {
 @pytest.fixture
 def flags(tmp_path):
     """Return flags for a data set that a small net can learn, and small runs."""
-    draw = np.random.default_rng(0)
-    X = draw.standard_normal((90, 12)).astype(np.float32)
-    y = (X[:, 0] > 0).astype(int)
-    parts = {"X_train": X[:60], "y_train": y[:60], "X_test": X[60:], "y_test": y[60:]}
-    np.savez(tmp_path / "small.npz", **parts)
+    save_small_data(tmp_path)
     return (
         f"--data small --data-home {tmp_path} --hidden 20,16 --batch-size 8 --epochs 5 "
         f"--lr 0.1 --update-every 7 --out {tmp_path / 'methods-mnist.json'}"

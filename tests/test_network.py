@@ -91,6 +91,7 @@ def test_csti_is_for_features_dense_or_sparse():
     [
         ({"init_topology": "bsww"}, "unknown initial topology 'bsww'.*mean 'bsw'"),
         ({"init_topology": "csti"}, "give them as init_data"),
+        ({"init_data": np.eye(3)}, "'erdos_renyi' does not look at data"),
         ({"init_topology": "uniform"}, "distribution 'uniform' needs density"),
         (
             {"init_topology": "bsw", "init_options": {"betta": 1}},

@@ -25,6 +25,15 @@ def make_problem(n=N, seed=0):
     return x.astype(np.float32), labels
 
 
+def save_small_data(folder):
+    """Write small.npz: 60 and 30 samples of 12 features, the first of which decides."""
+    draw = np.random.default_rng(0)
+    X = draw.standard_normal((90, 12)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    parts = {"X_train": X[:60], "y_train": y[:60], "X_test": X[60:], "y_test": y[60:]}
+    np.savez(folder / "small.npz", **parts)
+
+
 def make_model(sizes=SIZES, **settings):
     return SparseMLP(sizes, **{"epsilon": 2, "seed": 1} | settings)
 

@@ -86,7 +86,7 @@ def draw_layers(
     dtype : type
     seed : int
     data : (n_samples, n_features) array or scipy.sparse matrix, optional
-        Training data, for "csti".
+        Training data, for "csti" and for no other.
     options : dict, optional
         Of the pattern.
     """
@@ -102,6 +102,11 @@ def draw_layers(
                 "give them as init_data"
             )
         options["X"] = data
+    elif data is not None:
+        raise UsageError(
+            f"initial topology {init_topology!r} does not look at data; leave out "
+            "init_data, or take 'csti'"
+        )
     last = len(layer_sizes) - 2
     for index, (n_in, n_out) in enumerate(itertools.pairwise(layer_sizes)):
         chosen = LayerActivation("identity")
