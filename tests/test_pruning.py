@@ -199,8 +199,8 @@ def test_snip_keeps_the_most_sensitive_cells(is_sparse):
     for layer, mask, weights in zip(
         net.model.layers, masks, bigger.weights, strict=False
     ):
-        # The variance of all cells becomes that of those that are left.
-        want = np.where(mask, weights * np.sqrt(mask.size / mask.sum()), 0.0)
+        want = np.where(mask, weights, 0.0)
+        want *= np.sqrt(np.sum(weights**2) / np.sum(want**2))
         got = layer.connections.to_scipy().toarray()
         np.testing.assert_allclose(got, want, rtol=1e-12)
         layer.connections.check()

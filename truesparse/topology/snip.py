@@ -8,8 +8,8 @@ topology is kept from then on.
 Departures: the authors start from the dense net. Here each layer gets `gamma` times as
 many connections again, in uniformly drawn cells, and what stays is chosen among all of
 these; with gamma of at least (1 - density) / density these are all cells. Weights are
-scaled with the root of a layer's connections, down for the superset and up for what is
-left of it, so that they have the variance of their initialiser each time.
+scaled, down for the superset and up for what is left of it, so that the sum of their
+squares, and with it the variance of the outputs, stays that of the layer's initialiser.
 """
 
 import numpy as np
@@ -119,7 +119,13 @@ class Snip(Static):
 def _rewire(
     links: Connections, dropped: np.ndarray, keys: np.ndarray, weights: np.ndarray
 ) -> None:
-    """Rewire a layer and keep the variance of its outputs."""
-    before = links.nnz
+    """Rewire a layer and keep the sum of the squares of its weights."""
+    before = _sum_of_squares(links.values)
     links.rewire(dropped, keys, weights)
-    links.values *= links.values.dtype.type(np.sqrt(before / max(links.nnz, 1)))
+    after = _sum_of_squares(links.values)
+    if before > 0.0 and after > 0.0:
+        links.values *= links.values.dtype.type(np.sqrt(before / after))
+
+
+def _sum_of_squares(values: np.ndarray) -> float:
+    return float(np.sum(np.square(values, dtype=np.float64)))
