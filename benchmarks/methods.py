@@ -13,7 +13,7 @@ methods; each has the defaults of truesparse.topology and beside them
     a fraction that falls by a cosine, where the default is a constant one
     granet and chtss start with 5 times the budget, magnitude and lottery with a full
     net; snip chooses among all cells; srigl starts with a constant fan-in
-    a fifth of the learning rate for snip and nets that start with over a quarter of
+    a fifth of the learning rate for snip and nets that start with over a fifth of
     all cells
 
 A method may be given options after colons. What counts is the accuracy after the last
@@ -54,9 +54,9 @@ DENSE = ("dense", "torch_dense")
 GRADUAL = {"granet": 5.0, "chtss": 5.0}
 # It prunes in this many rounds, magnitude in the middle.
 ROUNDS = 4
-# Nets that start with more than this share of all cells, or with the choice of all, take
-# this share of the learning rate: a dense LeNet-300-100 dies at 0.5.
-MANY_CELLS, FULL_RATE = 0.25, 0.2
+# Nets that start with more than this share of all cells, or choose among all, take this
+# share of the learning rate: a dense LeNet-300-100 dies at 0.5.
+MANY_CELLS, FULL_RATE = 0.2, 0.2
 # They update every step, or once, or in rounds.
 OWN_PACE = ("deepr", "snip", "magnitude", "lottery")
 DECAYING = ("set", "accset", "dsr", "cht", "chts", "chtss", "gse", "ggr")
