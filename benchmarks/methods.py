@@ -89,7 +89,10 @@ def prepare(
     """Return options of the net, the algorithm, its options, and cycles of the rate."""
     name, given = parse_method(method)
     density, cycles = 1.0 - sparsity, 1
-    net = {"density": density, "init_topology": settings["init_topology"]}
+    net: dict[str, Any] = {
+        "density": density,
+        "init_topology": settings["init_topology"],
+    }
     if name in (*DENSE, "static"):
         return net, "static", given, cycles
     options: dict[str, Any] = {"evolve_output": True}
@@ -110,6 +113,8 @@ def prepare(
         options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
     elif name == "srigl":
         net["init_topology"] = "constant_fan_in"
+        if settings["init_topology"] == "erk":
+            net["init_options"] = {"distribution": "erk"}
     return net, name, options | given, cycles
 
 

@@ -86,6 +86,17 @@ def test_csti_is_for_features_dense_or_sparse():
         )
 
 
+@pytest.mark.parametrize("init_topology", ["constant_fan_in", "bsw", "erdos_renyi"])
+def test_patterns_take_their_share_of_one_budget(init_topology):
+    options = {"distribution": "erk"}
+    counts = count_connections(SIZES, init_topology, density=0.2, **options)
+    assert counts == count_connections(SIZES, "erk", density=0.2)
+    model = SparseMLP(
+        SIZES, density=0.2, init_topology=init_topology, init_options=options
+    )
+    assert [layer.connections.nnz for layer in model.layers] == counts
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -101,7 +112,11 @@ def test_csti_is_for_features_dense_or_sparse():
             {"init_topology": "erk", "init_options": {"beta": 1}},
             "initial topology 'erk' takes no options, got 'beta'",
         ),
-        ({"init_options": {"X": X}}, "takes no options, got 'X'"),
+        ({"init_options": {"X": X}}, "unknown option .* 'X'"),
+        (
+            {"init_options": {"distribution": "erl"}},
+            "unknown distribution of connections 'erl'",
+        ),
         ({"init_topology": "brf", "init_options": {"r": 2}}, "r must be"),
     ],
 )

@@ -60,6 +60,7 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         epsilon=config.epsilon,
         density=config.density,
         init_topology=config.init_topology,
+        distribution=(config.init_arg or {}).get("distribution"),
         activation=config.activation,
         dropout=config.dropout,
         dtype=config.dtype,

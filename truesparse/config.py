@@ -125,7 +125,7 @@ class RunConfig:
         default=None,
         metadata={
             "help": "option of the initial topology (beta of bsw, r and degree of brf, "
-            "soft of csti); any number of times",
+            "soft of csti, distribution=erk of all patterns); any number of times",
             "metavar": "KEY=VALUE",
         },
     )

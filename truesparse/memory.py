@@ -82,6 +82,7 @@ def estimate_run(
     epsilon: float | None = None,
     density: float | None = None,
     init_topology: str = "erdos_renyi",
+    distribution: str | None = None,
     activation: str = "relu",
     dropout: float = 0.0,
     dtype: str = "float32",
@@ -100,7 +101,7 @@ def estimate_run(
     ----------
     layer_sizes : tuple of int
         Features, hidden layers, outputs.
-    epsilon, density, init_topology
+    epsilon, density, init_topology, distribution
         See sparse.network.count_connections.
     activation, dropout, dtype, batch_size, optimizer
         As the model and the trainer take them.
@@ -124,7 +125,11 @@ def estimate_run(
     n_moments = optimizer.needs_first + optimizer.needs_second
     pairs = list(itertools.pairwise(layer_sizes))
     counts = count_connections(
-        layer_sizes, init_topology, epsilon=epsilon, density=density
+        layer_sizes,
+        init_topology,
+        epsilon=epsilon,
+        density=density,
+        distribution=distribution,
     )
     drawing = _DRAWING_BYTES.get(init_topology, _DRAWING_BYTES["erdos_renyi"])
     drawing = drawing * max(counts) + (_CSTI_BYTES if init_topology == "csti" else 0)

@@ -31,6 +31,7 @@ def count_connections(
     *,
     epsilon: float | None = None,
     density: float | None = None,
+    distribution: str | None = None,
 ) -> list[int]:
     """Return how many connections each layer gets.
 
@@ -40,9 +41,11 @@ def count_connections(
     init_topology : str
         One of ``INIT_TOPOLOGIES``. "uniform" takes a density; "erk" splits the budget
         of all layers, given as either, by the rule of RigL; with all others every layer
-        has its epsilon or its density.
+        has its epsilon or its density, if no distribution is given.
     epsilon, density : float, optional
         See init.connection_count; one of the two is given.
+    distribution : str, optional
+        For patterns, see allocation.DISTRIBUTIONS.
 
     Examples
     --------
@@ -51,7 +54,9 @@ def count_connections(
     [9051, 3340, 919]
     """
     choose(init_topology, INIT_TOPOLOGIES, "initial topology")
-    distribution = init_topology if init_topology in DISTRIBUTIONS else "layerwise"
+    if init_topology in DISTRIBUTIONS:
+        distribution = init_topology
+    distribution = distribution or "layerwise"
     return allocate(layer_sizes, distribution, epsilon=epsilon, density=density)
 
 
@@ -88,13 +93,17 @@ def draw_layers(
     data : (n_samples, n_features) array or scipy.sparse matrix, optional
         Training data, for "csti" and for no other.
     options : dict, optional
-        Of the pattern.
+        Of the pattern, and ``distribution`` as count_connections takes it.
     """
-    counts = count_connections(
-        layer_sizes, init_topology, epsilon=epsilon, density=density
-    )
     options = dict(options or {})
     _check_options(init_topology, options)
+    counts = count_connections(
+        layer_sizes,
+        init_topology,
+        epsilon=epsilon,
+        density=density,
+        distribution=options.pop("distribution", None),
+    )
     if init_topology == "csti":
         if data is None:
             raise UsageError(
@@ -131,7 +140,7 @@ def _check_options(init_topology: str, options: dict[str, Any]) -> None:
     if init_topology in PATTERNS:
         parameters = inspect.signature(PATTERNS[init_topology]).parameters.values()
         own = [each.name for each in parameters if each.kind == each.KEYWORD_ONLY]
-        accepted = [name for name in own if name != "X"]
+        accepted = ["distribution", *(name for name in own if name != "X")]
     for option in options:
         if not accepted:
             raise UsageError(
