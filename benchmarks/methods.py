@@ -13,8 +13,8 @@ methods; each has the defaults of truesparse.topology and beside them
     a fraction that falls by a cosine, where the default is a constant one
     granet and chtss start with 5 times the budget, magnitude and lottery with a full
     net; snip chooses among all cells; srigl starts with a constant fan-in
-    a fifth of the learning rate for snip and nets that start with over a fifth of
-    all cells
+    a fifth of the learning rate for snip, top_kast and nets that start with over a
+    fifth of all cells
 
 A method may be given options after colons. What counts is the accuracy after the last
 epoch. Settings were chosen on the last 10,000 training samples, `--holdout 10000`,
@@ -54,9 +54,10 @@ DENSE = ("dense", "torch_dense")
 GRADUAL = {"granet": 5.0, "chtss": 5.0}
 # It prunes in this many rounds, magnitude in the middle.
 ROUNDS = 4
-# Nets that start with more than this share of all cells, or choose among all, take this
-# share of the learning rate: a dense LeNet-300-100 dies at 0.5.
-MANY_CELLS, FULL_RATE = 0.2, 0.2
+# Nets that start with more than this share of all cells take this share of the learning
+# rate, as a dense LeNet-300-100 dies at 0.5; so do SNIP, which chooses among all cells,
+# and Top-KAST, whose pool learns by plain gradients.
+MANY_CELLS, SLOW, SLOW_RATE = 0.2, ("snip", "top_kast"), 0.2
 # They update every step, or once, or in rounds.
 OWN_PACE = ("deepr", "snip", "magnitude", "lottery")
 DECAYING = ("set", "accset", "dsr", "cht", "chts", "chtss", "gse", "ggr")
@@ -135,8 +136,8 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
         model: SparseMLP = TorchDense(sizes, threads=1, **common)
     else:
         model = SparseMLP(sizes, **common, **net)
-    sees_all = name == "snip" or model.density > MANY_CELLS
-    lr = settings["lr"] * (FULL_RATE if sees_all else 1.0)
+    is_slow = name in SLOW or model.density > MANY_CELLS
+    lr = settings["lr"] * (SLOW_RATE if is_slow else 1.0)
     # After each of DeepR's updates, one a step, it would take longer than the step.
     tracked = [] if name == "deepr" else [Exploration()]
     history = Trainer(
