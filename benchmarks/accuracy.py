@@ -92,8 +92,9 @@ def train(
     from truesparse.callbacks import Callback
     from truesparse.model import SparseMLP
     from truesparse.optimizers import Optimizer
+    from truesparse.run import EpochRecord, Run
     from truesparse.schedules import LearningRate
-    from truesparse.trainer import EpochRecord, Run, Trainer
+    from truesparse.trainer import Trainer
 
     from .torch_dense import TorchDense
 

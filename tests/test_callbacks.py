@@ -23,7 +23,7 @@ from truesparse.callbacks import (
     StopOnSignal,
 )
 from truesparse.errors import UsageError
-from truesparse.trainer import EpochRecord, Run
+from truesparse.run import EpochRecord, Run
 
 X, Y = make_problem()
 VALIDATION = {"X_val": X[:BATCH], "y_val": Y[:BATCH]}

@@ -36,6 +36,7 @@ LAYERS = (
     {"buffers", "tensors"},
     {"backprop"},
     {"model"},
+    {"run"},
     {"io", "memory", "topology"},
     {"condensed", "snapshot"},
     {"trainer"},

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -16,7 +17,7 @@ from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
-from truesparse.sparse.network import check_layer_sizes, draw_layers
+from truesparse.sparse.network import check_layer_sizes, check_layers, draw_layers
 
 DEFAULT_EPSILON = 20.0
 
@@ -108,37 +109,25 @@ class SparseMLP:
     ) -> "SparseMLP":
         """Build a model of given layers, each as wide as the next one expects."""
         self = cls.__new__(cls)
-        if not layers:
-            raise UsageError("a model needs at least one layer")
-        for left, right in itertools.pairwise(layers):
-            if left.connections.n_out != right.connections.n_in:
-                raise UsageError(
-                    f"a layer with {left.connections.n_out} outputs cannot feed one "
-                    f"with {right.connections.n_in} inputs"
-                )
         self._assemble(list(layers), loss, seed)
         return self
 
     def _assemble(self, layers: list[SparseLayer], loss: Loss | str, seed: int) -> None:
-        last = layers[-1].activation
-        if last.name != "identity" or last.dropout:
-            raise UsageError(
-                "the last layer must have activation 'identity' and no dropout: its "
-                f"loss applies softmax or logistic; got {last}"
-            )
-        dtypes = {str(layer.bias.dtype) for layer in layers}
-        if len(dtypes) > 1:
-            raise UsageError(f"all layers must have one dtype, got {sorted(dtypes)}")
+        check_layers(layers)
         self.layers = layers
         self.loss = Loss(loss) if isinstance(loss, str) else loss
         if not isinstance(self.loss, Loss):
             raise UsageError(f"loss must be a name or Loss, got {loss!r}")
         self.seed = rng.check_seed(seed)
         self.step = 0
-        self._first_step = 0  # when the optimiser's state was zero
+        self.moments_since = 0  # when the optimiser's state was zero
         self._buffers: Buffers | None = None
         self._gradients: list[np.ndarray] = []
         self._version = -1  # of the topology that buffers and tasks are made for
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle and a copy make their own buffers, when they need them.
+        return self.__dict__ | {"_buffers": None, "_gradients": [], "_version": -1}
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -167,15 +156,18 @@ class SparseMLP:
         """Dtype of weights and activations."""
         return self.layers[0].bias.dtype
 
-    def allocate_moments(self, optimizer: Optimizer) -> None:
-        """Give all weights the zero state that `optimizer` needs."""
-        self._first_step = self.step
+    def allocate_moments(self, optimizer: Optimizer, keep: bool = False) -> None:
+        """Give all weights the zero state that `optimizer` needs, or `keep` theirs."""
+        needed = optimizer.needs_first, optimizer.needs_second
+        if keep and all(layer.has_moments(*needed) for layer in self.layers):
+            return
+        self.moments_since = self.step
         for layer in self.layers:
-            layer.allocate_moments(optimizer.needs_first, optimizer.needs_second)
+            layer.allocate_moments(*needed)
 
     def reset_moments(self) -> None:
         """Set all optimiser state to zero, as at the start of a run."""
-        self._first_step = self.step
+        self.moments_since = self.step
         for layer in self.layers:
             layer.reset_moments()
 
@@ -376,7 +368,7 @@ class SparseMLP:
             x = head.out
 
     def _backward(self, buffers, x, optimizer, lr, clip_norm) -> None:
-        state_age = self.step - self._first_step
+        state_age = self.step - self.moments_since
         rules = [
             optimizer.rule(lr, state_age, layer.connections.fan_in)
             for layer in self.layers

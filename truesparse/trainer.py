@@ -3,10 +3,10 @@
 The trainer prints nothing. It reports to callbacks and returns a history.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,65 +24,11 @@ from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
+from truesparse.run import Clock, EpochRecord, Run
 from truesparse.schedules import LearningRate
 from truesparse.snapshot import Snapshot, has_finite_weights
 from truesparse.topology import Batches, TopologyAlgorithm, UpdateContext
 from truesparse.topology import make as make_topology
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch did. Times are in seconds, memory in units of 10^6 bytes."""
-
-    epoch: int
-    step: int
-    train_loss: float
-    val_loss: float | None
-    val_score: float | None
-    lr: float
-    nnz: int
-    seconds: float
-    data_s: float
-    forward_s: float
-    backward_s: float
-    topology_s: float
-    samples_per_s: float
-    rss_mb: float
-
-
-class Clock:
-    """Adds up the seconds spent in each phase."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def restart(self) -> None:
-        """Leave what went by since the last phase out of account."""
-        self._last = time.perf_counter()
-
-    def __call__(self, phase: str) -> None:
-        """Book the time since the last call to `phase`."""
-        now = time.perf_counter()
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
-        self._last = now
-
-
-@dataclass
-class Run:
-    """The state of a run that callbacks see; setting `stop` ends it after the epoch."""
-
-    model: SparseMLP
-    n_epochs: int
-    n_batches: int
-    n_samples: int
-    first_step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    loss: float = math.nan
-    lr: float = math.nan
-    stop: bool = False
-    history: list[EpochRecord] = field(default_factory=list)
 
 
 class Trainer:
@@ -105,6 +51,9 @@ class Trainer:
     callbacks : iterable of Callback
     snapshot_path : str or path, optional
         File for the last good model; by default a temporary one.
+    keep_last_good : bool
+        Whether to keep the last good model while training. Without it a model that
+        diverges is left as it is.
 
     Raises
     ------
@@ -136,6 +85,7 @@ class Trainer:
         clip_norm: float | None = None,
         callbacks: Iterable[Callback] = (),
         snapshot_path=None,
+        keep_last_good: bool = True,
     ):
         self.model = model
         if isinstance(optimizer, str):
@@ -154,7 +104,8 @@ class Trainer:
             raise UsageError(f"clip_norm must be above 0 and finite, got {clip_norm}")
         self.shuffle, self.clip_norm = shuffle, clip_norm
         self.callbacks = list(callbacks)
-        self.snapshot_path = snapshot_path
+        self.run: Run | None = None
+        self.snapshot_path, self.keep_last_good = snapshot_path, keep_last_good
 
     def fit(
         self,
@@ -165,6 +116,9 @@ class Trainer:
         y_val=None,
         validation_fraction: float = 0.0,
         sample_weight=None,
+        keep_moments: bool = False,
+        run: Run | None = None,
+        until: int | None = None,
     ) -> list[EpochRecord]:
         """Train on data and return one record an epoch.
 
@@ -179,6 +133,14 @@ class Trainer:
         validation_fraction : float
             Share of the data set aside for validation if none is given.
         sample_weight : (n,) array, optional
+        keep_moments : bool
+            Start with the optimiser state that the model has, not with zeros.
+        run : Run, optional
+            Go on with an earlier run, whose optimiser state and topology algorithm
+            the model and the trainer still have, or have again. New data are for its
+            next epochs. By default a new run; `Trainer.run` holds the last one.
+        until : int, optional
+            Epochs after which to pause the run; by default all of them.
 
         Raises
         ------
@@ -213,51 +175,81 @@ class Trainer:
                     "sample_weight is 0 for all samples outside of the validation part"
                 )
             validation = take_samples(data, held_out), targets[held_out]
-        n_batches = -(-train.size // self.batch_size)
-        run = Run(model, self.epochs, n_batches, train.size, model.step)
-        model.allocate_moments(self.optimizer)
+        is_new = run is None
+        run = self._new_run(train.size) if run is None else self._rejoin(run, train)
+        # Those of a run that goes on stay as well: they are part of where it is.
+        model.allocate_moments(self.optimizer, keep=keep_moments or not is_new)
+        last = run.n_epochs if until is None else check_whole("until", until, 0)
         held_out_data = None if validation is None else validation[0]
         model.prepare(min(self.batch_size, train.size), data, held_out_data)
         batches = Batches(model, data, targets, train, self.batch_size, weights)
-        self.topology.begin(model, batches)
-        with Snapshot(model, self.snapshot_path) as snapshot:
+        if is_new:
+            self.topology.begin(model, batches)
+        self.run = run
+        with self._snapshot() as snapshot:
+            before, steps = run.epoch, model.step - run.batch
             try:
                 self._emit("on_train_begin", run)
-                while run.epoch < self.epochs and not run.stop:
+                while run.epoch < last and not run.stop:
                     self._epoch(run, batches, validation)
                     if not has_finite_weights(model):
                         what = f"weights became NaN or infinite in epoch {run.epoch}"
                         raise _diverged(what, run.lr)
-                    snapshot.take(model)
+                    if snapshot is not None:
+                        snapshot.take(model)
             except DivergedError as error:
+                if snapshot is None:
+                    raise
                 snapshot.restore(model)
-                done = (model.step - run.first_step) // n_batches
+                done = before + (model.step - steps) // run.n_batches
                 which = f"that after epoch {done}" if done else "the untrained one"
                 raise DivergedError(f"{error}; the model is {which}") from None
             finally:
                 self._emit("on_train_end", run)
         return run.history
 
+    def _new_run(self, n: int) -> Run:
+        n_batches = -(-n // self.batch_size)
+        return Run(self.model, self.epochs, n_batches, n, self.model.step)
+
+    def _rejoin(self, run: Run, train: np.ndarray) -> Run:
+        """Return the run, ready to go on with the given samples."""
+        if run.model is not self.model:
+            raise UsageError("the run that should go on is that of another model")
+        if run.batch and run.n_samples != train.size:
+            raise DataError(
+                f"the run stopped within an epoch of {run.n_samples} samples, got "
+                f"{train.size}; go on with the same data"
+            )
+        run.n_samples, run.n_batches = train.size, -(-train.size // self.batch_size)
+        run.stop = False
+        return run
+
+    def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
+        if not self.keep_last_good:
+            return contextlib.nullcontext()
+        return Snapshot(self.model, self.snapshot_path)
+
     def _epoch(self, run: Run, batches: Batches, validation) -> None:
         model, clock = self.model, Clock()
         train, weights = batches.samples, batches.sample_weight
         started = time.perf_counter()
-        if run.epoch > 0:
-            # Only now: the model that a run returns is the one that was evaluated,
-            # also where a callback stopped the run.
-            self._update_topology(run, "epoch", batches, clock)
+        if run.batch == 0:
+            if run.epoch > 0:
+                # Only now: the model that a run returns is the one that was evaluated,
+                # also where a callback stopped the run.
+                self._update_topology(run, "epoch", batches, clock)
+            run.first_step, run.loss_sum, run.weight_sum = model.step, 0.0, 0.0
         order = train
         if self.shuffle:
-            draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=model.step)
+            draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=run.first_step)
             order = draw.permutation(train)
         losses = [record.train_loss for record in run.history]
         reductions = self.lr.count_reductions(losses)
-        loss_sum = weight_sum = 0.0
-        for batch in range(run.n_batches):
-            run.batch = batch
+        while run.batch < run.n_batches:
             samples = order[run.batch * self.batch_size :][: self.batch_size]
             done = run.epoch + run.batch / run.n_batches
-            run.lr = self.lr.at(done, self.epochs, reductions)
+            run.lr = self.lr.at(done, run.n_epochs, reductions)
             clock.restart()
             run.loss = model.train_batch(
                 batches.data,
@@ -273,12 +265,14 @@ class Trainer:
                 place = f"epoch {run.epoch + 1}, step {model.step + 1}"
                 raise _diverged(f"the loss became {run.loss} in {place}", run.lr)
             weight = samples.size if weights is None else weights[samples].sum()
-            loss_sum += run.loss * weight
-            weight_sum += weight
+            run.loss_sum += run.loss * float(weight)
+            run.weight_sum += float(weight)
+            run.batch += 1
             self._update_topology(run, "step", batches, clock)
             self._emit("on_batch_end", run)
+        run.batch = 0
         run.epoch += 1
-        if run.epoch == self.epochs:
+        if run.epoch == run.n_epochs:
             self._update_topology(run, "epoch", batches, clock)
         train_seconds = time.perf_counter() - started
         val_loss, val_score = None, None
@@ -291,7 +285,7 @@ class Trainer:
         record = EpochRecord(
             epoch=run.epoch,
             step=model.step,
-            train_loss=loss_sum / weight_sum,
+            train_loss=run.loss_sum / run.weight_sum,
             val_loss=val_loss,
             val_score=val_score,
             lr=run.lr,
@@ -312,10 +306,11 @@ class Trainer:
             seed=self.model.seed,
             step=self.model.step,
             epoch=run.epoch,
-            n_steps=run.first_step + self.epochs * run.n_batches,
-            n_epochs=self.epochs,
+            n_steps=run.n_steps,
+            n_epochs=run.n_epochs,
             lr=run.lr,
             score=run.history[-1].val_score if run.history else None,
+            start=run.start,
         )
         clock.restart()
         changes = self.topology.advance(unit, self.model, context, batches)

@@ -147,3 +147,24 @@ def _check_options(init_topology: str, options: dict[str, Any]) -> None:
                 f"initial topology {init_topology!r} takes no options, got {option!r}"
             )
         choose(option, accepted, f"option of initial topology {init_topology!r}")
+
+
+def check_layers(layers: Sequence[SparseLayer]) -> None:
+    """Raise UsageError unless layers make a model: one fits the next, one dtype."""
+    if not layers:
+        raise UsageError("a model needs at least one layer")
+    for left, right in itertools.pairwise(layers):
+        if left.connections.n_out != right.connections.n_in:
+            raise UsageError(
+                f"a layer with {left.connections.n_out} outputs cannot feed one "
+                f"with {right.connections.n_in} inputs"
+            )
+    last = layers[-1].activation
+    if last.name != "identity" or last.dropout:
+        raise UsageError(
+            "the last layer must have activation 'identity' and no dropout: its "
+            f"loss applies softmax or logistic; got {last}"
+        )
+    dtypes = {str(layer.bias.dtype) for layer in layers}
+    if len(dtypes) > 1:
+        raise UsageError(f"all layers must have one dtype, got {sorted(dtypes)}")

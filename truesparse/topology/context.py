@@ -18,6 +18,8 @@ class UpdateContext:
         Learning rate of the last step.
     score : float, optional
         The last one on validation data.
+    start : int
+        The step with which the run began.
     """
 
     seed: int
@@ -27,6 +29,7 @@ class UpdateContext:
     n_epochs: int
     lr: float = 0.0
     score: float | None = None
+    start: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -36,7 +39,8 @@ class UpdateContext:
     @property
     def progress(self) -> float:
         """Share of the run that is done, from 0 to 1."""
-        return min(self.step / self.n_steps, 1.0)
+        done, all_steps = self.step - self.start, max(self.n_steps - self.start, 1)
+        return min(done / all_steps, 1.0)
 
 
 @dataclass(frozen=True)
