@@ -40,7 +40,7 @@ LAYERS = (
     {"io", "memory", "topology"},
     {"condensed", "snapshot"},
     {"trainer"},
-    {"assembly"},
+    {"assembly", "estimators"},
     {"train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from truesparse.estimators import SparseMLPClassifier, SparseMLPRegressor
     from truesparse.io import load, save
     from truesparse.model import SparseMLP
     from truesparse.trainer import Trainer
@@ -15,13 +16,23 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "SparseMLP": "model",
+    "SparseMLPClassifier": "estimators",
+    "SparseMLPRegressor": "estimators",
     "Trainer": "trainer",
     "load": "io",
     "save": "io",
 }
 _MODULES = ("datasets", "errors", "topology")
 
-__all__ = ["SparseMLP", "Trainer", "load", "save", *_MODULES]
+__all__ = [
+    "SparseMLP",
+    "SparseMLPClassifier",
+    "SparseMLPRegressor",
+    "Trainer",
+    "load",
+    "save",
+    *_MODULES,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,13 @@ Kernels take arrays, NamedTuples of arrays and scalars, write into arguments nam
 the package compiles nothing.
 """
 
+import contextlib
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Threads of GNU OpenMP spin for milliseconds at the end of a loop. On a machine that
@@ -21,7 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 import numba
 from numba.core import event
 
-from truesparse.errors import UsageError
+from truesparse.errors import UsageError, check_whole
 
 prange = numba.prange
 CONFIG: Any = numba.config
@@ -41,6 +44,10 @@ _FLAGS = {
 # What only kernels call needs no entry for Python, which unpacks every array: without
 # it the backward pass compiles in 3.0 s instead of 4.0 (EPYC 7003, 2026-11).
 _INNER = {**_FLAGS, "no_cpython_wrapper": True}
+
+# Held by the one caller at a time that Numba's own pool, "workqueue", can bear: it ends
+# the process when two threads of Python call parallel kernels at once.
+_calls = threading.RLock()
 
 
 @functools.cache
@@ -133,6 +140,44 @@ def set_threads(n_threads: int | None) -> int:
             )
         numba.set_num_threads(n_threads)
     return numba.get_num_threads()
+
+
+@contextlib.contextmanager
+def threads(n_jobs: int | None) -> Iterator[None]:
+    """Let kernels use so many threads within the ``with`` statement.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        As in joblib -1 is for all there are, -2 for all but one, and more than there
+        are for all; None keeps the present number.
+
+    Raises
+    ------
+    UsageError
+        If `n_jobs` is 0 or no whole number.
+    """
+    before, wanted = numba.get_num_threads(), n_jobs
+    if n_jobs is not None:
+        if check_whole("n_jobs", n_jobs, -sys.maxsize) == 0:
+            raise UsageError("n_jobs must not be 0; -1 is for all threads, 1 for one")
+        most = most_threads()
+        wanted = min(n_jobs, most) if n_jobs > 0 else max(1, most + 1 + n_jobs)
+    # Only where a pool of threads serves several callers may they call at once.
+    with _calls if _pool() not in ("omp", "tbb") else contextlib.nullcontext():
+        set_threads(wanted)
+        try:
+            yield
+        finally:
+            set_threads(before)
+
+
+def _pool() -> str | None:
+    """Return what Numba's threads are made with, if they are made already."""
+    try:
+        return numba.threading_layer()
+    except ValueError:
+        return None
 
 
 def tell_when_compiling(tell: Callable[[], None]) -> None:

@@ -1,0 +1,348 @@
+"""What classifier and regressor share: fit, partial_fit, attributes, importances."""
+
+import math
+import warnings
+from abc import abstractmethod
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from truesparse import jit
+from truesparse.callbacks import Callback, EarlyStopping, Progress
+from truesparse.errors import UsageError
+from truesparse.estimators import parts
+from truesparse.inputs import (
+    as_source_data,
+    as_weights,
+    n_samples,
+    take_samples,
+)
+from truesparse.kernels.arrays import Csr
+from truesparse.losses import Loss
+from truesparse.model import SparseMLP
+from truesparse.run import EpochRecord, Run
+from truesparse.topology import TopologyAlgorithm
+from truesparse.trainer import Trainer
+
+# The first is what whole numbers become.
+_FLOATS = (np.float64, np.float32)
+_SEEDS = 2**31 - 1
+_OUT_ACTIVATIONS = {"softmax": "softmax", "logistic": "logistic"}
+Source = np.ndarray | Csr
+
+
+class BaseSparseMLP(BaseEstimator):
+    """Base of the estimators; see SparseMLPClassifier for the parameters."""
+
+    _score_name = "score"
+    # Known from the targets: outputs of the network.
+    _n_targets: int
+    # What fitting leaves.
+    model_: SparseMLP
+    history_: list[EpochRecord]
+    t_: int
+    _run: Run
+    _earlier: list[EpochRecord]
+    _algorithm: TopologyAlgorithm
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        epsilon=None,
+        density=None,
+        init_topology="erdos_renyi",
+        init_options=None,
+        weight_init="he_uniform",
+        topology="set",
+        topology_options=None,
+        dropout=0.0,
+        loss="auto",
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        n_iter_no_change=10,
+        clip_norm=None,
+        dtype="auto",
+        n_jobs=None,
+        callbacks=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.epsilon = epsilon
+        self.density = density
+        self.init_topology = init_topology
+        self.init_options = init_options
+        self.weight_init = weight_init
+        self.topology = topology
+        self.topology_options = topology_options
+        self.dropout = dropout
+        self.loss = loss
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.n_iter_no_change = n_iter_no_change
+        self.clip_norm = clip_norm
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+
+    # What classifier and regressor add -----------------------------------------------
+
+    @abstractmethod
+    def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
+        """Return targets as the loss takes them; with `reset` learn what they are."""
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """Return the loss for the targets that were encoded."""
+
+    @abstractmethod
+    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return which samples to train on and which to hold out."""
+
+    def _weigh(self, y, weights: np.ndarray | None) -> np.ndarray | None:
+        """Return the weights of samples, with those of their classes."""
+        return weights
+
+    # Fitting -------------------------------------------------------------------------
+
+    def _fit(
+        self, X, y, sample_weight, X_val, y_val, *, reset, epochs, classes=None
+    ) -> None:
+        """Train, then publish what was learnt.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val
+            As `fit` takes them.
+        reset : bool
+            Whether to begin with a new model.
+        epochs : int or None
+            How many more of a run that may go on; None is for a whole one.
+        classes : array, optional
+            All there are, if these targets may lack some.
+        """
+        parts.check_options(self)
+        callbacks = parts.check_callbacks(self)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=_FLOATS,
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            reset=reset,
+        )
+        targets = self._encode(y, reset, classes)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        dtype = parts.dtype_for(self, X) if reset else self.model_.dtype
+        data = as_source_data(X, dtype, self.n_features_in_, "X")
+        weights = as_weights(self._weigh(y, sample_weight), n_samples(data))
+        validation = self._check_validation(X_val, y_val, dtype)
+        model = self._make_model(data, dtype) if reset else self.model_
+        if validation is None and self.early_stopping:
+            train, held_out = self._split(targets, model.seed)
+            validation = take_samples(data, held_out), targets[held_out]
+            data, targets = take_samples(data, train), targets[train]
+            weights = None if weights is None else weights[train]
+        run = None if reset or epochs is None else self._run
+        # The records of runs before this one.
+        earlier = [] if reset else self.history_ if run is None else self._earlier
+        before = 0 if run is None else run.epoch
+        trainer = self._make_trainer(model, weights, n_samples(data), callbacks, run)
+        X_val, y_val = validation or (None, None)
+        with jit.threads(self.n_jobs):
+            trainer.fit(
+                data,
+                targets,
+                X_val=X_val,
+                y_val=y_val,
+                sample_weight=weights,
+                keep_moments=True,
+                run=run,
+                until=None if epochs is None else before + epochs,
+            )
+        run = trainer.run
+        assert run is not None
+        self.model_, self._run, self._earlier = model, run, earlier
+        self._algorithm = trainer.topology
+        self.history_ = [*earlier, *run.history]
+        self._publish(n_samples(data) * (run.epoch - before), reset)
+        if epochs is None and not run.stop and parts.expects_convergence(self):
+            warnings.warn(
+                f"{self.max_iter} epochs (max_iter) were not enough for the loss to "
+                f"settle: it still falls by more than tol={self.tol:g} within "
+                f"n_iter_no_change={self.n_iter_no_change} epochs",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _make_model(self, data: Source, dtype) -> SparseMLP:
+        seed = check_random_state(self.random_state).randint(_SEEDS)
+        return SparseMLP(
+            (self.n_features_in_, *parts.hidden_sizes(self), self._n_targets),
+            epsilon=self.epsilon,
+            density=self.density,
+            activation=self.activation,
+            loss=self._make_loss(),
+            dropout=self.dropout,
+            init_topology=self.init_topology,
+            init_options=self.init_options,
+            init_data=as_matrix(data) if self.init_topology == "csti" else None,
+            weight_init=self.weight_init,
+            dtype=np.dtype(dtype).name,
+            seed=int(seed),
+        )
+
+    def _make_trainer(
+        self,
+        model: SparseMLP,
+        weights: np.ndarray | None,
+        n: int,
+        callbacks: list[Callback],
+        run: Run | None,
+    ) -> Trainer:
+        size = parts.batch_size(self, n)
+        weight = float(n if weights is None else weights.sum())
+        if self.verbose:
+            callbacks = [*callbacks, Progress(score_name=self._score_name)]
+        return Trainer(
+            model,
+            optimizer=parts.optimizer(self, -(-n // size), weight),
+            lr=parts.learning_rate(self),
+            topology=parts.make_topology(self) if run is None else self._algorithm,
+            epochs=self.max_iter,
+            batch_size=size,
+            shuffle=bool(self.shuffle),
+            clip_norm=self.clip_norm,
+            callbacks=[*callbacks, *self._stopping()],
+            keep_last_good=False,
+        )
+
+    def _stopping(self) -> list[Callback]:
+        if self.n_iter_no_change == math.inf:
+            return []
+        return [EarlyStopping(self.n_iter_no_change, self.tol)]
+
+    def _check_validation(
+        self, X_val, y_val, dtype
+    ) -> tuple[Source, np.ndarray] | None:
+        if (X_val is None) != (y_val is None):
+            raise UsageError("give X_val and y_val together")
+        if X_val is None:
+            return None
+        X_val, y_val = validate_data(
+            self,
+            X_val,
+            y_val,
+            accept_sparse="csr",
+            dtype=_FLOATS,
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            reset=False,
+        )
+        data = as_source_data(X_val, dtype, self.n_features_in_, "X_val")
+        return data, self._encode(y_val, reset=False)
+
+    def _publish(self, n_seen: int, reset: bool) -> None:
+        """Set the attributes that scikit-learn's estimators have after fitting."""
+        model, history = self.model_, self.history_
+        self.coefs_ = [layer.connections.to_scipy() for layer in model.layers]
+        self.intercepts_ = [layer.bias for layer in model.layers]
+        self.n_layers_ = len(model.layer_sizes)
+        self.n_outputs_ = model.layer_sizes[-1]
+        self.out_activation_ = _OUT_ACTIVATIONS.get(model.loss.name, "identity")
+        self.n_iter_ = len(history)
+        self.t_ = n_seen + (0 if reset else self.t_)
+        self.loss_curve_ = [record.train_loss for record in history]
+        self.loss_ = self.loss_curve_[-1]
+        self.best_loss_ = min(self.loss_curve_)
+        losses = [record.val_loss for record in history if record.val_loss is not None]
+        scores = [
+            record.val_score for record in history if record.val_score is not None
+        ]
+        self.validation_loss_curve_ = losses or None
+        self.validation_scores_ = scores or None
+        self.best_validation_score_ = max(scores) if scores else None
+
+    # Predicting ----------------------------------------------------------------------
+
+    def _outputs(self, X) -> np.ndarray:
+        """Return the outputs before softmax or logistic, (n, n_outputs)."""
+        check_is_fitted(self, "model_")
+        X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
+        with jit.threads(self.n_jobs):
+            return self.model_.decision_function(X)
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Strength of the features, (n_features_in_,) float64 that add up to 1.
+
+        The strength of an input neuron is the sum of the absolute weights of its
+        connections (Atashgahi et al., "Quick and robust feature selection: the
+        strength of energy-efficient sparse training for autoencoders", Machine
+        Learning 111, 2022). It goes by the scale of the features: standardise them.
+        """
+        check_is_fitted(self, "model_")
+        first = self.model_.layers[0].connections
+        strengths = np.zeros(first.n_in)
+        magnitudes = np.abs(first.values).astype(np.float64)
+        filled = np.flatnonzero(np.diff(first.indptr))
+        if filled.size:
+            strengths[filled] = np.add.reduceat(magnitudes, first.indptr[filled])
+        total = strengths.sum()
+        return strengths / total if total > 0 else strengths
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def as_matrix(data: Source) -> np.ndarray | scipy.sparse.csr_array:
+    """Return data as the outer world takes them."""
+    if not isinstance(data, Csr):
+        return data
+    return scipy.sparse.csr_array((data.values, data.indices, data.indptr))

@@ -1,0 +1,372 @@
+"""SparseMLPClassifier: classes and multilabel targets."""
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from truesparse.errors import DataError, UsageError
+from truesparse.estimators import parts
+from truesparse.estimators.base import BaseSparseMLP
+from truesparse.losses import Loss
+
+
+class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
+    """A truly sparse multilayer perceptron that classifies.
+
+    Its parameters are those of scikit-learn's MLPClassifier where that has them; a
+    layer exists only as index arrays, and X may be sparse: neither is made dense.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int or int
+    activation : str
+        Of the hidden layers, see truesparse.activations.
+    epsilon : float, optional
+        A layer has ``epsilon * (n_in + n_out)`` connections, at most all cells: small
+        ones are full. 20 if neither this nor `density` is given. (Not the one of
+        MLPClassifier, which is Adam's and here 1e-8.)
+    density : float, optional
+        Share of the cells of each layer that are connected, in (0, 1].
+    init_topology, init_options, weight_init
+        See SparseMLP.
+    topology : str or TopologyAlgorithm
+        How connections evolve, see truesparse.topology.ALGORITHMS; "static" keeps them.
+    topology_options : dict, optional
+        Of a topology given by name, for example ``{"zeta": 0.2}``.
+    dropout : float
+        Share of the hidden outputs dropped while training.
+    loss : {"auto", "softmax", "logistic"} or Loss
+        "auto" is "softmax" for classes and "logistic" for multilabel targets;
+        "logistic" with two classes takes one output.
+    class_weight : dict, "balanced" or list of dict, optional
+        Weights of the classes; "balanced" makes all weigh the same. A list for
+        multilabel targets.
+    solver : {"adam", "adamw", "rmsprop", "sgd"}
+    alpha : float
+        L2 penalty, divided by the samples of a batch.
+    batch_size : int or "auto"
+        "auto" is the smaller of 200 and the number of samples.
+    learning_rate : str
+        "constant", "invscaling", "adaptive", "cosine", "linear", "step" or
+        "exponential", for every solver; epochs are counted, see
+        truesparse.schedules.
+    learning_rate_init : float
+    power_t : float
+        Exponent of "invscaling".
+    max_iter : int
+        Most epochs.
+    shuffle : bool
+    random_state : int, RandomState or None
+    tol : float
+        By how much a loss or score must get better to count.
+    verbose : bool
+        Show the progress on stderr.
+    warm_start : bool
+        `fit` goes on from the weights, connections and optimiser state that are there.
+    momentum, nesterovs_momentum
+        Of "sgd".
+    early_stopping : bool
+        Stop when the score on validation data no longer gets better, and return to the
+        best weights. Without it the training loss decides, and the last weights stay.
+    validation_fraction : float
+        Share of the samples held out for early stopping, if no `X_val` is given.
+    beta_1, beta_2 : float
+        Of the Adam solvers; `beta_2` of "rmsprop" too.
+    n_iter_no_change : int or inf
+        Epochs without getting better after which training stops.
+    clip_norm : float, optional
+        Scale gradients down to this global L2 norm.
+    dtype : {"auto", "float32", "float64"}
+        Of weights and activations; "auto" is that of X, float64 for whole numbers.
+        float32 takes half the time and memory.
+    n_jobs : int, optional
+        Threads; all that Numba may use if None or -1. They do not change results.
+    callbacks : list of Callback, optional
+        See truesparse.callbacks.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,) array, or for multilabel targets (n_outputs,) of numbers
+    coefs_ : list of (n_in, n_out) csr_array
+        They share the weights of `model_`.
+    intercepts_ : list of (n_out,) array
+    model_ : SparseMLP
+    history_ : list of EpochRecord
+    feature_importances_ : (n_features_in_,) array
+    loss_curve_, validation_loss_curve_, validation_scores_ : list of float
+        By epoch; the latter two are None without validation data.
+    loss_, best_loss_, best_validation_score_ : float
+    n_iter_, n_layers_, n_outputs_, t_ : int
+        Epochs, layers with that of the features, outputs, samples seen.
+    out_activation_ : str
+    n_features_in_ : int
+    feature_names_in_ : (n_features_in_,) array
+        If X had names.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from truesparse import SparseMLPClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = SparseMLPClassifier((300, 300), epsilon=5, max_iter=30, random_state=0)
+    >>> net = net.set_params(learning_rate="cosine", learning_rate_init=0.003)
+    >>> net.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.9
+    True
+    >>> net.coefs_[1].nnz
+    3000
+    """
+
+    _score_name = "accuracy"
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        epsilon=None,
+        density=None,
+        init_topology="erdos_renyi",
+        init_options=None,
+        weight_init="he_uniform",
+        topology="set",
+        topology_options=None,
+        dropout=0.0,
+        loss="auto",
+        class_weight=None,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        n_iter_no_change=10,
+        clip_norm=None,
+        dtype="auto",
+        n_jobs=None,
+        callbacks=None,
+    ):
+        # A signature of its own is what scikit-learn reads parameters from.
+        shared = {**locals()}
+        for name in ("self", "class_weight", "__class__"):
+            del shared[name]
+        super().__init__(**shared)
+        self.class_weight = class_weight
+
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train a new network, or with `warm_start` the one that is there.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+            Sparse ones stay sparse.
+        y : (n,) array-like of classes, or (n, n_outputs) of 0 and 1
+        sample_weight : (n,) array-like, optional
+        X_val, y_val : optional
+            Validation data, evaluated after every epoch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            UsageError for a parameter, DataError for data that are not accepted.
+        DivergedError
+            If the loss becomes NaN or infinite.
+        """
+        reset = not (self.warm_start and hasattr(self, "model_"))
+        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, epochs=None)
+        return self
+
+    def partial_fit(
+        self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None
+    ):
+        """Train for one epoch on the given samples.
+
+        Schedules of learning rate and topology run over `max_iter` such calls, after
+        which the connections stay as they are. Validation data, given or with
+        `early_stopping` held out of X, are evaluated in every call.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val
+            See `fit`.
+        classes : (n_classes,) array-like, optional
+            All classes there are; needed in the first call unless targets are
+            multilabel.
+
+        Returns
+        -------
+        self
+        """
+        reset = not hasattr(self, "model_")
+        if reset:
+            if classes is None and not type_of_target(y).startswith("multilabel"):
+                raise UsageError(
+                    "classes must be passed on the first call to partial_fit: later "
+                    "samples may have classes that these have not"
+                )
+        elif classes is not None and not np.array_equal(
+            np.unique(classes), self.classes_
+        ):
+            raise UsageError(
+                f"classes={classes!r} is not the same as on the first call to "
+                f"partial_fit, {self.classes_!r}"
+            )
+        known = np.unique(classes) if reset and classes is not None else None
+        self._fit(
+            X, y, sample_weight, X_val, y_val, reset=reset, epochs=1, classes=known
+        )
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Return the class of each sample, or 0 and 1 for multilabel targets.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+
+        Returns
+        -------
+        (n,) or (n, n_outputs) array
+        """
+        z = self._outputs(X)
+        if self._is_multilabel:
+            return (z > 0).astype(np.int64)
+        if z.shape[1] == 1:
+            # One class, or the one output of two.
+            chosen = (z[:, 0] > 0) & (len(self.classes_) == 2)
+            return self.classes_[chosen.astype(np.intp)]
+        return self.classes_[z.argmax(axis=1)]
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probability of each class, or of each label.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+
+        Returns
+        -------
+        (n, n_classes) or (n, n_outputs) array
+        """
+        z = self._outputs(X)
+        p = self.model_.loss.activate(z)
+        if p.shape[1] == 1 and not self._is_multilabel and len(self.classes_) == 2:
+            p = np.hstack([1.0 - p, p])
+        return p
+
+    def predict_log_proba(self, X) -> np.ndarray:
+        """Return the logarithms of `predict_proba`."""
+        p = self.predict_proba(X)
+        return np.log(p, out=p)
+
+    def decision_function(self, X) -> np.ndarray:
+        """Return the outputs before softmax or logistic.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+
+        Returns
+        -------
+        (n,) or (n, n_outputs) array
+            Of two classes the difference, positive for the second.
+        """
+        z = self._outputs(X)
+        if self._is_multilabel or z.shape[1] > 2:
+            return z
+        return z[:, 1] - z[:, 0] if z.shape[1] == 2 else z[:, 0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
+        kind = type_of_target(y, input_name="y")
+        check_classification_targets(y)
+        if kind == "multiclass-multioutput":
+            raise DataError(
+                "y has several columns of classes; give one column, or 0 and 1 for "
+                "multilabel targets"
+            )
+        is_multilabel = kind == "multilabel-indicator"
+        if reset:
+            self._is_multilabel = is_multilabel
+        elif is_multilabel != self._is_multilabel:
+            raise DataError("y must be of the kind, classes or labels, seen at first")
+        if is_multilabel:
+            return self._encode_labels(y, reset)
+        y = column_or_1d(y, warn=True)
+        if reset:
+            self.classes_ = np.unique(y) if classes is None else classes
+            is_single = parts.make_loss(self.loss, _LOSSES, "class").name == "logistic"
+            if is_single and len(self.classes_) != 2:
+                raise UsageError(
+                    f"loss 'logistic' takes two classes, got {len(self.classes_)}; use "
+                    "'softmax'"
+                )
+            self._n_targets = 1 if is_single else len(self.classes_)
+        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        unknown = self.classes_[codes] != y
+        if unknown.any():
+            raise DataError(
+                f"y holds the classes {np.unique(y[unknown])}, which were not there at "
+                f"first: those are {self.classes_}"
+            )
+        if self._n_targets == 1 and len(self.classes_) == 2:
+            return codes.astype(np.float64).reshape(-1, 1)
+        return codes.astype(np.int32)
+
+    def _encode_labels(self, y, reset: bool) -> np.ndarray:
+        if scipy.sparse.issparse(y):
+            y = y.toarray()  # (n, n_outputs), as many as the network has outputs
+        if reset:
+            self._n_targets = y.shape[1]
+            self.classes_ = np.arange(y.shape[1])
+        elif y.shape[1] != self._n_targets:
+            raise DataError(
+                f"y has {y.shape[1]} labels, at first there were {self._n_targets}"
+            )
+        return y
+
+    def _make_loss(self) -> Loss:
+        if self._is_multilabel:
+            return parts.make_loss(self.loss, _LABEL_LOSSES, "multilabel")
+        return parts.make_loss(self.loss, _LOSSES, "class")
+
+    def _weigh(self, y, weights: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        own = compute_sample_weight(self.class_weight, y)
+        return own if weights is None else own * weights
+
+    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        train, held_out = train_test_split(
+            np.arange(len(targets)),
+            test_size=self.validation_fraction,
+            random_state=seed,
+            stratify=None if self._is_multilabel else targets,
+        )
+        return np.sort(train), np.sort(held_out)
+
+
+_LOSSES = {"auto": "softmax", "softmax": "softmax", "logistic": "logistic"}
+_LABEL_LOSSES = {"auto": "logistic", "logistic": "logistic"}

@@ -1,0 +1,138 @@
+"""SparseMLPRegressor: one or several real targets."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d
+
+from truesparse.errors import DataError
+from truesparse.estimators import parts
+from truesparse.estimators.base import BaseSparseMLP
+from truesparse.losses import Loss
+
+
+class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
+    """A truly sparse multilayer perceptron for real targets.
+
+    Its parameters are those of scikit-learn's MLPRegressor where that has them. Targets
+    are not scaled: far from deviation 1 they are learnt slowly, see
+    sklearn.compose.TransformedTargetRegressor.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, epsilon, density, and all others but `loss`
+        See SparseMLPClassifier, which has `class_weight` besides.
+    loss : {"auto", "squared_error", "huber"} or Loss
+        "auto" is "squared_error", half the square, summed over the targets.
+
+    Attributes
+    ----------
+    model_, coefs_, intercepts_, history_, loss_curve_, feature_importances_, ...
+        See SparseMLPClassifier, which has `classes_` besides.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from truesparse import SparseMLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X, y = scale(X), scale(y)
+    >>> net = SparseMLPRegressor((100, 100), epsilon=5, random_state=0, max_iter=20)
+    >>> net = net.set_params(learning_rate="cosine", alpha=1.0)
+    >>> net.fit(X[:350], y[:350]).score(X[350:], y[350:]) > 0.4
+    True
+    """
+
+    _score_name = "R2"
+
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train a new network, or with `warm_start` the one that is there.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+            Sparse ones stay sparse.
+        y : (n,) or (n, n_outputs) array-like
+        sample_weight : (n,) array-like, optional
+        X_val, y_val : optional
+            Validation data, evaluated after every epoch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            UsageError for a parameter, DataError for data that are not accepted.
+        DivergedError
+            If the loss becomes NaN or infinite.
+        """
+        reset = not (self.warm_start and hasattr(self, "model_"))
+        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, epochs=None)
+        return self
+
+    def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train for one epoch on the given samples.
+
+        Schedules of learning rate and topology run over `max_iter` such calls, after
+        which the connections stay as they are. Validation data, given or with
+        `early_stopping` held out of X, are evaluated in every call.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val
+            See `fit`.
+
+        Returns
+        -------
+        self
+        """
+        reset = not hasattr(self, "model_")
+        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, epochs=1)
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Return the predicted targets.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+
+        Returns
+        -------
+        (n,) or (n, n_outputs) array of `dtype`
+        """
+        z = self._outputs(X)
+        return z[:, 0] if self._is_flat else z
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        n_targets = 1 if y.ndim == 1 else y.shape[1]
+        if reset:
+            self._is_flat, self._n_targets = y.ndim == 1, n_targets
+        elif n_targets != self._n_targets:
+            raise DataError(
+                f"y has {n_targets} targets, at first there were {self._n_targets}"
+            )
+        return y.reshape(len(y), -1)
+
+    def _make_loss(self) -> Loss:
+        return parts.make_loss(self.loss, _LOSSES, "real")
+
+    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        train, held_out = train_test_split(
+            np.arange(len(targets)),
+            test_size=self.validation_fraction,
+            random_state=seed,
+        )
+        return np.sort(train), np.sort(held_out)
+
+
+_LOSSES = {"auto": "squared", "squared_error": "squared", "huber": "huber"}
