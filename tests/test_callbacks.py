@@ -13,7 +13,6 @@ import sys
 import pytest
 from training import BATCH, SIZES, N, make_model, make_problem, make_trainer
 
-from truesparse import callbacks
 from truesparse.callbacks import (
     Callback,
     EarlyStopping,
@@ -21,6 +20,7 @@ from truesparse.callbacks import (
     MetricsFile,
     Progress,
     StopOnSignal,
+    progress,
 )
 from truesparse.errors import UsageError
 from truesparse.run import EpochRecord, Run
@@ -76,7 +76,7 @@ def fit_with(progress, epochs=5):
 
 
 def test_a_file_gets_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr(callbacks.time, "perf_counter", Ticks(1.0))
+    monkeypatch.setattr(progress.time, "perf_counter", Ticks(1.0))
     lines = fit_with(Progress(io.StringIO())).splitlines()
     pattern = (
         r"epoch (\d)/5  loss \d+\.\d{4}, accuracy [01]\.\d{4}  [\d,]+ samples/s  "

@@ -27,7 +27,7 @@ KERNELS = sorted(name for name in MODULES if name.startswith("truesparse.kernels
 # A module imports from the lines above its own, or from its own package.
 LAYERS = (
     {"errors"},
-    {"callbacks", "config", "datasets", "jit", "rng", "schedules"},
+    {"config", "datasets", "events", "jit", "rng", "schedules"},
     {"flags"},
     {"kernels"},
     {"activations", "losses", "optimizers"},
@@ -39,6 +39,8 @@ LAYERS = (
     {"run"},
     {"io", "memory", "topology"},
     {"condensed", "snapshot"},
+    {"checkpoint"},
+    {"callbacks"},
     {"trainer"},
     {"assembly", "estimators"},
     {"train"},
@@ -124,9 +126,9 @@ def test_the_reader_of_imports_sees_them():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_are_loaded_where_they_are_needed(name):
-    heavy = re.compile(r"(sklearn|pandas|pyarrow|torch)\b")
+    heavy = re.compile(r"(sklearn|pandas|pyarrow|tensorboard|torch)\b")
     assert not any(heavy.match(module) for module in imports(name, only_top=True))
-    if part(name) != "datasets":
+    if part(name) not in ("callbacks", "datasets"):
         assert not any(heavy.match(module) for module in imports(name))
     if part(name) not in ("jit", "kernels"):
         assert "numba" not in {module.split(".")[0] for module in imports(name)}

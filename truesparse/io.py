@@ -9,6 +9,8 @@ config.toml. Loading checks every index array before a kernel sees it.
 import json
 import pathlib
 
+import numpy as np
+
 from truesparse.errors import ModelFileError
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
@@ -19,7 +21,14 @@ from truesparse.tensors import open_tensors, read_activation, read_tensor, write
 FORMAT = 1
 
 
-def save(model: SparseMLP, path, *, config: str | None = None) -> pathlib.Path:
+def save(
+    model: SparseMLP,
+    path,
+    *,
+    config: str | None = None,
+    more_tensors: dict[str, np.ndarray] | None = None,
+    more_metadata: dict[str, str] | None = None,
+) -> pathlib.Path:
     """Write a model to a file; an existing one is replaced when all is written.
 
     Parameters
@@ -29,6 +38,8 @@ def save(model: SparseMLP, path, *, config: str | None = None) -> pathlib.Path:
         By custom ending in ``.safetensors``.
     config : str, optional
         How the model was trained, to be kept in the metadata.
+    more_tensors, more_metadata : dict, optional
+        Kept in the same file; `load` passes over them, see checkpoint.write.
 
     Returns
     -------
@@ -60,6 +71,8 @@ def save(model: SparseMLP, path, *, config: str | None = None) -> pathlib.Path:
     metadata = {"truesparse": json.dumps(_describe(model))}
     if config is not None:
         metadata["config"] = config
+    tensors |= more_tensors or {}
+    metadata |= more_metadata or {}
     return write_tensors(path, tensors, metadata)
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from truesparse.model import SparseMLP
 
@@ -50,6 +51,13 @@ class Run:
     stop : bool
         Setting it ends the run after the epoch.
     history : list of EpochRecord
+    trainer : Trainer or None
+        Of whose topology algorithm and callbacks a checkpoint keeps the state.
+    intact : bool
+        Whether the run could go on from where it is: not within a step, nor with
+        another model than that of the last one.
+    error : str
+        Why it diverged, if it did.
     """
 
     model: SparseMLP
@@ -66,6 +74,23 @@ class Run:
     lr: float = math.nan
     stop: bool = False
     history: list[EpochRecord] = field(default_factory=list)
+    trainer: Any = field(default=None, repr=False, compare=False)
+    intact: bool = True
+    error: str = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy or a pickle is that of a run, not of all that listens to it.
+        return self.__dict__ | {"trainer": None}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of it has been done yet."""
+        return self.epoch == 0 and self.batch == 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has done all its epochs or was told to stop."""
+        return self.epoch >= self.n_epochs or (self.stop and self.batch == 0)
 
     @property
     def n_steps(self) -> int:

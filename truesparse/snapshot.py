@@ -6,10 +6,13 @@ often as takes at most a twentieth of the time.
 
 import os
 import pathlib
+import shutil
 import tempfile
 import time
+import weakref
 
 from truesparse import io
+from truesparse.errors import ModelFileError
 from truesparse.inputs import is_finite
 from truesparse.model import SparseMLP
 
@@ -25,7 +28,63 @@ def has_finite_weights(model: SparseMLP) -> bool:
     )
 
 
-class Snapshot:
+class KeptModel:
+    """A model as it was at some time, in a file.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        Where the file stays; by default it is temporary.
+    """
+
+    def __init__(self, path=None):
+        self._cleanup = None
+        if path is None:
+            folder = tempfile.mkdtemp(prefix="truesparse-")
+            # Also when nothing refers to it any more, or the process ends.
+            self._cleanup = weakref.finalize(self, shutil.rmtree, folder, True)
+            path = os.path.join(folder, "model.safetensors")
+        self.path = pathlib.Path(path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the file, if it is temporary."""
+        if self._cleanup is not None:
+            self._cleanup()
+
+    def write(self, model: SparseMLP) -> None:
+        """Replace what was kept."""
+        io.save(model, self.path)
+
+    def restore(self, model: SparseMLP, step: int | None = None) -> None:
+        """Put the written weights back; optimiser state is not kept.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be read, or is not of the `step` that is asked for.
+        """
+        good = io.load(self.path)
+        if step is not None and good.step != step:
+            raise ModelFileError(
+                f"{self.path} holds the model of step {good.step}, not of {step}"
+            )
+        for layer, kept in zip(model.layers, good.layers, strict=True):
+            layer.connections.adopt(kept.connections)
+            pairs = zip(
+                layer.neuron_parameters(), kept.neuron_parameters(), strict=True
+            )
+            for array, good_array in pairs:
+                array[:] = good_array
+        model.step = good.step
+
+
+class Snapshot(KeptModel):
     """The last good model, in a file.
 
     Parameters
@@ -37,40 +96,18 @@ class Snapshot:
     """
 
     def __init__(self, model: SparseMLP, path=None):
-        self._folder = None
-        if path is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="truesparse-")
-            path = os.path.join(self._folder.name, "model.safetensors")
-        self.path = pathlib.Path(path)
-        self._write(model)
-
-    def __enter__(self) -> "Snapshot":
-        return self
-
-    def __exit__(self, *error) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        super().__init__(path)
+        self.write(model)
 
     def take(self, model: SparseMLP) -> None:
         """Write the model, if it is finite and the last time was long enough ago."""
         waited = time.perf_counter() - self._written
         if waited * _SHARE_OF_TIME >= self._cost and has_finite_weights(model):
-            self._write(model)
+            self.write(model)
 
-    def restore(self, model: SparseMLP) -> None:
-        """Put the written weights back; optimiser state is not kept."""
-        good = io.load(self.path)
-        for layer, kept in zip(model.layers, good.layers, strict=True):
-            layer.connections.adopt(kept.connections)
-            pairs = zip(
-                layer.neuron_parameters(), kept.neuron_parameters(), strict=True
-            )
-            for array, good_array in pairs:
-                array[:] = good_array
-        model.step = good.step
-
-    def _write(self, model: SparseMLP) -> None:
+    def write(self, model: SparseMLP) -> None:
+        """Replace what was kept, and note how long it took."""
         start = time.perf_counter()
-        io.save(model, self.path)
+        super().write(model)
         self._written = time.perf_counter()
         self._cost = self._written - start

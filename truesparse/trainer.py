@@ -11,7 +11,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from truesparse import rng
-from truesparse.callbacks import Callback
 from truesparse.errors import (
     DataError,
     DivergedError,
@@ -19,6 +18,7 @@ from truesparse.errors import (
     check_numbers,
     check_whole,
 )
+from truesparse.events import Callback
 from truesparse.inputs import as_source_data, as_weights, n_samples, take_samples
 from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
@@ -186,6 +186,7 @@ class Trainer:
         if is_new:
             self.topology.begin(model, batches)
         self.run = run
+        run.trainer, run.intact, run.error = self, True, ""
         with self._snapshot() as snapshot:
             before, steps = run.epoch, model.step - run.batch
             try:
@@ -198,6 +199,7 @@ class Trainer:
                     if snapshot is not None:
                         snapshot.take(model)
             except DivergedError as error:
+                run.intact, run.error = False, str(error)
                 if snapshot is None:
                     raise
                 snapshot.restore(model)
@@ -234,6 +236,7 @@ class Trainer:
         model, clock = self.model, Clock()
         train, weights = batches.samples, batches.sample_weight
         started = time.perf_counter()
+        run.intact = False
         if run.batch == 0:
             if run.epoch > 0:
                 # Only now: the model that a run returns is the one that was evaluated,
@@ -247,6 +250,7 @@ class Trainer:
         losses = [record.train_loss for record in run.history]
         reductions = self.lr.count_reductions(losses)
         while run.batch < run.n_batches:
+            run.intact = False
             samples = order[run.batch * self.batch_size :][: self.batch_size]
             done = run.epoch + run.batch / run.n_batches
             run.lr = self.lr.at(done, run.n_epochs, reductions)
@@ -269,7 +273,9 @@ class Trainer:
             run.weight_sum += float(weight)
             run.batch += 1
             self._update_topology(run, "step", batches, clock)
+            run.intact = True
             self._emit("on_batch_end", run)
+        run.intact = False
         run.batch = 0
         run.epoch += 1
         if run.epoch == run.n_epochs:
@@ -299,6 +305,7 @@ class Trainer:
             rss_mb=current_rss() / 1e6,
         )
         run.history.append(record)
+        run.intact = True
         self._emit("on_epoch_end", run, record)
 
     def _update_topology(self, run: Run, unit: str, batches, clock: Clock) -> None:

@@ -16,11 +16,12 @@ connected is drawn with probability k / (M - N + k), so that
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from truesparse.callbacks import Callback
 from truesparse.errors import check_whole
+from truesparse.events import Callback
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.init import is_among
 
@@ -70,6 +71,15 @@ class Explored:
         self.is_exact = self.is_exact and hashes.size <= self.room
         self._hashes = hashes[: self.room].copy()
 
+    def state(self) -> dict[str, Any]:
+        """Return the hashes; as int64, which files have."""
+        return {"hashes": self._hashes.view(np.int64), "is_exact": self.is_exact}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._hashes = np.array(state["hashes"], np.int64).view(np.uint64)
+        self.is_exact = bool(state["is_exact"])
+
     @property
     def count(self) -> int:
         """Cells that have been connected, if need be about so many."""
@@ -117,6 +127,7 @@ class Exploration(Callback):
         self.room = check_whole("room", room, 2)
         self.layers: list[Explored] = []
         self.history: list[float] = []
+        self._earlier: list[dict[str, Any]] = []
 
     @property
     def rate(self) -> float:
@@ -125,11 +136,16 @@ class Exploration(Callback):
         return sum(each.count for each in self.layers) / cells
 
     def on_train_begin(self, run) -> None:
-        """Count the cells connected at first."""
-        self.history = []
-        self.layers = [
-            Explored(layer.connections, self.room) for layer in run.model.layers
-        ]
+        """Count the cells connected at first, or go on from what was restored."""
+        if run.is_new:
+            self.history, self.layers, self._earlier = [], [], []
+        if not self.layers:
+            self.layers = [
+                Explored(layer.connections, self.room) for layer in run.model.layers
+            ]
+        for explored, earlier in zip(self.layers, self._earlier, strict=False):
+            explored.restore(earlier)
+        self._earlier = []
 
     def on_topology_update(self, run, changes) -> None:
         """Count those connected now."""
@@ -141,6 +157,16 @@ class Exploration(Callback):
     def on_epoch_end(self, run, record) -> None:
         """Note the rate."""
         self.history.append(self.rate)
+
+    def state(self) -> dict[str, Any]:
+        """Return the rates so far and the hashes that are kept."""
+        layers = [each.state() for each in self.layers]
+        return {"history": list(self.history), "layers": layers}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.history, self._earlier = list(state["history"]), list(state["layers"])
+        self.layers = []
 
 
 def uniform_rate(cells: int, nnz: int, grown: Iterable[int]) -> float:

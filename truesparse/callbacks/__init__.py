@@ -1,0 +1,58 @@
+"""What listens to a run: progress, metrics, early stopping, checkpoints and others.
+
+A callback has methods for the events of a run, see events.Callback. Names are loaded
+when first used: what draws a progress bar is not needed by a run without one.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from truesparse.events import Callback
+
+if TYPE_CHECKING:
+    from truesparse.callbacks.best_model import BestModel
+    from truesparse.callbacks.checkpoint import Checkpoint
+    from truesparse.callbacks.early_stopping import EarlyStopping
+    from truesparse.callbacks.history import History
+    from truesparse.callbacks.learning_rate import LearningRateMonitor
+    from truesparse.callbacks.metrics import MetricsFile
+    from truesparse.callbacks.progress import Progress
+    from truesparse.callbacks.signals import Interrupted, StopOnSignal
+    from truesparse.callbacks.tensorboard import TensorBoard
+
+_HOMES = {
+    "BestModel": "best_model",
+    "Checkpoint": "checkpoint",
+    "EarlyStopping": "early_stopping",
+    "History": "history",
+    "Interrupted": "signals",
+    "LearningRateMonitor": "learning_rate",
+    "MetricsFile": "metrics",
+    "Progress": "progress",
+    "StopOnSignal": "signals",
+    "TensorBoard": "tensorboard",
+}
+
+__all__ = [
+    "BestModel",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "History",
+    "Interrupted",
+    "LearningRateMonitor",
+    "MetricsFile",
+    "Progress",
+    "StopOnSignal",
+    "TensorBoard",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,88 @@
+"""The records of a run by name, as tables are made of."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from truesparse.events import Callback
+from truesparse.run import EpochRecord
+
+_CHANGES = ("epoch", "step", "layer", "removed", "grown", "nnz", "regrown", "growth")
+
+
+class History(Callback):
+    """What each epoch and each topology update did, as lists by name.
+
+    Attributes
+    ----------
+    epochs : dict of str to list
+        One list for each field of EpochRecord; ``history["val_loss"]`` is one of them.
+    updates : dict of str to list
+        Epoch, step and the fields of LayerChange, one entry a layer and update.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse import SparseMLP, Trainer
+    >>> from truesparse.callbacks import History
+    >>> X = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+    >>> history = History()
+    >>> model = SparseMLP([8, 32, 2], density=0.25)
+    >>> _ = Trainer(model, epochs=3, callbacks=[history]).fit(X, X[:, 0] > 0)
+    >>> history["epoch"], history["nnz"]
+    ([1, 2, 3], [80, 80, 80])
+    >>> history.updates["epoch"], history.updates["grown"]
+    ([1, 2], [21, 28])
+
+    ``pandas.DataFrame(history.epochs)`` makes a table of either.
+    """
+
+    def __init__(self):
+        self._forget()
+
+    def __getitem__(self, name: str) -> list:
+        return self.epochs[name]
+
+    def on_train_begin(self, run) -> None:
+        """Forget an earlier run; of one that goes on, take over the epochs."""
+        if run.is_new:
+            self._forget()
+        self.epochs = {name: [] for name in self.epochs}
+        for record in run.history:
+            self._append(record)
+
+    def on_topology_update(self, run, changes) -> None:
+        """Note the update."""
+        for change in changes:
+            place = {"epoch": run.epoch, "step": run.model.step}
+            for name, value in (place | asdict(change)).items():
+                self.updates[name].append(value)
+
+    def on_epoch_end(self, run, record) -> None:
+        """Note the record."""
+        self._append(record)
+
+    def state(self) -> dict[str, Any]:
+        """Return the updates; the epochs are those of the run."""
+        columns: dict[str, Any] = {
+            name: np.array(values, np.int64)
+            for name, values in self.updates.items()
+            if name != "growth"
+        }
+        return {"updates": columns | {"growth": list(self.updates["growth"])}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        columns = state["updates"]
+        self.updates = {name: list(columns[name]) for name in _CHANGES}
+        for name in _CHANGES[:-1]:
+            self.updates[name] = columns[name].tolist()
+
+    def _forget(self) -> None:
+        self.epochs: dict[str, list] = {each.name: [] for each in fields(EpochRecord)}
+        self.updates: dict[str, list] = {name: [] for name in _CHANGES}
+
+    def _append(self, record) -> None:
+        for name, value in asdict(record).items():
+            self.epochs[name].append(value)

@@ -1,0 +1,115 @@
+"""Metrics for programs: a file with one JSON object a line."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from truesparse.errors import UsageError
+from truesparse.events import Callback
+
+
+class MetricsFile(Callback):
+    """One JSON object a line for every event of a run.
+
+    Parameters
+    ----------
+    path : str or path
+        Appended to; every line is on disk at once.
+    epoch_fields : callable, optional
+        Returns what else is to be written of an epoch.
+    """
+
+    def __init__(self, path, epoch_fields: Callable[[], dict[str, Any]] | None = None):
+        self.path, self.epoch_fields = path, epoch_fields
+        self._append("")
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one line; NaN and infinity, unknown to JSON, become null."""
+        clean = {
+            key: None
+            if isinstance(value, float) and not math.isfinite(value)
+            else value
+            for key, value in fields.items()
+        }
+        line = {"event": event, "time": round(time.time(), 3), **clean}
+        self._append(json.dumps(line, allow_nan=False) + "\n")
+
+    def on_train_begin(self, run) -> None:
+        """Write run_start."""
+        model = run.model
+        self.write(
+            "run_start",
+            layer_sizes=list(model.layer_sizes),
+            nnz=model.nnz,
+            density=model.density,
+            epochs=run.n_epochs,
+            samples=run.n_samples,
+            seed=model.seed,
+            epoch=run.epoch,
+            step=model.step,
+        )
+
+    def on_topology_update(self, run, changes) -> None:
+        """Write one line an updated layer."""
+        for change in changes:
+            step = run.model.step
+            self.write("topology", epoch=run.epoch, step=step, **asdict(change))
+
+    def on_epoch_end(self, run, record) -> None:
+        """Write the record."""
+        more = {} if self.epoch_fields is None else self.epoch_fields()
+        self.write("epoch", **asdict(record), **more)
+
+    def on_checkpoint(self, run, seconds: float) -> None:
+        """Write checkpoint."""
+        place = {"epoch": run.epoch, "step": run.model.step}
+        self.write("checkpoint", **place, seconds=seconds)
+
+    def on_warning(self, run, message: str) -> None:
+        """Write warning."""
+        self.write("warning", epoch=run.epoch, step=run.model.step, message=message)
+
+    def on_train_end(self, run) -> None:
+        """Write run_end, and before it what ended the run by force."""
+        if run.error:
+            self.on_warning(run, run.error)
+        self.write("run_end", epoch=run.epoch, step=run.model.step)
+
+    def state(self) -> dict[str, Any]:
+        """Return how long the file is."""
+        return {"bytes": os.path.getsize(self.path)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Remove the epochs and updates that came later: they will come again."""
+        size = int(state["bytes"])
+        try:
+            with open(self.path, "rb+") as file:
+                file.seek(max(size, 0))
+                later = [line for line in file.readlines() if _stays(line)]
+                file.seek(max(size, 0))
+                # A file that has become shorter is not filled up.
+                file.truncate(min(size, os.path.getsize(self.path)))
+                file.seek(0, os.SEEK_END)
+                file.writelines(later)
+        except OSError as error:
+            raise UsageError(f"cannot write metrics: {error}") from None
+
+    def _append(self, text: str) -> None:
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise UsageError(f"cannot write metrics: {error}") from None
+
+
+def _stays(line: bytes) -> bool:
+    """Whether a line is whole, and about what will not come again."""
+    try:
+        event = json.loads(line)["event"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return line.endswith(b"\n") and event not in ("epoch", "topology")

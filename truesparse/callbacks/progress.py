@@ -1,0 +1,91 @@
+"""Progress for people: a bar on a terminal, lines elsewhere."""
+
+import math
+import sys
+import time
+from typing import IO
+
+import tqdm
+
+from truesparse.events import Callback
+
+
+class Progress(Callback):
+    """A progress bar on a terminal, a line an epoch elsewhere.
+
+    Parameters
+    ----------
+    stream : text file
+    score_name : str
+        What the validation score is called.
+    """
+
+    # A line each epoch would flood a log file when epochs take milliseconds.
+    _LINE_SECONDS = 2.0
+    _BAR_SECONDS = 0.2
+
+    def __init__(self, stream: IO[str] | None = None, score_name: str = "accuracy"):
+        self.stream = sys.stderr if stream is None else stream
+        self.score_name = score_name
+        self._bar: tqdm.tqdm | None = None
+        self._last_line = -math.inf
+        self._last_bar = -math.inf
+        self._score = ""
+
+    def on_train_begin(self, run) -> None:
+        """Open the bar."""
+        if self.stream.isatty():
+            self._bar = tqdm.tqdm(
+                total=run.n_epochs * run.n_samples,
+                initial=(run.epoch + run.batch / run.n_batches) * run.n_samples,
+                file=self.stream,
+                unit=" samples",
+                unit_scale=True,
+                dynamic_ncols=True,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {remaining} left, "
+                "{rate_fmt}{postfix}",
+            )
+
+    def on_batch_end(self, run) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            return
+        self._bar.update(run.n_samples / run.n_batches)
+        now = time.perf_counter()
+        if now - self._last_bar >= self._BAR_SECONDS:
+            self._last_bar = now
+            self._bar.set_description_str(f"epoch {run.epoch + 1}/{run.n_epochs}")
+            self._bar.set_postfix_str(f"loss {run.loss:.4f}{self._score}")
+
+    def on_epoch_end(self, run, record) -> None:
+        """Note the score, or write a line."""
+        self._score = ""
+        if record.val_score is not None:
+            self._score = f", {self.score_name} {record.val_score:.4f}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {record.train_loss:.4f}{self._score}")
+            return
+        now = time.perf_counter()
+        last = record.epoch == run.n_epochs
+        if last or now - self._last_line >= self._LINE_SECONDS:
+            self._last_line = now
+            left = sum(r.seconds for r in run.history) / len(run.history)
+            left *= run.n_epochs - record.epoch
+            print(
+                f"epoch {record.epoch}/{run.n_epochs}  loss {record.train_loss:.4f}"
+                f"{self._score}  {record.samples_per_s:,.0f} samples/s  "
+                f"{left:.0f} s left",
+                file=self.stream,
+                flush=True,
+            )
+
+    def on_warning(self, run, message: str) -> None:
+        """Write a line."""
+        if self._bar is not None:
+            self._bar.clear()
+        print(f"warning: {message}", file=self.stream, flush=True)
+
+    def on_train_end(self, run) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()

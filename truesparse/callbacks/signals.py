@@ -1,0 +1,49 @@
+"""Stopping a run by a signal, where it can go on later."""
+
+import os
+import signal
+from typing import Any
+
+from truesparse.events import Callback
+
+
+class Interrupted(Exception):
+    """A signal asked to stop; `exit_code` is what the process returns."""
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+class StopOnSignal(Callback):
+    """Turn SIGINT and SIGTERM into an Interrupted after the present step.
+
+    Between steps the arrays of the model are consistent and can be saved. A second
+    signal ends the process at once.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self._received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def on_train_begin(self, run) -> None:
+        """Install the handlers."""
+        for number in self._SIGNALS:
+            self._previous[number] = signal.signal(number, self._receive)
+
+    def on_batch_end(self, run) -> None:
+        """Raise if a signal came."""
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def on_train_end(self, run) -> None:
+        """Put the former handlers back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number, frame) -> None:
+        if self._received is not None:
+            os._exit(128 + number)
+        self._received = number
