@@ -1,7 +1,13 @@
-"""Profiles of hypothesis: the same examples on every run, unless asked otherwise.
+"""What all tests run under, and profiles of hypothesis.
 
-``pytest --hypothesis-profile explore`` draws other and many more examples.
+These draw the same examples on every run, unless asked otherwise:
+``pytest --hypothesis-profile explore`` draws other and many more.
 """
+
+import os
+
+# Read when SciPy is imported: scikit-learn skips a check without it.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 from hypothesis import settings
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from truesparse import jit
-from truesparse.callbacks import Callback, EarlyStopping, Progress
+from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
 from truesparse.errors import UsageError
 from truesparse.estimators import parts
 from truesparse.inputs import (
@@ -52,6 +52,7 @@ class BaseSparseMLP(BaseEstimator):
     _run: Run
     _earlier: list[EpochRecord]
     _algorithm: TopologyAlgorithm
+    _stopping: EarlyStopping | None
 
     def __init__(
         self,
@@ -191,6 +192,12 @@ class BaseSparseMLP(BaseEstimator):
         # The records of runs before this one.
         earlier = [] if reset else self.history_ if run is None else self._earlier
         before = 0 if run is None else run.epoch
+        # Calls of partial_fit count on, where the one before stopped.
+        stopping = self._make_stopping() if run is None else self._stopping
+        if stopping is not None:
+            callbacks.append(stopping)
+        if self.early_stopping and epochs is None:
+            callbacks.append(BestModel("val_score"))
         trainer = self._make_trainer(model, weights, n_samples(data), callbacks, run)
         X_val, y_val = validation or (None, None)
         with jit.threads(self.n_jobs):
@@ -207,7 +214,8 @@ class BaseSparseMLP(BaseEstimator):
         run = trainer.run
         assert run is not None
         self.model_, self._run, self._earlier = model, run, earlier
-        self._algorithm = trainer.topology
+        self._algorithm, self._stopping = trainer.topology, stopping
+        self.stopped_ = run.stop
         self.history_ = [*earlier, *run.history]
         self._publish(n_samples(data) * (run.epoch - before), reset)
         if epochs is None and not run.stop and parts.expects_convergence(self):
@@ -257,14 +265,15 @@ class BaseSparseMLP(BaseEstimator):
             batch_size=size,
             shuffle=bool(self.shuffle),
             clip_norm=self.clip_norm,
-            callbacks=[*callbacks, *self._stopping()],
+            callbacks=callbacks,
             keep_last_good=False,
         )
 
-    def _stopping(self) -> list[Callback]:
+    def _make_stopping(self) -> EarlyStopping | None:
         if self.n_iter_no_change == math.inf:
-            return []
-        return [EarlyStopping(self.n_iter_no_change, self.tol)]
+            return None
+        monitor = "val_score" if self.early_stopping else "train_loss"
+        return EarlyStopping(self.n_iter_no_change, self.tol, monitor)
 
     def _check_validation(
         self, X_val, y_val, dtype

@@ -101,6 +101,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     loss_, best_loss_, best_validation_score_ : float
     n_iter_, n_layers_, n_outputs_, t_ : int
         Epochs, layers with that of the features, outputs, samples seen.
+    stopped_ : bool
+        Whether training stopped because nothing got better any more.
     out_activation_ : str
     n_features_in_ : int
     feature_names_in_ : (n_features_in_,) array
@@ -201,7 +203,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
         Schedules of learning rate and topology run over `max_iter` such calls, after
         which the connections stay as they are. Validation data, given or with
-        `early_stopping` held out of X, are evaluated in every call.
+        `early_stopping` held out of X, are evaluated in every call; `stopped_` tells
+        when nothing got better in `n_iter_no_change` of them. The weights stay those
+        of the last call; ``callbacks=[BestModel("val_score", path)]`` keeps others.
 
         Parameters
         ----------

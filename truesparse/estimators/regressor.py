@@ -77,7 +77,9 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
 
         Schedules of learning rate and topology run over `max_iter` such calls, after
         which the connections stay as they are. Validation data, given or with
-        `early_stopping` held out of X, are evaluated in every call.
+        `early_stopping` held out of X, are evaluated in every call; `stopped_` tells
+        when nothing got better in `n_iter_no_change` of them. The weights stay those
+        of the last call; ``callbacks=[BestModel("val_score", path)]`` keeps others.
 
         Parameters
         ----------
