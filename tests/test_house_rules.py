@@ -38,9 +38,9 @@ LAYERS = (
     {"model"},
     {"io", "memory", "topology"},
     {"condensed", "snapshot"},
-    {"trainer"},
-    {"assembly"},
-    {"train"},
+    {"plots", "trainer"},
+    {"assembly", "reporting"},
+    {"report", "train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 
@@ -124,7 +124,12 @@ def test_the_reader_of_imports_sees_them():
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_are_loaded_where_they_are_needed(name):
     heavy = re.compile(r"(sklearn|pandas|pyarrow|torch)\b")
-    assert not any(heavy.match(module) for module in imports(name, only_top=True))
+    pictures = re.compile(r"(matplotlib|PIL)\b")
+    for module in imports(name, only_top=True):
+        assert not heavy.match(module)
+        assert not pictures.match(module)
+    if part(name) not in ("plots", "reporting"):
+        assert not any(pictures.match(module) for module in imports(name))
     if part(name) != "datasets":
         assert not any(heavy.match(module) for module in imports(name))
     if part(name) not in ("jit", "kernels"):
@@ -161,7 +166,7 @@ def test_files_are_short_and_finished(path):
 def test_only_the_command_line_and_callbacks_print(name):
     calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
     prints = any(getattr(call.func, "id", "") == "print" for call in calls)
-    assert not prints or part(name) in ("callbacks", "train")
+    assert not prints or part(name) in ("callbacks", "report", "train")
 
 
 # Documentation and types -------------------------------------------------------------
