@@ -271,6 +271,16 @@ def test_bars_are_connections_and_dead_neurons():
     assert display.texts_[-1].get_text() == f" {sum(want)} of 30"
 
 
+def test_bars_of_very_different_layers_have_a_log_axis():
+    masks = [np.zeros((3, 40), bool), np.ones((40, 30), bool), np.ones((30, 2), bool)]
+    display = drawn(plots.LayersDisplay.from_model(model_of(*masks)))
+    assert display.ax_[0].get_xscale() == "log"
+    low, high = display.ax_[0].get_xlim()
+    assert low < 60 < 1200 < high
+    assert display.bars_[0].get_xdata().tolist() == [0.5, 1200, 60]
+    assert display.texts_[0].get_text().strip() == "0, 0 %"
+
+
 def empty_model():
     return model_of(np.zeros((3, 5), bool), np.zeros((5, 2), bool))
 

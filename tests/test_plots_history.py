@@ -55,8 +55,8 @@ def test_updates_are_marked_where_they_were():
 
 
 def test_updates_after_the_last_epoch_keep_its_pace():
-    history = plots.History.of([*epochs(2), update(25), update(10)])
-    np.testing.assert_allclose(history.times(history.changes), [2.5, 1.0])
+    history = plots.History.of([*epochs(2), update(10), update(25)])
+    np.testing.assert_allclose(history.times(history.changes), [1.0, 2.5])
     # Without steps the epoch has to do.
     history = plots.History.of([{"epoch": 1}, update(40)])
     assert history.times(history.changes).tolist() == [4.0]
@@ -182,3 +182,48 @@ def test_other_sources_are_refused(tmp_path):
         plots.History.of([3])
     history = plots.History.of([])
     assert plots.History.of(history) is history
+
+
+def test_a_run_that_went_on_behind_a_line_cut_short_is_understood(tmp_path):
+    start = {"event": "run_start", "epochs": 5}
+    path = write_lines(
+        tmp_path,
+        *(start, epoch(1, train_loss=1), epoch(2, train_loss=2), update(20)),
+        tail='{"event": "epoch", "epoch": 3, "tra',
+    )
+    more = [start, update(20, layer=1), epoch(2, train_loss=20), {"event": "run_end"}]
+    with open(path, "a") as file:
+        file.write("".join(json.dumps(event) + "\n" for event in more))
+    history = plots.History.read(tmp_path)
+    assert history.n_unreadable == 1
+    assert len(history.starts) == 2
+    assert history.column("train_loss") == [1, 20]
+    assert [change["layer"] for change in history.changes] == [1]
+    assert history.has_ended
+
+
+def test_steps_that_go_back_are_another_run():
+    before = [update(10), update(20), update(30)]
+    again = [update(20, nnz=7), update(20, layer=1)]
+    history = plots.History.of([*before, *again])
+    places = [(change["step"], change["layer"]) for change in history.changes]
+    assert places == [(10, 0), (20, 0), (20, 1)]
+    assert history.changes[1]["nnz"] == 7
+
+
+def test_validation_now_and_then_leaves_no_gaps():
+    records = [
+        {"epoch": i, "train_loss": 1.0, "val_loss": 2.0 if i % 5 == 0 else None}
+        for i in range(1, 101)
+    ]
+    display = drawn(plots.TrainingDisplay.from_history(records))
+    assert display.lines_[1].get_xdata().tolist() == list(range(5, 101, 5))
+
+
+def test_many_layers_share_a_legend():
+    changes = [update(10, layer) for layer in range(30)]
+    display = drawn(plots.TurnoverDisplay.from_history(changes))
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert len(display.lines_) == 30
+    assert len(texts) == 10
+    assert (texts[0], texts[-1]) == ("layer 1", "layer 30")

@@ -73,7 +73,7 @@ class DegreeDisplay(Display):
     >>> _ = display.plot(ax=Figure().subplots(1, 2))
     """
 
-    panel_size = (4.8, 2.7)
+    _panel = (4.8, 2.7)
 
     def __init__(self, degrees: list[Degrees], n_layers: int):
         self.degrees, self.n_layers = degrees, n_layers
@@ -180,10 +180,7 @@ def _in_bins(
 ) -> Degrees:
     edges, is_heavy = degree_edges(degrees)
     expected = np.diff(binomial_below(edges, n_others, density))
-    # bincount needs no sorted copy; the bins are contiguous.
-    by_degree = np.bincount(degrees, minlength=int(edges[-1]))
-    total = np.concatenate([[0], np.cumsum(by_degree)])
-    counts = np.diff(total[np.minimum(edges, total.size - 1)])
+    counts = np.histogram(degrees, edges)[0]
     facts = int(degrees.min()), float(degrees.mean()), int(degrees.max())
     return Degrees(layer, side, degrees.size, edges, counts, expected, is_heavy, *facts)
 

@@ -23,7 +23,7 @@ class Display:
     ax_ : matplotlib Axes, or (n_panels,) object array of them
     """
 
-    panel_size: ClassVar[tuple[float, float]] = (4.8, 3.2)
+    _panel: ClassVar[tuple[float, float]] = (4.8, 3.2)
 
     figure_: Any
     ax_: Any
@@ -32,6 +32,11 @@ class Display:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of panels."""
         return 1, 1
+
+    @property
+    def panel_size(self) -> tuple[float, float]:
+        """Width and height of a panel, in inches."""
+        return self._panel
 
     @property
     def figsize(self) -> tuple[float, float]:

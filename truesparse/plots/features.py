@@ -49,7 +49,7 @@ class InputConnectivityDisplay(Display):
     >>> _ = display.plot(ax=Figure().subplots())
     """
 
-    panel_size = (4.4, 3.6)
+    _panel = (4.4, 3.6)
 
     def __init__(
         self, values: np.ndarray, label: str, image_shape: tuple[int, ...] | None

@@ -18,6 +18,8 @@ import numpy as np
 from truesparse.errors import DataError, UsageError
 
 METRICS = "metrics.jsonl"
+# How every line begins.
+_EVENT = '{"event"'
 
 # What a record must have to be drawn. Other fields may be missing or None.
 _NEEDED = {"epoch": ("epoch",), "topology": ("layer", "removed", "grown", "nnz")}
@@ -51,6 +53,8 @@ class History:
     starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     ends: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     n_unreadable: int = 0
+    # Counts run_start, and places where the steps go back without one.
+    _run: int = dataclasses.field(default=0, repr=False)
 
     @classmethod
     def of(cls, source: Any) -> "History":
@@ -102,7 +106,7 @@ class History:
             with open(file, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
                     if line.strip():
-                        self._add(_parse(line))
+                        self._add_line(line)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read metrics {str(file)!r}: {error}") from None
         return self
@@ -130,7 +134,23 @@ class History:
         # An epoch before the first and one after the last, at the same pace.
         ends = np.concatenate([[ends[0] - first], ends, [ends[-1] + last]])
         epochs = np.concatenate([[epochs[0] - 1], epochs, [epochs[-1] + 1]])
-        return np.interp(steps, ends, epochs)
+        # Updates before that belong to training that the history does not tell of.
+        return np.interp(steps, ends, epochs, left=np.nan)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last run came to its end, rather than being killed."""
+        return bool(self.ends) and self.ends[-1]["_run"] == self._run
+
+    def _add_line(self, line: str) -> None:
+        event = _parse(line)
+        self._add(event)
+        start = line.rfind(_EVENT)
+        if event is None and start > 0:
+            # A run was killed while it wrote, and the next one went on behind that.
+            whole = _parse(line[start:])
+            if whole is not None:
+                self._add(whole)
 
     def _add(self, event: dict[str, Any] | None) -> None:
         kind = event.get("event", "epoch") if event else None
@@ -142,16 +162,21 @@ class History:
         if not all(_is_count(event.get(name)) for name in _NEEDED.get(kind, ())):
             self.n_unreadable += 1
         elif kind == "run_start":
+            self._run += 1
             self.starts.append(event)
         elif kind == "run_end":
-            self.ends.append({**event, "_run": len(self.starts)})
+            self.ends.append({**event, "_run": self._run})
         else:
             self._add_progress(event, kind == "epoch")
 
     def _add_progress(self, event: dict[str, Any], is_epoch: bool) -> None:
-        event = {**event, "_run": len(self.starts)}
+        events = self.epochs if is_epoch else self.changes
+        last = as_number(events[-1].get("step")) if events else math.nan
+        if as_number(event.get("step")) < last and events[-1]["_run"] == self._run:
+            self._run += 1
+        event = {**event, "_run": self._run}
         self._forget_from(event, is_epoch)
-        (self.epochs if is_epoch else self.changes).append(event)
+        events.append(event)
 
     def _forget_from(self, event: dict[str, Any], is_epoch: bool) -> None:
         """Remove what an earlier run did at this point and beyond."""

@@ -45,7 +45,8 @@ class LayersDisplay(Display):
     Attributes
     ----------
     bars_ : list of matplotlib BarContainer
-        Connections, then the kinds of dead neurons.
+        Connections (points, a Line2D, if they ask for a log axis), then the kinds of
+        dead neurons.
     texts_ : list of matplotlib Text
 
     Examples
@@ -59,7 +60,7 @@ class LayersDisplay(Display):
     >>> _ = display.plot(ax=Figure().subplots(1, 2))
     """
 
-    panel_size = (4.8, 3.0)
+    _panel = (4.8, 3.0)
 
     def __init__(self, nnz: list[int], cells: list[int], dead: list[Dead]):
         self.nnz, self.cells, self.dead = nnz, cells, dead
@@ -78,6 +79,12 @@ class LayersDisplay(Display):
         return cls([each.nnz for each in links], cells, dead_neurons(model))
 
     @property
+    def panel_size(self) -> tuple[float, float]:
+        """Width and height of a panel, in inches; each layer needs its line."""
+        width, height = self._panel
+        return width, max(height, 1.0 + 0.28 * len(self.nnz))
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of panels."""
         return 1, 2 if self.dead else 1
@@ -91,23 +98,27 @@ class LayersDisplay(Display):
 
     def _draw_connections(self, ax: Any) -> None:
         names = [layer_label(i, len(self.nnz)) for i in range(len(self.nnz))]
-        bars = ax.barh(names, self.nnz, color=BLUE, alpha=0.7)
-        labels = [
-            f" {short(n)}, {share_text(n / cells)}"
-            for n, cells in zip(self.nnz, self.cells, strict=True)
-        ]
         high, low = max(self.nnz), max(min(self.nnz), 1)
+        ends = np.array(self.nnz, float)
+        ax.set_title("connections", fontsize="medium")
+        ax.set_xlabel("connections, and density")
         if high > _LOG_FROM * low:
+            # Points: on a log axis the length of a bar says nothing.
+            ends = np.maximum(ends, low / 2)
+            self.bars_ += ax.plot(ends, names, "o", color=BLUE)
             ax.set_xscale("log")
             ax.set_xlim(low / 3, high * (high * 3 / low) ** 0.6)
-            ax.set_xlabel("connections, and density (log)")
+            ax.set_xlabel("connections (log), and density")
+            ax.minorticks_off()
         else:
+            self.bars_.append(ax.barh(names, ends, color=BLUE, alpha=0.7))
             ax.set_xlim(0, 1.6 * max(high, 1))
-            ax.set_xlabel("connections, and density")
             label_counts(ax.xaxis)
             ax.locator_params(axis="x", nbins=5)
-        ax.set_title("connections", fontsize="medium")
-        self._finish(ax, bars, labels)
+        for index, (nnz, cells) in enumerate(zip(self.nnz, self.cells, strict=True)):
+            text = f"  {short(nnz)}, {share_text(nnz / cells)}"
+            self.texts_.append(ax.text(ends[index], index, text, va="center"))
+        ax.invert_yaxis()
 
     def _draw_dead(self, ax: Any) -> None:
         names = [f"hidden {i + 1}" for i in range(len(self.dead))]
@@ -139,8 +150,3 @@ class LayersDisplay(Display):
         ax.invert_yaxis()
         ax.set_title("hidden neurons with ... connections", fontsize="medium", pad=20)
         legend_above(ax)
-
-    def _finish(self, ax: Any, bars: Any, labels: list[str]) -> None:
-        self.bars_.append(bars)
-        self.texts_ += ax.bar_label(bars, labels)
-        ax.invert_yaxis()

@@ -117,12 +117,14 @@ class TrainingDisplay(Display):
     def _draw_curves(self, ax: Any, curves: dict[str, list[float]]) -> None:
         for name, values in curves.items():
             is_first = name == "training"
+            # Without gaps, which would leave nothing of validation now and then.
+            known = np.isfinite(values)
             (line,) = ax.plot(
-                self.epochs,
-                values,
+                np.array(self.epochs)[known],
+                np.array(values)[known],
                 color=BLUE if is_first else ORANGE,
                 linestyle="-" if is_first else "--",
-                marker=("o" if is_first else "s") if len(values) < _FEW else None,
+                marker=("o" if is_first else "s") if known.sum() < _FEW else None,
                 markersize=3.5,
                 label=name,
             )

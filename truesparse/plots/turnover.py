@@ -16,6 +16,7 @@ from truesparse.plots.training import set_epochs
 
 # Lines of fewer updates have their points marked.
 _FEW = 40
+_MOST_NAMES = 10
 
 
 class TurnoverDisplay(Display):
@@ -107,18 +108,21 @@ class TurnoverDisplay(Display):
             label_shares(ax.yaxis)
 
     def _draw_turnover(self, ax: Any) -> None:
+        # Of very many layers some have to do.
+        most = min(len(self.turnover), _MOST_NAMES)
+        named = set(np.linspace(0, len(self.turnover) - 1, most).astype(int))
         for index, (layer, (times, shares)) in enumerate(self.turnover.items()):
             # Layers often replace the same share: lines that lie on each other show
             # through by their widths. Many that differ would hide each other.
             others = len(self.turnover) - 1
-            width = 1.2 + (0.8 if others < 4 else 0.2) * (others - index)
+            width = 1.2 + (0.8 if others < 4 else 2.4 / others) * (others - index)
             self.lines_ += ax.plot(
                 times,
                 shares,
                 lw=width,
                 marker="o" if times.size < _FEW else None,
                 markersize=width + 2.0,
-                label=layer_label(layer, self.n_layers),
+                label=layer_label(layer, self.n_layers) if index in named else None,
                 **style(index),
             )
         set_epochs(ax, *(times for times, _ in self.turnover.values()))

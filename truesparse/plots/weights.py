@@ -50,7 +50,7 @@ class WeightHistogramDisplay(Display):
     >>> _ = display.plot(ax=Figure().subplots())
     """
 
-    panel_size = (4.2, 2.8)
+    _panel = (4.2, 2.8)
 
     def __init__(self, histograms: list[Histogram], n_layers: int):
         self.histograms, self.n_layers = histograms, n_layers

@@ -144,14 +144,10 @@ def _epochs(run: RunFolder, start: dict[str, Any]) -> str:
     text = f"{done:,.0f}"
     if math.isfinite(planned) and planned > done:
         text += f" of {planned:,.0f}"
-        text += ", stopped" if _has_ended(history) else ", running or killed"
+        text += ", stopped" if history.has_ended else ", running or killed"
     if len(history.starts) > 1:
         text += f", started {len(history.starts)} times"
     return text
-
-
-def _has_ended(history: History) -> bool:
-    return bool(history.ends) and history.ends[-1]["_run"] == len(history.starts)
 
 
 def _time(history: History) -> str:
