@@ -1,0 +1,52 @@
+"""Pictures of models and of runs, with matplotlib: ``pip install 'truesparse[plot]'``.
+
+Each display is computed by a ``from_...`` method, in time O(connections), and drawn by
+``plot(ax=None)``; it keeps its figure and axes as ``figure_`` and ``ax_``, as the
+displays of scikit-learn do. Names are loaded when first used, matplotlib when something
+is drawn.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from truesparse.plots.degrees import DegreeDisplay
+    from truesparse.plots.features import InputConnectivityDisplay
+    from truesparse.plots.history import History
+    from truesparse.plots.layers import LayersDisplay
+    from truesparse.plots.pattern import SparsityPatternDisplay
+    from truesparse.plots.training import TrainingDisplay
+    from truesparse.plots.turnover import TurnoverDisplay
+    from truesparse.plots.weights import WeightHistogramDisplay
+
+_HOMES = {
+    "DegreeDisplay": "degrees",
+    "History": "history",
+    "InputConnectivityDisplay": "features",
+    "LayersDisplay": "layers",
+    "SparsityPatternDisplay": "pattern",
+    "TrainingDisplay": "training",
+    "TurnoverDisplay": "turnover",
+    "WeightHistogramDisplay": "weights",
+}
+
+__all__ = [
+    "DegreeDisplay",
+    "History",
+    "InputConnectivityDisplay",
+    "LayersDisplay",
+    "SparsityPatternDisplay",
+    "TrainingDisplay",
+    "TurnoverDisplay",
+    "WeightHistogramDisplay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,231 @@
+"""What happened in a run: epochs and topology updates, from records or metrics.jsonl.
+
+Files are read with patience: runs are stopped while they write, and resumed. A line
+that is no event counts in `n_unreadable`. What a resumed run did again replaces what it
+did before.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from truesparse.errors import DataError, UsageError
+
+METRICS = "metrics.jsonl"
+# How every line begins.
+_EVENT = '{"event"'
+
+# What a record must have to be drawn. Other fields may be missing or None.
+_NEEDED = {"epoch": ("epoch",), "topology": ("layer", "removed", "grown", "nnz")}
+
+
+@dataclasses.dataclass
+class History:
+    """Events of a run in order, as dicts with the fields of metrics.jsonl.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        Fields of EpochRecord; ``epoch`` is there and rises strictly.
+    changes : list of dict
+        Fields of LayerChange, and ``epoch`` and ``step`` of the update.
+    starts, ends : list of dict
+        ``run_start`` and ``run_end``; a resumed run has several.
+    n_unreadable : int
+        Lines or records that make no sense.
+
+    Examples
+    --------
+    >>> from truesparse.plots import History
+    >>> run = History.of([{"epoch": 1, "train_loss": 0.5}])
+    >>> run.column("train_loss")
+    [0.5]
+    """
+
+    epochs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    ends: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    n_unreadable: int = 0
+    # Counts run_start, and places where the steps go back without one.
+    _run: int = dataclasses.field(default=0, repr=False)
+
+    @classmethod
+    def of(cls, source: Any) -> "History":
+        """Return the history that a source holds.
+
+        Parameters
+        ----------
+        source : History, path, estimator, or iterable of EpochRecord or dict
+            A path is that of a run folder or of its metrics.jsonl; an estimator has
+            ``history_``; dicts are as the lines of metrics.jsonl, where those without
+            ``event`` are epochs.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read.
+        UsageError
+            If the source is none of these.
+        """
+        if isinstance(source, History):
+            return source
+        if isinstance(source, str | os.PathLike):
+            return cls.read(source)
+        records = getattr(source, "history_", source)
+        if not isinstance(records, Iterable):
+            raise UsageError(
+                "a history is a list of EpochRecord or dict, a run folder or a fitted "
+                f"estimator, got {type(source).__name__}"
+            )
+        self = cls()
+        for record in records:
+            self._add(_as_event(record))
+        return self
+
+    @classmethod
+    def read(cls, path) -> "History":
+        """Read a run folder's metrics.jsonl, or such a file.
+
+        Raises
+        ------
+        DataError
+            If it is not there or cannot be read.
+        """
+        self = cls()
+        file = pathlib.Path(path)
+        if file.is_dir():
+            file = file / METRICS
+        try:
+            with open(file, encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    if line.strip():
+                        self._add_line(line)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read metrics {str(file)!r}: {error}") from None
+        return self
+
+    def column(self, name: str) -> list[float]:
+        """Return one field of all epochs; NaN where it is missing or no number."""
+        return [as_number(record.get(name)) for record in self.epochs]
+
+    def has(self, name: str) -> bool:
+        """Whether any epoch has this field."""
+        return any(math.isfinite(value) for value in self.column(name))
+
+    def times(self, changes: list[dict[str, Any]]) -> np.ndarray:
+        """Return when updates were, in epochs, (n,) float64; from steps, if known."""
+        steps = np.array([as_number(change.get("step")) for change in changes])
+        ends = np.array(self.column("step"))
+        epochs = np.array(self.column("epoch"))
+        if not ends.size or np.isnan(ends).any() or (np.diff(ends) <= 0).any():
+            return np.array([as_number(change.get("epoch")) for change in changes])
+        if ends.size == 1:
+            first, last = ends[0], ends[0]
+        else:
+            first = (ends[1] - ends[0]) / (epochs[1] - epochs[0])
+            last = (ends[-1] - ends[-2]) / (epochs[-1] - epochs[-2])
+        # An epoch before the first and one after the last, at the same pace.
+        ends = np.concatenate([[ends[0] - first], ends, [ends[-1] + last]])
+        epochs = np.concatenate([[epochs[0] - 1], epochs, [epochs[-1] + 1]])
+        # Updates before that belong to training that the history does not tell of.
+        return np.interp(steps, ends, epochs, left=np.nan)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last run came to its end, rather than being killed."""
+        return bool(self.ends) and self.ends[-1]["_run"] == self._run
+
+    def _add_line(self, line: str) -> None:
+        event = _parse(line)
+        self._add(event)
+        start = line.rfind(_EVENT)
+        if event is None and start > 0:
+            # A run was killed while it wrote, and the next one went on behind that.
+            whole = _parse(line[start:])
+            if whole is not None:
+                self._add(whole)
+
+    def _add(self, event: dict[str, Any] | None) -> None:
+        kind = event.get("event", "epoch") if event else None
+        if kind not in ("epoch", "topology", "run_start", "run_end"):
+            # Other events are none of our business.
+            self.n_unreadable += event is None
+            return
+        assert event is not None
+        if not all(_is_count(event.get(name)) for name in _NEEDED.get(kind, ())):
+            self.n_unreadable += 1
+        elif kind == "run_start":
+            self._run += 1
+            self.starts.append(event)
+        elif kind == "run_end":
+            self.ends.append({**event, "_run": self._run})
+        else:
+            self._add_progress(event, kind == "epoch")
+
+    def _add_progress(self, event: dict[str, Any], is_epoch: bool) -> None:
+        events = self.epochs if is_epoch else self.changes
+        last = as_number(events[-1].get("step")) if events else math.nan
+        if as_number(event.get("step")) < last and events[-1]["_run"] == self._run:
+            self._run += 1
+        event = {**event, "_run": self._run}
+        self._forget_from(event, is_epoch)
+        events.append(event)
+
+    def _forget_from(self, event: dict[str, Any], is_epoch: bool) -> None:
+        """Remove what an earlier run did at this point and beyond."""
+        epoch, step = as_number(event.get("epoch")), as_number(event.get("step"))
+        while self.epochs and (
+            self.epochs[-1]["epoch"] >= epoch
+            if is_epoch
+            else self.epochs[-1]["_run"] < event["_run"]
+            and as_number(self.epochs[-1].get("step")) > step
+        ):
+            self.epochs.pop()
+        while self.changes and self.changes[-1]["_run"] < event["_run"]:
+            last = as_number(self.changes[-1].get("step"))
+            if not (last > step or (last == step and not is_epoch)):
+                break
+            self.changes.pop()
+
+
+def as_number(value: Any) -> float:
+    """Return a number as float, NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _as_event(record: Any) -> dict[str, Any]:
+    if isinstance(record, dict):
+        return record
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return dataclasses.asdict(record)
+    raise UsageError(f"a history holds EpochRecord or dict, got {record!r}")
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_event = isinstance(event, dict) and isinstance(event.get("event"), str)
+    return event if is_event else None
+
+
+def layers_of(changes: Iterable[dict[str, Any]]) -> Iterator[int]:
+    """Yield the numbers of the layers that changed, ascending."""
+    yield from sorted({change["layer"] for change in changes})

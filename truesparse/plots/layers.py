@@ -1,0 +1,152 @@
+"""Connections by layer, and hidden neurons that have lost all on one side."""
+
+from typing import Any
+
+import numpy as np
+
+from truesparse.plots.counts import Dead, as_model, dead_neurons
+from truesparse.plots.display import (
+    AMBER,
+    BLUE,
+    ORANGE,
+    SKY,
+    Display,
+    label_counts,
+    label_shares,
+    layer_label,
+    legend_above,
+    share_text,
+    short,
+)
+
+# Bars that differ by more than this need a log axis.
+_LOG_FROM = 100.0
+_DEAD = (
+    ("no incoming", "no_input", ORANGE, ""),
+    ("no outgoing", "no_output", SKY, "//"),
+    ("none at all", "neither", AMBER, ".."),
+)
+
+
+class LayersDisplay(Display):
+    """Connections of every layer, and the dead neurons of every hidden one.
+
+    A hidden neuron is dead that has no incoming or no outgoing connection: nothing it
+    does can reach an output, or nothing but its bias comes to it.
+
+    Parameters
+    ----------
+    nnz : list of int
+    cells : list of int
+        n_in n_out of each layer.
+    dead : list of Dead
+        One a hidden layer.
+
+    Attributes
+    ----------
+    bars_ : list of matplotlib BarContainer
+        Connections (points, a Line2D, if they ask for a log axis), then the kinds of
+        dead neurons.
+    texts_ : list of matplotlib Text
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from truesparse import SparseMLP
+    >>> from truesparse.plots import LayersDisplay
+    >>> display = LayersDisplay.from_model(SparseMLP([64, 500, 500, 10], epsilon=3))
+    >>> display.nnz
+    [1692, 3000, 1530]
+    >>> _ = display.plot(ax=Figure().subplots(1, 2))
+    """
+
+    _panel = (4.8, 3.0)
+
+    def __init__(self, nnz: list[int], cells: list[int], dead: list[Dead]):
+        self.nnz, self.cells, self.dead = nnz, cells, dead
+
+    @classmethod
+    def from_model(cls, model: Any) -> "LayersDisplay":
+        """Count the connections and dead neurons of a model.
+
+        Parameters
+        ----------
+        model : SparseMLP, fitted estimator or path
+        """
+        model = as_model(model)
+        links = [layer.connections for layer in model.layers]
+        cells = [each.n_in * each.n_out for each in links]
+        return cls([each.nnz for each in links], cells, dead_neurons(model))
+
+    @property
+    def panel_size(self) -> tuple[float, float]:
+        """Width and height of a panel, in inches; each layer needs its line."""
+        width, height = self._panel
+        return width, max(height, 1.0 + 0.28 * len(self.nnz))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of panels."""
+        return 1, 2 if self.dead else 1
+
+    def _draw(self, axes: list[Any]) -> None:
+        self.bars_: list[Any] = []
+        self.texts_: list[Any] = []
+        self._draw_connections(axes[0])
+        if self.dead:
+            self._draw_dead(axes[1])
+
+    def _draw_connections(self, ax: Any) -> None:
+        names = [layer_label(i, len(self.nnz)) for i in range(len(self.nnz))]
+        high, low = max(self.nnz), max(min(self.nnz), 1)
+        ends = np.array(self.nnz, float)
+        ax.set_title("connections", fontsize="medium")
+        ax.set_xlabel("connections, and density")
+        if high > _LOG_FROM * low:
+            # Points: on a log axis the length of a bar says nothing.
+            ends = np.maximum(ends, low / 2)
+            self.bars_ += ax.plot(ends, names, "o", color=BLUE)
+            ax.set_xscale("log")
+            ax.set_xlim(low / 3, high * (high * 3 / low) ** 0.6)
+            ax.set_xlabel("connections (log), and density")
+            ax.minorticks_off()
+        else:
+            self.bars_.append(ax.barh(names, ends, color=BLUE, alpha=0.7))
+            ax.set_xlim(0, 1.6 * max(high, 1))
+            label_counts(ax.xaxis)
+            ax.locator_params(axis="x", nbins=5)
+        for index, (nnz, cells) in enumerate(zip(self.nnz, self.cells, strict=True)):
+            text = f"  {short(nnz)}, {share_text(nnz / cells)}"
+            self.texts_.append(ax.text(ends[index], index, text, va="center"))
+        ax.invert_yaxis()
+
+    def _draw_dead(self, ax: Any) -> None:
+        names = [f"hidden {i + 1}" for i in range(len(self.dead))]
+        sizes = np.array([each.n_neurons for each in self.dead])
+        left = np.zeros(len(self.dead))
+        for label, field, colour, hatch in _DEAD:
+            shares = np.array([getattr(each, field) for each in self.dead]) / sizes
+            bars = ax.barh(
+                names,
+                shares,
+                left=left,
+                color=colour,
+                hatch=hatch,
+                edgecolor="white",
+                linewidth=0,
+                label=label,
+            )
+            self.bars_.append(bars)
+            left += shares
+        labels = [
+            f" {short(each.total)} of {short(each.n_neurons)}" for each in self.dead
+        ]
+        ax.set_xlim(0, max(1.6 * left.max(), 0.01))
+        ax.set_xlabel("dead neurons, share of the layer")
+        label_shares(ax.xaxis)
+        ax.locator_params(axis="x", nbins=5)
+        for index, label in enumerate(labels):
+            self.texts_.append(ax.text(left[index], index, label, va="center"))
+        ax.invert_yaxis()
+        ax.set_title("hidden neurons with ... connections", fontsize="medium", pad=20)
+        legend_above(ax)
