@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import sparse, stats
 from strategies import DTYPES, SEEDS, connections, to_dense
 
 from truesparse import topology
 from truesparse.errors import UsageError
 from truesparse.jit import DISABLED
 from truesparse.model import SparseMLP
+from truesparse.sparse.connections import Connections
 from truesparse.topology import Set, Update, UpdateContext
 from truesparse.topology.prune import drop_per_sign, drop_smallest
+from truesparse.topology.set import drop_zeros_first
 
 LEVEL = 1e-4  # of the uniformity test; the seed is fixed
 
@@ -71,6 +73,35 @@ def test_removal_from_many_weights(n, zeros, zeta, seed):
     removed = naive.set_removed(weights, zeta)
     want = removed & ~removed.all()
     np.testing.assert_array_equal(drop_per_sign(weights, zeta), want)
+
+
+@given(st.integers(1, 300), st.floats(0, 1), ZETAS, SEEDS)
+def test_zeros_count_in_the_fraction(n, share, zeta, seed):
+    draw = np.random.default_rng(seed)
+    weights = draw.standard_normal(n).astype(np.float32)
+    weights[draw.random(n) < share] = 0.0
+    dropped = drop_zeros_first(weights, zeta)
+    n_zeros = int((weights == 0).sum())
+    if not dropped.any():
+        # A layer is never emptied, and small ones would be, as both pivots go.
+        assert n_zeros == n or n - n_zeros < 6 or zeta > 0.9
+        return
+    assert dropped[weights == 0].all()
+    # The formula rounds in favour of removal, and removes both pivots.
+    assert max(n_zeros, int(zeta * n) - 1) <= dropped.sum()
+    assert dropped.sum() <= max(n_zeros, zeta * n + 4)
+    if n_zeros == 0:
+        np.testing.assert_array_equal(dropped, drop_per_sign(weights, zeta))
+
+
+def test_updates_replace_zeta_of_a_layer_though_new_weights_stay_zero():
+    values = np.random.default_rng(0).standard_normal((50, 20))
+    links = Connections.from_scipy(sparse.csr_array(values))
+    silent = Set(zeta=0.3)
+    for _ in range(6):
+        dropped = dropped_by(silent, links)
+        assert 0.3 <= dropped.mean() < 0.31
+        links.values[dropped] = 0.0
 
 
 def test_nothing_is_removed_beside_nan():

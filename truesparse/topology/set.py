@@ -14,11 +14,13 @@ Departures: nothing is replaced where the rule would empty a layer (it does so w
 weights), or where a layer is fully connected; new weights start at 0 by default, which
 trains better than a random value (benchmarks/README.md), and can be drawn instead.
 Those that are still exactly 0 at the next update, because their inputs or outputs are
-silent, lie between the pivots and go on top of the fraction; with random values that
-hardly ever happens. How many depends on the net: on digits with two layers of 1000 and
-epsilon 3, the first update replaces 0.30 of the connections, the 19th 0.47 and 0.59 of
-them; on Fashion-MNIST with epsilon 20 it stays at 0.30 (2026-11).
+silent, lie between the pivots, where the rule would remove them on top of the fraction.
+They count in it here: with five layers of 200 neurons on digits ever more connections
+were replaced otherwise, 0.77 of a layer in every update, and accuracy fell from 0.98
+to 0.68 within 60 epochs (2026-11).
 """
+
+import numpy as np
 
 from truesparse.errors import choose
 from truesparse.topology.base import TopologyAlgorithm
@@ -52,4 +54,33 @@ class Set(TopologyAlgorithm):
             fraction = self.drop_fraction(update.context)
             if self.budget(update, index) < links.nnz:
                 fraction = self.drop_count(update, index) / links.nnz
-            update.dropped[index] = drop_per_sign(links.values, fraction)
+            update.dropped[index] = drop_zeros_first(links.values, fraction)
+
+
+def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:
+    """Mark the weights that are 0, and nearest to it what the fraction lacks.
+
+    Parameters
+    ----------
+    values : (nnz,) float array
+    fraction : float
+        Share of all weights; 0 drops nothing.
+
+    Returns
+    -------
+    (nnz,) bool array
+        Where no weight is 0, those of drop_per_sign; all False if none would be left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = np.array([-3.0, 0.0, -1.0, 0.0, 0.5, 2.0, 4.0, 0.0, 5.0, -4.0])
+    >>> drop_zeros_first(weights, 0.3).nonzero()[0].tolist()
+    [1, 3, 7]
+    """
+    n_zeros = values.size - int(np.count_nonzero(values))
+    missing = fraction * values.size - n_zeros
+    if fraction > 0.0 and n_zeros > 0 and missing <= 0.0:
+        dropped = values == 0.0
+        return np.zeros_like(dropped) if dropped.all() else dropped
+    return drop_per_sign(values, missing / max(values.size - n_zeros, 1))
