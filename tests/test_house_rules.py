@@ -33,7 +33,7 @@ LAYERS = (
     {"activations", "losses", "optimizers"},
     {"sparse"},
     {"inputs"},
-    {"buffers", "tensors"},
+    {"buffers", "export", "tensors"},
     {"backprop"},
     {"model"},
     {"io", "memory", "topology"},
@@ -123,9 +123,9 @@ def test_the_reader_of_imports_sees_them():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_are_loaded_where_they_are_needed(name):
-    heavy = re.compile(r"(sklearn|pandas|pyarrow|torch)\b")
+    heavy = re.compile(r"(sklearn|pandas|pyarrow|torch|onnx)\b")
     assert not any(heavy.match(module) for module in imports(name, only_top=True))
-    if part(name) != "datasets":
+    if part(name) not in ("datasets", "export"):
         assert not any(heavy.match(module) for module in imports(name))
     if part(name) not in ("jit", "kernels"):
         assert "numba" not in {module.split(".")[0] for module in imports(name)}

@@ -10,6 +10,7 @@ import scipy.sparse
 from truesparse import backprop, rng
 from truesparse.buffers import Buffers
 from truesparse.errors import DataError, UsageError, check_whole
+from truesparse.export.methods import Exports
 from truesparse.inputs import as_source_data, batch_room, float_type, n_samples
 from truesparse.kernels.arrays import Csr, Head
 from truesparse.kernels.loss import row_sums
@@ -21,7 +22,7 @@ from truesparse.sparse.network import check_layer_sizes, draw_layers
 DEFAULT_EPSILON = 20.0
 
 
-class SparseMLP:
+class SparseMLP(Exports):
     """A truly sparse multilayer perceptron.
 
     Parameters
