@@ -33,7 +33,7 @@ LAYERS = (
     {"activations", "losses", "optimizers"},
     {"sparse"},
     {"inputs"},
-    {"buffers", "tensors"},
+    {"buffers", "export", "tensors"},
     {"backprop"},
     {"model"},
     {"run"},
@@ -46,6 +46,15 @@ LAYERS = (
     {"report", "train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
+
+# Libraries that are imported within functions only, and by whom.
+HEAVY = {
+    "sklearn": ("datasets", "estimators"),
+    "pandas|pyarrow": ("datasets",),
+    "matplotlib|PIL": ("plots", "reporting"),
+    "onnx|torch": ("export",),
+    "tensorboard": ("callbacks",),
+}
 
 MOST_LINES = 400
 MOST_PARAMETERS = 8
@@ -126,16 +135,12 @@ def test_the_reader_of_imports_sees_them():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_are_loaded_where_they_are_needed(name):
-    heavy = re.compile(r"(sklearn|pandas|pyarrow|tensorboard|torch)\b")
-    pictures = re.compile(r"(matplotlib|PIL)\b")
-    for module in imports(name, only_top=True):
+    for library, homes in HEAVY.items():
+        found = re.compile(rf"({library})\b")
+        assert part(name) in homes or not any(map(found.match, imports(name)))
         # The estimators are what they are by scikit-learn.
-        assert not heavy.match(module) or part(name) == "estimators"
-        assert not pictures.match(module)
-    if part(name) not in ("plots", "reporting"):
-        assert not any(pictures.match(module) for module in imports(name))
-    if part(name) not in ("callbacks", "datasets", "estimators"):
-        assert not any(heavy.match(module) for module in imports(name))
+        if part(name) != "estimators":
+            assert not any(map(found.match, imports(name, only_top=True)))
     if part(name) not in ("jit", "kernels"):
         assert "numba" not in {module.split(".")[0] for module in imports(name)}
     # A model file must not be able to run code.

@@ -11,6 +11,7 @@ import scipy.sparse
 from truesparse import backprop, rng
 from truesparse.buffers import Buffers
 from truesparse.errors import DataError, UsageError, check_whole
+from truesparse.export.methods import Exports
 from truesparse.inputs import as_source_data, batch_room, float_type, n_samples
 from truesparse.kernels.arrays import Csr, Head
 from truesparse.kernels.loss import row_sums
@@ -22,7 +23,7 @@ from truesparse.sparse.network import check_layer_sizes, check_layers, draw_laye
 DEFAULT_EPSILON = 20.0
 
 
-class SparseMLP:
+class SparseMLP(Exports):
     """A truly sparse multilayer perceptron.
 
     Parameters

@@ -1,0 +1,11 @@
+"""Trained models in the forms of other libraries, all of them sparse.
+
+`to_scipy` and `to_coo` give the weights, `to_torch` and `to_onnx` the whole net. Each
+takes a SparseMLP or a fitted estimator; the last two take a CondensedMLP as well.
+"""
+
+from truesparse.export.arrays import to_coo, to_scipy
+from truesparse.export.onnx_export import to_onnx
+from truesparse.export.torch_export import to_torch
+
+__all__ = ["to_coo", "to_onnx", "to_scipy", "to_torch"]

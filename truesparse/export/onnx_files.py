@@ -1,0 +1,163 @@
+"""ONNX files, written array by array, those of large nets to a second file.
+
+A file in the format of ONNX is one protobuf message, which cannot be longer than 2 GiB.
+Beyond a limit the arrays go to a file of their own beside it (the "external data" of
+the ONNX specification), straight from where they are made.
+"""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from truesparse.errors import UsageError
+
+# Reading a file takes as much memory again as its arrays; a protobuf ends at 2 GiB.
+_MOST_INLINE = 1 << 30
+_MOST_PROTOBUF = (2 << 30) - (1 << 20)
+# Shapes and axes have to be in the model's own file, where its checker looks for them.
+_LEAST_EXTERNAL = 1 << 10
+# So that the file can be mapped into memory: the specification asks for pages.
+_PAGE = 4096
+
+
+def require_onnx() -> Any:
+    """Return the onnx package, or raise UsageError."""
+    try:
+        import onnx
+    except ImportError:
+        raise UsageError("to_onnx needs onnx: pip install 'truesparse[onnx]'") from None
+    return onnx
+
+
+class OnnxFile:
+    """A model that grows node by node, and the files it goes to.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    data : binary file or None
+        Receives the arrays.
+    location : str
+        What the file will be called.
+    """
+
+    def __init__(self, model: Any, data: BinaryIO | None, location: str):
+        self.model, self._data, self._location = model, data, location
+        self._count = 0
+
+    def node(self, op: str, *inputs: str, name: str | None = None, **attributes) -> str:
+        """Add a node and return the name of its output."""
+        helper = require_onnx().helper
+        self._count += 1
+        out = name or f"{op}_{self._count}"
+        self.model.graph.node.append(
+            helper.make_node(
+                op, list(inputs), [out], f"{op}_{self._count}", **attributes
+            )
+        )
+        return out
+
+    def constant(self, array: np.ndarray, name: str = "constant") -> str:
+        """Add an array and return its name."""
+        onnx = require_onnx()
+        self._count += 1
+        name = f"{name}_{self._count}"
+        # All in place, for append would copy.
+        tensor = self.model.graph.initializer.add()
+        if self._data is None or array.nbytes < _LEAST_EXTERNAL:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
+            return name
+        tensor.name = name
+        tensor.dims.extend(array.shape)
+        tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        offset = -(-self._data.tell() // _PAGE) * _PAGE
+        self._data.seek(offset)
+        little = array.dtype.newbyteorder("<")
+        self._data.write(np.ascontiguousarray(array, little).data)
+        entries = {"location": self._location, "offset": offset, "length": array.nbytes}
+        for key, value in entries.items():
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, str(value)
+        return name
+
+    def value(self, kind: str, name: str, dtype: np.dtype, shape: list) -> None:
+        """Declare an "input" or "output" of the model."""
+        helper = require_onnx().helper
+        number = helper.np_dtype_to_tensor_dtype(dtype)
+        declared = helper.make_tensor_value_info(name, number, shape)
+        getattr(self.model.graph, kind).append(declared)
+
+
+def choose_external(external_data: bool | None, n_bytes: int) -> bool:
+    """Return whether arrays of so many bytes go to a file of their own.
+
+    Raises
+    ------
+    UsageError
+        If they must but are not to.
+    """
+    if external_data is None:
+        return n_bytes > _MOST_INLINE
+    if not external_data and n_bytes > _MOST_PROTOBUF:
+        raise UsageError(
+            f"external_data=False: the arrays have {n_bytes / 2**30:.1f} GiB and one "
+            "ONNX file holds less than 2; leave external_data out"
+        )
+    return external_data
+
+
+@contextlib.contextmanager
+def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
+    """Yield an empty model, and write it at the end of the ``with`` statement.
+
+    Existing files are replaced when the new ones are complete.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be written.
+    """
+    onnx = require_onnx()
+    import truesparse
+
+    try:
+        target = pathlib.Path(path)
+    except TypeError:
+        raise UsageError(f"cannot write ONNX model {path!r}: give a path") from None
+    if os.path.isdir(target) or not target.name:
+        raise UsageError(
+            f"cannot write ONNX model {str(path)!r}: it is a folder; add a name"
+        )
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([], "truesparse", [], []),
+        opset_imports=opsets,
+        # That of the library may be newer than what a runtime reads.
+        ir_version=onnx.helper.find_min_ir_version_for(opsets),
+        producer_name="truesparse",
+        producer_version=truesparse.__version__,
+    )
+    partial, data = target.with_name(f"{target.name}.part"), f"{target.name}.data"
+    partial_data = target.with_name(f"{data}.part")
+    try:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open(partial_data, "wb")) if external else None
+            # Found out now rather than after all the work.
+            whole = stack.enter_context(open(partial, "wb"))
+            yield OnnxFile(model, file, data)
+            whole.write(model.SerializeToString())
+        if external:
+            os.replace(partial_data, target.with_name(data))
+        onnx.checker.check_model(str(partial))
+        os.replace(partial, target)
+    except OSError as error:
+        raise UsageError(f"cannot write ONNX model {str(path)!r}: {error}") from None
+    finally:
+        for rest in (partial, partial_data):
+            with contextlib.suppress(OSError):
+                rest.unlink()
