@@ -45,6 +45,11 @@ def kinds(base=errors.TruesparseError):
         *((kind("why\nnot"), kind.exit_code, "why not") for kind in kinds()),
         (MemoryError("3 TiB"), 3, "out of memory: 3 TiB"),
         (OSError(28, "disk full"), 1, "[Errno 28] disk full"),
+        (
+            UnicodeEncodeError("ascii", "ä", 0, 1, "no"),
+            1,
+            "'ascii' codec can't encode character '\\xe4' in position 0: no",
+        ),
         (KeyboardInterrupt(), 130, "stopped by SIGINT; nothing was written"),
         (command.Terminated(), 143, "stopped by SIGTERM; nothing was written"),
     ],

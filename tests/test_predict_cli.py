@@ -306,6 +306,14 @@ def test_what_does_not_fit_is_refused(folder, capsys, monkeypatch):
 # As a process ------------------------------------------------------------------------
 
 
+def test_a_closed_stdout(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    words = [str(folder / "iris"), "iris"]
+    assert predict.main([*words, "--quiet"]) == 2
+    assert predict.main([*words, "--out", "p.csv", "--quiet"]) == 0
+    assert os.listdir() == ["p.csv"]
+
+
 def test_a_reader_that_leaves_is_no_error(folder, tmp_path):
     process = start(
         folder / "digits", "digits", cwd=tmp_path, module="truesparse.predict"

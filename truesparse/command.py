@@ -27,6 +27,11 @@ _CODES = {
     5: "diverged",
     6: "model unreadable",
 }
+_NO_BUGS = (
+    *(TruesparseError, MemoryError, KeyboardInterrupt, OSError),
+    UnicodeEncodeError,  # a terminal that cannot show a label
+)
+
 # More threads than cores take turns, which only costs time; thousands of them hang
 # Numba or end it with a segmentation fault.
 _THREADS_PER_CORE = 4
@@ -124,7 +129,7 @@ def run_command(
         return 0
     except BrokenPipeError:
         return 1
-    except (TruesparseError, MemoryError, KeyboardInterrupt, OSError) as error:
+    except _NO_BUGS as error:
         text, code = str(error), getattr(error, "exit_code", 1)
         if isinstance(error, KeyboardInterrupt):
             number = (signal.SIGINT, signal.SIGTERM)[isinstance(error, Terminated)]

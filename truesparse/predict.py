@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(words: list[str]) -> None:
     options = _make_parser().parse(words)
+    if sys.stdout is None and options.out == "-":
+        raise UsageError("stdout is closed; give --out FILE")
     if options.json and options.out == "-":
         raise UsageError(
             "--json prints to stdout, where predictions go without --out FILE; give one"

@@ -72,11 +72,8 @@ def read_links(
     for block in _blocks(indices):
         if block.min() < 0 or block.max() >= n_out:
             raise ValueError(f"{prefix}.indices are not from 0 to {n_out - 1}")
-        if n_out <= _BLOCK:
-            fan_in += np.bincount(block, minlength=n_out).astype(np.int32)
-        else:
-            # Without an array of that size for every block.
-            np.add.at(fan_in, block, 1)
+        # With other types than these NumPy takes 20 to 50 times as long (2.4, 2026-11).
+        np.add.at(fan_in, block.astype(np.intp), np.int32(1))
     return has_output, fan_in
 
 
