@@ -31,14 +31,14 @@ class Result:
         return json.loads(self.out)
 
 
-def call(capsys, *words):
+def call(capsys, *words, main=main):
     """Run the command line in this process."""
     capsys.readouterr()
     code = main([str(word) for word in words])
     return Result(code, *capsys.readouterr())
 
 
-def start(*words, cwd, **environment):
+def start(*words, cwd, module="truesparse.train", **environment):
     """Start the command line in a process of its own."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
@@ -49,7 +49,7 @@ def start(*words, cwd, **environment):
     # With the JIT off, NumPy warns of what kernels do on purpose.
     warnings = "ignore" if DISABLED else "error"
     return subprocess.Popen(
-        [sys.executable, "-W", warnings, "-m", "truesparse.train", *map(str, words)],
+        [sys.executable, "-W", warnings, "-m", module, *map(str, words)],
         cwd=cwd,
         env=environment,
         stdout=subprocess.PIPE,

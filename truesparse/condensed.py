@@ -25,7 +25,7 @@ from truesparse.sparse.connections import LARGEST_SIDE, Connections
 from truesparse.tensors import open_tensors, read_activation, read_tensor, write_tensors
 
 FORMAT = 1
-_KEY = "truesparse-condensed"
+KEY = "truesparse-condensed"
 # A batch costs as much as 16 samples, however few it holds: up to this many, one by
 # one is less.
 _FEW_SAMPLES = 2
@@ -141,7 +141,7 @@ class CondensedMLP:
                 for layer in self.layers
             ],
         }
-        return write_tensors(path, tensors, {_KEY: json.dumps(description)})
+        return write_tensors(path, tensors, {KEY: json.dumps(description)})
 
     @classmethod
     def load(cls, path) -> "CondensedMLP":
@@ -155,11 +155,11 @@ class CondensedMLP:
         """
         with open_tensors(path) as file:
             metadata = file.metadata() or {}
-            if _KEY not in metadata:
+            if KEY not in metadata:
                 raise ModelFileError(
                     f"{path} is not a condensed model; truesparse.load reads others"
                 )
-            text = json.loads(metadata[_KEY])
+            text = json.loads(metadata[KEY])
             if text["format"] != FORMAT:
                 raise ValueError(f"format {text['format']}, not {FORMAT}")
             n_features, layers = text["n_features"], []

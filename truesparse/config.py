@@ -8,13 +8,13 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import tomllib
 import typing
 from dataclasses import dataclass, field
 from typing import Any
 
+from truesparse.command import check_threads
 from truesparse.errors import UsageError, choose
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -82,9 +82,6 @@ _EXCLUDES = (
     ("depth", "hidden"),
 )
 
-# More threads than cores take turns, which only costs time; thousands of them hang
-# Numba or end it with a segmentation fault.
-_THREADS_PER_CORE = 4
 # Indices of neurons are int32.
 _LARGEST_LAYER = 2**31 - 1
 
@@ -209,13 +206,7 @@ class RunConfig:
                 raise UsageError(
                     f"{flag(name)} must be at least 1, got {getattr(self, name)}"
                 )
-        n_cores = os.cpu_count() or 1
-        most = _THREADS_PER_CORE * n_cores
-        if self.threads is not None and not 1 <= self.threads <= most:
-            raise UsageError(
-                f"--threads must be from 1 to {most}, {_THREADS_PER_CORE} for each of "
-                f"{n_cores} cores (more only take turns), got {self.threads}"
-            )
+        check_threads(self.threads)
         for name in ("out", "data_home"):
             if getattr(self, name) == "":
                 raise UsageError(f"{flag(name)} must name a folder, got ''")

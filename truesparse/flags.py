@@ -2,15 +2,13 @@
 
 import argparse
 import dataclasses
-import difflib
-import sys
 import tomllib
 import typing
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
+from truesparse.command import CommandParser
 from truesparse.config import CHOICES, KINDS, RunConfig, base_type, flag
-from truesparse.errors import UsageError
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -52,40 +50,16 @@ class _CollectOptions(argparse.Action):
         setattr(namespace, self.dest, options | {key.replace("-", "_"): value})
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a bad flag in one line, without the usage of all the others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message}; --help lists what is accepted")
-
-    def print_help(self, file=None) -> None:
-        """Write the help, or raise OSError where argparse would say nothing."""
-        if (stream := file or sys.stdout) is not None:
-            stream.write(self.format_help())
-
-
 def parse_flags(words: list[str]) -> argparse.Namespace:
     """Return what a command line gives; options that it leaves out are absent."""
-    parser = _make_parser()
-    known, unknown = parser.parse_known_args(words)
-    if unknown:
-        name = unknown[0].split("=")[0]
-        options = parser._option_string_actions
-        # At difflib's own 0.6, --no-fetch would be meant by --nope.
-        close = difflib.get_close_matches(name, options, n=1, cutoff=0.75)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        parser.error(f"unknown argument {name}{hint}")
-    return known
+    return _make_parser().parse(words)
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m truesparse.train",
-        description="Train a truly sparse multilayer perceptron on CPUs.",
-        epilog="Exit codes: 0 done, 2 usage, 3 would not fit in memory, 4 data missing "
-        "or invalid, 5 diverged, 6 model unreadable, 130 and 143 stopped by a signal.",
-        allow_abbrev=False,
+def _make_parser() -> CommandParser:
+    parser = CommandParser(
+        "truesparse.train",
+        "Train a truly sparse multilayer perceptron on CPUs.",
+        codes=(2, 3, 4, 5, 6),
     )
     add_flags(parser)
     parser.add_argument(
@@ -103,7 +77,6 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress, no report")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 

@@ -3,7 +3,8 @@
 Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``, and for srelu
 ``activation``, with the rows of sparse.srelu.Srelu. The metadata entry ``truesparse``
 holds, as JSON, everything else a model is made of, ``config`` the text of the run's
-config.toml. Loading checks every index array before a kernel sees it.
+config.toml, and preprocessing.py says how the training data were scaled and labelled.
+Loading checks every index array before a kernel sees it.
 """
 
 import json
@@ -14,11 +15,14 @@ import numpy as np
 from truesparse.errors import ModelFileError
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
+from truesparse.preprocessing import Preprocessing
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.tensors import open_tensors, read_activation, read_tensor, write_tensors
 
 FORMAT = 1
+# Of a run folder; the model is what predictions are made with.
+_FILES = ("model.safetensors", "checkpoint.safetensors")
 
 
 def save(
@@ -26,6 +30,7 @@ def save(
     path,
     *,
     config: str | None = None,
+    preprocessing: Preprocessing | None = None,
     more_tensors: dict[str, np.ndarray] | None = None,
     more_metadata: dict[str, str] | None = None,
 ) -> pathlib.Path:
@@ -38,6 +43,9 @@ def save(
         By custom ending in ``.safetensors``.
     config : str, optional
         How the model was trained, to be kept in the metadata.
+    preprocessing : Preprocessing, optional
+        How features were scaled and what the outputs stand for; `load_preprocessing`
+        reads it.
     more_tensors, more_metadata : dict, optional
         Kept in the same file; `load` passes over them, see checkpoint.write.
 
@@ -71,6 +79,11 @@ def save(
     metadata = {"truesparse": json.dumps(_describe(model))}
     if config is not None:
         metadata["config"] = config
+    if preprocessing is not None:
+        preprocessing.check(model.layer_sizes[0], model.layer_sizes[-1])
+        more, text = preprocessing.to_tensors()
+        tensors |= more
+        metadata["preprocessing"] = text
     tensors |= more_tensors or {}
     metadata |= more_metadata or {}
     return write_tensors(path, tensors, metadata)
@@ -107,6 +120,75 @@ def load(path) -> SparseMLP:
     return model
 
 
+def load_preprocessing(path) -> Preprocessing | None:
+    """Read how the training data of a model were scaled and labelled.
+
+    Returns
+    -------
+    Preprocessing or None
+        None where the file does not say.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged or of another kind, or what it says is not
+        valid.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from truesparse import SparseMLP, datasets, save
+    >>> from truesparse.io import load_preprocessing
+    >>> from truesparse.preprocessing import Preprocessing
+    >>> how = Preprocessing.of(datasets.load("iris"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "m")
+    ...     path = save(SparseMLP([4, 8, 3], seed=1), path, preprocessing=how)
+    ...     load_preprocessing(path).classes
+    array([0, 1, 2])
+    """
+    with open_tensors(path) as file:
+        metadata = file.metadata() or {}
+        layers = _parse_description(metadata, path)["layers"]
+        if "preprocessing" not in metadata:
+            return None
+        found = Preprocessing.from_tensors(file, metadata["preprocessing"])
+        found.check(layers[0]["n_in"], layers[-1]["n_out"])
+    return found
+
+
+def load_config(path) -> str | None:
+    """Return the text of the configuration that a model was trained with, if any.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read.
+    """
+    with open_tensors(path) as file:
+        config: str | None = (file.metadata() or {}).get("config")
+    return config
+
+
+def find_model(path) -> pathlib.Path:
+    """Return the model file of a run folder; a file is returned as it is.
+
+    Raises
+    ------
+    ModelFileError
+        If the folder holds no model.
+    """
+    place = pathlib.Path(path)
+    if not place.is_dir():
+        return place
+    for name in _FILES:
+        if (place / name).is_file():
+            return place / name
+    raise ModelFileError(
+        f"folder {path} holds no {' or '.join(_FILES)}; give a run folder or a file"
+    )
+
+
 def _describe(model: SparseMLP) -> dict:
     loss = model.loss
     return {
@@ -134,12 +216,17 @@ def _describe(model: SparseMLP) -> dict:
 def _parse_description(metadata: dict[str, str], path) -> dict:
     if "truesparse" not in metadata:
         raise ModelFileError(f"{path} is not a truesparse model: no such metadata")
-    description = json.loads(metadata["truesparse"])
+    description: dict = json.loads(metadata["truesparse"])
+    check_format(description, path)
+    return description
+
+
+def check_format(description: dict, path) -> None:
+    """Raise ModelFileError unless the description is one that this version reads."""
     if description["format"] != FORMAT:
         raise ModelFileError(
             f"{path} has format {description['format']}; this version reads {FORMAT}"
         )
-    return description
 
 
 def _load_layer(file, index: int, spec: dict) -> SparseLayer:

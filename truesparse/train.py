@@ -5,105 +5,42 @@
 Everything for people goes to stderr; ``--json`` prints one object on stdout.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
 import pathlib
-import signal
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Iterator
 from typing import Any
 
 from truesparse import assembly
+from truesparse.command import allow_threads, run_command
 from truesparse.config import RunConfig, merge, read_toml
-from truesparse.errors import (
-    DivergedError,
-    MemoryLimitError,
-    TruesparseError,
-    UsageError,
-)
+from truesparse.errors import DivergedError, UsageError
 from truesparse.flags import parse_flags
 
 _SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "R2"}
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came while no step was being taken."""
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
-    try:
-        with _terminable():
-            _main(words)
-        return 0
-    except BrokenPipeError:
-        return 1
-    except (TruesparseError, MemoryError, KeyboardInterrupt, OSError) as error:
-        text, code = str(error), getattr(error, "exit_code", 1)
-        if isinstance(error, KeyboardInterrupt):
-            number = (signal.SIGINT, signal.SIGTERM)[isinstance(error, _Terminated)]
-            text, code = f"stopped by {number.name}; no model was saved", 128 + number
-        elif isinstance(error, MemoryError) and not isinstance(error, TruesparseError):
-            text, code = f"out of memory: {text}", MemoryLimitError.exit_code
-        # Where stderr is full too, the code alone tells.
-        with contextlib.suppress(OSError):
-            if "--debug" in words:
-                traceback.print_exc()
-            print("truesparse:", text.replace("\n", " "), file=sys.stderr)
-        return code
+    return run_command(_main, arguments, stopped="no model was saved")
 
 
 def _main(words: list[str]) -> None:
-    try:
-        flags = vars(parse_flags(words))
-        is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
-        is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
-        del flags["debug"]
-        if flags.pop("list_topologies"):
-            print(_topology_table())
-            return
-        options = {} if config_file is None else read_toml(config_file)
-        config = RunConfig(**merge(options, flags))
-        result = run(config, quiet=is_quiet, dry=is_dry)
-        if is_json or is_dry:
-            print(json.dumps(result, allow_nan=False))
-    finally:
-        _flush_stdout()
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise, as SIGINT does, outside of training too."""
-
-    def terminate(number, frame):
-        raise _Terminated
-
-    # Only the main thread may set handlers.
-    is_main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, terminate) if is_main else None
-    try:
-        yield
-    finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, previous)
-
-
-def _flush_stdout() -> None:
-    """Write what is left now, where an error is still reported."""
-    try:
-        if sys.stdout is not None:  # as it is after `>&-`
-            sys.stdout.flush()
-    except OSError:
-        # Python would try once more when it ends, and fail with a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
+    flags = vars(parse_flags(words))
+    is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
+    is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
+    del flags["debug"]
+    if flags.pop("list_topologies"):
+        print(_topology_table())
+        return
+    options = {} if config_file is None else read_toml(config_file)
+    config = RunConfig(**merge(options, flags))
+    result = run(config, quiet=is_quiet, dry=is_dry)
+    if is_json or is_dry:
+        print(json.dumps(result, allow_nan=False))
 
 
 def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[str, Any]:
@@ -119,10 +56,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
     """
     say = _silent if quiet else _say
     started = time.perf_counter()
-    if config.threads is not None:
-        # Numba reads this when it is first imported, and never allows more later.
-        most = max(config.threads, os.cpu_count() or 1)
-        os.environ.setdefault("NUMBA_NUM_THREADS", str(most))
+    allow_threads(config.threads)
     from truesparse import datasets, jit, memory
     from truesparse.topology import Exploration
 
@@ -207,6 +141,7 @@ def _check(config: RunConfig) -> None:
 def _train(trainer, data, folder, estimate, tracked, started, quiet) -> dict[str, Any]:
     from truesparse import io, memory
     from truesparse.callbacks import Interrupted, MetricsFile, Progress, StopOnSignal
+    from truesparse.preprocessing import Preprocessing
 
     say = _silent if quiet else _say
     score_name = _SCORES[data.task]
@@ -218,18 +153,19 @@ def _train(trainer, data, folder, estimate, tracked, started, quiet) -> dict[str
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
     text = (folder / "config.toml").read_text(encoding="utf-8")
+    kept = {"config": text, "preprocessing": Preprocessing.of(data)}
     try:
         history = trainer.fit(
             data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test
         )
     except Interrupted as interruption:
-        io.save(model, path, config=text)
+        io.save(model, path, **kept)
         say(f"{interruption}; the model is saved in {path}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
-        io.save(model, path, config=text)
+        io.save(model, path, **kept)
         raise DivergedError(f"{error}, saved in {path}") from None
-    io.save(model, path, config=text)
+    io.save(model, path, **kept)
     n_epochs = len(history)
     phases = {
         name: sum(getattr(record, f"{name}_s") for record in history) / n_epochs

@@ -5,6 +5,7 @@
     load("mnist", fetch=True)           from OpenML, then from data_home: SOURCES
     load("words")                       words.npz in data_home
     load("words.svm")                   a file: READERS
+    load_rows("new.csv", n_features=9)  rows for a trained model, targets or not
 
 Each file reads one kind of source into Parts; parts.py makes a Dataset of them.
 """
@@ -18,6 +19,7 @@ from numpy.typing import DTypeLike
 from ..errors import DataError, UsageError, choose
 from .bundled import BUNDLED, load_bundled
 from .checks import check_features
+from .columns import Expected
 from .dataset import Dataset
 from .files import READERS, read_file
 from .madelon import SYNTHETIC, make_madelon, parse_synthetic
@@ -25,11 +27,13 @@ from .npz import read_npz, save_npz
 from .openml import SOURCES, default_data_home, load_openml
 from .parts import Options, Parts, build, check_options
 from .room import require_room_for_file
+from .rows import PARTS, Rows, take_rows
 from .targets import check_targets, encode_labels
 
 __all__ = [
     "BUNDLED",
     "NAMES",
+    "PARTS",
     "READERS",
     "SOURCES",
     "Dataset",
@@ -38,6 +42,7 @@ __all__ = [
     "default_data_home",
     "encode_labels",
     "load",
+    "load_rows",
     "make_madelon",
     "parse_synthetic",
     "save_npz",
@@ -114,6 +119,91 @@ def load(
     options = check_options(
         test_fraction, seed, scale, scale_target, task, dtype, memory
     )
+    text, home = _check_names(name, data_home)
+    parts = _read(text, home, fetch, options)
+    try:
+        return build(parts, Path(text).name, options)
+    except DataError as error:
+        raise DataError(f"{text}: {error}") from error
+
+
+def load_rows(
+    name: str | os.PathLike[str],
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    n_features: int,
+    feature_names: tuple[str, ...] | None = None,
+    first_index: int | None = None,
+    part: str | None = None,
+    task: str = "auto",
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    fetch: bool = False,
+    dtype: DTypeLike = np.float32,
+    memory: int | None = None,
+) -> Rows:
+    """Load rows for a trained model, in the units of the source.
+
+    Parameters
+    ----------
+    name, data_home, fetch, memory
+        As `load` takes them.
+    n_features : int
+        How many features the model takes. A table of that width has no target; the
+        target of one with a column more is found as in training.
+    feature_names : tuple of str, optional
+        Of the training data. In a table with a header these columns are taken, in this
+        order, whatever others there are.
+    first_index : int, optional
+        What the SVMlight file of the training data calls the first feature.
+    part : {"train", "test", "all"}, optional
+        By default the test part of a set with a name or a test part of its own, and
+        all rows of other files.
+    task, test_fraction, seed, dtype
+        As in training: rows are then split, and generated ones drawn, as they were.
+
+    Returns
+    -------
+    Rows
+        Features and, where there are any, targets.
+
+    Raises
+    ------
+    UsageError
+        If the name or part is unknown.
+    DataError
+        If the data are absent, unreadable or invalid, or do not suit the model.
+    MemoryLimitError
+        If the arrays of a file do not fit in `memory`.
+
+    Examples
+    --------
+    >>> from truesparse.datasets import load_rows
+    >>> rows = load_rows("iris", n_features=4, task="classification")
+    >>> rows.X.shape, rows.X[0].tolist(), len(rows.y)
+    ((30, 4), [5.1, 3.5, 1.4, 0.2], 30)
+    """
+    if part is not None:
+        choose(part, PARTS, "part")
+    options = check_options(test_fraction, seed, "none", False, task, dtype, memory)
+    text, home = _check_names(name, data_home)
+    expected = Expected(n_features, feature_names, first_index)
+    parts = _read(text, home, fetch, options, expected)
+    try:
+        return take_rows(
+            parts,
+            part,
+            expected,
+            task=task,
+            test_fraction=test_fraction,
+            seed=seed,
+            is_named=not _is_path(text),
+        )
+    except DataError as error:
+        raise DataError(f"{text}: {error}") from error
+
+
+def _check_names(name, data_home) -> tuple[str, Path]:
     try:
         text = os.fspath(name)
         home = default_data_home() if data_home is None else Path(data_home)
@@ -121,14 +211,23 @@ def load(
         raise UsageError(f"no name or path of a data set: {error}") from error
     if not isinstance(text, str) or not text or "\0" in text:
         raise UsageError(f"{text!r} is no name or path of a data set")
-    parts = _read(text, home.expanduser(), fetch, options)
-    try:
-        return build(parts, Path(text).name, options)
-    except DataError as error:
-        raise DataError(f"{text}: {error}") from error
+    return text, home.expanduser()
 
 
-def _read(name: str, home: Path, fetch: bool, options: Options) -> Parts:
+def _is_path(name: str) -> bool:
+    if name in NAMES or name.startswith(SYNTHETIC):
+        return False
+    path = Path(name).expanduser()
+    return bool(path.suffix) or len(path.parts) > 1 or path.exists()
+
+
+def _read(
+    name: str,
+    home: Path,
+    fetch: bool,
+    options: Options,
+    expected: Expected | None = None,
+) -> Parts:
     dtype, in_home = options.dtype, home / f"{name}.npz"
     if name in BUNDLED:
         return load_bundled(name)
@@ -144,13 +243,13 @@ def _read(name: str, home: Path, fetch: bool, options: Options) -> Parts:
             n_samples, n_features, n_informative, n_redundant, 0, dtype=dtype
         )
         return Parts(X, y, task="classification")
-    path = Path(name).expanduser()
-    if path.suffix or len(path.parts) > 1 or path.exists():
+    if _is_path(name):
+        path = Path(name).expanduser()
         require_room_for_file(path, dtype, options.memory)
-        return read_file(path)
+        return read_file(path, expected)
     if in_home.is_file():
         require_room_for_file(in_home, dtype, options.memory)
-        return read_npz(in_home)
+        return read_npz(in_home, expected)
     try:
         choose(name, NAMES, "data set")
     except UsageError as error:

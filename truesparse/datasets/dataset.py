@@ -39,6 +39,10 @@ class Dataset:
         where nothing was subtracted or divided.
     target_mean, target_scale : ndarray or None, shape (n_targets,), float64
         The same for regression targets, if they were scaled.
+    feature_names : tuple of str or None
+        Of the columns of a table, if its header tells them apart.
+    first_index : int or None
+        What an SVMlight file calls the first feature, 0 or 1.
 
     Examples
     --------
@@ -61,6 +65,8 @@ class Dataset:
     feature_scale: np.ndarray | None = None
     target_mean: np.ndarray | None = None
     target_scale: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
+    first_index: int | None = None
 
     @property
     def n_features(self) -> int:

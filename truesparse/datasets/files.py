@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import DataError
+from .columns import Expected
 from .npz import read_npz
 from .parts import Parts
 from .svmlight import read_svmlight
@@ -18,13 +19,15 @@ READERS = {
 }
 
 
-def read_file(path: Path) -> Parts:
+def read_file(path: Path, expected: Expected | None = None) -> Parts:
     """Read a data set from a file.
 
     Parameters
     ----------
     path : Path
         With one of the endings of ``READERS``.
+    expected : Expected, optional
+        What a model takes: targets may then be absent.
 
     Raises
     ------
@@ -46,4 +49,4 @@ def read_file(path: Path) -> Parts:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if is_empty:
         raise DataError(f"cannot read {path}: the file is empty")
-    return reader(path)
+    return reader(path, expected)

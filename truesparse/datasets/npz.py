@@ -19,13 +19,14 @@ from scipy import sparse
 
 from ..errors import DataError
 from .checks import check_features
+from .columns import Expected
 from .parts import Parts, reason
 
 CSR_FIELDS = ("data", "indices", "indptr", "shape")
 NEEDED = "X_train, y_train, X_test, y_test or X, y (or for CSR X_data, X_indices, ...)"
 
 
-def read_npz(path: Path) -> Parts:
+def read_npz(path: Path, expected: Expected | None = None) -> Parts:
     """Read a data set that `save_npz` or NumPy wrote.
 
     Images, (n, height, width) or more dimensions, become rows.
@@ -34,6 +35,9 @@ def read_npz(path: Path) -> Parts:
     ----------
     path : Path
         Of an existing file.
+    expected : Expected, optional
+        What a model takes: targets may then be absent, and the file may be one matrix
+        of scipy.sparse.save_npz.
 
     Raises
     ------
@@ -47,7 +51,9 @@ def read_npz(path: Path) -> Parts:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is a single .npy array; store {NEEDED}")
             with archive:
-                return _read_parts(archive, path)
+                if expected is not None and _is_scipy_matrix(archive):
+                    return Parts(sparse.load_npz(path), None)
+                return _read_parts(archive, path, needs_targets=expected is None)
     except DataError:
         raise
     except (
@@ -69,26 +75,42 @@ def read_npz(path: Path) -> Parts:
         ) from error
 
 
-def _read_parts(archive: np.lib.npyio.NpzFile, path: Path) -> Parts:
+def _is_scipy_matrix(archive: np.lib.npyio.NpzFile) -> bool:
+    return {"format", "shape", "data"} <= set(archive.files)
+
+
+def _read_parts(
+    archive: np.lib.npyio.NpzFile, path: Path, needs_targets: bool = True
+) -> Parts:
     keys = set(archive.files)
-    if {"format", "shape", "data"} <= keys:
+    if _is_scipy_matrix(archive):
         raise DataError(
             f"{path} is one matrix of scipy.sparse.save_npz, without targets; write "
             "features and targets with truesparse.datasets.save_npz"
         )
     has_train = _has(keys, "X_train")
-    names = ("X_train", "y_train", "X_test", "y_test") if has_train else ("X", "y")
+    names = ["X_train", "y_train", "X_test", "y_test"] if has_train else ["X", "y"]
     lacking = [name for name in names if not _has(keys, name)]
+    if not needs_targets:
+        optional = {"y_train", "X_test", "y_test", "y"}
+        names = [name for name in names if name not in lacking]
+        lacking = [name for name in lacking if name not in optional]
     if lacking:
         raise DataError(
             f"{path} lacks {', '.join(lacking)}; it holds "
             f"{', '.join(map(repr, sorted(keys))) or 'nothing'}; store {NEEDED}"
         )
-    arrays: list[Any] = [_matrix(archive, name, path) for name in names]
-    for i in range(0, len(arrays), 2):
-        if arrays[i].ndim > 2:
-            arrays[i] = arrays[i].reshape(len(arrays[i]), -1)
-    return Parts(*arrays)
+    arrays: dict[str, Any] = {name: _matrix(archive, name, path) for name in names}
+    for name, array in arrays.items():
+        if name.startswith("X") and array.ndim > 2:
+            arrays[name] = array.reshape(len(array), -1)
+    train = "_train" if has_train else ""
+    return Parts(
+        arrays[f"X{train}"],
+        arrays.get(f"y{train}"),
+        arrays.get("X_test"),
+        arrays.get("y_test"),
+    )
 
 
 def _has(keys: set[str], name: str) -> bool:

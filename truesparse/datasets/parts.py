@@ -21,8 +21,10 @@ class Parts:
     """Arrays as a source stores them, before any check.
 
     Without a test part `X_train` and `y_train` are all there is. `classes` names the
-    columns of multilabel targets. `build` takes the features out, so that the source
-    is freed while the result is made.
+    columns of multilabel targets; `feature_names` are those of a table with a header,
+    and `first_index` is what an SVMlight file calls the first feature. `build` takes
+    the features out, so that the source is freed while the result is made. Targets are
+    None only where a model's input was asked for.
     """
 
     X_train: Any
@@ -31,6 +33,8 @@ class Parts:
     y_test: Any = None
     task: str = "auto"
     classes: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
+    first_index: int | None = None
 
 
 def reason(error: BaseException) -> str:
@@ -149,5 +153,12 @@ def build(parts: Parts, name: str, options: Options) -> Dataset:
             for y in (y_train, y_test)
         )
     return Dataset(
-        name, X_train, y_train, X_test, y_test, task, classes, *scaler, *target_scaler
+        name,
+        *(X_train, y_train, X_test, y_test),
+        task,
+        classes,
+        *scaler,
+        *target_scaler,
+        feature_names=parts.feature_names,
+        first_index=parts.first_index,
     )

@@ -18,7 +18,17 @@ from sklearn.utils.validation import (
 from truesparse import jit
 from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
 from truesparse.errors import UsageError
-from truesparse.estimators import parts
+from truesparse.estimators.parts import (
+    batch_size_for,
+    check_callbacks,
+    check_options,
+    dtype_for,
+    expects_convergence,
+    hidden_sizes,
+    make_learning_rate,
+    make_optimizer,
+    make_topology,
+)
 from truesparse.inputs import (
     as_source_data,
     as_weights,
@@ -163,8 +173,8 @@ class BaseSparseMLP(BaseEstimator):
         classes : array, optional
             All there are, if these targets may lack some.
         """
-        parts.check_options(self)
-        callbacks = parts.check_callbacks(self)
+        check_options(self)
+        callbacks = check_callbacks(self)
         X, y = validate_data(
             self,
             X,
@@ -178,7 +188,7 @@ class BaseSparseMLP(BaseEstimator):
         targets = self._encode(y, reset, classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        dtype = parts.dtype_for(self, X) if reset else self.model_.dtype
+        dtype = dtype_for(self, X) if reset else self.model_.dtype
         data = as_source_data(X, dtype, self.n_features_in_, "X")
         weights = as_weights(self._weigh(y, sample_weight), n_samples(data))
         validation = self._check_validation(X_val, y_val, dtype)
@@ -218,7 +228,7 @@ class BaseSparseMLP(BaseEstimator):
         self.stopped_ = run.stop
         self.history_ = [*earlier, *run.history]
         self._publish(n_samples(data) * (run.epoch - before), reset)
-        if epochs is None and not run.stop and parts.expects_convergence(self):
+        if epochs is None and not run.stop and expects_convergence(self):
             warnings.warn(
                 f"{self.max_iter} epochs (max_iter) were not enough for the loss to "
                 f"settle: it still falls by more than tol={self.tol:g} within "
@@ -230,7 +240,7 @@ class BaseSparseMLP(BaseEstimator):
     def _make_model(self, data: Source, dtype) -> SparseMLP:
         seed = check_random_state(self.random_state).randint(_SEEDS)
         return SparseMLP(
-            (self.n_features_in_, *parts.hidden_sizes(self), self._n_targets),
+            (self.n_features_in_, *hidden_sizes(self), self._n_targets),
             epsilon=self.epsilon,
             density=self.density,
             activation=self.activation,
@@ -252,15 +262,15 @@ class BaseSparseMLP(BaseEstimator):
         callbacks: list[Callback],
         run: Run | None,
     ) -> Trainer:
-        size = parts.batch_size(self, n)
+        size = batch_size_for(self, n)
         weight = float(n if weights is None else weights.sum())
         if self.verbose:
             callbacks = [*callbacks, Progress(score_name=self._score_name)]
         return Trainer(
             model,
-            optimizer=parts.optimizer(self, -(-n // size), weight),
-            lr=parts.learning_rate(self),
-            topology=parts.make_topology(self) if run is None else self._algorithm,
+            optimizer=make_optimizer(self, -(-n // size), weight),
+            lr=make_learning_rate(self),
+            topology=make_topology(self) if run is None else self._algorithm,
             epochs=self.max_iter,
             batch_size=size,
             shuffle=bool(self.shuffle),

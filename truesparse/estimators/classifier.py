@@ -8,8 +8,8 @@ from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from truesparse.errors import DataError, UsageError
-from truesparse.estimators import parts
 from truesparse.estimators.base import BaseSparseMLP
+from truesparse.estimators.parts import make_loss
 from truesparse.losses import Loss
 
 
@@ -321,7 +321,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         y = column_or_1d(y, warn=True)
         if reset:
             self.classes_ = np.unique(y) if classes is None else classes
-            is_single = parts.make_loss(self.loss, _LOSSES, "class").name == "logistic"
+            is_single = make_loss(self.loss, _LOSSES, "class").name == "logistic"
             if is_single and len(self.classes_) != 2:
                 raise UsageError(
                     f"loss 'logistic' takes two classes, got {len(self.classes_)}; use "
@@ -353,8 +353,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def _make_loss(self) -> Loss:
         if self._is_multilabel:
-            return parts.make_loss(self.loss, _LABEL_LOSSES, "multilabel")
-        return parts.make_loss(self.loss, _LOSSES, "class")
+            return make_loss(self.loss, _LABEL_LOSSES, "multilabel")
+        return make_loss(self.loss, _LOSSES, "class")
 
     def _weigh(self, y, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:

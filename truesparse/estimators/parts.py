@@ -81,7 +81,7 @@ def dtype_for(estimator: Any, X: Any) -> type:
     return float_type(X.dtype if estimator.dtype == "auto" else estimator.dtype)
 
 
-def batch_size(estimator: Any, n: int) -> int:
+def batch_size_for(estimator: Any, n: int) -> int:
     """Return the samples of a batch: "auto" is the smaller of 200 and `n`."""
     size = estimator.batch_size
     if isinstance(size, str):
@@ -90,7 +90,7 @@ def batch_size(estimator: Any, n: int) -> int:
     return min(check_whole("batch_size", size, 1), n)
 
 
-def optimizer(estimator: Any, batches: int, weight: float) -> Optimizer:
+def make_optimizer(estimator: Any, batches: int, weight: float) -> Optimizer:
     """Make the optimiser.
 
     Parameters
@@ -114,7 +114,7 @@ def optimizer(estimator: Any, batches: int, weight: float) -> Optimizer:
     )
 
 
-def learning_rate(estimator: Any) -> LearningRate:
+def make_learning_rate(estimator: Any) -> LearningRate:
     """Make the schedule of the learning rate."""
     name = choose(estimator.learning_rate, _SCHEDULES, "learning_rate")
     return LearningRate(

@@ -6,8 +6,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 
 from truesparse.errors import DataError
-from truesparse.estimators import parts
 from truesparse.estimators.base import BaseSparseMLP
+from truesparse.estimators.parts import make_loss
 from truesparse.losses import Loss
 
 
@@ -126,7 +126,7 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         return y.reshape(len(y), -1)
 
     def _make_loss(self) -> Loss:
-        return parts.make_loss(self.loss, _LOSSES, "real")
+        return make_loss(self.loss, _LOSSES, "real")
 
     def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         train, held_out = train_test_split(

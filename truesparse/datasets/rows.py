@@ -1,0 +1,99 @@
+"""Rows for a trained model: features as they are stored, with targets or without."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ..errors import DataError, choose
+from .checks import Features, check_features
+from .columns import Expected
+from .parts import Parts
+from .split import split_rows
+from .targets import check_targets
+
+PARTS = ("train", "test", "all")
+
+
+class Rows(NamedTuple):
+    """Rows of one source, not scaled; `y` is as the source has it, or None.
+
+    `classes` names the columns of multilabel targets where the source does.
+    """
+
+    X: Features
+    y: np.ndarray | None
+    classes: np.ndarray | None = None
+
+
+def take_rows(
+    parts: Parts,
+    part: str | None,
+    expected: Expected,
+    *,
+    task: str,
+    test_fraction: float,
+    seed: int,
+    is_named: bool,
+) -> Rows:
+    """Return one part of what a reader returned.
+
+    Parameters
+    ----------
+    parts : Parts
+        Emptied.
+    part : {"train", "test", "all"} or None
+        None is the test part of a set with a name or a test part, else all rows.
+    expected : Expected
+        What the model takes.
+    task : str
+        Decides how rows are split, as in training.
+    test_fraction, seed
+        Of the split, where the source has no test part of its own.
+    is_named : bool
+        Whether the source is a set that is known by its name.
+
+    Raises
+    ------
+    DataError
+        If features are invalid or of another number than expected, or there is no
+        such part.
+    """
+    has_test = parts.X_test is not None
+    if part is None:
+        part = "test" if is_named or has_test else "all"
+    choose(part, PARTS, "part")
+    chosen = [(parts.X_train, parts.y_train)]
+    if has_test:
+        held_out = (parts.X_test, parts.y_test)
+        chosen = {"train": chosen, "test": [held_out], "all": [*chosen, held_out]}[part]
+    parts.X_train = parts.X_test = None
+    n_features = expected.n_features
+    blocks = [check_features(X, None, n_features=n_features) for X, _ in chosen]
+    X = blocks[0]
+    if len(blocks) > 1:
+        is_sparse = sparse.issparse(X)
+        X = sparse.vstack(blocks, format="csr") if is_sparse else np.concatenate(blocks)
+    y = None
+    if all(targets is not None for _, targets in chosen):
+        columns = [_dense(targets) for _, targets in chosen]
+        y = np.concatenate(columns) if len(columns) > 1 else columns[0]
+        if len(y) != X.shape[0]:
+            raise DataError(f"there are {X.shape[0]} rows but {len(y)} targets")
+    if not has_test and part != "all":
+        if y is None:
+            raise DataError(
+                "without targets rows cannot be split as in training; ask for all"
+            )
+        labels, _ = check_targets(y, X.shape[0], task)
+        is_classes = task == "classification"
+        both = split_rows(
+            X.shape[0], labels if is_classes else None, test_fraction, seed
+        )
+        rows = both[PARTS.index(part)]
+        X, y = X[rows], y[rows]
+    return Rows(X, y, parts.classes)
+
+
+def _dense(targets: Any) -> np.ndarray:
+    return targets.toarray() if sparse.issparse(targets) else np.asarray(targets)
