@@ -42,7 +42,7 @@ LAYERS = (
     {"checkpoint"},
     {"callbacks"},
     {"trainer"},
-    {"assembly"},
+    {"assembly", "resume"},
     {"train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}

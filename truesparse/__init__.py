@@ -19,7 +19,7 @@ _HOMES = {
     "load": "io",
     "save": "io",
 }
-_MODULES = ("datasets", "errors", "topology")
+_MODULES = ("callbacks", "checkpoint", "datasets", "errors", "topology")
 
 __all__ = ["SparseMLP", "Trainer", "load", "save", *_MODULES]
 

@@ -6,6 +6,7 @@ and activation; the arrays that topology algorithm and callbacks remember,
 ``states.N``; and in the metadata entry ``checkpoint``, as JSON, where the run is.
 """
 
+import functools
 import importlib.metadata
 import json
 import math
@@ -36,6 +37,7 @@ _NOT_VALID = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErro
 _PLACE = ("n_batches", "n_samples", "start", "epoch", "batch", "first_step")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions on which the last bits of results depend."""
     names = "numpy", "numba"

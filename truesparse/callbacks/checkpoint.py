@@ -21,8 +21,8 @@ class Checkpoint(Callback):
 
     By default as often as takes a small share of the time, also within long epochs. The
     last checkpoint is always that of the end: of the run, of `until`, or of the step
-    after which it was interrupted. A run that diverges keeps the one before. Where a file
-    cannot be written, that is a warning; the run goes on.
+    after which it was interrupted. A run that diverges keeps the one before. That
+    a file cannot be written is a warning; the run goes on.
 
     Put it after the callbacks whose state it is to keep; see checkpoint.read for how a
     run goes on.
