@@ -1,4 +1,4 @@
-"""--resume: runs that were stopped give, to the last bit, what they would have given."""
+"""--resume: a run that was stopped gives, to the last bit, what it would have given."""
 
 import json
 import os

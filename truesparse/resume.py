@@ -117,10 +117,10 @@ def read(config: RunConfig) -> "Saved":
 def describe(data: "Dataset") -> dict[str, Any]:
     """Return how many samples there are, and a checksum of all features and targets."""
     crc = 0
+    part: Any
     for part in (data.X_train, data.y_train, data.X_test, data.y_test):
         is_sparse = hasattr(part, "indptr")
-        arrays = (part.indptr, part.indices, part.data) if is_sparse else (part,)
-        for array in arrays:
+        for array in (part.indptr, part.indices, part.data) if is_sparse else (part,):
             # One dimension: an empty array of more has no bytes to look at.
             crc = zlib.crc32(array.reshape(-1).view("uint8"), crc)
     samples = [int(data.X_train.shape[0]), int(data.X_test.shape[0])]

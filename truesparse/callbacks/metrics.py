@@ -81,7 +81,8 @@ class MetricsFile(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return how long the file is."""
-        return {"bytes": os.path.getsize(self.path)}
+        exists = os.path.exists(self.path)
+        return {"bytes": os.path.getsize(self.path) if exists else 0}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remove the epochs and updates that came later: they will come again."""
