@@ -257,12 +257,12 @@ def test_a_long_run_writes_within_epochs_a_share_of_the_time(tmp_path, monkeypat
     watch, write = Watch(), checkpoint.write
 
     def slow_write(*arguments, **options):
-        watch.now += 2.0
+        watch.now += 4.0
         write(*arguments, **options)
 
     class Tick(Callback):
         def on_batch_end(self, run):
-            watch.now += 20.0
+            watch.now += 40.0
 
     monkeypatch.setattr(writing, "time", watch)
     monkeypatch.setattr(checkpoint, "write", slow_write)

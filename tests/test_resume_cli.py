@@ -344,6 +344,31 @@ def test_without_checkpoints_there_is_none(capsys, tmp_path):
     assert not lines(tmp_path / "run", "checkpoint")
 
 
+def test_curves_for_tensorboard_are_in_the_run_folder(capsys, tmp_path, monkeypatch):
+    words = *IRIS, "--tensorboard", "--out", "run"
+    assert call(capsys, *words).code == 0
+    assert len(os.listdir("run/tensorboard")) == 1
+    assert call(capsys, "--resume", "run", "--epochs", "7").code == 0
+    assert len(os.listdir("run/tensorboard")) == 2
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    got = call(capsys, *words[:-1], "other")
+    assert (got.code, got.err.count("\n")) == (2, 1)
+    assert "pip install 'truesparse[tensorboard]'" in got.err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_of_more_threads_goes_on_with_fewer(copied, capsys):
+    path = copied / "checkpoint.safetensors"
+    data = path.read_bytes()
+    # As a larger machine would have written it, in as many bytes.
+    assert b"dropout = 0.1" in data
+    path.write_bytes(data.replace(b"dropout = 0.1", b"threads = 999"))
+    text = (copied / "config.toml").read_text()
+    (copied / "config.toml").write_text(text.replace("dropout = 0.1", "threads = 999"))
+    refused(capsys, 2, "--threads must be from 1 to")
+    assert call(capsys, "--resume", "run", "--threads", "1").code == 0
+
+
 def test_a_dry_run_changes_nothing(copied, capsys):
     before = {path: path.read_bytes() for path in copied.iterdir()}
     assert call(capsys, "--resume", "run", "--dry-run", "--epochs", "9").code == 0

@@ -299,9 +299,8 @@ def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
     place: dict[str, Any] = {
         name: _whole(fields, name) for name in (*_PLACE, "n_epochs")
     }
-    sums: dict[str, Any] = {
-        name: float(fields[name]) for name in ("loss_sum", "weight_sum")
-    }
+    sums: dict[str, Any]
+    sums = {name: float(fields[name]) for name in ("loss_sum", "weight_sum")}
     last: dict[str, Any] = {name: float(fields[name]) for name in ("loss", "lr")}
     if not all(map(math.isfinite, sums.values())):
         raise ValueError("sums of losses are not finite")

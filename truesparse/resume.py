@@ -86,7 +86,10 @@ def read(config: RunConfig) -> "Saved":
     saved = checkpoint.read(path)
     if saved.config is None:
         raise ModelFileError(f"{path} has no configuration: it is of no command line")
-    before = RunConfig(**parse_toml(saved.config, f"the metadata of {path}"))
+    options = parse_toml(saved.config, f"the metadata of {path}")
+    # Another machine may not even take the number of threads.
+    fixed = {key: value for key, value in options.items() if key not in MAY_CHANGE}
+    before, patience = RunConfig(**fixed), options.get("early_stopping")
     changed = [
         f"{flag(option.name)} ({getattr(before, option.name)!r} before, "
         f"{getattr(config, option.name)!r} now)"
@@ -106,7 +109,7 @@ def read(config: RunConfig) -> "Saved":
             f"the run in {config.out} is done: {run.epoch} epochs; give it more, as in "
             f"--epochs {2 * run.epoch}, to go on"
         )
-    if run.stop and not run.batch and config.early_stopping == before.early_stopping:
+    if run.stop and not run.batch and config.early_stopping == patience:
         raise UsageError(
             f"the run in {config.out} is done: it stopped early after epoch "
             f"{run.epoch}; give it a larger --early-stopping to go on"
