@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from truesparse import config as config_module
 from truesparse.activations import ACTIVATIONS
+from truesparse.callbacks.monitor import MONITORS
 from truesparse.config import (
     CHOICES,
     RunConfig,
@@ -45,13 +46,15 @@ ACCEPTED = {
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
     "dtype": DTYPES,
+    "monitor": MONITORS,
 }
 
 
 def configured(*words, file=None):
     """Return the configuration of a command line, with a file of options."""
     flags = vars(parse_flags(list(words)))
-    for name in ("json", "quiet", "debug", "dry_run", "config", "list_topologies"):
+    own = "json", "quiet", "debug", "dry_run", "config", "resume", "list_topologies"
+    for name in own:
         del flags[name]
     return RunConfig(**merge(read_toml(file) if file else {}, flags))
 
@@ -129,6 +132,9 @@ CONFIGS = st.builds(
     )
     | st.none(),
     out=NAME | st.none(),
+    early_stopping=st.integers(1, 9) | st.none(),
+    checkpoint_every=st.integers(0, 9) | st.none(),
+    restore_best=st.booleans(),
 )
 
 
@@ -317,6 +323,9 @@ def test_options_of_the_topology(file, words, wanted, toml):
         (["--neurons", "-5"], "--neurons must be at least 1, got -5"),
         (["--depth", "0"], "--depth must be at least 1, got 0"),
         (["--update-every", "0"], "--update-every must be at least 1"),
+        (["--early-stopping", "0"], "--early-stopping must be at least 1, got 0"),
+        (["--checkpoint-every", "-1"], "--checkpoint-every must be at least 0, got -1"),
+        (["--monitor", "loss"], "unknown monitor 'loss'"),
         (["--threads", "0"], "--threads must be from 1 to .*, got 0"),
         (["--neurons", "2", "--depth", "3"], "--neurons 2 cannot fill --depth 3"),
         (["--hidden", "3,0"], r"--hidden takes sizes of at least 1, got \[3, 0\]"),

@@ -43,7 +43,7 @@ LAYERS = (
     {"checkpoint"},
     {"callbacks"},
     {"describe", "plots", "predictions", "trainer"},
-    {"assembly", "estimators", "reporting"},
+    {"assembly", "estimators", "reporting", "resume"},
     {"info", "predict", "report", "train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}

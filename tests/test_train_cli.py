@@ -184,6 +184,7 @@ def test_the_run_folder(tmp_path, capsys):
     words = *SMALL["iris"], *NET, "--out", folder, "--zeta", "0.2"
     got = call(capsys, *words, "--json")
     assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint.safetensors",
         "config.toml",
         "metrics.jsonl",
         "model.safetensors",

@@ -39,6 +39,7 @@ def test_a_signal_ends_a_run_after_saving(number, code, tmp_path):
     assert (got.code, got.out) == (code, "")
     assert "Traceback" not in got.err
     message = f"stopped by {number.name}; the model is saved in run/model.safetensors"
+    message += "; go on with --resume run"
     assert got.err.splitlines()[-1] == message
     model = io.load(tmp_path / "run" / "model.safetensors")
     assert has_finite_weights(model)

@@ -22,7 +22,7 @@ _HOMES = {
     "load": "io",
     "save": "io",
 }
-_MODULES = ("datasets", "errors", "export", "topology")
+_MODULES = ("callbacks", "checkpoint", "datasets", "errors", "export", "topology")
 
 __all__ = [
     "SparseMLP",

@@ -7,7 +7,10 @@ from truesparse.config import RunConfig
 from truesparse.errors import UsageError
 
 if TYPE_CHECKING:
+    import pathlib
+
     from truesparse.datasets import Dataset
+    from truesparse.events import Callback
     from truesparse.losses import Loss
     from truesparse.memory import Estimate
     from truesparse.model import SparseMLP
@@ -125,6 +128,53 @@ def make_trainer(config: RunConfig, model: Any) -> "Trainer":
         batch_size=config.batch_size,
         clip_norm=config.clip_norm,
     )
+
+
+def make_callbacks(
+    config: RunConfig,
+    folder: "pathlib.Path",
+    *,
+    about: dict[str, Any],
+    score_name: str | None,
+) -> "list[Callback]":
+    """Make what listens to a run, in the order in which it has to be told.
+
+    What a checkpoint keeps comes before it, and signals last, so that all others have
+    heard of a step after which the run stops.
+
+    Parameters
+    ----------
+    config : RunConfig
+    folder : path
+        The run folder.
+    about : dict
+        What checkpoints keep of the data.
+    score_name : str, optional
+        What the validation score is called; without it nothing is shown.
+    """
+    from truesparse import callbacks
+    from truesparse.topology import Exploration
+
+    made: list[Callback] = []
+    fields = None
+    if config.explored:
+        made.append(tracked := Exploration())
+        fields = lambda: {"explored": tracked.rate}  # noqa: E731
+    made.append(callbacks.MetricsFile(folder / "metrics.jsonl", fields))
+    if config.early_stopping is not None:
+        stops = callbacks.EarlyStopping(config.early_stopping, monitor=config.monitor)
+        made.append(stops)
+    if config.restore_best:
+        made.append(callbacks.BestModel(config.monitor, folder / "best.safetensors"))
+    if config.tensorboard:
+        made.append(callbacks.TensorBoard(folder / "tensorboard"))
+    if score_name is not None:
+        made.append(callbacks.Progress(score_name=score_name))
+    if config.checkpoint_every != 0:
+        path, every = folder / "checkpoint.safetensors", config.checkpoint_every
+        text = config.to_toml()
+        made.append(callbacks.Checkpoint(path, every, config=text, about=about))
+    return [*made, callbacks.StopOnSignal()]
 
 
 def _optimizer(config: RunConfig):

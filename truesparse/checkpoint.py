@@ -6,10 +6,10 @@ and activation; the arrays that topology algorithm and callbacks remember,
 ``states.N``; and in the metadata entry ``checkpoint``, as JSON, where the run is.
 """
 
+import functools
 import importlib.metadata
 import json
 import math
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -30,18 +30,19 @@ from truesparse.topology.stored import check_state
 
 FORMAT = 1
 _TENSOR = "tensor"  # the key of what stands in the JSON for an array
+_DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 _NUMBERS = "first", "second"
 # What a state that makes no sense raises on its way.
 _NOT_VALID = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _PLACE = ("n_batches", "n_samples", "start", "epoch", "batch", "first_step")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions on which the last bits of results depend."""
     names = "numpy", "numba"
     found = {name: importlib.metadata.version(name) for name in names}
-    python = platform.python_version()
-    return {"truesparse": truesparse.__version__, "python": python, **found}
+    return {"truesparse": truesparse.__version__, **found}
 
 
 def size(model: SparseMLP) -> int:
@@ -76,7 +77,7 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
     Raises
     ------
     UsageError
-        If the file cannot be written.
+        If the file cannot be written, or a state that is to be kept in it.
     """
     tensors = {
         f"layers.{index}.moments.{part}.{name}": array
@@ -178,8 +179,9 @@ class Saved:
         if trainer.model is not self.model:
             raise UsageError("the trainer that goes on needs the model of the file")
         needed = optimizer.needs_first, optimizer.needs_second
-        given = {"topology": trainer.topology.name, "state of the optimizer": needed}
-        wanted = {"topology": self.topology, "state of the optimizer": self.moments}
+        state, name = "state of the optimizer", trainer.topology.name
+        given: dict[str, Any] = {"topology": name, state: needed}
+        wanted: dict[str, Any] = {"topology": self.topology, state: self.moments}
         if run.batch:
             given |= {"batch_size": trainer.batch_size, "shuffle": trainer.shuffle}
             wanted |= {"batch_size": self.batch_size, "shuffle": self.shuffle}
@@ -294,9 +296,12 @@ def _read_moments(file, index: int, layer: SparseLayer, needed) -> None:
 
 
 def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
-    place = {name: _whole(fields, name) for name in (*_PLACE, "n_epochs")}
+    place: dict[str, Any] = {
+        name: _whole(fields, name) for name in (*_PLACE, "n_epochs")
+    }
+    sums: dict[str, Any]
     sums = {name: float(fields[name]) for name in ("loss_sum", "weight_sum")}
-    last = {name: float(fields[name]) for name in ("loss", "lr")}
+    last: dict[str, Any] = {name: float(fields[name]) for name in ("loss", "lr")}
     if not all(map(math.isfinite, sums.values())):
         raise ValueError("sums of losses are not finite")
     history = [_make_record(record) for record in fields["history"]]
@@ -336,6 +341,8 @@ def _whole(fields: dict[str, Any], name: str) -> int:
 def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:
     """Return what JSON takes; arrays go to `states`."""
     if isinstance(value, np.ndarray):
+        if value.dtype.name not in _DTYPES:
+            raise UsageError(f"an array of {value.dtype} cannot be kept in a file")
         name = f"states.{len(states)}"
         states[name] = value
         return {_TENSOR: name}
@@ -343,14 +350,17 @@ def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:
         return {str(key): _pack(each, states) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_pack(each, states) for each in value]
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UsageError(f"{type(value).__name__} in a state cannot be kept in a file")
 
 
 def _unpack(value: Any, file) -> Any:
     if isinstance(value, dict):
         if set(value) == {_TENSOR}:
-            dtypes = "float32", "float64", "int32", "int64", "uint8"
-            return read_tensor(file, value[_TENSOR], *dtypes)
+            return read_tensor(file, value[_TENSOR], *_DTYPES)
         return {key: _unpack(each, file) for key, each in value.items()}
     if isinstance(value, list):
         return [_unpack(each, file) for each in value]

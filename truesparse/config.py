@@ -62,6 +62,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
     "dtype": ("float32", "float64"),
+    "monitor": ("train_loss", "val_loss", "val_score"),
 }
 CHOICES["regrow_init"] = CHOICES["weight_init"]
 
@@ -190,22 +191,47 @@ class RunConfig:
     )
     clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
     epochs: int = _option(15, "passes over the data", "N")
+    early_stopping: int | None = _option(
+        None, "epochs without a better --monitor that end the run (default: off)", "N"
+    )
+    restore_best: bool = _option(
+        False,
+        "save the model of the epoch with the best --monitor, not the last one; a "
+        "score on data that chose the model is no longer one on unseen data",
+    )
+    monitor: str = _option(
+        "val_loss", "what early stopping and the best model go by; val is the test part"
+    )
     batch_size: int = _option(32, "samples a step", "N")
     seed: int = _option(0, "decides everything that is drawn", "N")
     threads: int | None = _option(None, "threads (default: all cores)", "N")
     dtype: str = _option("float32", "of weights and activations")
     out: str | None = _option(None, "run folder (default: runs/DATA-N)", "DIR")
+    checkpoint_every: int | None = _option(
+        None,
+        "epochs between checkpoints, from which --resume goes on; 0 for none (default: "
+        "as often as takes a twentieth of the time, and at the end)",
+        "N",
+    )
+    tensorboard: bool = _option(
+        False, "write curves for TensorBoard to the run folder; needs its package"
+    )
 
     def __post_init__(self):
         for name, accepted in CHOICES.items():
             value = getattr(self, name)
             if value is not None:
                 choose(value, accepted, name.replace("_", " "))
-        for name in ("neurons", "depth", "epochs", "batch_size", "update_every"):
+        counts = "neurons", "depth", "epochs", "batch_size", "update_every"
+        for name in (*counts, "early_stopping"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UsageError(
                     f"{flag(name)} must be at least 1, got {getattr(self, name)}"
                 )
+        if self.checkpoint_every is not None and self.checkpoint_every < 0:
+            raise UsageError(
+                f"--checkpoint-every must be at least 0, got {self.checkpoint_every}"
+            )
         check_threads(self.threads)
         for name in ("out", "data_home"):
             if getattr(self, name) == "":
@@ -286,8 +312,17 @@ def read_toml(path: str) -> dict[str, Any]:
     if str(path) == "":
         raise UsageError("--config must name a TOML file, got ''")
     try:
-        table = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read configuration {path}: {error}") from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the options that the text of a file sets; see read_toml."""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
     hints = typing.get_type_hints(RunConfig)
     options = {}

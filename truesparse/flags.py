@@ -66,6 +66,13 @@ def _make_parser() -> CommandParser:
         "--config", metavar="FILE.toml", help="read options from a file"
     )
     parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with the run in a folder from its last checkpoint; of the options "
+        "only --epochs, --threads, --early-stopping and where data and output are may "
+        "be others",
+    )
+    parser.add_argument(
         "--list-topologies",
         action="store_true",
         help="print the topologies and their options, and stop",

@@ -52,7 +52,8 @@ class Run:
         Setting it ends the run after the epoch.
     history : list of EpochRecord
     trainer : Trainer or None
-        Of whose topology algorithm and callbacks a checkpoint keeps the state.
+        While it trains; of its topology algorithm and its callbacks a checkpoint keeps
+        the state.
     intact : bool
         Whether the run could go on from where it is: not within a step, nor with
         another model than that of the last one.
@@ -77,10 +78,6 @@ class Run:
     trainer: Any = field(default=None, repr=False, compare=False)
     intact: bool = True
     error: str = ""
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy or a pickle is that of a run, not of all that listens to it.
-        return self.__dict__ | {"trainer": None}
 
     @property
     def is_new(self) -> bool:

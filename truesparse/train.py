@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from truesparse import assembly
+from truesparse import assembly, resume
 from truesparse.command import allow_threads, run_command
 from truesparse.config import RunConfig, merge, read_toml
 from truesparse.errors import DivergedError, UsageError
@@ -32,18 +32,24 @@ def _main(words: list[str]) -> None:
     flags = vars(parse_flags(words))
     is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
     is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
+    folder = flags.pop("resume")
     del flags["debug"]
     if flags.pop("list_topologies"):
         print(_topology_table())
         return
-    options = {} if config_file is None else read_toml(config_file)
-    config = RunConfig(**merge(options, flags))
-    result = run(config, quiet=is_quiet, dry=is_dry)
+    if folder is None:
+        options = {} if config_file is None else read_toml(config_file)
+        config = RunConfig(**merge(options, flags))
+    else:
+        config = resume.configure(folder, flags, config_file)
+    result = run(config, quiet=is_quiet, dry=is_dry, goes_on=folder is not None)
     if is_json or is_dry:
         print(json.dumps(result, allow_nan=False))
 
 
-def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[str, Any]:
+def run(
+    config: RunConfig, *, quiet: bool = False, dry: bool = False, goes_on: bool = False
+) -> dict[str, Any]:
     """Train as configured and return the result as JSON takes it.
 
     Parameters
@@ -53,16 +59,20 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         Say nothing on stderr.
     dry : bool
         Only check the options and estimate the memory.
+    goes_on : bool
+        Go on with the run in the folder `out`, see resume.configure.
     """
     say = _silent if quiet else _say
     started = time.perf_counter()
     allow_threads(config.threads)
     from truesparse import datasets, jit, memory
-    from truesparse.topology import Exploration
 
     memory.return_freed_arrays()
     n_threads = jit.set_threads(config.threads)
+    if not goes_on:
+        resume.check_folder(config.out)
     _check(config)
+    saved = resume.read(config) if goes_on else None
     data = datasets.load(
         config.data,
         config.data_home,
@@ -84,11 +94,23 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         sizes = {**dataclasses.asdict(estimate), "total": estimate.total}
         return {**sizes, "available": room, "fits": estimate.total <= room}
     memory.require(max(estimate.total - held, 0))
-    model = assembly.make_model(config, data)
+    about = resume.describe(data)
+    if saved is None:
+        model = assembly.make_model(config, data)
+    else:
+        resume.check_data(saved, about)
+        model = saved.model
     trainer = assembly.make_trainer(config, model)
-    tracked = Exploration() if config.explored else None
     # Last of all, so that an option that is refused leaves no folder behind.
-    folder = _make_folder(config)
+    folder = _make_folder(config) if saved is None else pathlib.Path(str(config.out))
+    score_name = None if quiet else _SCORES[data.task]
+    trainer.callbacks = assembly.make_callbacks(
+        config, folder, about=about, score_name=score_name
+    )
+    earlier = None
+    if saved is not None:
+        earlier = resume.start(saved, trainer, say)
+        resume.rewrite_config(config)
     say(
         f"{data.name}: {data.X_train.shape[0]:,} samples, "
         f"{data.n_features:,} features, {data.n_outputs:,} outputs\n"
@@ -97,7 +119,7 @@ def run(config: RunConfig, *, quiet: bool = False, dry: bool = False) -> dict[st
         f"{n_threads} threads"
     )
     jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
-    return _train(trainer, data, folder, estimate, tracked, started, quiet)
+    return _train(trainer, earlier, data, folder, estimate, started, quiet)
 
 
 def _topology_table() -> str:
@@ -120,10 +142,10 @@ def _check(config: RunConfig) -> None:
     from truesparse.losses import Loss
     from truesparse.sparse.network import count_connections
 
-    for name in ("config.toml", "metrics.jsonl", "model.safetensors"):
-        if config.out is not None and os.path.lexists(f"{config.out}/{name}"):
-            text = f"{config.out} already holds a run ({name}); choose another --out"
-            raise UsageError(f"{text} or remove it")
+    if config.tensorboard:
+        from truesparse.callbacks.tensorboard import import_writer
+
+        import_writer()
     lr = 1.0 if config.lr is None else config.lr
     assembly.make_trainer(dataclasses.replace(config, lr=lr), None)
     Loss(label_smoothing=config.label_smoothing or 0.0)
@@ -138,29 +160,29 @@ def _check(config: RunConfig) -> None:
         )
 
 
-def _train(trainer, data, folder, estimate, tracked, started, quiet) -> dict[str, Any]:
+def _train(trainer, earlier, data, folder, estimate, started, quiet) -> dict[str, Any]:
     from truesparse import io, memory
-    from truesparse.callbacks import Interrupted, MetricsFile, Progress, StopOnSignal
+    from truesparse.callbacks import BestModel, Interrupted
     from truesparse.preprocessing import Preprocessing
+    from truesparse.topology import Exploration
 
     say = _silent if quiet else _say
-    score_name = _SCORES[data.task]
-    trainer.callbacks = [MetricsFile(folder / "metrics.jsonl"), StopOnSignal()]
-    if not quiet:
-        trainer.callbacks.append(Progress(score_name=score_name))
-    if tracked is not None:
-        trainer.callbacks.append(tracked)
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
     text = (folder / "config.toml").read_text(encoding="utf-8")
     kept = {"config": text, "preprocessing": Preprocessing.of(data)}
     try:
         history = trainer.fit(
-            data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test
+            data.X_train,
+            data.y_train,
+            X_val=data.X_test,
+            y_val=data.y_test,
+            run=earlier,
         )
     except Interrupted as interruption:
         io.save(model, path, **kept)
-        say(f"{interruption}; the model is saved in {path}")
+        hint = resume.hint(folder)
+        say(f"{interruption}; the model is saved in {path}{hint}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
         io.save(model, path, **kept)
@@ -171,7 +193,9 @@ def _train(trainer, data, folder, estimate, tracked, started, quiet) -> dict[str
         name: sum(getattr(record, f"{name}_s") for record in history) / n_epochs
         for name in ("data", "forward", "backward", "topology")
     }
-    last = history[-1]
+    best = next((c for c in trainer.callbacks if isinstance(c, BestModel)), None)
+    # The record of the model that is saved.
+    last = history[best.epoch - 1 if best and best.restored else -1]
     result = {
         "test_score": last.val_score,
         "test_loss": last.val_loss,
@@ -187,9 +211,12 @@ def _train(trainer, data, folder, estimate, tracked, started, quiet) -> dict[str
         "dense_mb": estimate.dense / 1e6,
         "model": str(path),
     }
-    if tracked is not None:
-        result["explored"] = tracked.rate
-    say(_report(result, score_name, phases))
+    if best is not None:
+        result["best_epoch"] = last.epoch
+    for callback in trainer.callbacks:
+        if isinstance(callback, Exploration):
+            result["explored"] = callback.rate
+    say(_report(result, _SCORES[data.task], phases))
     # JSON has no NaN and no infinity.
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -210,13 +237,15 @@ def _report(result: dict[str, Any], score_name: str, phases: dict[str, float]) -
         ("peak memory", f"{human(peak)}; dense weights and state: {human(dense)}"),
         ("model", result["model"]),
     ]
+    if "best_epoch" in result:
+        lines.insert(1, ("of epoch", f"{result['best_epoch']}, the best"))
     if "explored" in result:
-        lines.insert(2, ("cells explored", f"{result['explored']:.3g} of all"))
+        lines.insert(-4, ("cells explored", f"{result['explored']:.3g} of all"))
     return "\n" + "\n".join(f"{name:<18} {text}" for name, text in lines)
 
 
 def _make_folder(config: RunConfig) -> pathlib.Path:
-    """Create the run folder; see _check for one that already holds a run."""
+    """Create the run folder; resume.check_folder refused one that holds a run."""
     if config.out is not None:
         folder = pathlib.Path(config.out)
     else:

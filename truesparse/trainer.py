@@ -186,7 +186,7 @@ class Trainer:
         if is_new:
             self.topology.begin(model, batches)
         self.run = run
-        run.trainer, run.intact, run.error = self, True, ""
+        run.trainer, run.error = self, ""
         with self._snapshot() as snapshot:
             before, steps = run.epoch, model.step - run.batch
             try:
@@ -208,6 +208,7 @@ class Trainer:
                 raise DivergedError(f"{error}; the model is {which}") from None
             finally:
                 self._emit("on_train_end", run)
+                run.trainer = None
         return run.history
 
     def _new_run(self, n: int) -> Run:

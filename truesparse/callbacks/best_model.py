@@ -21,7 +21,8 @@ class BestModel(Callback):
         Which number says what is best; see EarlyStopping.
     path : str or path, optional
         File for the best model; it stays, so that a run can go on from a checkpoint in
-        another process. By default a temporary one. Weights are not copied in memory.
+        another process. By default one that goes with this object. Weights are not
+        copied in memory.
 
     Attributes
     ----------
@@ -41,6 +42,10 @@ class BestModel(Callback):
         self._path = path
         self._kept: KeptModel | None = None
         self.restored = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has no share in a temporary file.
+        return self.__dict__ | {"_kept": None}
 
     @property
     def best(self) -> float | None:
@@ -80,9 +85,6 @@ class BestModel(Callback):
                 # What the run has noted is no longer about this model.
                 run.intact = False
             self.restored = True
-            if self._path is None:
-                self._kept.close()
-                self._kept = None
 
     def state(self) -> dict[str, Any]:
         """Return which epoch was the best; the model is in its file."""

@@ -38,7 +38,9 @@ class History(Callback):
     ``pandas.DataFrame(history.epochs)`` makes a table of either.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
+        self.epochs: dict[str, list[Any]] = {}
+        self.updates: dict[str, list[Any]] = {}
         self._forget()
 
     def __getitem__(self, name: str) -> list:
@@ -80,8 +82,8 @@ class History(Callback):
             self.updates[name] = columns[name].tolist()
 
     def _forget(self) -> None:
-        self.epochs: dict[str, list] = {each.name: [] for each in fields(EpochRecord)}
-        self.updates: dict[str, list] = {name: [] for name in _CHANGES}
+        self.epochs = {each.name: [] for each in fields(EpochRecord)}
+        self.updates = {name: [] for name in _CHANGES}
 
     def _append(self, record) -> None:
         for name, value in asdict(record).items():

@@ -25,6 +25,7 @@ class MetricsFile(Callback):
 
     def __init__(self, path, epoch_fields: Callable[[], dict[str, Any]] | None = None):
         self.path, self.epoch_fields = path, epoch_fields
+        self._has_ended = False
         self._append("")
 
     def write(self, event: str, **fields: Any) -> None:
@@ -40,6 +41,7 @@ class MetricsFile(Callback):
 
     def on_train_begin(self, run) -> None:
         """Write run_start."""
+        self._has_ended = False
         model = run.model
         self.write(
             "run_start",
@@ -65,9 +67,10 @@ class MetricsFile(Callback):
         self.write("epoch", **asdict(record), **more)
 
     def on_checkpoint(self, run, seconds: float) -> None:
-        """Write checkpoint."""
-        place = {"epoch": run.epoch, "step": run.model.step}
-        self.write("checkpoint", **place, seconds=seconds)
+        """Write checkpoint, unless it is that of the end: run_end is the last line."""
+        if not self._has_ended:
+            place = {"epoch": run.epoch, "step": run.model.step}
+            self.write("checkpoint", **place, seconds=seconds)
 
     def on_warning(self, run, message: str) -> None:
         """Write warning."""
@@ -78,10 +81,12 @@ class MetricsFile(Callback):
         if run.error:
             self.on_warning(run, run.error)
         self.write("run_end", epoch=run.epoch, step=run.model.step)
+        self._has_ended = True
 
     def state(self) -> dict[str, Any]:
         """Return how long the file is."""
-        return {"bytes": os.path.getsize(self.path)}
+        exists = os.path.exists(self.path)
+        return {"bytes": os.path.getsize(self.path) if exists else 0}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remove the epochs and updates that came later: they will come again."""

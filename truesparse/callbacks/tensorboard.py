@@ -26,7 +26,7 @@ class TensorBoard(Callback):
 
     def __init__(self, folder):
         self.folder = folder
-        self._make_writer = _import_writer()
+        self._make_writer = import_writer()
         self._writer: Any = None
 
     def on_train_begin(self, run) -> None:
@@ -64,7 +64,8 @@ class TensorBoard(Callback):
         self._writer.add_scalar(name, value, step)
 
 
-def _import_writer():
+def import_writer() -> type:
+    """Return the class that writes event files, or say what is missing."""
     try:
         from tensorboard.summary import Writer
     except ImportError:
