@@ -96,7 +96,9 @@ def test_calibration_bagging_and_selection():
     assert calibrated.score(X, LABELS) > 0.9
     bagged = BaggingClassifier(classifier(max_iter=3), n_estimators=2, random_state=0)
     assert bagged.fit(X, LABELS).score(X, LABELS) > 0.6
-    chosen = SelectFromModel(classifier(epsilon=None, density=0.2), max_features=32)
+    chosen = SelectFromModel(
+        classifier(epsilon=None, density=0.2), max_features=32, threshold=-np.inf
+    )
     assert chosen.fit(X, LABELS).transform(X).shape == (500, 32)
 
 

@@ -135,6 +135,7 @@ def make_callbacks(
     folder: "pathlib.Path",
     *,
     about: dict[str, Any],
+    kept: dict[str, Any],
     score_name: str | None,
 ) -> "list[Callback]":
     """Make what listens to a run, in the order in which it has to be told.
@@ -149,6 +150,8 @@ def make_callbacks(
         The run folder.
     about : dict
         What checkpoints keep of the data.
+    kept : dict
+        What they keep besides the model, see io.save.
     score_name : str, optional
         What the validation score is called; without it nothing is shown.
     """
@@ -172,8 +175,7 @@ def make_callbacks(
         made.append(callbacks.Progress(score_name=score_name))
     if config.checkpoint_every != 0:
         path, every = folder / "checkpoint.safetensors", config.checkpoint_every
-        text = config.to_toml()
-        made.append(callbacks.Checkpoint(path, every, config=text, about=about))
+        made.append(callbacks.Checkpoint(path, every, about=about, **kept))
     return [*made, callbacks.StopOnSignal()]
 
 

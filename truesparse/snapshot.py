@@ -35,10 +35,12 @@ class KeptModel:
     ----------
     path : str or path, optional
         Where the file stays; by default it is temporary.
+    **options
+        Of io.save: what else the file keeps.
     """
 
-    def __init__(self, path=None):
-        self._cleanup = None
+    def __init__(self, path=None, **options):
+        self._cleanup, self._options = None, options
         if path is None:
             folder = tempfile.mkdtemp(prefix="truesparse-")
             # Also when nothing refers to it any more, or the process ends.
@@ -59,7 +61,7 @@ class KeptModel:
 
     def write(self, model: SparseMLP) -> None:
         """Replace what was kept."""
-        io.save(model, self.path)
+        io.save(model, self.path, **self._options)
 
     def restore(self, model: SparseMLP, step: int | None = None) -> None:
         """Put the written weights back; optimiser state is not kept.
@@ -91,12 +93,12 @@ class Snapshot(KeptModel):
     ----------
     model : SparseMLP
         Written at once.
-    path : str or path, optional
-        Where the file stays; by default it is temporary.
+    path, **options
+        See KeptModel.
     """
 
-    def __init__(self, model: SparseMLP, path=None):
-        super().__init__(path)
+    def __init__(self, model: SparseMLP, path=None, **options):
+        super().__init__(path, **options)
         self.write(model)
 
     def take(self, model: SparseMLP) -> None:

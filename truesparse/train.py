@@ -8,7 +8,6 @@ Everything for people goes to stderr; ``--json`` prints one object on stdout.
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import sys
 import time
@@ -66,6 +65,7 @@ def run(
     started = time.perf_counter()
     allow_threads(config.threads)
     from truesparse import datasets, jit, memory
+    from truesparse.preprocessing import Preprocessing
 
     memory.return_freed_arrays()
     n_threads = jit.set_threads(config.threads)
@@ -95,6 +95,8 @@ def run(
         return {**sizes, "available": room, "fits": estimate.total <= room}
     memory.require(max(estimate.total - held, 0))
     about = resume.describe(data)
+    # What every file of the run has besides the model.
+    kept = {"config": config.to_toml(), "preprocessing": Preprocessing.of(data)}
     if saved is None:
         model = assembly.make_model(config, data)
     else:
@@ -105,7 +107,11 @@ def run(
     folder = _make_folder(config) if saved is None else pathlib.Path(str(config.out))
     score_name = None if quiet else _SCORES[data.task]
     trainer.callbacks = assembly.make_callbacks(
-        config, folder, about=about, score_name=score_name
+        config,
+        folder,
+        about=about,
+        kept=kept,
+        score_name=score_name,
     )
     earlier = None
     if saved is not None:
@@ -119,7 +125,7 @@ def run(
         f"{n_threads} threads"
     )
     jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
-    return _train(trainer, earlier, data, folder, estimate, started, quiet)
+    return _train(trainer, earlier, data, folder, kept, estimate, started, quiet)
 
 
 def _topology_table() -> str:
@@ -160,17 +166,17 @@ def _check(config: RunConfig) -> None:
         )
 
 
-def _train(trainer, earlier, data, folder, estimate, started, quiet) -> dict[str, Any]:
+def _train(
+    trainer, earlier, data, folder, kept, estimate, started, quiet
+) -> dict[str, Any]:
     from truesparse import io, memory
     from truesparse.callbacks import BestModel, Interrupted
-    from truesparse.preprocessing import Preprocessing
     from truesparse.topology import Exploration
 
     say = _silent if quiet else _say
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
-    text = (folder / "config.toml").read_text(encoding="utf-8")
-    kept = {"config": text, "preprocessing": Preprocessing.of(data)}
+    trainer.snapshot_options = kept
     try:
         history = trainer.fit(
             data.X_train,

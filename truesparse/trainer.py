@@ -7,6 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +107,8 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.run: Run | None = None
         self.snapshot_path, self.keep_last_good = snapshot_path, keep_last_good
+        # What else io.save writes into that file.
+        self.snapshot_options: dict[str, Any] = {}
 
     def fit(
         self,
@@ -231,7 +234,7 @@ class Trainer:
     def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
         if not self.keep_last_good:
             return contextlib.nullcontext()
-        return Snapshot(self.model, self.snapshot_path)
+        return Snapshot(self.model, self.snapshot_path, **self.snapshot_options)
 
     def _epoch(self, run: Run, batches: Batches, validation) -> None:
         model, clock = self.model, Clock()
