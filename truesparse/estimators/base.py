@@ -1,6 +1,7 @@
 """What classifier and regressor share: fit, partial_fit, attributes, importances."""
 
 import math
+import pathlib
 import warnings
 from abc import abstractmethod
 
@@ -15,9 +16,17 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from truesparse import jit
-from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
+from truesparse import io, jit
+from truesparse.callbacks import (
+    BestModel,
+    Callback,
+    EarlyStopping,
+    Interrupted,
+    Progress,
+)
 from truesparse.errors import UsageError
+from truesparse.estimators.attributes import publish
+from truesparse.estimators.interrupt import StopOnInterrupt
 from truesparse.estimators.parts import (
     batch_size_for,
     check_callbacks,
@@ -38,6 +47,7 @@ from truesparse.inputs import (
 from truesparse.kernels.arrays import Csr
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
+from truesparse.preprocessing import Preprocessing
 from truesparse.run import EpochRecord, Run
 from truesparse.topology import TopologyAlgorithm
 from truesparse.trainer import Trainer
@@ -45,7 +55,6 @@ from truesparse.trainer import Trainer
 # The first is what whole numbers become.
 _FLOATS = (np.float64, np.float32)
 _SEEDS = 2**31 - 1
-_OUT_ACTIVATIONS = {"softmax": "softmax", "logistic": "logistic"}
 Source = np.ndarray | Csr
 
 
@@ -53,13 +62,14 @@ class BaseSparseMLP(BaseEstimator):
     """Base of the estimators; see SparseMLPClassifier for the parameters."""
 
     _score_name = "score"
+    _task: str
     # Known from the targets: outputs of the network.
     _n_targets: int
     # What fitting leaves.
     model_: SparseMLP
     history_: list[EpochRecord]
     t_: int
-    _run: Run
+    _run: Run | None
     _earlier: list[EpochRecord]
     _algorithm: TopologyAlgorithm
     _stopping: EarlyStopping | None
@@ -208,27 +218,43 @@ class BaseSparseMLP(BaseEstimator):
             callbacks.append(stopping)
         if self.early_stopping and epochs is None:
             callbacks.append(BestModel("val_score"))
+        callbacks.append(StopOnInterrupt())
         trainer = self._make_trainer(model, weights, n_samples(data), callbacks, run)
         X_val, y_val = validation or (None, None)
+        is_whole = True
         with jit.threads(self.n_jobs):
-            trainer.fit(
-                data,
-                targets,
-                X_val=X_val,
-                y_val=y_val,
-                sample_weight=weights,
-                keep_moments=True,
-                run=run,
-                until=None if epochs is None else before + epochs,
-            )
+            try:
+                trainer.fit(
+                    data,
+                    targets,
+                    X_val=X_val,
+                    y_val=y_val,
+                    sample_weight=weights,
+                    keep_moments=True,
+                    run=run,
+                    until=None if epochs is None else before + epochs,
+                )
+            except Interrupted:
+                is_whole = False
         run = trainer.run
         assert run is not None
-        self.model_, self._run, self._earlier = model, run, earlier
+        if not is_whole:
+            if not [*earlier, *run.history]:
+                raise KeyboardInterrupt from None
+            warnings.warn(
+                f"training was interrupted after {run.epoch} epochs; the estimator keeps "
+                "what it has learnt",
+                stacklevel=3,
+            )
+        self.model_, self._earlier = model, earlier
+        # One that stopped within an epoch goes on with the samples of that alone.
+        self._run = run if is_whole else None
         self._algorithm, self._stopping = trainer.topology, stopping
         self.stopped_ = run.stop
         self.history_ = [*earlier, *run.history]
-        self._publish(n_samples(data) * (run.epoch - before), reset)
-        if epochs is None and not run.stop and expects_convergence(self):
+        n_seen = n_samples(data) * (run.epoch - before)
+        publish(self, n_seen + (0 if reset else self.t_))
+        if is_whole and epochs is None and not run.stop and expects_convergence(self):
             warnings.warn(
                 f"{self.max_iter} epochs (max_iter) were not enough for the loss to "
                 f"settle: it still falls by more than tol={self.tol:g} within "
@@ -305,26 +331,29 @@ class BaseSparseMLP(BaseEstimator):
         data = as_source_data(X_val, dtype, self.n_features_in_, "X_val")
         return data, self._encode(y_val, reset=False)
 
-    def _publish(self, n_seen: int, reset: bool) -> None:
-        """Set the attributes that scikit-learn's estimators have after fitting."""
-        model, history = self.model_, self.history_
-        self.coefs_ = [layer.connections.to_scipy() for layer in model.layers]
-        self.intercepts_ = [layer.bias for layer in model.layers]
-        self.n_layers_ = len(model.layer_sizes)
-        self.n_outputs_ = model.layer_sizes[-1]
-        self.out_activation_ = _OUT_ACTIVATIONS.get(model.loss.name, "identity")
-        self.n_iter_ = len(history)
-        self.t_ = n_seen + (0 if reset else self.t_)
-        self.loss_curve_ = [record.train_loss for record in history]
-        self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = min(self.loss_curve_)
-        losses = [record.val_loss for record in history if record.val_loss is not None]
-        scores = [
-            record.val_score for record in history if record.val_score is not None
-        ]
-        self.validation_loss_curve_ = losses or None
-        self.validation_scores_ = scores or None
-        self.best_validation_score_ = max(scores) if scores else None
+    def save(self, path) -> pathlib.Path:
+        """Write the network to a file, with classes and names of features.
+
+        ``truesparse.load`` reads the network, ``python -m truesparse.predict`` predicts
+        with it; parameters of the estimator are not kept: pickle keeps them.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be written.
+        """
+        check_is_fitted(self, "model_")
+        names = getattr(self, "feature_names_in_", None)
+        about = Preprocessing(
+            self._task,
+            classes=getattr(self, "classes_", None),
+            feature_names=None if names is None else tuple(map(str, names)),
+        )
+        return io.save(self.model_, path, preprocessing=about)
 
     # Predicting ----------------------------------------------------------------------
 

@@ -123,6 +123,10 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     _score_name = "accuracy"
 
+    @property
+    def _task(self) -> str:
+        return "multilabel" if self._is_multilabel else "classification"
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
