@@ -174,7 +174,7 @@ def test_a_run_that_diverges_leaves_the_last_good_model():
                 run.model.layers[0].connections.values[:] = np.nan
 
     best = BestModel("train_loss")
-    with pytest.raises(DivergedError):
+    with np.errstate(all="ignore"), pytest.raises(DivergedError):
         make_trainer(callbacks=[best, Spoil()], epochs=9).fit(X, Y)
     assert not best.restored
 

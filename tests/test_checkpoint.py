@@ -281,7 +281,7 @@ def test_a_run_that_diverges_keeps_the_last_one(tmp_path):
 
     callbacks = [Checkpoint(tmp_path / "c", every=1), Spoil()]
     trainer = make_trainer(callbacks=callbacks)
-    with pytest.raises(DivergedError):
+    with np.errstate(all="ignore"), pytest.raises(DivergedError):
         trainer.fit(X, Y)
     assert not trainer.run.intact
     assert "diverged" in trainer.run.error or "nan" in trainer.run.error
