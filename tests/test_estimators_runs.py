@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+import signal
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse
 from estimators import DIGITS, classifier, regressor, small
@@ -14,7 +16,7 @@ from sklearn.exceptions import (
     NotFittedError,
 )
 
-from truesparse import topology
+from truesparse import load, predict, save, topology
 from truesparse.callbacks import BestModel, Callback
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.losses import Loss
@@ -268,3 +270,59 @@ def test_a_rate_that_is_too_high_is_told():
     X, y = small()
     with pytest.raises(DivergedError, match="lower the learning rate"):
         regressor(solver="sgd", learning_rate_init=1e6).fit(X, y)
+
+
+# Ctrl-C and files --------------------------------------------------------------------
+
+
+class InterruptAfter(Callback):
+    """Sends the signal of Ctrl-C within an epoch."""
+
+    def __init__(self, step, times=1):
+        self.step, self.times = step, times
+
+    def on_batch_end(self, run):
+        if run.model.step == self.step:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_fit_keeps_what_was_learnt():
+    X, y = small()
+    net = classifier(callbacks=[InterruptAfter(12)])
+    with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
+        net.fit(X, y)
+    assert net.n_iter_ == 2
+    assert net.predict(X).shape == y.shape
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    net.set_params(callbacks=None).partial_fit(X[:50], y[:50])
+    assert net.n_iter_ == 3
+
+
+@pytest.mark.parametrize(("step", "times"), [(3, 1), (12, 2)])
+def test_an_early_or_a_second_interrupt_ends_the_fit(step, times):
+    X, y = small()
+    net = classifier(callbacks=[InterruptAfter(step, times)])
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y)
+    assert not hasattr(net, "model_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_saved_estimator_predicts_from_the_command_line(tmp_path):
+    X, y = small()
+    names = [f"pixel {k}" for k in range(64)]
+    words = np.array(["null", "one", "two"])[y]
+    net = classifier().fit(pandas.DataFrame(X, columns=names), words)
+    save(net, tmp_path / "net.safetensors")
+    np.testing.assert_array_equal(
+        load(tmp_path / "net.safetensors").decision_function(X),
+        net.model_.decision_function(X),
+    )
+    table = pandas.DataFrame(X, columns=names)[names[::-1]]
+    table.to_csv(tmp_path / "x.csv", index=False)
+    out = tmp_path / "predictions.csv"
+    arguments = [str(tmp_path / "net.safetensors"), str(tmp_path / "x.csv"), "--out"]
+    assert predict.main([*arguments, str(out), "--quiet", "--labels-only"]) == 0
+    got = pandas.read_csv(out, keep_default_na=False)["prediction"].tolist()
+    assert got == net.predict(pandas.DataFrame(X, columns=names)).tolist()

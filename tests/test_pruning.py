@@ -189,7 +189,7 @@ def test_lottery_says_if_the_run_is_too_short():
 def test_snip_keeps_the_most_sensitive_cells(is_sparse):
     net = Net(is_sparse)
     n = [layer.connections.nnz for layer in net.model.layers]
-    bigger = copy.deepcopy(net)
+    bigger = Net(is_sparse)
     algorithm = topology.make("snip", gamma=100.0, gradient_batches=2)
     for index in (0, 1):
         algorithm._enlarge(bigger.model, index)

@@ -9,6 +9,7 @@ Loading checks every index array before a kernel sees it.
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def save(
 
     Parameters
     ----------
-    model : SparseMLP
+    model : SparseMLP, or fitted estimator
+        An estimator adds its classes and names of features, see its `save`.
     path : str or path
         By custom ending in ``.safetensors``.
     config : str, optional
@@ -67,6 +69,9 @@ def save(
     ...     load(path).layer_sizes
     (4, 8, 3)
     """
+    if hasattr(model, "model_"):
+        estimator: Any = model
+        return estimator.save(path)
     tensors = {}
     for index, layer in enumerate(model.layers):
         links = layer.connections

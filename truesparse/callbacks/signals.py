@@ -22,7 +22,7 @@ class StopOnSignal(Callback):
     signal ends the process at once.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self):
         self._received: int | None = None

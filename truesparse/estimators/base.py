@@ -62,7 +62,12 @@ class BaseSparseMLP(BaseEstimator):
     """Base of the estimators; see SparseMLPClassifier for the parameters."""
 
     _score_name = "score"
-    _task: str
+
+    @property
+    @abstractmethod
+    def _task(self) -> str:
+        """What Preprocessing calls the kind of targets."""
+
     # Known from the targets: outputs of the network.
     _n_targets: int
     # What fitting leaves.
@@ -242,8 +247,8 @@ class BaseSparseMLP(BaseEstimator):
             if not [*earlier, *run.history]:
                 raise KeyboardInterrupt from None
             warnings.warn(
-                f"training was interrupted after {run.epoch} epochs; the estimator keeps "
-                "what it has learnt",
+                f"training was interrupted after {run.epoch} epochs; the estimator "
+                "keeps what it has learnt",
                 stacklevel=3,
             )
         self.model_, self._earlier = model, earlier
@@ -375,11 +380,8 @@ class BaseSparseMLP(BaseEstimator):
         """
         check_is_fitted(self, "model_")
         first = self.model_.layers[0].connections
-        strengths = np.zeros(first.n_in)
         magnitudes = np.abs(first.values).astype(np.float64)
-        filled = np.flatnonzero(np.diff(first.indptr))
-        if filled.size:
-            strengths[filled] = np.add.reduceat(magnitudes, first.indptr[filled])
+        strengths = np.bincount(first.rows(), magnitudes, first.n_in)
         total = strengths.sum()
         return strengths / total if total > 0 else strengths
 

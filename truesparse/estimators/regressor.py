@@ -44,7 +44,10 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     """
 
     _score_name = "R2"
-    _task = "regression"
+
+    @property
+    def _task(self) -> str:
+        return "regression"
 
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Train a new network, or with `warm_start` the one that is there.
