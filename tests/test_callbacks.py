@@ -1,14 +1,17 @@
 """Progress for people, metrics for programs, stopping early or on a signal."""
 
+import copy
 import io
 import itertools
 import json
 import math
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from training import BATCH, SIZES, N, make_model, make_problem, make_trainer
@@ -127,6 +130,25 @@ def test_a_bar_is_closed_when_a_run_fails():
     assert progress.stream.getvalue().endswith("\n")
 
 
+def test_a_copy_of_progress_draws_its_own_bar():
+    """Scikit-learn's clone copies what an estimator is given."""
+    progress = Progress(score_name="R2")
+    for copied in (copy.deepcopy(progress), pickle.loads(pickle.dumps(progress))):
+        assert copied.score_name == "R2"
+    ours = Progress(Terminal())
+    ours.on_train_begin(make_run())
+    assert copy.deepcopy(ours)._bar is None
+    ours.on_train_end(make_run())
+
+
+def test_a_closed_stderr_gets_nothing_and_stdout_neither(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    progress = Progress()
+    make_trainer(callbacks=[progress]).fit(X, Y)
+    progress.on_warning(make_run(), "watch out")
+    assert capsys.readouterr().out == ""
+
+
 def test_progress_goes_to_stderr(capsys):
     make_trainer(callbacks=[Progress()]).fit(X, Y)
     out, err = capsys.readouterr()
@@ -242,9 +264,10 @@ def test_early_stopping_starts_anew_with_every_run():
         assert not run.stop
 
 
-def test_bad_patience():
-    with pytest.raises(UsageError, match="patience must be at least 1, got 0"):
-        EarlyStopping(patience=0)
+@pytest.mark.parametrize("patience", [0, math.nan, None, "3", True])
+def test_bad_patience(patience):
+    with pytest.raises(UsageError, match=f"patience must be .*, got {patience!r}"):
+        EarlyStopping(patience)
 
 
 # Signals -----------------------------------------------------------------------------
@@ -283,6 +306,23 @@ def test_a_signal_stops_after_the_present_step(number, exit_code):
 
 def test_without_a_signal_nothing_stops():
     assert len(make_trainer(callbacks=[StopOnSignal()]).fit(X, Y)) == 3
+
+
+def test_a_signal_stops_one_run_only():
+    stops = StopOnSignal()
+    trainer = make_trainer(callbacks=[Raise(signal.SIGTERM), stops])
+    with pytest.raises(Interrupted):
+        trainer.fit(X, Y)
+    trainer.callbacks = [stops]
+    assert len(trainer.fit(X, Y)) == 3
+
+
+def test_a_thread_that_gets_no_signals_trains():
+    lengths, trainer = [], make_trainer(callbacks=[StopOnSignal()])
+    thread = threading.Thread(target=lambda: lengths.append(len(trainer.fit(X, Y))))
+    thread.start()
+    thread.join()
+    assert lengths == [3]
 
 
 def test_a_second_signal_ends_the_process_at_once():

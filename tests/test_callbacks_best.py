@@ -3,6 +3,7 @@
 import copy
 import pathlib
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,6 +199,36 @@ def test_a_best_model_that_is_lost(tmp_path):
     (tmp_path / "best").rename(tmp_path / "kept")
     with pytest.raises(ModelFileError, match="best model so far, of epoch 2, is not"):
         trainer.fit(X, Y, run=trainer.run)
+
+
+def test_a_best_model_from_after_the_checkpoint_is_told_and_looked_for_anew(tmp_path):
+    path = tmp_path / "best"
+    best, told = BestModel("val_score", path), []
+
+    class Fall(Callback):
+        def on_epoch_end(self, run, record):
+            best.on_epoch_end(run, replace(record, val_score=-record.epoch))
+
+        def on_warning(self, run, message):
+            told.append(message)
+
+    trainer = make_trainer(callbacks=[Fall()], epochs=4)
+    best.on_train_begin(make_run())
+    trainer.fit(X, Y, until=2)
+    assert best.epoch == 1
+    later = make_model()
+    later.step = 99
+    io.save(later, path)
+    trainer.run.trainer = trainer
+    best.on_train_begin(trainer.run)
+    trainer.fit(X, Y, run=trainer.run)
+    assert told == [
+        "a better model than that of epoch 1 was kept after the checkpoint; the best "
+        "is looked for among the epochs to come"
+    ]
+    best.on_train_end(trainer.run)
+    assert best.restored
+    assert best.epoch == 3
 
 
 def test_a_best_model_of_another_step_is_not_taken(tmp_path):

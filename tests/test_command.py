@@ -16,13 +16,14 @@ import typing
 import pytest
 from commands import NET, ROOT, SMALL, call, finish, start
 
-from truesparse import command, errors, info, predict, train
+from truesparse import command, errors, info, predict, report, train
 from truesparse.command import CommandParser, run_command
 from truesparse.config import CHOICES, RunConfig, base_type, merge, read_toml
 from truesparse.errors import UsageError
 from truesparse.flags import parse_flags
 
-COMMANDS = {"train": train.main, "predict": predict.main, "info": info.main}
+COMMANDS = ("train", "predict", "info", "report")
+MAINS = (train.main, predict.main, info.main, report.main)
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,45 @@ def test_a_termination_is_told_and_the_handler_put_back(capsys):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_closed_stderr_is_told_nothing_and_stdout_neither(capsys, monkeypatch):
+    def fail(words):
+        command.say("some progress")
+        raise UsageError("why")
+
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run_command(fail, ["--debug"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_every_command_is_told_in_one_line_of_its_end(main, capsys, monkeypatch):
+    def wait(self, words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(CommandParser, "parse", wait)
+    got = call(capsys, "a", "b", main=main)
+    assert (got.code, got.out) == (143, "")
+    assert got.err.startswith("truesparse: stopped by SIGTERM; n")
+    assert got.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (train.main, []),
+        (predict.main, ["model", "data"]),
+        (info.main, ["file"]),
+        (report.main, ["run"]),
+    ],
+)
+def test_every_command_says_which_flag_may_be_meant(main, words, capsys):
+    got = call(capsys, *words, "--debgu", main=main)
+    text = "unknown argument --debgu; did you mean --debug?"
+    assert (got.code, got.out) == (2, "")
+    assert got.err == f"truesparse: {text}; --help lists what is accepted\n"
+
+
 def test_a_thread_that_sets_no_handlers_runs_commands():
     codes = []
     thread = threading.Thread(target=lambda: codes.append(run_command(len, [])))
@@ -169,13 +209,12 @@ def test_help_loads_nothing_heavy(name):
 
 def test_the_package_has_entry_points():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    names = [*COMMANDS, "report"]
     assert tomllib.loads(text)["project"]["scripts"] == {
-        f"truesparse-{name}": f"truesparse.{name}:main" for name in names
+        f"truesparse-{name}": f"truesparse.{name}:main" for name in COMMANDS
     }
 
 
-@pytest.mark.parametrize("name", ["predict", "info"])
+@pytest.mark.parametrize("name", ["predict", "info", "report"])
 def test_a_full_stdout_is_reported_in_one_line(name, tmp_path):
     words = [sys.executable, "-m", f"truesparse.{name}", "--help"]
     with open("/dev/full", "w") as full:
@@ -229,7 +268,7 @@ def test_no_colours_where_they_are_not_wanted(tmp_path):
     # The bar of a terminal, rather than a line an epoch.
     assert "%|" in text
     assert not COLOUR.search(text)
-    for module in ("train", "predict", "info"):
+    for module in COMMANDS:
         name = f"truesparse.{module}"
         code, text = on_a_terminal("--help", cwd=tmp_path, module=name)
         assert code == 0

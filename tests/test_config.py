@@ -298,6 +298,20 @@ def test_options_of_the_topology(file, words, wanted, toml):
 
 
 @pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], {"beta": 0.5}),
+        (["--init-arg", "distribution=erk"], {"beta": 0.5, "distribution": "erk"}),
+        (["--init-topology", "brf"], None),
+        (["--init-topology", "brf", "--init-arg", "r=1"], {"r": 1}),
+    ],
+)
+def test_options_of_the_initial_topology_in_a_file_and_flags(words, wanted, toml):
+    file = toml('init_topology = "bsw"\n[init_arg]\nbeta = 0.5')
+    assert configured(*words, file=file).init_arg == wanted
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--topology-arg", "gamma"], "--topology-arg: must be KEY=VALUE, got 'gamma'"),

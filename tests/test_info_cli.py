@@ -89,10 +89,12 @@ def test_a_run_folder(capsys, tmp_path):
     found, text = told(capsys, "run")
     assert found["run"]["epochs"] == 0
     assert "not ended" in text
-    damaged = '[]\n7\n{"event": "epoch", "epoch": "x", "val_score": NaN}\n'
+    damaged = '[]\n7\n{"event": "epoch", "epoch": "x", "val_score": NaN, '
+    damaged += f'"train_loss": 1{"0" * 400}}}\n'
     (tmp_path / "run" / "metrics.jsonl").write_text(damaged)
     found, _ = told(capsys, "run")
     assert found["run"]["epochs"] is found["run"]["val_score"] is None
+    assert found["run"]["train_loss"] is None
 
 
 @given(
@@ -165,6 +167,15 @@ def test_the_memory_of_predictions_is_counted(tmp_path):
     assert few > arrays + 8 * model.nnz
 
 
+def test_predictions_need_no_memory_for_the_rest_of_a_checkpoint(tmp_path):
+    model = make_model()
+    path = io.save(model, tmp_path / "m")
+    state = {"layers.0.moments.weights.first": np.zeros(10**6, np.float32)}
+    other = io.save(model, tmp_path / "checkpoint", more_tensors=state)
+    alone = describe.prediction_bytes(path, 16)
+    assert describe.prediction_bytes(other, 16) == alone
+
+
 def test_state_beside_a_model_makes_it_a_checkpoint(capsys, tmp_path):
     tensors, metadata = contents(io.save(make_model(), tmp_path / "m"))
     tensors["layers.0.first"] = np.zeros(10, np.float32)
@@ -188,6 +199,33 @@ def test_condensed_files(capsys, tmp_path):
             assert (got["n_in"], got["nnz"]) == (layer.n_in, layer.nnz)
             assert got["fan_in"]["mean"] * layer.n_active == pytest.approx(layer.nnz)
         assert "condensed, format 1" in text
+
+
+def test_condensed_files_of_which_nothing_is_left(tmp_path):
+    spec = {"condensed": False, "activation": "relu", "parameter": 0.0}
+    arrays = {
+        "indptr": np.zeros(1, np.int64),
+        "indices": np.zeros(0, np.int32),
+        "values": np.zeros(0, np.float32),
+        "bias": np.zeros(0, np.float32),
+        "neurons": np.zeros(0, np.int32),
+    }
+    first = arrays | {"indptr": np.zeros(5, np.int64)}
+    text = {
+        "format": 1,
+        "n_features": 4,
+        "layers": [spec, spec],
+        "loss": {"name": "softmax"},
+    }
+    tensors = {
+        f"layers.{index}.{name}": array
+        for index, layer in enumerate((first, arrays))
+        for name, array in layer.items()
+    }
+    tensors["constants"] = np.zeros(3, np.float32)
+    metadata = {"truesparse-condensed": json.dumps(text)}
+    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    assert describe.describe(tmp_path / "m")["layer_sizes"] == [4, 0, 0]
 
 
 # What is read ------------------------------------------------------------------------

@@ -245,7 +245,7 @@ def test_a_file_is_replaced_when_all_is_written(folder, capsys, monkeypatch):
     monkeypatch.setattr(Predictor, "blocks", interrupted)
     got = run(capsys, *words)
     assert got.code == 130
-    assert got.err == "truesparse: stopped by SIGINT; nothing was written\n"
+    assert got.err == "truesparse: stopped by SIGINT; no file was written\n"
     assert os.listdir() == ["p.csv"]
     assert Path("p.csv").read_text() == before
 

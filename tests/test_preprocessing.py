@@ -112,6 +112,10 @@ def test_a_file_without_it(tmp_path):
         (Preprocessing("classification", np.array([2, 1])), "classes must ascend"),
         (Preprocessing("multilabel", np.array(["a", "a"])), "classes must ascend"),
         (Preprocessing("regression", None, MEAN), "feature_mean needs a"),
+        (
+            Preprocessing("regression", target_scale=np.ones(2)),
+            "target_scale needs a target_mean",
+        ),
         (Preprocessing("regression", None, None, SCALE[:2]), r"must be \(3,\) float64"),
         (Preprocessing("regression", None, None, SCALE * 0), "must be above 0"),
         (Preprocessing("regression", None, None, SCALE * np.nan), "holds NaN"),

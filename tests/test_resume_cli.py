@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -324,6 +325,18 @@ def test_other_data(copied, tmp_path, capsys):
     refused(capsys, 4, "on [60, 30] training and test samples, now there are [59, 30]")
     np.savez("small.npz", **parts)
     assert call(capsys, "--resume", "run").code == 0
+
+
+def test_data_that_were_moved(copied, tmp_path, capsys):
+    (tmp_path / "small.npz").rename(tmp_path / "moved.npz")
+    refused(capsys, 4, "cannot read small.npz")
+    assert call(capsys, "--resume", "run", "--data", "moved.npz").code == 0
+    assert read_toml(copied / "config.toml")["data"] == "moved.npz"
+
+
+def test_a_folder_with_a_blank_is_quoted_in_the_hint(copied):
+    copied.rename("a run")
+    assert resume.hint(Path("a run")) == "; go on with --resume 'a run'"
 
 
 def test_other_versions_are_a_warning(copied, capsys, monkeypatch):

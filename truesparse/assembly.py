@@ -151,7 +151,7 @@ def make_callbacks(
     about : dict
         What checkpoints keep of the data.
     kept : dict
-        What they keep besides the model, see io.save.
+        What they and the best model keep besides, see io.save.
     score_name : str, optional
         What the validation score is called; without it nothing is shown.
     """
@@ -168,13 +168,15 @@ def make_callbacks(
         stops = callbacks.EarlyStopping(config.early_stopping, monitor=config.monitor)
         made.append(stops)
     if config.restore_best:
-        made.append(callbacks.BestModel(config.monitor, folder / "best.safetensors"))
+        path = folder / "best.safetensors"
+        made.append(callbacks.BestModel(config.monitor, path, **kept))
     if config.tensorboard:
         made.append(callbacks.TensorBoard(folder / "tensorboard"))
     if score_name is not None:
         made.append(callbacks.Progress(score_name=score_name))
     if config.checkpoint_every != 0:
-        path, every = folder / "checkpoint.safetensors", config.checkpoint_every
+        path = folder / "checkpoint.safetensors"
+        every = config.checkpoint_every
         made.append(callbacks.Checkpoint(path, every, about=about, **kept))
     return [*made, callbacks.StopOnSignal()]
 

@@ -139,8 +139,8 @@ def run_command(
         # Where stderr is full too, the code alone tells.
         with contextlib.suppress(OSError):
             if "--debug" in words:
-                traceback.print_exc()
-            print("truesparse:", text.replace("\n", " "), file=sys.stderr)
+                say(traceback.format_exc().rstrip())
+            say("truesparse: " + text.replace("\n", " "))
         return code
 
 
@@ -166,7 +166,13 @@ def allow_threads(threads: int | None) -> None:
 
 def say(text: str) -> None:
     """Tell people something, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    # Where that is closed, None would stand for stdout.
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def say_nothing(text: str) -> None:
+    """Stand for `say` where people want to hear nothing."""
 
 
 @contextlib.contextmanager

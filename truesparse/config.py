@@ -289,12 +289,16 @@ def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]
     if "hidden" in flags and ("neurons" in flags or "depth" in flags):
         raise UsageError("give either --hidden or --neurons and --depth, not both")
     options = {**file_options, **flags}
-    in_file, given = file_options.get("topology_arg"), flags.get("topology_arg")
-    if in_file and "topology" in flags and given is None:
-        # They are those of another topology.
-        del options["topology_arg"]
-    elif in_file and given and "topology" not in flags:
-        options["topology_arg"] = in_file | given
+    for name, options_of in (
+        ("topology", "topology_arg"),
+        ("init_topology", "init_arg"),
+    ):
+        in_file, given = file_options.get(options_of), flags.get(options_of)
+        if in_file and name in flags and given is None:
+            # They are those of another topology.
+            del options[options_of]
+        elif in_file and given and name not in flags:
+            options[options_of] = in_file | given
     for name, other in _EXCLUDES:
         if name in flags and other not in flags:
             options.pop(other, None)

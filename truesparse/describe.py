@@ -23,6 +23,8 @@ from truesparse.sparse.connections import LARGEST_SIDE
 from truesparse.stored import StoredTensors, extent, read_links, view_bytes
 from truesparse.tensors import open_tensors, read_activation
 
+_ARRAYS = ("indptr", "indices", "values", "bias", "activation")
+
 
 def describe(path) -> dict[str, Any]:
     """Return what a model file, or the one of a run folder, holds.
@@ -75,7 +77,7 @@ def describe(path) -> dict[str, Any]:
     found["memory"]["file"] = place.stat().st_size
     found = {"file": str(place), **found}
     if pathlib.Path(path).is_dir():
-        found["run"] = _describe_run(pathlib.Path(path) / "metrics.jsonl")
+        found["run"] = _describe_run(pathlib.Path(path))
     return found
 
 
@@ -89,9 +91,11 @@ def prediction_bytes(path, batch_size: int) -> int:
     """
     with open_tensors(path) as file:
         tensors = StoredTensors(file)
-        total = tensors.bytes_of(tensors.names)
-        index = 0
+        # Not the rest of a checkpoint.
+        needed = {name for name in tensors.names if name.startswith(PREFIX)}
+        total = index = 0
         while f"layers.{index}.values" in tensors.names:
+            needed |= {f"layers.{index}.{name}" for name in _ARRAYS} & tensors.names
             values = tensors.slice(f"layers.{index}.values", 1, "float32", "float64")
             bias = tensors.slice(f"layers.{index}.bias", 1, "float32", "float64")
             (nnz,), (n_out,) = values.get_shape(), bias.get_shape()
@@ -100,6 +104,7 @@ def prediction_bytes(path, batch_size: int) -> int:
             total += view_bytes(nnz, n_out)
             total += np.dtype(dtype).itemsize * n_out * (columns + 1)
             index += 1
+        total += tensors.bytes_of(needed)
     return int(total)
 
 
@@ -289,12 +294,11 @@ def _parse_config(text: str) -> Any:
         return text
 
 
-def _describe_run(metrics: pathlib.Path) -> dict[str, Any]:
+def _describe_run(folder: pathlib.Path) -> dict[str, Any]:
     """Return what the metrics of a run say of its last epoch, and whether it ended."""
     last: dict[str, Any] = {}
-    ended = False
     try:
-        with open(metrics, encoding="utf-8", errors="replace") as file:
+        with open(folder / io.METRICS, encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     entry = json.loads(line)
@@ -303,15 +307,21 @@ def _describe_run(metrics: pathlib.Path) -> dict[str, Any]:
                     continue  # cut off where a run was killed
                 if event == "epoch":
                     last = entry
-                ended = event == "run_end"
     except OSError:
         return {"epochs": 0, "ended": False}
     names = ("train_loss", "val_loss", "val_score")
     scores = {name: _number(last.get(name)) for name in names}
-    return {"epochs": _number(last.get("epoch", 0)), **scores, "ended": ended}
+    return {
+        "epochs": _number(last.get("epoch", 0)),
+        **scores,
+        "ended": not io.is_unfinished(folder),
+    }
 
 
 def _number(value: Any) -> int | float | None:
     """Return a number that JSON takes, or None."""
-    is_number = type(value) in (int, float) and math.isfinite(value)
+    try:
+        is_number = type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        is_number = False
     return value if is_number else None

@@ -8,12 +8,13 @@ Loading checks every index array before a kernel sees it.
 """
 
 import json
+import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from truesparse.errors import ModelFileError
+from truesparse.errors import ModelFileError, check_whole
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
 from truesparse.preprocessing import Preprocessing
@@ -24,6 +25,8 @@ from truesparse.tensors import open_tensors, read_activation, read_tensor, write
 FORMAT = 1
 # Of a run folder; the model is what predictions are made with.
 _FILES = ("model.safetensors", "checkpoint.safetensors")
+METRICS = "metrics.jsonl"
+_LONGEST_LINE = 1 << 16  # bytes, of METRICS
 
 
 def save(
@@ -175,8 +178,37 @@ def load_config(path) -> str | None:
     return config
 
 
+def load_step(path) -> int:
+    """Return how many steps a model was trained for, without loading it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read or is no model.
+    """
+    with open_tensors(path) as file:
+        step = _parse_description(file.metadata() or {}, path)["step"]
+        return check_whole("step", step, 0)
+
+
+def is_unfinished(folder) -> bool:
+    """Whether a folder holds a run that goes on, or that was killed."""
+    try:
+        with open(pathlib.Path(folder) / METRICS, "rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _LONGEST_LINE, 0))
+            lines = file.readlines()
+    except OSError:
+        return False
+    try:
+        return bool(json.loads(lines[-1])["event"] != "run_end")
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return True  # cut off
+
+
 def find_model(path) -> pathlib.Path:
     """Return the model file of a run folder; a file is returned as it is.
+
+    Of an unfinished run it is the model or the checkpoint, whichever has more steps.
 
     Raises
     ------
@@ -186,12 +218,14 @@ def find_model(path) -> pathlib.Path:
     place = pathlib.Path(path)
     if not place.is_dir():
         return place
-    for name in _FILES:
-        if (place / name).is_file():
-            return place / name
-    raise ModelFileError(
-        f"folder {path} holds no {' or '.join(_FILES)}; give a run folder or a file"
-    )
+    found = [place / name for name in _FILES if (place / name).is_file()]
+    if not found:
+        raise ModelFileError(
+            f"folder {path} holds no {' or '.join(_FILES)}; give a run folder or a file"
+        )
+    # The model that a run ends with may be an earlier one, that of its best epoch.
+    is_clear = len(found) == 1 or not is_unfinished(place)
+    return found[0] if is_clear else max(found, key=load_step)
 
 
 def _describe(model: SparseMLP) -> dict:
@@ -219,6 +253,11 @@ def _describe(model: SparseMLP) -> dict:
 
 
 def _parse_description(metadata: dict[str, str], path) -> dict:
+    if "truesparse-condensed" in metadata:  # condensed.KEY
+        raise ModelFileError(
+            f"{path} is a condensed model, which only CondensedMLP.load reads; give "
+            "the model that it was made of"
+        )
     if "truesparse" not in metadata:
         raise ModelFileError(f"{path} is not a truesparse model: no such metadata")
     description: dict = json.loads(metadata["truesparse"])

@@ -10,12 +10,19 @@ of columns decides. Where the target is there, the score is reported.
 
 import json
 import math
+import os
 import sys
 import time
 import tomllib
 from typing import Any
 
-from truesparse.command import CommandParser, allow_threads, run_command, say
+from truesparse.command import (
+    CommandParser,
+    allow_threads,
+    run_command,
+    say,
+    say_nothing,
+)
 from truesparse.errors import DataError, UsageError
 
 _BATCH_SIZE = 128
@@ -23,7 +30,7 @@ _BATCH_SIZE = 128
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    return run_command(_main, arguments)
+    return run_command(_main, arguments, stopped="no file was written")
 
 
 def _main(words: list[str]) -> None:
@@ -92,7 +99,7 @@ def _run(options: Any) -> dict[str, Any]:
 
     if options.part is not None:
         _choose_part(options.part, datasets.PARTS)
-    tell = _silent if options.quiet else say
+    tell = say_nothing if options.quiet else say
     memory.return_freed_arrays()
     jit.set_threads(options.threads)
     file = io.find_model(options.model)
@@ -108,6 +115,8 @@ def _run(options: Any) -> dict[str, Any]:
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
     preprocessing = io.load_preprocessing(file)
     predictor = predictions.Predictor(io.load(file), preprocessing)
+    if os.path.isdir(options.model) and io.is_unfinished(options.model):
+        tell(f"the run has not ended: {file} is of step {predictor.model.step:,}")
     if preprocessing is None:
         tell(f"{file} does not say how features were scaled: they are taken as is")
     rows = datasets.load_rows(
@@ -193,10 +202,6 @@ def _training_options(config: str | None) -> dict[str, Any]:
         if name in options and is_valid(options[name]):
             found[name] = options[name]
     return found
-
-
-def _silent(text: str) -> None:
-    """Say nothing."""
 
 
 if __name__ == "__main__":

@@ -148,6 +148,8 @@ class Preprocessing:
             mean, scale = (getattr(self, f"{kind}_{n}") for n in ("mean", "scale"))
             if mean is not None and scale is None:
                 raise UsageError(f"{kind}_mean needs a {kind}_scale")
+            if kind == "target" and mean is None and scale is not None:
+                raise UsageError("target_scale needs a target_mean")
         if self.first_index not in (None, 0, 1):
             raise UsageError(f"first_index must be 0 or 1, got {self.first_index}")
 

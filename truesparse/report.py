@@ -5,39 +5,23 @@
 The path of the report goes to stdout, errors to stderr.
 """
 
-import argparse
-import contextlib
 import pathlib
 import sys
-import traceback
-from typing import NoReturn
 
-from truesparse.errors import MemoryLimitError, TruesparseError, UsageError
+from truesparse.command import CommandParser, run_command
+from truesparse.errors import UsageError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
-    try:
-        flags = _make_parser().parse_args(words)
-        path = write_report(flags.run, flags.out)
-        if not flags.quiet:
-            print(path, flush=True)
-        return 0
-    except BrokenPipeError:
-        return 1
-    except (TruesparseError, MemoryError, KeyboardInterrupt, OSError) as error:
-        text, code = str(error), getattr(error, "exit_code", 1)
-        if isinstance(error, KeyboardInterrupt):
-            text, code = "stopped by SIGINT; no report was written", 130
-        elif isinstance(error, MemoryError) and not isinstance(error, TruesparseError):
-            text, code = f"out of memory: {text}", MemoryLimitError.exit_code
-        # Where stderr is full too, the code alone tells.
-        with contextlib.suppress(OSError):
-            if "--debug" in words:
-                traceback.print_exc()
-            print("truesparse:", text.replace("\n", " "), file=sys.stderr)
-        return code
+    return run_command(_main, arguments, stopped="no report was written")
+
+
+def _main(words: list[str]) -> None:
+    options = _make_parser().parse(words)
+    path = write_report(options.run, options.out)
+    if not options.quiet:
+        print(path)
 
 
 def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
@@ -83,21 +67,11 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
     return path
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a bad flag in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message}; --help lists what is accepted")
-
-
-def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m truesparse.report",
-        description="Write a report on a run: one HTML file with tables and pictures.",
-        epilog="Exit codes: 0 done, 2 usage, 3 out of memory, 4 metrics unreadable, "
-        "6 model unreadable, 130 stopped by a signal.",
-        allow_abbrev=False,
+def _make_parser() -> CommandParser:
+    parser = CommandParser(
+        "truesparse.report",
+        "Write a report on a run: one HTML file with tables and pictures.",
+        codes=(2, 3, 4, 6),
     )
     parser.add_argument(
         "run", metavar="RUN", help="folder of the run (--out of truesparse.train)"
@@ -106,7 +80,6 @@ def _make_parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", help="the report (default: RUN/report.html)"
     )
     parser.add_argument("--quiet", action="store_true", help="do not print the path")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 

@@ -7,6 +7,7 @@ A run folder has ``config.toml``, all options as they were resolved, and
 import dataclasses
 import os
 import pathlib
+import shlex
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ FILES = (CONFIG, "metrics.jsonl", "model.safetensors", CHECKPOINT)
 # where things are.
 MAY_CHANGE = (
     *("epochs", "threads", "early_stopping", "checkpoint_every", "tensorboard"),
-    *("data_home", "fetch", "out"),
+    *("data", "data_home", "fetch", "out"),
 )
 
 
@@ -180,4 +181,4 @@ def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Ru
 def hint(folder: pathlib.Path) -> str:
     """Return how to go on, where there is a checkpoint."""
     has_one = (folder / CHECKPOINT).exists()
-    return f"; go on with --resume {folder}" if has_one else ""
+    return f"; go on with --resume {shlex.quote(str(folder))}" if has_one else ""

@@ -59,6 +59,7 @@ def read_links(
     if indptr.get_shape() != [n_in + 1] or indices.get_shape() != [nnz]:
         raise ValueError(f"index arrays of {prefix} do not fit {n_in} x {n_out}")
     has_output = np.empty(n_in, bool)
+    starts = indptr[:1]  # all there is where condensing left no inputs
     # Of a block, the first entry is the last one of the block before.
     for start in range(0, n_in, _BLOCK):
         starts = indptr[start : min(start + _BLOCK, n_in) + 1]

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from truesparse import assembly, resume
-from truesparse.command import allow_threads, run_command
+from truesparse.command import allow_threads, run_command, say, say_nothing
 from truesparse.config import RunConfig, merge, read_toml
 from truesparse.errors import DivergedError, UsageError
 from truesparse.flags import parse_flags
@@ -61,7 +61,7 @@ def run(
     goes_on : bool
         Go on with the run in the folder `out`, see resume.configure.
     """
-    say = _silent if quiet else _say
+    tell = say_nothing if quiet else say
     started = time.perf_counter()
     allow_threads(config.threads)
     from truesparse import datasets, jit, memory
@@ -90,7 +90,7 @@ def run(
     if dry:
         room, limit = memory.available()
         room += held
-        say(f"{estimate.table()}\n{'available':<22} {memory.human(room):>10}, {limit}")
+        tell(f"{estimate.table()}\n{'available':<22} {memory.human(room):>10}, {limit}")
         sizes = {**dataclasses.asdict(estimate), "total": estimate.total}
         return {**sizes, "available": room, "fits": estimate.total <= room}
     memory.require(max(estimate.total - held, 0))
@@ -115,16 +115,16 @@ def run(
     )
     earlier = None
     if saved is not None:
-        earlier = resume.start(saved, trainer, say)
+        earlier = resume.start(saved, trainer, tell)
         resume.rewrite_config(config)
-    say(
+    tell(
         f"{data.name}: {data.X_train.shape[0]:,} samples, "
         f"{data.n_features:,} features, {data.n_outputs:,} outputs\n"
         f"{' - '.join(f'{size:,}' for size in model.layer_sizes)}: "
         f"{model.nnz:,} connections, density {model.density:.3g}, "
         f"{n_threads} threads"
     )
-    jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
+    jit.tell_when_compiling(lambda: tell("compiling kernels, once on this machine ..."))
     return _train(trainer, earlier, data, folder, kept, estimate, started, quiet)
 
 
@@ -173,7 +173,7 @@ def _train(
     from truesparse.callbacks import BestModel, Interrupted
     from truesparse.topology import Exploration
 
-    say = _silent if quiet else _say
+    tell = say_nothing if quiet else say
     path = trainer.snapshot_path = folder / "model.safetensors"
     model = trainer.model
     trainer.snapshot_options = kept
@@ -188,7 +188,7 @@ def _train(
     except Interrupted as interruption:
         io.save(model, path, **kept)
         hint = resume.hint(folder)
-        say(f"{interruption}; the model is saved in {path}{hint}")
+        tell(f"{interruption}; the model is saved in {path}{hint}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
         io.save(model, path, **kept)
@@ -222,7 +222,7 @@ def _train(
     for callback in trainer.callbacks:
         if isinstance(callback, Exploration):
             result["explored"] = callback.rate
-    say(_report(result, _SCORES[data.task], phases))
+    tell(_report(result, _SCORES[data.task], phases))
     # JSON has no NaN and no infinity.
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -265,14 +265,6 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write to run folder {folder}: {error}") from None
     return folder
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _silent(text: str) -> None:
-    """Say nothing."""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from truesparse import io
 from truesparse.callbacks.monitor import Monitor
 from truesparse.errors import ModelFileError
 from truesparse.events import Callback
@@ -23,6 +24,8 @@ class BestModel(Callback):
         File for the best model; it stays, so that a run can go on from a checkpoint in
         another process. By default one that goes with this object. Weights are not
         copied in memory.
+    **options
+        Of io.save: what else the file keeps.
 
     Attributes
     ----------
@@ -37,9 +40,9 @@ class BestModel(Callback):
     See EarlyStopping.
     """
 
-    def __init__(self, monitor: str = "val_loss", path=None):
+    def __init__(self, monitor: str = "val_loss", path=None, **options):
         self._monitor = Monitor(monitor)
-        self._path = path
+        self._path, self._options = path, options
         self._kept: KeptModel | None = None
         self.restored = False
 
@@ -63,12 +66,22 @@ class BestModel(Callback):
         if run.is_new:
             self._monitor.forget()
         if run.is_new or self._kept is None:
-            self._kept = KeptModel(self._path)
-        if self.best is not None and not self._kept.path.exists():
+            self._kept = KeptModel(self._path, **self._options)
+        if self.best is None:
+            return
+        if not self._kept.path.exists():
             raise ModelFileError(
                 f"the best model so far, of epoch {self.epoch}, is not in "
                 f"{self._kept.path}; start anew"
             )
+        if io.load_step(self._kept.path) != self._monitor.step:
+            message = (
+                f"a better model than that of epoch {self.epoch} was kept after the "
+                "checkpoint; the best is looked for among the epochs to come"
+            )
+            self._monitor.forget()
+            for each in run.trainer.callbacks:
+                each.on_warning(run, message)
 
     def on_epoch_end(self, run, record) -> None:
         """Write the model, if it is the best so far."""

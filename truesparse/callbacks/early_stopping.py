@@ -3,7 +3,7 @@
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
-from truesparse.errors import UsageError, check_whole
+from truesparse.errors import UsageError, check_numbers, check_whole
 from truesparse.events import Callback
 
 
@@ -45,7 +45,8 @@ class EarlyStopping(Callback):
         monitor: str = "val_loss",
         min_epochs: int = 0,
     ):
-        if patience < 1:
+        check_numbers(patience=patience)
+        if patience is None or not patience >= 1:
             raise UsageError(f"patience must be at least 1, got {patience}")
         self.patience = patience
         self.min_epochs = check_whole("min_epochs", min_epochs, 0)

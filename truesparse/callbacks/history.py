@@ -33,7 +33,7 @@ class History(Callback):
     >>> history["epoch"], history["nnz"]
     ([1, 2, 3], [80, 80, 80])
     >>> history.updates["epoch"], history.updates["grown"]
-    ([1, 2], [21, 28])
+    ([1, 2], [21, 21])
 
     ``pandas.DataFrame(history.epochs)`` makes a table of either.
     """

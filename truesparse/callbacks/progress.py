@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from typing import IO
+from typing import IO, Any
 
 import tqdm
 
@@ -15,7 +15,8 @@ class Progress(Callback):
 
     Parameters
     ----------
-    stream : text file
+    stream : text file, optional
+        By default what is stderr when training begins.
     score_name : str
         What the validation score is called.
     """
@@ -25,20 +26,25 @@ class Progress(Callback):
     _BAR_SECONDS = 0.2
 
     def __init__(self, stream: IO[str] | None = None, score_name: str = "accuracy"):
-        self.stream = sys.stderr if stream is None else stream
+        self.stream = stream
         self.score_name = score_name
         self._bar: tqdm.tqdm | None = None
         self._last_line = -math.inf
         self._last_bar = -math.inf
         self._score = ""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy draws its own bar.
+        return self.__dict__ | {"_bar": None}
+
     def on_train_begin(self, run) -> None:
         """Open the bar."""
-        if self.stream.isatty():
+        self._bar = None
+        if (stream := self._find_stream()) is not None and stream.isatty():
             self._bar = tqdm.tqdm(
                 total=run.n_epochs * run.n_samples,
                 initial=(run.epoch + run.batch / run.n_batches) * run.n_samples,
-                file=self.stream,
+                file=stream,
                 unit=" samples",
                 unit_scale=True,
                 dynamic_ncols=True,
@@ -71,21 +77,28 @@ class Progress(Callback):
             self._last_line = now
             left = sum(r.seconds for r in run.history) / len(run.history)
             left *= run.n_epochs - record.epoch
-            print(
+            self._print(
                 f"epoch {record.epoch}/{run.n_epochs}  loss {record.train_loss:.4f}"
                 f"{self._score}  {record.samples_per_s:,.0f} samples/s  "
-                f"{left:.0f} s left",
-                file=self.stream,
-                flush=True,
+                f"{left:.0f} s left"
             )
 
     def on_warning(self, run, message: str) -> None:
         """Write a line."""
         if self._bar is not None:
             self._bar.clear()
-        print(f"warning: {message}", file=self.stream, flush=True)
+        self._print(f"warning: {message}")
 
     def on_train_end(self, run) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
+
+    def _find_stream(self) -> IO[str] | None:
+        """Return the stream; None where stderr is closed."""
+        return sys.stderr if self.stream is None else self.stream
+
+    def _print(self, text: str) -> None:
+        # None would stand for stdout.
+        if (stream := self._find_stream()) is not None:
+            print(text, file=stream, flush=True)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from typing import Any
 
 from truesparse.events import Callback
@@ -19,7 +20,8 @@ class StopOnSignal(Callback):
     """Turn SIGINT and SIGTERM into an Interrupted after the present step.
 
     Between steps the arrays of the model are consistent and can be saved. A second
-    signal ends the process at once.
+    signal ends the process at once. In a thread other than the main one, to which
+    Python passes no signals, nothing is turned.
     """
 
     _SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
@@ -30,6 +32,9 @@ class StopOnSignal(Callback):
 
     def on_train_begin(self, run) -> None:
         """Install the handlers."""
+        self._received = None
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in self._SIGNALS:
             self._previous[number] = signal.signal(number, self._receive)
 
@@ -42,6 +47,7 @@ class StopOnSignal(Callback):
         """Put the former handlers back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        self._previous = {}
 
     def _receive(self, number, frame) -> None:
         if self._received is not None:
