@@ -68,6 +68,24 @@ def test_a_run_that_goes_on_needs_its_model_and_its_samples():
         make_trainer().fit(X, Y, run=trainer.run)
 
 
+def test_all_callbacks_hear_of_the_end_though_one_raises():
+    ended = []
+
+    class Named(Callback):
+        def __init__(self, name, fails=False):
+            self.name, self.fails = name, fails
+
+        def on_train_end(self, run):
+            ended.append(self.name)
+            if self.fails:
+                raise OSError(self.name)
+
+    callbacks = [Named("a"), Named("b", fails=True), Named("c")]
+    with pytest.raises(OSError, match="b"):
+        make_trainer(callbacks=callbacks).fit(X, Y)
+    assert ended == ["a", "b", "c"]
+
+
 def test_new_samples_may_come_between_epochs():
     trainer = make_trainer(epochs=5)
     trainer.fit(X, Y, until=1)

@@ -210,7 +210,10 @@ class Trainer:
                 which = f"that after epoch {done}" if done else "the untrained one"
                 raise DivergedError(f"{error}; the model is {which}") from None
             finally:
-                self._emit("on_train_end", run)
+                # All are told, also if one of them raises: some hold files or handlers.
+                with contextlib.ExitStack() as told:
+                    for callback in reversed(self.callbacks):
+                        told.callback(callback.on_train_end, run)
                 run.trainer = None
         return run.history
 
