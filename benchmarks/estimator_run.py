@@ -25,6 +25,8 @@ from .probe import own_peak_mb
 
 # Samples of a fit that is there to compile, or to load what is compiled.
 FEW = 600
+# Seconds after which a prediction has been timed often enough.
+LONG_S = 1.0
 
 
 def make(task: dict[str, Any]) -> Any:
@@ -115,9 +117,9 @@ def reset_peak() -> float | None:
 
 
 def median_seconds(estimator: Any, X: Any, repeats: int) -> float:
-    """Return how long a prediction takes."""
-    times = []
-    for _ in range(repeats):
+    """Return how long a prediction takes; `repeats` times, fewer if that is long."""
+    times: list[float] = []
+    while len(times) < 3 or (len(times) < repeats and sum(times) < LONG_S):
         start = time.perf_counter()
         estimator.predict(X)
         times.append(time.perf_counter() - start)
