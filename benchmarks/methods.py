@@ -34,7 +34,6 @@ import os
 import statistics
 import sys
 import threading
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ from truesparse.errors import TruesparseError, UsageError, choose
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 
 from .harness import ROOT, git_commit, write_results
-from .options import numbers
+from .options import assignments, numbers
 from .torch_dense import TorchDense, check_torch_dense
 
 # What all runs of a file share, beside the data.
@@ -79,14 +78,7 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     """
     name, *words = text.split(":")
     choose(name, (*DENSE, *ALGORITHMS), "method")
-    options = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        try:
-            options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[key] = value
-    return name, options
+    return name, assignments(words)
 
 
 def prepare(

@@ -1,6 +1,8 @@
-"""What the command lines of the benchmarks share: lists with commas."""
+"""What the command lines of the benchmarks share: lists with commas, and options."""
 
+import tomllib
 from collections.abc import Iterable
+from typing import Any
 
 from truesparse.errors import UsageError, choose
 
@@ -54,4 +56,23 @@ def numbers(text: str, flag: str) -> list[float]:
         found = []
     if not found or not min(found) > 0:
         raise UsageError(f"{flag} takes positive numbers with commas, got {text!r}")
+    return found
+
+
+def assignments(words: Iterable[str]) -> dict[str, Any]:
+    """Return what words such as ``key=value`` assign; values are TOML, or text.
+
+    Examples
+    --------
+    >>> from benchmarks.options import assignments
+    >>> assignments(["zeta=0.1", "chain_removal=false", "solver=sgd"])
+    {'zeta': 0.1, 'chain_removal': False, 'solver': 'sgd'}
+    """
+    found: dict[str, Any] = {}
+    for word in filter(None, words):
+        key, _, value = word.partition("=")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
     return found

@@ -2,7 +2,7 @@
 
 `TABLES` names them; report.py puts them where a document asks for them. A function gets
 `Results` and returns text; `MissingResultsError` says which program to run. Those of
-accuracy are in tables_accuracy.py and tables_methods.py.
+accuracy are in tables_accuracy.py, tables_methods.py and tables_estimators.py.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
 from .stored import Results
 from .tables_accuracy import accuracy, regrow
+from .tables_estimators import estimators
 from .tables_methods import claims, methods_fashion, methods_mnist
 
 PEER_NAMES = {
@@ -286,4 +287,5 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "methods_mnist": methods_mnist,
     "methods_fashion": methods_fashion,
     "claims": claims,
+    "estimators": estimators,
 }
