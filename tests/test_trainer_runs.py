@@ -81,9 +81,11 @@ def test_all_callbacks_hear_of_the_end_though_one_raises():
                 raise OSError(self.name)
 
     callbacks = [Named("a"), Named("b", fails=True), Named("c")]
+    trainer = make_trainer(callbacks=callbacks)
     with pytest.raises(OSError, match="b"):
-        make_trainer(callbacks=callbacks).fit(X, Y)
+        trainer.fit(X, Y)
     assert ended == ["a", "b", "c"]
+    assert trainer.run.trainer is None
 
 
 def test_new_samples_may_come_between_epochs():
