@@ -88,9 +88,9 @@ def out_strengths(links: Connections) -> np.ndarray:
     strengths = np.zeros(links.n_in)
     for rows, positions in row_chunks(links):
         sizes = np.abs(links.values[positions], dtype=np.float64)
-        total = np.concatenate([[0.0], np.cumsum(sizes)])
-        bounds = links.indptr[rows.start : rows.stop + 1] - positions.start
-        strengths[rows] = np.diff(total[bounds])
+        degrees = np.diff(links.indptr[rows.start : rows.stop + 1])
+        owners = np.repeat(np.arange(degrees.size), degrees)
+        strengths[rows] = np.bincount(owners, sizes, degrees.size)
     return strengths
 
 
