@@ -33,12 +33,9 @@ def as_model(source: Any) -> SparseMLP:
     if isinstance(model, SparseMLP):
         return model
     if isinstance(model, str | os.PathLike):
-        from truesparse.io import load
+        from truesparse.io import find_model, load
 
-        path = os.fspath(model)
-        if os.path.isdir(path):
-            path = os.path.join(path, "model.safetensors")
-        return load(path)
+        return load(find_model(model))
     raise UsageError(
         "expected a SparseMLP, a fitted estimator, a model file or a run folder, got "
         f"{type(source).__name__}"
