@@ -5,7 +5,13 @@ import pytest
 from network import as_csr, make_data, make_model
 from strategies import DTYPES
 
-from truesparse.buffers import Buffers, aligned_zeros, padded_columns, tile_columns
+from truesparse.buffers import (
+    Buffers,
+    aligned_zeros,
+    lend,
+    padded_columns,
+    tile_columns,
+)
 from truesparse.inputs import as_source_data, batch_room
 
 
@@ -47,6 +53,29 @@ def test_buffers_serve_batches_of_the_same_columns_and_kind():
     assert sparse.serve(20, 49)
     assert not sparse.serve(20, 51)
     assert not sparse.serve(20, None)
+
+
+def test_training_takes_buffers_of_its_columns_and_samples():
+    layers = make_model().layers
+    assert Buffers(layers, 20).can_train(17, None)
+    assert not Buffers(layers, 20).can_train(21, None)
+    assert not Buffers(layers, 20).can_train(16, None)
+    assert not Buffers(layers, 20, training=False).can_train(20, None)
+    assert not Buffers(layers, 20, 50).can_train(20, 51)
+
+
+def test_buffers_are_lent_to_one_at_a_time():
+    layers = make_model().layers
+    own = Buffers(layers, 20)
+    with lend(own, layers, 20, 40, None) as first:
+        assert first is own
+        with lend(own, layers, 20, 40, None) as second:
+            assert second is not own
+            assert not second.training
+    with lend(own, layers, 20, 40, None) as third:
+        assert third is own
+    with lend(None, layers, 20, 3, None) as small:
+        assert small.batch_size == 3
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])

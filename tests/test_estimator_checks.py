@@ -10,8 +10,12 @@ ESTIMATORS = [SparseMLPClassifier(), SparseMLPRegressor()]
 converges = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+# Newer versions of pytest want a list, older ones of scikit-learn give a generator.
+_names, _checks = (_mark := parametrize_with_checks(ESTIMATORS)).args
+
+
 @converges
-@parametrize_with_checks(ESTIMATORS)
+@pytest.mark.parametrize(_names, list(_checks), **_mark.kwargs)
 def test_the_check_passes(estimator, check):
     check(estimator)
 

@@ -213,7 +213,10 @@ def test_copies_and_pickles_predict_and_go_on_alike(tmp_path):
         ({"batch_size": 0}, "batch_size must be a whole number"),
         ({"batch_size": "all"}, "unknown batch_size 'all'"),
         ({"max_iter": 0}, "max_iter must be a whole number"),
-        ({"validation_fraction": 0.0}, "validation_fraction must be above 0"),
+        (
+            {"validation_fraction": 0.0, "early_stopping": True},
+            "validation_fraction must be above 0",
+        ),
         ({"validation_fraction": 1.0}, "validation_fraction must be from 0"),
         ({"tol": -1.0}, "tol must be from 0"),
         ({"alpha": "much"}, "alpha must be from 0"),

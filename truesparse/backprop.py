@@ -48,6 +48,23 @@ def store_gradients(
         layers[index].backward(buffers.tile, source, delta, *store)
 
 
+def step_clipped(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    rules: Sequence[Rule],
+    bias_rule: Rule,
+    gradients: Sequence[np.ndarray],
+    limit: float,
+) -> None:
+    """Take a step with gradients, stored meanwhile, of at most a global L2 norm."""
+    store_gradients(layers, buffers, x, gradients)
+    clip(layers, gradients, limit)
+    for layer, rule, gradient in zip(layers, rules, gradients, strict=True):
+        layer.update_weights(rule, gradient)
+        layer.update_neurons(bias_rule)
+
+
 def observe(
     layers: Sequence[SparseLayer],
     buffers: Buffers,

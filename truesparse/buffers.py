@@ -4,8 +4,10 @@ One output buffer a layer is all that training needs: the delta of a layer overw
 its output (see kernels/backward.py).
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -106,7 +108,9 @@ class Buffers:
         self.partial = np.zeros(0, dtype)
         self.scratch = np.zeros((jit.most_threads(), 0), dtype)
         self._is_wide = self.columns > tile
-        self._checked: tuple = (None, None, None)  # data, targets, weights
+        # Held by the one thread that predicts in them.
+        self.in_use = threading.Lock()
+        self.forget_data()
         self.fit(layers)
 
     def fit(self, layers: Sequence[SparseLayer]) -> None:
@@ -120,6 +124,10 @@ class Buffers:
             size = max(layer.connections.longest_row for layer in layers)
             if room < size:
                 self.scratch = aligned_zeros((n_threads, size), dtype)
+
+    def forget_data(self) -> None:
+        """Keep no array alive that others may have given up."""
+        self._checked: tuple = (None, None, None)  # data, targets, weights
 
     def check(
         self, data, targets, weights, samples: np.ndarray, n_features: int, loss: Loss
@@ -159,6 +167,11 @@ class Buffers:
         is_same_kind = (self.sparse_input is None) == (sparse_room is None)
         columns, _ = padded_columns(batch_size, self.targets.dtype)
         return is_same_kind and has_room and columns == self.columns
+
+    def can_train(self, batch_size: int, sparse_room: int | None) -> bool:
+        """Whether batches of at most that size can be trained on in these."""
+        fits = self.training and batch_size <= self.batch_size
+        return fits and self.serve(batch_size, sparse_room)
 
     def load_inputs(
         self, data: np.ndarray | Csr, samples: np.ndarray
@@ -200,3 +213,30 @@ class Buffers:
         if total > 0.0:
             batch /= total
         return batch
+
+
+@contextlib.contextmanager
+def lend(
+    own: Buffers | None,
+    layers: Sequence[SparseLayer],
+    batch_size: int,
+    n: int,
+    sparse_room: int | None,
+) -> Iterator[Buffers]:
+    """Give buffers for predictions on `n` samples to one thread.
+
+    The `own` ones of a training run serve too, and save their memory again, if no other
+    thread predicts in them and they have the same columns, which decide the order of
+    sums.
+    """
+    if (
+        own is not None
+        and own.serve(batch_size, sparse_room)
+        and own.in_use.acquire(blocking=False)
+    ):
+        try:
+            yield own
+        finally:
+            own.in_use.release()
+    else:
+        yield Buffers(layers, min(batch_size, n), sparse_room, training=False)

@@ -10,11 +10,10 @@ Loading checks every index array before a kernel sees it.
 import json
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
 
-from truesparse.errors import ModelFileError, check_whole
+from truesparse.errors import ModelFileError, UsageError, check_whole
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
 from truesparse.preprocessing import Preprocessing
@@ -72,9 +71,10 @@ def save(
     ...     load(path).layer_sizes
     (4, 8, 3)
     """
-    if hasattr(model, "model_"):
-        estimator: Any = model
-        return estimator.save(path)
+    if not isinstance(model, SparseMLP):
+        if not hasattr(model, "save"):
+            raise UsageError(f"save takes a SparseMLP or an estimator, got {model!r}")
+        return pathlib.Path(model.save(path))
     tensors = {}
     for index, layer in enumerate(model.layers):
         links = layer.connections

@@ -2,14 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from truesparse import backprop, rng
-from truesparse.buffers import Buffers
+from truesparse.buffers import Buffers, lend
 from truesparse.errors import DataError, UsageError, check_whole
 from truesparse.export.methods import Exports
 from truesparse.inputs import as_source_data, batch_room, float_type, n_samples
@@ -21,6 +22,8 @@ from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.network import check_layer_sizes, check_layers, draw_layers
 
 DEFAULT_EPSILON = 20.0
+# Held while tasks are adapted: several threads may predict with one model.
+_adapting = threading.Lock()
 
 
 class SparseMLP(Exports):
@@ -181,11 +184,22 @@ class SparseMLP(Exports):
         """Allocate the training buffers for a batch size, dense or sparse data.
 
         Predictions on `validation` data can then do without buffers of their own.
+        Buffers that are there already stay, if they serve.
         """
         check_whole("batch_size", batch_size, 1)
         parts = [part for part in (data, validation) if isinstance(part, Csr)]
         rooms = [batch_room(part, batch_size) for part in parts]
-        self._buffers = Buffers(self.layers, batch_size, max(rooms, default=None))
+        room = max(rooms, default=None)
+        if self._buffers is None or not self._buffers.can_train(batch_size, room):
+            self._buffers = None  # gone before there are others
+            self._buffers = Buffers(self.layers, batch_size, room)
+
+    def release(self, keep_buffers: bool = False) -> None:
+        """Let go of the data of the last step and of the buffers."""
+        if self._buffers is not None:
+            self._buffers.forget_data()
+        if not keep_buffers:
+            self._buffers, self._gradients = None, []
 
     def train_batch(
         self,
@@ -273,14 +287,28 @@ class SparseMLP(Exports):
         """Return the outputs before softmax or logistic, as an (n, n_out) array.
 
         The last bits may depend on the batch size, which decides the order of sums.
+        Several threads may call this at once.
         """
         check_whole("batch_size", batch_size, 1)
         source = as_source_data(data, self.dtype, self.layer_sizes[0])
+        # One sample takes one column, also where wider buffers are there.
+        return self._decide(source, min(batch_size, max(n_samples(source), 1)))
+
+    def _decide(self, source: np.ndarray | Csr, batch_size: int) -> np.ndarray:
         self._follow_topology()
         n = n_samples(source)
         out = np.empty((n, self.layer_sizes[-1]), self.dtype)
-        for start, stop, outputs in self._predict_batches(source, n, batch_size):
-            out[start:stop] = outputs[:, : stop - start].T
+        if n == 0:
+            return out
+        room = batch_room(source, batch_size) if isinstance(source, Csr) else None
+        order = np.arange(n)
+        with lend(self._buffers, self.layers, batch_size, n, room) as buffers:
+            for start in range(0, n, batch_size):
+                samples = order[start : start + batch_size]
+                x = buffers.load_inputs(source, samples)
+                self._forward(buffers, x, training=False)
+                outputs = buffers.outputs[-1][:, : samples.size]
+                out[start : start + samples.size] = outputs.T
         return out
 
     def predict_proba(self, data, batch_size: int = 128) -> np.ndarray:
@@ -292,7 +320,10 @@ class SparseMLP(Exports):
     ) -> tuple[float, float]:
         """Return mean loss and score on data, with targets as `Trainer.fit` takes."""
         targets = self.loss.prepare_targets(targets, self.layer_sizes[-1], self.dtype)
-        z = self.decision_function(data, batch_size)
+        check_whole("batch_size", batch_size, 1)
+        source = as_source_data(data, self.dtype, self.layer_sizes[0])
+        # In the buffers of a training run, however few samples these are.
+        z = self._decide(source, batch_size)
         if len(z) != len(targets):
             raise DataError(f"{len(z)} samples but {len(targets)} targets")
         weights = np.full(len(z), 1.0 / max(len(z), 1))
@@ -305,14 +336,15 @@ class SparseMLP(Exports):
     def _follow_topology(self) -> None:
         """Adapt tasks and buffers, if the topology changed since the last time."""
         version = sum(layer.connections.version for layer in self.layers)
-        if version == self._version:
-            return
-        self._version = version
-        for layer in self.layers:
-            layer.refresh()
-        self._gradients = []
-        if self._buffers is not None:
-            self._buffers.fit(self.layers)
+        with _adapting:
+            if version == self._version:
+                return
+            for layer in self.layers:
+                layer.refresh()
+            self._gradients = []
+            if self._buffers is not None:
+                self._buffers.fit(self.layers)
+            self._version = version
 
     def _ready(self, data, targets, samples, weights) -> Buffers:
         """Return the buffers, if a pass over these samples can be made with them."""
@@ -337,25 +369,6 @@ class SparseMLP(Exports):
         if clock:
             clock("forward")
         return x, loss
-
-    def _predict_batches(
-        self, source: np.ndarray | Csr, n: int, batch_size: int
-    ) -> Iterator[tuple[int, int, np.ndarray]]:
-        if n == 0:
-            return
-        room = batch_room(source, batch_size) if isinstance(source, Csr) else None
-        buffers = self._buffers
-        # Those of a training run serve too, and save their memory again, if they have
-        # the same columns: these decide the order of sums.
-        if buffers is None or not buffers.serve(batch_size, room):
-            batch_size = min(batch_size, n)
-            buffers = Buffers(self.layers, batch_size, room, training=False)
-        order = np.arange(n)
-        for start in range(0, n, batch_size):
-            samples = order[start : start + batch_size]
-            x = buffers.load_inputs(source, samples)
-            self._forward(buffers, x, training=False)
-            yield start, start + samples.size, buffers.outputs[-1]
 
     def _forward(self, buffers: Buffers, x, training: bool) -> None:
         for index, layer in enumerate(self.layers):
@@ -382,10 +395,5 @@ class SparseMLP(Exports):
             self._gradients = [
                 np.zeros_like(layer.connections.values) for layer in self.layers
             ]
-        backprop.store_gradients(self.layers, buffers, x, self._gradients)
-        backprop.clip(self.layers, self._gradients, clip_norm)
-        for layer, rule, gradient in zip(
-            self.layers, rules, self._gradients, strict=True
-        ):
-            layer.update_weights(rule, gradient)
-            layer.update_neurons(bias_rule)
+        room = self._gradients, clip_norm
+        backprop.step_clipped(self.layers, buffers, x, rules, bias_rule, *room)

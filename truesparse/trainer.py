@@ -212,9 +212,10 @@ class Trainer:
             finally:
                 # All are told, also if one of them raises: some hold files or handlers.
                 with contextlib.ExitStack() as told:
+                    told.callback(setattr, run, "trainer", None)
+                    told.callback(model.release, keep_buffers=True)
                     for callback in reversed(self.callbacks):
                         told.callback(callback.on_train_end, run)
-                run.trainer = None
         return run.history
 
     def _new_run(self, n: int) -> Run:
@@ -254,8 +255,10 @@ class Trainer:
         if self.shuffle:
             draw = rng.stream(model.seed, rng.Purpose.SHUFFLE, step=run.first_step)
             order = draw.permutation(train)
-        losses = [record.train_loss for record in run.history]
-        reductions = self.lr.count_reductions(losses)
+        reductions = 0
+        if self.lr.name == "adaptive":
+            losses = [record.train_loss for record in run.history]
+            reductions = self.lr.count_reductions(losses)
         while run.batch < run.n_batches:
             run.intact = False
             samples = order[run.batch * self.batch_size :][: self.batch_size]

@@ -1,6 +1,5 @@
 """What classifier and regressor share: fit, partial_fit, attributes, importances."""
 
-import math
 import pathlib
 import warnings
 from abc import abstractmethod
@@ -9,7 +8,6 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -33,10 +31,13 @@ from truesparse.estimators.parts import (
     check_options,
     dtype_for,
     expects_convergence,
-    hidden_sizes,
     make_learning_rate,
+    make_model,
     make_optimizer,
+    make_stopping,
     make_topology,
+    make_writeable,
+    split,
 )
 from truesparse.inputs import (
     as_source_data,
@@ -54,7 +55,6 @@ from truesparse.trainer import Trainer
 
 # The first is what whole numbers become.
 _FLOATS = (np.float64, np.float32)
-_SEEDS = 2**31 - 1
 Source = np.ndarray | Csr
 
 
@@ -75,7 +75,6 @@ class BaseSparseMLP(BaseEstimator):
     history_: list[EpochRecord]
     t_: int
     _run: Run | None
-    _earlier: list[EpochRecord]
     _algorithm: TopologyAlgorithm
     _stopping: EarlyStopping | None
 
@@ -162,9 +161,9 @@ class BaseSparseMLP(BaseEstimator):
     def _make_loss(self) -> Loss:
         """Return the loss for the targets that were encoded."""
 
-    @abstractmethod
-    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return which samples to train on and which to hold out."""
+    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """Return the classes that both parts of a split are to hold."""
+        return None
 
     def _weigh(self, y, weights: np.ndarray | None) -> np.ndarray | None:
         """Return the weights of samples, with those of their classes."""
@@ -172,7 +171,21 @@ class BaseSparseMLP(BaseEstimator):
 
     # Fitting -------------------------------------------------------------------------
 
-    def _fit(
+    def _fit(self, *data, reset: bool, **how) -> None:
+        """Train; of a new model that fails, nothing is left.
+
+        See `_train` for the parameters.
+        """
+        before = self.__dict__.copy()
+        try:
+            self._train(*data, reset=reset, **how)
+        except BaseException:
+            if reset:
+                # The network that was there goes with the classes that were there.
+                self.__dict__ = before
+            raise
+
+    def _train(
         self, X, y, sample_weight, X_val, y_val, *, reset, epochs, classes=None
     ) -> None:
         """Train, then publish what was learnt.
@@ -190,16 +203,7 @@ class BaseSparseMLP(BaseEstimator):
         """
         check_options(self)
         callbacks = check_callbacks(self)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=_FLOATS,
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            reset=reset,
-        )
+        X, y = self._validate(X, y, reset)
         targets = self._encode(y, reset, classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -207,18 +211,19 @@ class BaseSparseMLP(BaseEstimator):
         data = as_source_data(X, dtype, self.n_features_in_, "X")
         weights = as_weights(self._weigh(y, sample_weight), n_samples(data))
         validation = self._check_validation(X_val, y_val, dtype)
-        model = self._make_model(data, dtype) if reset else self.model_
+        if not reset:
+            make_writeable(self)
+        model = make_model(self, data, dtype) if reset else self.model_
         if validation is None and self.early_stopping:
-            train, held_out = self._split(targets, model.seed)
+            share, strata = self.validation_fraction, self._strata(targets)
+            train, held_out = split(n_samples(data), share, model.seed, strata)
             validation = take_samples(data, held_out), targets[held_out]
             data, targets = take_samples(data, train), targets[train]
             weights = None if weights is None else weights[train]
         run = None if reset or epochs is None else self._run
-        # The records of runs before this one.
-        earlier = [] if reset else self.history_ if run is None else self._earlier
         before = 0 if run is None else run.epoch
         # Calls of partial_fit count on, where the one before stopped.
-        stopping = self._make_stopping() if run is None else self._stopping
+        stopping = make_stopping(self) if run is None else self._stopping
         if stopping is not None:
             callbacks.append(stopping)
         if self.early_stopping and epochs is None:
@@ -241,49 +246,44 @@ class BaseSparseMLP(BaseEstimator):
                 )
             except Interrupted:
                 is_whole = False
+            except BaseException:
+                if run is not None and (run.batch or not run.intact):
+                    self._run = None  # the next samples are not those of this epoch
+                raise
         run = trainer.run
         assert run is not None
         if not is_whole:
-            if not [*earlier, *run.history]:
+            if reset and not run.history:
                 raise KeyboardInterrupt from None
             warnings.warn(
                 f"training was interrupted after {run.epoch} epochs; the estimator "
                 "keeps what it has learnt",
-                stacklevel=3,
+                stacklevel=4,
             )
-        self.model_, self._earlier = model, earlier
-        # One that stopped within an epoch goes on with the samples of that alone.
-        self._run = run if is_whole else None
+        self.model_ = model
+        # A whole run is over, and one that stopped within an epoch could only go on
+        # with the samples of that.
+        self._run = run if is_whole and epochs is not None else None
+        if self._run is None:
+            model.release()
         self._algorithm, self._stopping = trainer.topology, stopping
         self.stopped_ = run.stop
-        self.history_ = [*earlier, *run.history]
-        n_seen = n_samples(data) * (run.epoch - before)
-        publish(self, n_seen + (0 if reset else self.t_))
+        publish(self, run.history[before:], n_samples(data), reset)
         if is_whole and epochs is None and not run.stop and expects_convergence(self):
             warnings.warn(
                 f"{self.max_iter} epochs (max_iter) were not enough for the loss to "
                 f"settle: it still falls by more than tol={self.tol:g} within "
                 f"n_iter_no_change={self.n_iter_no_change} epochs",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-
-    def _make_model(self, data: Source, dtype) -> SparseMLP:
-        seed = check_random_state(self.random_state).randint(_SEEDS)
-        return SparseMLP(
-            (self.n_features_in_, *hidden_sizes(self), self._n_targets),
-            epsilon=self.epsilon,
-            density=self.density,
-            activation=self.activation,
-            loss=self._make_loss(),
-            dropout=self.dropout,
-            init_topology=self.init_topology,
-            init_options=self.init_options,
-            init_data=as_matrix(data) if self.init_topology == "csti" else None,
-            weight_init=self.weight_init,
-            dtype=np.dtype(dtype).name,
-            seed=int(seed),
-        )
+        if epochs is not None and run.lr == 0.0:
+            warnings.warn(
+                f"learning_rate={self.learning_rate!r} has come to 0: it is made for "
+                f"max_iter={self.max_iter} calls of partial_fit, this was number "
+                f"{run.epoch}",
+                stacklevel=4,
+            )
 
     def _make_trainer(
         self,
@@ -310,11 +310,17 @@ class BaseSparseMLP(BaseEstimator):
             keep_last_good=False,
         )
 
-    def _make_stopping(self) -> EarlyStopping | None:
-        if self.n_iter_no_change == math.inf:
-            return None
-        monitor = "val_score" if self.early_stopping else "train_loss"
-        return EarlyStopping(self.n_iter_no_change, self.tol, monitor)
+    def _validate(self, X, y, reset: bool):
+        return validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=_FLOATS,
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            reset=reset,
+        )
 
     def _check_validation(
         self, X_val, y_val, dtype
@@ -323,16 +329,7 @@ class BaseSparseMLP(BaseEstimator):
             raise UsageError("give X_val and y_val together")
         if X_val is None:
             return None
-        X_val, y_val = validate_data(
-            self,
-            X_val,
-            y_val,
-            accept_sparse="csr",
-            dtype=_FLOATS,
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            reset=False,
-        )
+        X_val, y_val = self._validate(X_val, y_val, reset=False)
         data = as_source_data(X_val, dtype, self.n_features_in_, "X_val")
         return data, self._encode(y_val, reset=False)
 
@@ -370,6 +367,12 @@ class BaseSparseMLP(BaseEstimator):
             return self.model_.decision_function(X)
 
     @property
+    def coefs_(self) -> list[scipy.sparse.csr_array]:
+        """Weights of the layers, (n_in, n_out) each, shared with `model_`."""
+        check_is_fitted(self, "model_")
+        return [layer.connections.to_scipy() for layer in self.model_.layers]
+
+    @property
     def feature_importances_(self) -> np.ndarray:
         """Strength of the features, (n_features_in_,) float64 that add up to 1.
 
@@ -389,10 +392,3 @@ class BaseSparseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def as_matrix(data: Source) -> np.ndarray | scipy.sparse.csr_array:
-    """Return data as the outer world takes them."""
-    if not isinstance(data, Csr):
-        return data
-    return scipy.sparse.csr_array((data.values, data.indices, data.indptr))

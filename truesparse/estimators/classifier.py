@@ -3,13 +3,12 @@
 import numpy as np
 import scipy.sparse
 from sklearn.base import ClassifierMixin
-from sklearn.model_selection import train_test_split
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from truesparse.errors import DataError, UsageError
 from truesparse.estimators.base import BaseSparseMLP
-from truesparse.estimators.parts import make_loss
+from truesparse.estimators.parts import make_loss, weigh_classes
 from truesparse.losses import Loss
 
 
@@ -42,8 +41,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         "auto" is "softmax" for classes and "logistic" for multilabel targets;
         "logistic" with two classes takes one output.
     class_weight : dict, "balanced" or list of dict, optional
-        Weights of the classes; "balanced" makes all weigh the same. A list for
-        multilabel targets.
+        Weights of the classes, by which those of samples are multiplied; "balanced"
+        makes all weigh the same, in each call of `partial_fit`. A list for multilabel
+        targets. Validation goes without weights.
     solver : {"adam", "adamw", "rmsprop", "sgd"}
     alpha : float
         L2 penalty, divided by the samples of a batch.
@@ -65,14 +65,17 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     verbose : bool
         Show the progress on stderr.
     warm_start : bool
-        `fit` goes on from the weights, connections and optimiser state that are there.
+        `fit` goes on from the weights, connections and optimiser state that are there,
+        for `max_iter` more epochs. What the network is made of (layer sizes, density,
+        activation, dropout, loss, dtype) stays as it was.
     momentum, nesterovs_momentum
         Of "sgd".
     early_stopping : bool
         Stop when the score on validation data no longer gets better, and return to the
         best weights. Without it the training loss decides, and the last weights stay.
     validation_fraction : float
-        Share of the samples held out for early stopping, if no `X_val` is given.
+        Share of the samples held out for early stopping, if no `X_val` is given; of
+        each class, where all have two samples or more.
     beta_1, beta_2 : float
         Of the Adam solvers; `beta_2` of "rmsprop" too.
     n_iter_no_change : int or inf
@@ -108,13 +111,21 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     feature_names_in_ : (n_features_in_,) array
         If X had names.
 
+    Notes
+    -----
+    What differs from MLPClassifier, besides `epsilon`: there is no solver "lbfgs";
+    every solver follows `learning_rate`, where "invscaling" counts epochs, not
+    samples, and "adaptive" divides the rate by 5 whenever two epochs in a row did not
+    lower the training loss by `tol`, while training stops after `n_iter_no_change` as
+    with any other; losses are without the penalty of `alpha`.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
     >>> from truesparse import SparseMLPClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> net = SparseMLPClassifier((300, 300), epsilon=5, max_iter=30, random_state=0)
-    >>> net = net.set_params(learning_rate="cosine", learning_rate_init=0.003)
+    >>> net = net.set_params(learning_rate="cosine", learning_rate_init=0.01)
     >>> net.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.9
     True
     >>> net.coefs_[1].nnz
@@ -205,8 +216,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     ):
         """Train for one epoch on the given samples.
 
-        Schedules of learning rate and topology run over `max_iter` such calls, after
-        which the connections stay as they are. Validation data, given or with
+        Schedules of learning rate and topology run over `max_iter` such calls from the
+        first or from a `fit` on, after which the connections stay as they are; "cosine"
+        and "linear" then end at 0. Validation data, given or with
         `early_stopping` held out of X, are evaluated in every call; `stopped_` tells
         when nothing got better in `n_iter_no_change` of them. The weights stay those
         of the last call; ``callbacks=[BestModel("val_score", path)]`` keeps others.
@@ -216,8 +228,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         X, y, sample_weight, X_val, y_val
             See `fit`.
         classes : (n_classes,) array-like, optional
-            All classes there are; needed in the first call unless targets are
-            multilabel.
+            All classes there are; needed in the first call. Multilabel targets need
+            none.
 
         Returns
         -------
@@ -230,7 +242,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                     "classes must be passed on the first call to partial_fit: later "
                     "samples may have classes that these have not"
                 )
-        elif classes is not None and not np.array_equal(
+        elif not (classes is None or self._is_multilabel) and not np.array_equal(
             np.unique(classes), self.classes_
         ):
             raise UsageError(
@@ -363,17 +375,12 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     def _weigh(self, y, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
-        own = compute_sample_weight(self.class_weight, y)
+        classes = None if self._is_multilabel else self.classes_
+        own = weigh_classes(self.class_weight, y, classes)
         return own if weights is None else own * weights
 
-    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        train, held_out = train_test_split(
-            np.arange(len(targets)),
-            test_size=self.validation_fraction,
-            random_state=seed,
-            stratify=None if self._is_multilabel else targets,
-        )
-        return np.sort(train), np.sort(held_out)
+    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+        return None if self._is_multilabel else targets.ravel()
 
 
 _LOSSES = {"auto": "softmax", "softmax": "softmax", "logistic": "logistic"}

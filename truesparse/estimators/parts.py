@@ -6,15 +6,22 @@ Names and meanings are those of scikit-learn's MLPClassifier where it has them.
 import copy
 import math
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from truesparse import topology
-from truesparse.callbacks import Callback
+from truesparse.callbacks import Callback, EarlyStopping
 from truesparse.errors import UsageError, check_whole, choose
 from truesparse.inputs import float_type
+from truesparse.kernels.arrays import Csr
 from truesparse.losses import Loss
+from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
 
@@ -32,6 +39,7 @@ _SCHEDULES = {
 # Schedules that end at 0: a run of all its epochs is what they are made for.
 _FALLING = ("cosine", "linear")
 _LARGEST_AUTO_BATCH = 200
+_SEEDS = 2**31 - 1
 
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:
@@ -60,11 +68,13 @@ def check_options(estimator: Any) -> None:
         check_whole("n_iter_no_change", patience, 1)
     for name, high in (("tol", math.inf), ("alpha", math.inf)):
         _check_range(name, getattr(estimator, name), 0.0, high)
-    if (
-        not _check_range("validation_fraction", estimator.validation_fraction, 0.0, 1.0)
-        > 0.0
-    ):
-        raise UsageError("validation_fraction must be above 0, got 0")
+    share = _check_range("validation_fraction", estimator.validation_fraction, 0.0, 1.0)
+    if share == 0.0 and estimator.early_stopping:
+        raise UsageError("validation_fraction must be above 0 to stop early, got 0")
+    for name in ("init_options", "topology_options"):
+        options = getattr(estimator, name)
+        if options is not None and not isinstance(options, Mapping):
+            raise UsageError(f"{name} must be a dict, got {options!r}")
 
 
 def _check_range(name: str, value: Any, low: float, high: float) -> float:
@@ -88,6 +98,26 @@ def batch_size_for(estimator: Any, n: int) -> int:
         choose(size, ("auto",), "batch_size")
         size = _LARGEST_AUTO_BATCH
     return min(check_whole("batch_size", size, 1), n)
+
+
+def make_model(estimator: Any, data: np.ndarray | Csr, dtype: Any) -> SparseMLP:
+    """Make the network for data and the targets that the estimator has encoded."""
+    seed = check_random_state(estimator.random_state).randint(_SEEDS)
+    sizes = estimator.n_features_in_, *hidden_sizes(estimator), estimator._n_targets
+    return SparseMLP(
+        sizes,
+        epsilon=estimator.epsilon,
+        density=estimator.density,
+        activation=estimator.activation,
+        loss=estimator._make_loss(),
+        dropout=estimator.dropout,
+        init_topology=estimator.init_topology,
+        init_options=estimator.init_options,
+        init_data=as_matrix(data) if estimator.init_topology == "csti" else None,
+        weight_init=estimator.weight_init,
+        dtype=np.dtype(dtype).name,
+        seed=int(seed),
+    )
 
 
 def make_optimizer(estimator: Any, batches: int, weight: float) -> Optimizer:
@@ -145,6 +175,69 @@ def make_topology(estimator: Any) -> topology.TopologyAlgorithm:
             "topology_options belong to a name; give topology.make those of an object"
         )
     return copy.deepcopy(given)
+
+
+def make_stopping(estimator: Any) -> EarlyStopping | None:
+    """Make what ends a run that no longer gets better, if one is to end."""
+    if estimator.n_iter_no_change == math.inf:
+        return None
+    monitor = "val_score" if estimator.early_stopping else "train_loss"
+    return EarlyStopping(estimator.n_iter_no_change, estimator.tol, monitor)
+
+
+def split(
+    n: int, fraction: float, seed: int, classes: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which samples to train on and which to hold out.
+
+    Classes have their share of both parts, unless one has a single sample or a part
+    is smaller than the number of classes, as with small calls of partial_fit.
+    """
+    if classes is not None:
+        counts = np.unique(classes, return_counts=True)[1]
+        held_out = math.ceil(fraction * n)
+        if counts.min() < 2 or counts.size > min(held_out, n - held_out):
+            classes = None
+    train, held_out = train_test_split(
+        np.arange(n), test_size=fraction, random_state=seed, stratify=classes
+    )
+    return np.sort(train), np.sort(held_out)
+
+
+def weigh_classes(
+    class_weight: Any, y: np.ndarray, classes: np.ndarray | None
+) -> np.ndarray:
+    """Return the weight of each sample's class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or list of dict
+    y : array
+    classes : array, optional
+        All that a dict may name, also those that `y` lacks; None for labels.
+    """
+    if isinstance(class_weight, Mapping) and classes is not None:
+        y = column_or_1d(y)
+        weights = compute_class_weight(dict(class_weight), classes=classes, y=y)
+        return weights[np.searchsorted(classes, y)]
+    return compute_sample_weight(class_weight, y)
+
+
+def make_writeable(estimator: Any) -> None:
+    """Copy what training changes, if it was read from a file that must not change."""
+    if estimator.model_.layers[0].bias.flags.writeable:
+        return
+    changes = ("model_", "_run", "_algorithm", "_stopping")
+    # All at once: they refer to each other.
+    copies = copy.deepcopy({name: vars(estimator)[name] for name in changes})
+    vars(estimator).update(copies)
+
+
+def as_matrix(data: np.ndarray | Csr) -> np.ndarray | scipy.sparse.csr_array:
+    """Return data as the outer world takes them."""
+    if not isinstance(data, Csr):
+        return data
+    return scipy.sparse.csr_array((data.values, data.indices, data.indptr))
 
 
 def make_loss(given: Any, names: dict[str, str], task: str) -> Loss:

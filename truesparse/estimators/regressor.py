@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 
 from truesparse.errors import DataError
@@ -79,8 +78,9 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Train for one epoch on the given samples.
 
-        Schedules of learning rate and topology run over `max_iter` such calls, after
-        which the connections stay as they are. Validation data, given or with
+        Schedules of learning rate and topology run over `max_iter` such calls from the
+        first or from a `fit` on, after which the connections stay as they are; "cosine"
+        and "linear" then end at 0. Validation data, given or with
         `early_stopping` held out of X, are evaluated in every call; `stopped_` tells
         when nothing got better in `n_iter_no_change` of them. The weights stay those
         of the last call; ``callbacks=[BestModel("val_score", path)]`` keeps others.
@@ -131,14 +131,6 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
 
     def _make_loss(self) -> Loss:
         return make_loss(self.loss, _LOSSES, "real")
-
-    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        train, held_out = train_test_split(
-            np.arange(len(targets)),
-            test_size=self.validation_fraction,
-            random_state=seed,
-        )
-        return np.sort(train), np.sort(held_out)
 
 
 _LOSSES = {"auto": "squared", "squared_error": "squared", "huber": "huber"}
