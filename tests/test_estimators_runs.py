@@ -290,6 +290,15 @@ class InterruptAfter(Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT as a terminal has it; what runs in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_fit_keeps_what_was_learnt():
     X, y = small()
     net = classifier(callbacks=[InterruptAfter(12)])
@@ -302,6 +311,7 @@ def test_an_interrupted_fit_keeps_what_was_learnt():
     assert net.n_iter_ == 3
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("step", "times"), [(3, 1), (12, 2)])
 def test_an_early_or_a_second_interrupt_ends_the_fit(step, times):
     X, y = small()

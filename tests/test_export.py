@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from network import make_model
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from strategies import cases, layer, to_dense
 
 from truesparse import SparseMLP
@@ -96,6 +98,11 @@ def test_other_things_are_refused(export, given, tmp_path):
         export(given, *path)
     assert ("fit it first" in str(error.value)) == isinstance(given, Unfitted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_pipeline_the_estimator_is_asked_for(tmp_path):
+    with pytest.raises(UsageError, match=r"got Pipeline; .* the estimator in it"):
+        to_onnx(make_pipeline(StandardScaler(), Unfitted()), tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize("export", [to_scipy, to_coo])

@@ -200,6 +200,7 @@ NAMES = ["versicolor", "setosa", "b"]
         np.array(NAMES, dtype=object),
         np.array([7, -1, 2**40]),
         np.array([3, 2, 1], np.uint8),
+        np.array([2**64 - 1, 2, 1], np.uint64),
         np.array([0.5, 1.5, -1.0]),
     ],
     ids=lambda classes: classes.dtype.name,

@@ -1,6 +1,7 @@
 """The files that exports to ONNX write: one or two, complete or none."""
 
 import os
+import types
 
 import numpy as np
 import onnx
@@ -56,6 +57,34 @@ def test_the_file_says_where_it_is_from(path):
     assert given.name == "x"
     batch, features = given.type.tensor_type.shape.dim
     assert (batch.dim_param, features.dim_value) == ("batch", 6)
+
+
+def test_names_of_classes_stay_in_the_first_file(path):
+    classes = np.array([f"class {index}" for index in range(200)])
+    model = SparseMLP([6, 200], epsilon=5, seed=1)
+    x = make_data(5)[0].astype(np.float32)
+    fitted = types.SimpleNamespace(model_=model, classes_=classes)
+    got = run(to_onnx(fitted, path, external_data=True), x)["labels"]
+    wanted = classes[model.predict_proba(x).argmax(axis=1)]
+    assert got.tolist() == wanted.tolist()
+
+
+def test_files_of_others_are_left_alone(path):
+    others = [path.with_name(f"{path.name}{end}") for end in (".part", ".data.part")]
+    for other in others:
+        other.write_text("mine")
+    to_onnx(make_model(activation="relu"), path, external_data=True)
+    assert [other.read_text() for other in others] == ["mine", "mine"]
+    assert len(os.listdir(path.parent)) == 4
+
+
+@pytest.mark.parametrize("external_data", [True, False])
+@pytest.mark.parametrize("name", ["a\0b.onnx", "a\udcffb.onnx"])
+def test_names_that_onnx_cannot_write_are_refused(name, external_data, path):
+    model = make_model(activation="relu")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        to_onnx(model, path.with_name(name), external_data=external_data)
+    assert os.listdir(path.parent) == []
 
 
 @pytest.mark.parametrize("opset", [13, 15, 18, 21])

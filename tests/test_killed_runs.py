@@ -12,6 +12,8 @@ from truesparse import info, io, predict
 from truesparse.callbacks import Checkpoint, StopOnSignal
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError
+from truesparse.plots.counts import as_model
+from truesparse.reporting.folder import read_folder
 
 pytestmark = hashes_may_wrap
 
@@ -52,6 +54,7 @@ def test_a_run_that_is_killed_in_its_first_epoch(capsys, monkeypatch):
     told = call(capsys, "killed", "--json", main=info.main).json
     assert (told["kind"], told["step"]) == ("checkpoint", 3)
     assert (told["run"]["epochs"], told["run"]["ended"]) == (0, False)
+    assert as_model("killed").step == read_folder("killed").model.step == 3
     # Once it has gone on to its end.
     assert call(capsys, "--resume", "killed").code == 0
     found, text = predicted(capsys, "killed", "iris")

@@ -9,7 +9,7 @@ import pytest
 from drawing import drawn
 from training import hashes_may_wrap, make_problem, make_trainer
 
-from truesparse import plots
+from truesparse import SparseMLPClassifier, callbacks, plots
 from truesparse.errors import DataError, UsageError
 
 # Displays of histories ---------------------------------------------------------------
@@ -96,7 +96,35 @@ def test_turnover_leaves_out_what_grew_again():
 def test_no_updates_are_said():
     display = drawn(plots.TurnoverDisplay.from_history(epochs(2)))
     assert display.shape == (1, 1)
-    assert display.text_.get_text() == "no topology updates"
+    assert display.text_.get_text() == "no topology updates noted"
+
+
+@hashes_may_wrap
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fits_of_a_warm_start_are_numbered_on():
+    X, y = make_problem()
+    net = SparseMLPClassifier((8,), max_iter=3, warm_start=True, random_state=0)
+    for _ in range(3):
+        net.fit(X, y)
+    history = plots.History.of(net)
+    assert history.column("epoch") == list(range(1, 10))
+    assert history.column("train_loss") == net.loss_curve_
+    # The records themselves are as they were.
+    assert net.history_[-1].epoch == 3
+
+
+@hashes_may_wrap
+def test_the_history_among_the_callbacks_knows_of_updates():
+    X, y = make_problem()
+    history = callbacks.History()
+    make_trainer(topology="set", callbacks=[history]).fit(X, y)
+    training = plots.TrainingDisplay.from_history(history)
+    assert training.losses == {"training": history["train_loss"]}
+    turnover = plots.TurnoverDisplay.from_history(history).turnover
+    layers = history.updates["layer"]
+    assert sorted(turnover) == sorted(set(layers))
+    assert sum(shares.size for _, shares in turnover.values()) == len(layers) > 0
+    assert all((shares > 0).all() for _, shares in turnover.values())
 
 
 # Reading metrics.jsonl ---------------------------------------------------------------
@@ -227,3 +255,8 @@ def test_many_layers_share_a_legend():
     assert len(display.lines_) == 30
     assert len(texts) == 10
     assert (texts[0], texts[-1]) == ("layer 1", "layer 30")
+
+
+def test_runs_are_paths():
+    with pytest.raises(UsageError, match=r"run folder.*got int"):
+        plots.TrainingDisplay.from_run(3)

@@ -224,7 +224,7 @@ def test_accset_regrows_less_the_better_the_score():
     for score, rho in ((0.4, 1.0), (0.3, 1.0), (0.7, 0.5), (1.0, 0.0)):
         where = UpdateContext(0, 10, 1, 100, 10, score=score)
         for change in net.update(algorithm, where):
-            assert change.grown == round(rho * change.removed)
+            assert abs(change.grown - rho * change.removed) <= 0.5
             assert change.removed > 0
 
 

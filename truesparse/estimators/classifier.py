@@ -125,8 +125,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     >>> from truesparse import SparseMLPClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> net = SparseMLPClassifier((300, 300), epsilon=5, max_iter=30, random_state=0)
-    >>> net = net.set_params(learning_rate="cosine", learning_rate_init=0.003)
-    >>> net = net.set_params(batch_size=32)
+    >>> net = net.set_params(learning_rate="cosine", learning_rate_init=0.01)
     >>> net.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.9
     True
     >>> net.coefs_[1].nnz

@@ -134,7 +134,10 @@ def to_onnx(
         check_bools(external_data=external_data)
     number = np.dtype(net.dtype if dtype is None else float_type(dtype))
     _check_activations(net, number)
-    n_bytes = net.nnz * (number.itemsize + 4)
+    n_neurons = sum(layer.bias.size for layer in net.model.layers)
+    # Fan-ins are filled up; a bias, and the four numbers of SReLU.
+    n_bytes = net.nnz * (number.itemsize + 4) * (_MOST_PADDING + 1) // _MOST_PADDING
+    n_bytes += 5 * n_neurons * number.itemsize
     external = choose_external(external_data, n_bytes)
     with open_onnx(path, opset, external) as file:
         _Graph(file, net, number, chunk_size).build()
@@ -339,10 +342,11 @@ def _groups(counts: np.ndarray, chunk_size: int) -> Iterator[tuple[int, int, int
 
 
 def _class_names(classes: Any) -> np.ndarray:
-    """Return the names of classes as ONNX holds them: text, int64, bool or float."""
-    if classes.dtype.kind in "iu":
+    """Return the names of classes as ONNX holds them: text, numbers or bool."""
+    kind = classes.dtype.kind
+    if kind == "i" or (kind == "u" and classes.max() <= np.iinfo(np.int64).max):
         return classes.astype(np.int64)
-    if classes.dtype.kind in "bf":
+    if kind in "ubf":
         return classes
     if all(isinstance(name, str) for name in classes.tolist()):
         return classes.astype(object)

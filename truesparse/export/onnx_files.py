@@ -8,6 +8,7 @@ the ONNX specification), straight from where they are made.
 import contextlib
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -68,7 +69,9 @@ class OnnxFile:
         name = f"{name}_{self._count}"
         # All in place, for append would copy.
         tensor = self.model.graph.initializer.add()
-        if self._data is None or array.nbytes < _LEAST_EXTERNAL:
+        # Text has no place in a second file.
+        is_text = array.dtype == object
+        if self._data is None or is_text or array.nbytes < _LEAST_EXTERNAL:
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
             return name
         tensor.name = name
@@ -133,6 +136,9 @@ def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
         raise UsageError(
             f"cannot write ONNX model {str(path)!r}: it is a folder; add a name"
         )
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in str(target)):
+        # onnx would find out when all is done.
+        raise UsageError(f"cannot write ONNX model {str(path)!r}: it is not UTF-8")
     opsets = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         onnx.helper.make_graph([], "truesparse", [], []),
@@ -142,13 +148,16 @@ def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
         producer_name="truesparse",
         producer_version=truesparse.__version__,
     )
-    partial, data = target.with_name(f"{target.name}.part"), f"{target.name}.data"
-    partial_data = target.with_name(f"{data}.part")
+    data = f"{target.name}.data"
+    # Names of our own: others may write to the same path.
+    unique = f"{secrets.token_hex(4)}.part"
+    partial = target.with_name(f"{target.name}.{unique}")
+    partial_data = target.with_name(f"{data}.{unique}")
     try:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(open(partial_data, "wb")) if external else None
+            file = stack.enter_context(open(partial_data, "xb")) if external else None
             # Found out now rather than after all the work.
-            whole = stack.enter_context(open(partial, "wb"))
+            whole = stack.enter_context(open(partial, "xb"))
             yield OnnxFile(model, file, data)
             whole.write(model.SerializeToString())
         if external:

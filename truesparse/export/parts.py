@@ -87,7 +87,9 @@ def unwrap(model: Any) -> Any:
     found = getattr(model, "model_", model)
     if hasattr(found, "layers") and hasattr(found, "loss"):
         return found
-    hint = "; fit it first" if hasattr(found, "fit") else ""
+    hint = ""
+    if hasattr(found, "fit"):
+        hint = "; fit it first, and of a pipeline or search give the estimator in it"
     raise UsageError(
         "expected a SparseMLP, CondensedMLP or fitted estimator, got "
         f"{type(model).__name__}{hint}"

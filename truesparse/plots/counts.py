@@ -33,12 +33,9 @@ def as_model(source: Any) -> SparseMLP:
     if isinstance(model, SparseMLP):
         return model
     if isinstance(model, str | os.PathLike):
-        from truesparse.io import load
+        from truesparse.io import find_model, load
 
-        path = os.fspath(model)
-        if os.path.isdir(path):
-            path = os.path.join(path, "model.safetensors")
-        return load(path)
+        return load(find_model(model))
     raise UsageError(
         "expected a SparseMLP, a fitted estimator, a model file or a run folder, got "
         f"{type(source).__name__}"
@@ -88,9 +85,9 @@ def out_strengths(links: Connections) -> np.ndarray:
     strengths = np.zeros(links.n_in)
     for rows, positions in row_chunks(links):
         sizes = np.abs(links.values[positions], dtype=np.float64)
-        total = np.concatenate([[0.0], np.cumsum(sizes)])
-        bounds = links.indptr[rows.start : rows.stop + 1] - positions.start
-        strengths[rows] = np.diff(total[bounds])
+        degrees = np.diff(links.indptr[rows.start : rows.stop + 1])
+        owners = np.repeat(np.arange(degrees.size), degrees)
+        strengths[rows] = np.bincount(owners, sizes, degrees.size)
     return strengths
 
 

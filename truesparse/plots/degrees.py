@@ -143,7 +143,7 @@ class DegreeDisplay(Display):
             label_shares(ax.yaxis)
             ax.set_ylim(0, None)
             ax.set_ylabel("share of neurons")
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.locator_params(axis="x", nbins=7, integer=True, min_n_ticks=1)
         whose = "input" if each.side == "out" else "output"
         ax.set_xlabel(f"connections of an {whose} neuron ({each.side}-degree)")
         name = layer_label(each.layer, self.n_layers)

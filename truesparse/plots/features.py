@@ -99,7 +99,9 @@ class InputConnectivityDisplay(Display):
             self._draw_curve(axes[0])
             return
         image = self.values.reshape(*self.image_shape[:2], -1)
-        low, high = float(image.min()), max(float(image.max()), 1e-12)
+        known = image[np.isfinite(image)].astype(np.float64)
+        low, high = float(known.min(initial=np.inf)), float(known.max(initial=1e-12))
+        low = min(low, high)
         # From 0, where that leaves colours enough to the differences.
         low = 0.0 if low < high / 2 or low == high else low
         for channel, ax in enumerate(axes):
@@ -126,7 +128,7 @@ class InputConnectivityDisplay(Display):
         )
         if width > 1:
             label += f"\n(mean of {width} neighbours)"
-        ax.set_ylim(0, max(1.08 * means.max(), 1e-12))
+        ax.set_ylim(0, 1.08 * means.max(initial=1e-12, where=np.isfinite(means)))
         ax.set_xlabel("input feature")
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)

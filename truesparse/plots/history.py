@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse import callbacks
 from truesparse.errors import DataError, UsageError
 
 METRICS = "metrics.jsonl"
@@ -65,7 +66,10 @@ class History:
         source : History, path, estimator, or iterable of EpochRecord or dict
             A path is that of a run folder or of its metrics.jsonl; an estimator has
             ``history_``; dicts are as the lines of metrics.jsonl, where those without
-            ``event`` are epochs.
+            ``event`` are epochs. The History of truesparse.callbacks will do, too.
+
+        Records whose ``epoch`` begins again are numbered on: of an estimator with
+        ``warm_start``, each call of ``fit`` goes on from what the last one learnt.
 
         Raises
         ------
@@ -79,14 +83,26 @@ class History:
         if isinstance(source, str | os.PathLike):
             return cls.read(source)
         records = getattr(source, "history_", source)
+        if isinstance(records, callbacks.History):
+            records = [
+                *_rows(records.epochs, "epoch"),
+                *_rows(records.updates, "topology"),
+            ]
         if not isinstance(records, Iterable):
             raise UsageError(
                 "a history is a list of EpochRecord or dict, a run folder or a fitted "
                 f"estimator, got {type(source).__name__}"
             )
         self = cls()
+        earlier, last = 0, 0  # epochs of the calls of fit before, and of this one
         for record in records:
-            self._add(_as_event(record))
+            event = _as_event(record)
+            if event is not record and _is_count(event.get("epoch")):
+                if event["epoch"] <= last:
+                    earlier += last
+                last = event["epoch"]
+                event["epoch"] += earlier
+            self._add(event)
         return self
 
     @classmethod
@@ -97,9 +113,16 @@ class History:
         ------
         DataError
             If it is not there or cannot be read.
+        UsageError
+            If it is no path.
         """
         self = cls()
-        file = pathlib.Path(path)
+        try:
+            file = pathlib.Path(path)
+        except TypeError:
+            raise UsageError(
+                f"expected a run folder or metrics.jsonl, got {type(path).__name__}"
+            ) from None
         if file.is_dir():
             file = file / METRICS
         try:
@@ -215,6 +238,12 @@ def _as_event(record: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return dataclasses.asdict(record)
     raise UsageError(f"a history holds EpochRecord or dict, got {record!r}")
+
+
+def _rows(columns: dict[str, list[Any]], event: str) -> list[dict[str, Any]]:
+    names = ("event", *columns)
+    values = zip(*columns.values(), strict=True)
+    return [dict(zip(names, (event, *row), strict=True)) for row in values]
 
 
 def _parse(line: str) -> dict[str, Any] | None:

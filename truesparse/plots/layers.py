@@ -21,6 +21,9 @@ from truesparse.plots.display import (
 
 # Bars that differ by more than this need a log axis.
 _LOG_FROM = 100.0
+# Names and numbers of more layers would lie on each other, and a picture higher than
+# 65,536 pixels cannot be drawn.
+_MOST_LINES = 100
 _DEAD = (
     ("no incoming", "no_input", ORANGE, ""),
     ("no outgoing", "no_output", SKY, "//"),
@@ -82,7 +85,7 @@ class LayersDisplay(Display):
     def panel_size(self) -> tuple[float, float]:
         """Width and height of a panel, in inches; each layer needs its line."""
         width, height = self._panel
-        return width, max(height, 1.0 + 0.28 * len(self.nnz))
+        return width, max(height, 1.0 + 0.28 * min(len(self.nnz), _MOST_LINES))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,7 +100,7 @@ class LayersDisplay(Display):
             self._draw_dead(axes[1])
 
     def _draw_connections(self, ax: Any) -> None:
-        names = [layer_label(i, len(self.nnz)) for i in range(len(self.nnz))]
+        lines = np.arange(len(self.nnz))
         high, low = max(self.nnz), max(min(self.nnz), 1)
         ends = np.array(self.nnz, float)
         ax.set_title("connections", fontsize="medium")
@@ -105,29 +108,31 @@ class LayersDisplay(Display):
         if high > _LOG_FROM * low:
             # Points: on a log axis the length of a bar says nothing.
             ends = np.maximum(ends, low / 2)
-            self.bars_ += ax.plot(ends, names, "o", color=BLUE)
+            self.bars_ += ax.plot(ends, lines, "o", color=BLUE)
             ax.set_xscale("log")
             ax.set_xlim(low / 3, high * (high * 3 / low) ** 0.6)
             ax.set_xlabel("connections (log), and density")
             ax.minorticks_off()
         else:
-            self.bars_.append(ax.barh(names, ends, color=BLUE, alpha=0.7))
+            self.bars_.append(ax.barh(lines, ends, color=BLUE, alpha=0.7))
             ax.set_xlim(0, 1.6 * max(high, 1))
             label_counts(ax.xaxis)
             ax.locator_params(axis="x", nbins=5)
-        for index, (nnz, cells) in enumerate(zip(self.nnz, self.cells, strict=True)):
-            text = f"  {short(nnz)}, {share_text(nnz / cells)}"
-            self.texts_.append(ax.text(ends[index], index, text, va="center"))
-        ax.invert_yaxis()
+        texts = [
+            f"  {short(nnz)}, {share_text(nnz / cells)}"
+            for nnz, cells in zip(self.nnz, self.cells, strict=True)
+        ]
+        names = [layer_label(i, len(self.nnz)) for i in range(len(self.nnz))]
+        self._label(ax, names, ends, texts)
 
     def _draw_dead(self, ax: Any) -> None:
-        names = [f"hidden {i + 1}" for i in range(len(self.dead))]
+        lines = np.arange(len(self.dead))
         sizes = np.array([each.n_neurons for each in self.dead])
         left = np.zeros(len(self.dead))
         for label, field, colour, hatch in _DEAD:
             shares = np.array([getattr(each, field) for each in self.dead]) / sizes
             bars = ax.barh(
-                names,
+                lines,
                 shares,
                 left=left,
                 color=colour,
@@ -138,15 +143,27 @@ class LayersDisplay(Display):
             )
             self.bars_.append(bars)
             left += shares
-        labels = [
+        texts = [
             f" {short(each.total)} of {short(each.n_neurons)}" for each in self.dead
         ]
         ax.set_xlim(0, max(1.6 * left.max(), 0.01))
         ax.set_xlabel("dead neurons, share of the layer")
         label_shares(ax.xaxis)
         ax.locator_params(axis="x", nbins=5)
-        for index, label in enumerate(labels):
-            self.texts_.append(ax.text(left[index], index, label, va="center"))
-        ax.invert_yaxis()
+        self._label(ax, [f"hidden {i + 1}" for i in range(len(self.dead))], left, texts)
         ax.set_title("hidden neurons with ... connections", fontsize="medium", pad=20)
         legend_above(ax)
+
+    def _label(
+        self, ax: Any, names: list[str], ends: np.ndarray, texts: list[str]
+    ) -> None:
+        """Name the lines, the first at the top, and put a text where each ends.
+
+        Of too many only some have names, and none a text.
+        """
+        named = range(0, len(names), -(-len(names) // _MOST_LINES))
+        ax.set_yticks(named, [names[index] for index in named])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        if len(named) == len(names):
+            for index, text in enumerate(texts):
+                self.texts_.append(ax.text(ends[index], index, text, va="center"))

@@ -39,7 +39,7 @@ class TurnoverDisplay(Display):
     lines_ : list of matplotlib Line2D
         One a layer, then the exploration rate.
     text_ : matplotlib Text or None
-        Says that there were no updates.
+        Says that no updates were noted.
 
     Examples
     --------
@@ -66,7 +66,8 @@ class TurnoverDisplay(Display):
         """Take the updates from a history, see `History.of`.
 
         An estimator's history and lists of EpochRecord know of no updates: give a run
-        folder, or the lines of its metrics.jsonl.
+        folder, the lines of its metrics.jsonl, or a truesparse.callbacks.History that
+        was among the callbacks.
         """
         history = History.of(history)
         turnover = {}
@@ -133,7 +134,7 @@ class TurnoverDisplay(Display):
             ax.set_xticks([])
             ax.set_yticks([])
             self.text_ = ax.text(
-                *(0.5, 0.5, "no topology updates"),
+                *(0.5, 0.5, "no topology updates noted"),
                 ha="center",
                 transform=ax.transAxes,
             )

@@ -24,6 +24,7 @@ class Histogram(NamedTuple):
     edges: np.ndarray  # (bins + 1,) float64
     counts: np.ndarray  # (bins,) int64
     n_zero: int
+    n_infinite: int  # or NaN: in none of the bins
 
 
 class WeightHistogramDisplay(Display):
@@ -95,11 +96,14 @@ class WeightHistogramDisplay(Display):
                 ax.set_ylim(0.6, 2.0 * counts.max())
                 label += " (log)"
             ax.set_xlabel("weight")
+            ax.locator_params(axis="x", nbins=6)  # small numbers are long
             ax.set_ylabel(label)
             name = layer_label(each.layer, self.n_layers)
-            text = f"{name}: {short(int(counts.sum()))} weights"
+            text = f"{name}: {short(int(counts.sum()) + each.n_infinite)} weights"
             if each.n_zero:
                 text += f", {short(each.n_zero)} are 0"
+            if each.n_infinite:
+                text += f", {short(each.n_infinite)} not finite"
             ax.set_title(text, fontsize="medium")
             if ax.get_yscale() == "linear":
                 label_counts(ax.yaxis)
@@ -110,13 +114,17 @@ class WeightHistogramDisplay(Display):
 def _count(layer: int, values: np.ndarray, bins: int | None) -> Histogram:
     if bins is None:
         bins = int(np.clip(2 * values.size**0.5, 11, 61)) | 1
-    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
     # The edges must differ, whatever the weights.
-    largest = max(largest, 1e-30)
+    largest, n_infinite = 1e-30, 0
+    for start in range(0, values.size, CHUNK):
+        sizes = np.abs(values[start : start + CHUNK])
+        is_finite = np.isfinite(sizes)
+        largest = max(largest, float(sizes.max(initial=0.0, where=is_finite)))
+        n_infinite += int(sizes.size - np.count_nonzero(is_finite))
     edges = largest * np.linspace(-1.0, 1.0, bins + 1)
     counts = np.zeros(bins, np.int64)
     for start in range(0, values.size, CHUNK):
         part = values[start : start + CHUNK].astype(np.float64)
-        counts += np.histogram(part, edges)[0]
+        counts += np.histogram(part[np.isfinite(part)], edges)[0]
     n_zero = values.size - int(np.count_nonzero(values))
-    return Histogram(layer, edges, counts, n_zero)
+    return Histogram(layer, edges, counts, n_zero, n_infinite)

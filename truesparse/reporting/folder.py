@@ -56,7 +56,7 @@ def read_folder(path: Any) -> RunFolder:
     UsageError
         If this is no run folder, or its config.toml is no TOML.
     """
-    from truesparse.io import load
+    from truesparse.io import find_model, load
     from truesparse.plots.history import History
 
     folder = pathlib.Path(path)
@@ -84,7 +84,8 @@ def read_folder(path: Any) -> RunFolder:
             f"{history.n_unreadable:,} {lines} of {METRICS} could not be read and "
             "were left out."
         )
-    model = load(folder / MODEL) if found[MODEL] else None
+    # Of a run that was killed the checkpoint may be the later one.
+    model = load(find_model(folder)) if found[MODEL] else None
     return RunFolder(folder, options, history, model, notes)
 
 
