@@ -339,3 +339,15 @@ def test_a_saved_estimator_predicts_from_the_command_line(tmp_path):
     assert predict.main([*arguments, str(out), "--quiet", "--labels-only"]) == 0
     got = pandas.read_csv(out, keep_default_na=False)["prediction"].tolist()
     assert got == net.predict(pandas.DataFrame(X, columns=names)).tolist()
+
+
+def test_a_saved_estimator_of_one_class_predicts_it(tmp_path):
+    net = classifier(max_iter=1).fit(DIGITS[:20], np.full(20, "seven"))
+    net.save(tmp_path / "net.safetensors")
+    np.savez(tmp_path / "x.npz", X=DIGITS[:3])
+    out = tmp_path / "predictions.csv"
+    arguments = [str(tmp_path / "net.safetensors"), str(tmp_path / "x.npz"), "--out"]
+    assert predict.main([*arguments, str(out), "--quiet"]) == 0
+    table = pandas.read_csv(out)
+    assert table["prediction"].tolist() == ["seven"] * 3
+    assert table["probability_seven"].tolist() == [1.0] * 3

@@ -114,7 +114,7 @@ class Predictor:
             return self.preprocessing.unscale_targets(found), None
         if self.task == "multilabel":
             return (outputs > 0).astype(np.uint8), found
-        if found.shape[1] == 1:
+        if found.shape[1] == 1 and len(self.classes) == 2:
             # One logistic output stands for the second of two classes.
             return (outputs[:, 0] > 0).astype(np.int64), np.hstack([1 - found, found])
         return outputs.argmax(axis=1), found

@@ -117,7 +117,7 @@ class Preprocessing:
         wanted = {n_outputs, None}
         if self.task == "classification":
             # One logistic output tells two classes apart.
-            wanted = {max(n_outputs, 2)}
+            wanted = {n_outputs, max(n_outputs, 2)}
         if n_classes not in wanted:
             raise UsageError(f"{n_classes} classes do not suit {n_outputs} outputs")
         if self.classes is not None:

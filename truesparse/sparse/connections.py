@@ -6,6 +6,8 @@ The column view, needed where outputs gather their inputs, is built on first use
 dropped when the topology changes.
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
@@ -90,6 +92,10 @@ class Connections:
         self.version = 0  # counts changes of the pattern
         self.check()
         self._set_tasks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A third of a pickle, and quickly built anew.
+        return self.__dict__ | {"_view": None}
 
     @classmethod
     def _trusted(cls, n_in, n_out, indptr, indices, values) -> "Connections":
