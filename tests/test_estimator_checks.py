@@ -14,6 +14,8 @@ converges = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWa
 _names, _checks = (_mark := parametrize_with_checks(ESTIMATORS)).args
 
 
+# Kernels in plain Python take half an hour for them.
+@pytest.mark.compiled
 @converges
 @pytest.mark.parametrize(_names, list(_checks), **_mark.kwargs)
 def test_the_check_passes(estimator, check):

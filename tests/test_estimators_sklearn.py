@@ -24,7 +24,10 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from truesparse import SparseMLPClassifier, SparseMLPRegressor, topology
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 DIGITS, LABELS = load_digits(return_X_y=True)
 DIGITS, LABELS = DIGITS[:500].astype(np.float32), LABELS[:500]
 
