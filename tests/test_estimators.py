@@ -16,7 +16,11 @@ from truesparse import topology
 from truesparse.callbacks import History
 from truesparse.losses import Loss
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# They learn something, for which kernels in plain Python are too slow.
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 # Targets -----------------------------------------------------------------------------
