@@ -26,7 +26,7 @@ KERNELS = sorted(name for name in MODULES if name.startswith("truesparse.kernels
 
 # A module imports from the lines above its own, or from its own package.
 LAYERS = (
-    {"errors"},
+    {"errors", "lazy"},
     {"command"},
     {"config", "datasets", "events", "jit", "rng", "schedules"},
     {"flags"},

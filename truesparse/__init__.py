@@ -3,8 +3,9 @@
 Names are loaded when first used, so that importing the package costs nothing.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from truesparse.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.estimators import SparseMLPClassifier, SparseMLPRegressor
@@ -34,14 +35,4 @@ __all__ = [
     *_MODULES,
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = attach(__name__, _HOMES, _MODULES)

@@ -4,10 +4,10 @@ A callback has methods for the events of a run, see events.Callback. Names are l
 when first used: what draws a progress bar is not needed by a run without one.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from truesparse.events import Callback
+from truesparse.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.callbacks.best_model import BestModel
@@ -47,12 +47,4 @@ __all__ = [
     "TensorBoard",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = attach(__name__, _HOMES)

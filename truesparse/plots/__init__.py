@@ -6,8 +6,9 @@ displays of scikit-learn do. Names are loaded when first used, matplotlib when s
 is drawn.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from truesparse.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.plots.degrees import DegreeDisplay
@@ -41,12 +42,4 @@ __all__ = [
     "WeightHistogramDisplay",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -1,0 +1,41 @@
+"""Names of a package that are loaded when first used."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def attach(
+    package: str, homes: Mapping[str, str], modules: tuple[str, ...] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``.
+    homes : mapping of str to str
+        Of each name the module of the package that defines it.
+    modules : tuple of str
+        Modules that are names themselves.
+
+    Examples
+    --------
+    >>> from truesparse.lazy import attach
+    >>> load, _ = attach("truesparse", {"SparseMLP": "model"})
+    >>> load("SparseMLP").__module__
+    'truesparse.model'
+    """
+
+    def load(name: str) -> Any:
+        if name in homes:
+            return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes, *modules})
+
+    return load, names
