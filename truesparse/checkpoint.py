@@ -18,7 +18,7 @@ import numpy as np
 
 import truesparse
 from truesparse import io
-from truesparse.errors import ModelFileError, UsageError
+from truesparse.errors import ModelFileError, UsageError, check_whole
 from truesparse.inputs import is_finite
 from truesparse.kernels.arrays import Moments
 from truesparse.model import SparseMLP
@@ -243,7 +243,9 @@ def read(path) -> Saved:
         first, second = (bool(each) for each in description["moments"])
         for index, layer in enumerate(model.layers):
             _read_moments(file, index, layer, (first, second))
-        model.moments_since = _whole(description, "moments_since")
+        model.moments_since = check_whole(
+            "moments_since", description["moments_since"], 0
+        )
         if model.moments_since > model.step:
             raise ValueError(f"moments_since is {model.moments_since}, after the end")
         callbacks = [
@@ -260,7 +262,7 @@ def read(path) -> Saved:
             topology_state=dict(_unpack(description["topology_state"], file)),
             callbacks=callbacks,
             moments=(first, second),
-            batch_size=_whole(description, "batch_size"),
+            batch_size=check_whole("batch_size", description["batch_size"], 0),
             shuffle=bool(description["shuffle"]),
             path=str(path),
         )
@@ -297,7 +299,7 @@ def _read_moments(file, index: int, layer: SparseLayer, needed) -> None:
 
 def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
     place: dict[str, Any] = {
-        name: _whole(fields, name) for name in (*_PLACE, "n_epochs")
+        name: check_whole(name, fields[name], 0) for name in (*_PLACE, "n_epochs")
     }
     sums: dict[str, Any]
     sums = {name: float(fields[name]) for name in ("loss_sum", "weight_sum")}
@@ -323,19 +325,12 @@ def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
 
 def _make_record(fields: dict[str, Any]) -> EpochRecord:
     for name in ("epoch", "step", "nnz"):
-        _whole(fields, name)
+        check_whole(name, fields[name], 0)
     for name, value in fields.items():
         may_lack = value is None and name in ("val_loss", "val_score")
         if not may_lack and type(value) not in (int, float):
             raise ValueError(f"the history has {name} {value!r}")
     return EpochRecord(**fields)
-
-
-def _whole(fields: dict[str, Any], name: str) -> int:
-    value = fields[name]
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{name} is {value!r}, not a whole number")
-    return value
 
 
 def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:

@@ -21,7 +21,7 @@ from truesparse.losses import Loss
 from truesparse.preprocessing import PREFIX
 from truesparse.sparse.connections import LARGEST_SIDE
 from truesparse.stored import StoredTensors, extent, read_links, view_bytes
-from truesparse.tensors import open_tensors, read_activation
+from truesparse.tensors import DTYPES, open_tensors, read_activation
 
 _ARRAYS = ("indptr", "indices", "values", "bias", "activation")
 
@@ -99,7 +99,7 @@ def prediction_bytes(path, batch_size: int) -> int:
             values = tensors.slice(f"layers.{index}.values", 1, "float32", "float64")
             bias = tensors.slice(f"layers.{index}.bias", 1, "float32", "float64")
             (nnz,), (n_out,) = values.get_shape(), bias.get_shape()
-            dtype = {"F32": np.float32, "F64": np.float64}[bias.get_dtype()]
+            dtype = DTYPES[bias.get_dtype()]
             columns, _ = padded_columns(batch_size, dtype)
             total += view_bytes(nnz, n_out)
             total += np.dtype(dtype).itemsize * n_out * (columns + 1)
@@ -173,7 +173,7 @@ def _describe_layer(
     activation = read_activation(spec, spec["dropout"])
     prefix = f"layers.{index}"
     values = tensors.slice(f"{prefix}.values", 1, "float32", "float64")
-    dtype = {"F32": "float32", "F64": "float64"}[values.get_dtype()]
+    dtype = DTYPES[values.get_dtype()]
     bias = tensors.slice(f"{prefix}.bias", 1, dtype)
     if bias.get_shape() != [n_out]:
         raise ValueError(f"bias of layer {index} has shape {bias.get_shape()}")
@@ -212,7 +212,7 @@ def _describe_condensed(
         raise ValueError(f"format {text['format']}, not {condensed.FORMAT}")
     width = check_whole("n_features", text["n_features"], 1, LARGEST_SIDE)
     constants = tensors.slice("constants", 1, "float32", "float64")
-    dtype = {"F32": "float32", "F64": "float64"}[constants.get_dtype()]
+    dtype = DTYPES[constants.get_dtype()]
     layers: list[dict[str, Any]] = []
     for index, spec in enumerate(text["layers"]):
         prefix = f"layers.{index}"

@@ -122,9 +122,7 @@ def load(path) -> SparseMLP:
             Loss(loss["name"], label_smoothing=smoothing, huber_threshold=threshold),
             description["seed"],
         )
-        model.step = description["step"]
-        if type(model.step) is not int or model.step < 0:
-            raise ValueError(f"step is {model.step!r}, not a whole number")
+        model.step = check_whole("step", description["step"], 0)
     return model
 
 

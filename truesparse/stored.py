@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from truesparse.sparse.connections import position_dtype
+from truesparse.tensors import DTYPES, KINDS
 
 _BLOCK = 1 << 22  # index entries read at a time: 16 or 32 MB
-_KINDS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
-_SIZES = {"F32": 4, "F64": 8, "I32": 4, "I64": 8}
 
 
 class StoredTensors:
@@ -26,7 +25,7 @@ class StoredTensors:
             raise ValueError(f"it has no tensor {name}")
         self.unread.discard(name)
         found = self.file.get_slice(name)
-        accepted = [_KINDS[dtype] for dtype in dtypes]
+        accepted = [KINDS[dtype] for dtype in dtypes]
         if found.get_dtype() not in accepted:
             raise ValueError(f"{name} is {found.get_dtype()}, not {accepted}")
         if len(found.get_shape()) != n_dims:
@@ -38,7 +37,7 @@ class StoredTensors:
         total = 0
         for name in names:
             found = self.file.get_slice(name)
-            size = _SIZES.get(found.get_dtype(), 1)
+            size = np.dtype(DTYPES.get(found.get_dtype(), "uint8")).itemsize
             total += size * int(np.prod(found.get_shape(), dtype=np.int64))
         return total
 

@@ -17,9 +17,11 @@ from truesparse.inputs import is_finite
 
 # What a description that makes no sense raises on the way to a model.
 _NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
-_DTYPE_NAMES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
+# What the format calls the dtypes of numbers, and the other way round.
+KINDS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
+DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 # Bits too, for those who ask for them.
-_ALL_NAMES = {**_DTYPE_NAMES, "uint8": "U8"}
+_ALL_KINDS = {**KINDS, "uint8": "U8"}
 
 
 def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]):
@@ -33,7 +35,7 @@ def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
     for name, array in tensors.items():
         end = offset + array.nbytes
         header[name] = {
-            "dtype": _ALL_NAMES[array.dtype.name],
+            "dtype": _ALL_KINDS[array.dtype.name],
             "shape": list(array.shape),
             "data_offsets": [offset, end],
         }
@@ -91,7 +93,7 @@ def read_tensor(file: Any, name: str, *dtypes: str) -> np.ndarray:
 
     Floating-point numbers must be finite.
     """
-    kinds = [_ALL_NAMES[dtype] for dtype in dtypes or _DTYPE_NAMES]
+    kinds = [_ALL_KINDS[dtype] for dtype in dtypes or KINDS]
     try:
         kind = file.get_slice(name).get_dtype()
     except safetensors.SafetensorError:
