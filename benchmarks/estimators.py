@@ -46,7 +46,7 @@ KEY = ("data", "method", "seed", "fold")
 SPARSE: dict[str, Any] = {
     "epsilon": 20,
     "learning_rate": "linear",
-    "learning_rate_init": 0.003,
+    "learning_rate_init": 0.006,
 }
 # Of a fit that is there to compile: the topology changes between two epochs.
 FEW_EPOCHS = 2
