@@ -17,7 +17,8 @@ methods; each has the defaults of truesparse.topology and beside them
     a fifth of the learning rate for snip, top_kast and nets that start with over a
     fifth of all cells
 
-A method may be given options after colons. What counts is the accuracy after the last
+A method may be given options after colons; granet and chtss take `start` too, their
+first connections as a multiple of the budget. What counts is the accuracy after the last
 epoch. Rate, decay and pace of updates were chosen on the last 10,000 training samples,
 `--holdout 10000`; the lower rates, the budgets of srigl and the fraction of dsr after a
 first look at test accuracy, where nets had died or fallen behind. The file is written
@@ -54,7 +55,7 @@ SETTINGS = (
 )
 KEY = ("method", "sparsity", "seed")
 DENSE = ("dense", "torch_dense")
-# Connections at first, as a multiple of those in the end.
+# Connections at first, as a multiple of those in the end, unless `start` is given.
 GRADUAL = {"granet": 5.0, "chtss": 5.0}
 # It prunes in this many rounds, magnitude in the middle.
 ROUNDS = 4
@@ -100,7 +101,7 @@ def prepare(
     if name in DECAYING:
         options["decay"] = "cosine"
     if name in GRADUAL:
-        net["density"] = min(GRADUAL[name] * density, 1.0)
+        net["density"] = min(given.pop("start", GRADUAL[name]) * density, 1.0)
         options["final_share"] = density / net["density"]
     elif name in ("magnitude", "lottery"):
         net["density"], options["final_share"] = 1.0, density

@@ -120,6 +120,10 @@ def test_options_of_a_method():
     assert (name, cycles) == ("granet", 1)
     assert options["final_share"] == pytest.approx(0.2)
     assert options["zeta"] == 0.1
+    net, _, options, _ = prepare("granet:start=2", 0.9, SETTINGS)
+    assert net["density"] == pytest.approx(0.2)
+    assert options["final_share"] == pytest.approx(0.5)
+    assert "start" not in options
 
 
 @pytest.mark.parametrize(
