@@ -84,6 +84,10 @@ def _classes() -> _Classes:
     class SparseLinear(torch.nn.Module):
         """A layer a = f(W x + bias); x and a are (neurons, batch)."""
 
+        crow_indices: torch.Tensor
+        col_indices: torch.Tensor
+        values: torch.Tensor
+
         def __init__(self, part: Part):
             super().__init__()
             self.shape = part.n_out, part.n_in
