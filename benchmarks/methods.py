@@ -18,14 +18,14 @@ methods; each has the defaults of truesparse.topology and beside them
     fifth of all cells
 
 A method may be given options after colons; granet and chtss take `start` too, their
-first connections as a multiple of the budget. What counts is the accuracy after the last
-epoch. Rate, decay and pace of updates were chosen on the last 10,000 training samples,
-`--holdout 10000`; the lower rates, the budgets of srigl and that dsr's fraction is
-constant after a first look at test accuracy, where nets had died or fallen behind; that
-fraction and the threshold again on held-out samples. The file is written after every
-run; a later start takes those that are missing. The dense net is density 1 in the same
-storage; torch_dense leaves its arithmetic to torch. Each of `--jobs` processes uses one
-thread.
+first connections as a multiple of the budget. What counts is the accuracy after the
+last epoch. Rate, decay and pace of updates were chosen on the last 10,000 training
+samples, `--holdout 10000`; the lower rates, the budgets of srigl and that dsr's
+fraction is constant after a first look at test accuracy, where nets had died or fallen
+behind; that fraction and the threshold again on held-out samples. The file is written
+after every run; a later start takes those that are missing. The dense net is density 1
+in the same storage; torch_dense leaves its arithmetic to torch. Each of `--jobs`
+processes uses one thread.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def prepare(
         options |= own
         cycles = 2 if name == "magnitude" else ROUNDS + 1
     elif name == "dsr":
-        # The authors stop at epoch 190 of 200. Few updates: the first threshold is high.
+        # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
         options |= {"decay_end": 0.95, "zeta": 0.2, "threshold": 0.01}
     elif name == "snip":
         options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
