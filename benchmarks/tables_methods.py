@@ -78,10 +78,13 @@ def methods_fashion(results: Results) -> str:
     ]
     head = ["method", "test accuracy", "points over static", "over dense", "weights"]
     head += ["cells tried", "s an epoch"]
+    # Not those that keep no budget and have more weights.
     near = [
         row["method"]
         for row in ordered
-        if row["sparsity"] >= 0.99 and row["final_mean"] >= dense - NEAR_DENSE
+        if row["sparsity"] >= 0.99
+        and row["nnz_mean"] <= 1.01 * (1.0 - row["sparsity"]) * full["nnz_mean"]
+        and row["final_mean"] >= dense - NEAR_DENSE
     ]
     says = (
         f"\n\nWithin {100 * NEAR_DENSE:g} points of dense: "
