@@ -22,10 +22,10 @@ first connections as a multiple of the budget. What counts is the accuracy after
 last epoch. Rate, decay and pace of updates were chosen on the last 10,000 training
 samples, `--holdout 10000`; the lower rates, the budgets of srigl and that dsr's
 fraction is constant after a first look at test accuracy, where nets had died or fallen
-behind; that fraction and the threshold again on held-out samples. The file is written
-after every run; a later start takes those that are missing. The dense net is density 1
-in the same storage; torch_dense leaves its arithmetic to torch. Each of `--jobs`
-processes uses one thread.
+behind; that fraction, the threshold and srigl's salience (0.6 for 0.3) again on
+held-out samples. The file is written after every run; a later start takes those that
+are missing. The dense net is density 1 in the same storage; torch_dense leaves its
+arithmetic to torch. Each of `--jobs` processes uses one thread.
 """
 
 import argparse
@@ -116,6 +116,7 @@ def prepare(
         options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
     elif name == "srigl":
         net["init_topology"] = "constant_fan_in"
+        options["gamma_salience"] = 0.6
         if settings["init_topology"] == "erk":
             net["init_options"] = {"distribution": "erk"}
     return net, name, options | given, cycles

@@ -105,6 +105,8 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
     limit = min(limit, np.sort(salient)[-max(1, -(-nnz // n_in))])
     active = salient >= limit
     fan_in = min(nnz // active.sum(), n_in)
+    left = mask & active
+    kept = left & ~drop_magnitude(left, weights, max(left.sum() - nnz + count, 0))
     new = np.zeros(mask.shape, bool)
     for j in np.flatnonzero(active):
         order = np.argsort(np.where(kept[:, j], -np.abs(weights[:, j]), 0))

@@ -3,6 +3,7 @@
 import naive
 import numpy as np
 import pytest
+from naive_topology import important
 from network import mask_of
 from strategies import connections, to_dense
 from topology_net import SIZES, Net, at
@@ -277,3 +278,87 @@ def test_the_pattern_stands_still_between_updates():
     assert first == rest[0]
     assert rest[1] != first
     assert set(rest[1:]) == {rest[1]}
+
+
+# What options do together ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rigl", "granet"])
+def test_what_chain_removal_takes_grows_again(name):
+    removed = {}
+    for chain_removal in (False, True):
+        net = Net(epsilon=1)
+        nnz = sum(each.connections.nnz for each in net.model.layers[:2])
+        algorithm = make(name, chain_removal=chain_removal, final_share=1.0)
+        algorithm.begin(net.model, net.batches)
+        changes = net.update(algorithm)
+        removed[chain_removal] = sum(change.removed for change in changes)
+        assert sum(change.nnz for change in changes) == nnz
+    assert removed[True] > removed[False] > 0
+
+
+@pytest.mark.parametrize("name", ["rigl", "granet"])
+def test_what_unimportant_neurons_lose_is_lost_for_good(name):
+    net = Net()
+    lost = nnz = 0
+    for mask, weights in zip(net.masks[:2], net.weights[:2], strict=True):
+        lost += np.count_nonzero(mask[:, ~important(weights, 0.4)])
+        nnz += np.count_nonzero(mask)
+    options = {"importance": 0.4, "importance_start": 0.0, "final_share": 1.0}
+    algorithm = make(name, **options)
+    algorithm.begin(net.model, net.batches)
+    changes = net.update(algorithm)
+    assert lost > 0
+    assert sum(change.nnz for change in changes) == nnz - lost
+
+
+@pytest.mark.parametrize("name", ["granet", "magnitude"])
+def test_pruning_layers_jointly_empties_none(name):
+    net = Net()
+    net.model.layers[0].connections.values[:] *= 1e-6
+    nnz = sum(each.connections.nnz for each in net.model.layers)
+    options = {"evolve_output": True, "final_share": 0.3}
+    options |= {"zeta": 0.0} if name == "granet" else {}
+    algorithm = make(name, **options)
+    algorithm.begin(net.model, net.batches)
+    changes = net.update(algorithm, at(100))
+    assert changes[0].nnz == 1
+    assert sum(change.nnz for change in changes) == pytest.approx(0.3 * nnz, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("start", "unit", "decay_end", "is_idle"),
+    [
+        (9, "step", 1.0, False),
+        (10, "step", 1.0, True),
+        (6, "step", 0.5, True),
+        (5, "step", 0.5, False),
+        (2, "epoch", 1.0, True),
+        (1, "epoch", 1.0, False),
+    ],
+)
+def test_a_run_too_short_for_an_update_says_so(start, unit, decay_end, is_idle):
+    class Listener(Callback):
+        def __init__(self):
+            self.messages, self.updates = [], 0
+
+        def on_warning(self, run, message):
+            self.messages.append(message)
+
+        def on_topology_update(self, run, changes):
+            self.updates += 1
+
+    X, y = make_problem(80)
+    schedule = UpdateSchedule(1, unit, start=start)
+    trainer = make_trainer(
+        topology=make("set", schedule=schedule, decay_end=decay_end),
+        epochs=2,
+        batch_size=16,
+        callbacks=[listener := Listener()],
+    )
+    trainer.fit(X, y)
+    assert trainer.run.n_steps == 10
+    assert len(listener.messages) == is_idle
+    assert (listener.updates == 0) == is_idle
+    if is_idle:
+        assert f"first updated after {unit} {start}, too late" in listener.messages[0]

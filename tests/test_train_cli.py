@@ -285,6 +285,10 @@ def test_options_of_training():
     algorithm = assembly.make_trainer(config, None).topology
     assert (algorithm.gamma, algorithm.distribution) == (2.0, "grabo")
     assert algorithm.schedule == UpdateSchedule(5, "step", start=7, end=70)
+    # A unit alone does not make epochs of a number of steps.
+    config = RunConfig(topology="rigl", update_unit="epoch", lr=0.1)
+    algorithm = assembly.make_trainer(config, None).topology
+    assert algorithm.schedule == UpdateSchedule(1, "epoch", start=1)
     # What is not given is as the topology has it.
     algorithm = assembly.make_trainer(RunConfig(topology="gse", lr=0.1), None).topology
     assert (algorithm.zeta, algorithm.schedule.every) == (0.2, 1000)

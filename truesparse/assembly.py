@@ -212,6 +212,9 @@ def _topology(config: RunConfig) -> "TopologyAlgorithm":
         if getattr(config, f"update_{name}") is not None
     }
     if given:
+        if given.get("unit", algorithm.schedule.unit) != algorithm.schedule.unit:
+            # The number was one of the other unit.
+            given.setdefault("every", 1)
         if "every" in given:
             given.setdefault("start", given["every"])
         algorithm.schedule = dataclasses.replace(algorithm.schedule, **given)

@@ -194,6 +194,8 @@ class Trainer:
             before, steps = run.epoch, model.step - run.batch
             try:
                 self._emit("on_train_begin", run)
+                if is_new:
+                    self._warn_if_idle(run)
                 while run.epoch < last and not run.stop:
                     self._epoch(run, batches, validation)
                     if not has_finite_weights(model):
@@ -317,6 +319,17 @@ class Trainer:
         run.history.append(record)
         run.intact = True
         self._emit("on_epoch_end", run, record)
+
+    def _warn_if_idle(self, run: Run) -> None:
+        if self.topology.is_idle(run.n_steps, run.n_epochs):
+            first = self.topology.schedule
+            self._emit(
+                "on_warning",
+                run,
+                f"topology {self.topology.name!r} is first updated after {first.unit} "
+                f"{first.start}, too late for {run.n_steps} steps in {run.n_epochs} "
+                "epochs: connections stay as they are; update earlier or train longer",
+            )
 
     def _update_topology(self, run: Run, unit: str, batches, clock: Clock) -> None:
         context = UpdateContext(

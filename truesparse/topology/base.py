@@ -220,6 +220,13 @@ class TopologyAlgorithm:
         count = context.epoch if unit == "epoch" else context.step
         return self.schedule.due(unit, count)
 
+    def is_idle(self, n_steps: int, n_epochs: int) -> bool:
+        """Whether a run of so many steps and epochs ends before the first update."""
+        end = self.fraction.end if self.share.final == 1.0 else 1.0
+        length = n_steps if self.schedule.unit == "step" else n_epochs
+        last = min(end * length, length - 1)
+        return "schedule" in self.options() and self.schedule.start > last
+
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
     ) -> list[LayerChange]:

@@ -27,6 +27,7 @@ from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.gradients import Batches
+from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import UpdateSchedule
 from truesparse.topology.update import Update
 
@@ -118,7 +119,14 @@ class Deepr(TopologyAlgorithm):
             noise = draw.standard_normal(links.nnz, values.dtype)
             noise *= number(math.sqrt(2.0 * lr * self.temperature))
             values += noise
-            update.dropped[index] = np.signbit(values) != was_negative
+            dropped = np.signbit(values) != was_negative
+            if self.share.final < 1.0:
+                # The smallest go too, where the budget has fallen below the rest.
+                sizes = np.where(dropped, -1.0, np.abs(values))
+                surplus = links.nnz - self.budget(update, index)
+                count = max(surplus, int(np.count_nonzero(dropped)))
+                dropped = drop_smallest(sizes, count)
+            update.dropped[index] = dropped
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return weights next to 0 of random sign."""

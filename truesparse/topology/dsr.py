@@ -22,6 +22,7 @@ from truesparse.model import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.distribute import share_out
 from truesparse.topology.gradients import Batches
+from truesparse.topology.prune import drop_smallest_of_all
 from truesparse.topology.update import Update
 
 _TOLERANCE = 0.1
@@ -69,8 +70,12 @@ class Dsr(TopologyAlgorithm):
     def drop(self, update: Update) -> None:
         """Mark all weights below the threshold, and adapt it."""
         target = self.drop_fraction(update.context)
-        if target == 0.0:
-            return
+        if target > 0.0:
+            self._drop_below_threshold(update, target)
+        if self.share.final < 1.0:
+            self._drop_surplus(update)
+
+    def _drop_below_threshold(self, update: Update, target: float) -> None:
         removed = connections = 0
         for index, links in update.links.items():
             sizes = np.abs(links.values)
@@ -85,6 +90,16 @@ class Dsr(TopologyAlgorithm):
             self.threshold /= 2.0
         elif removed < (1.0 - _TOLERANCE) * target:
             self.threshold *= 2.0
+
+    def _drop_surplus(self, update: Update) -> None:
+        """Mark the smallest weights too, where the budget has fallen below the rest."""
+        sizes = {index: np.abs(links.values) for index, links in update.links.items()}
+        for index, each in sizes.items():
+            each[update.dropped[index]] = -1.0
+        budget = sum(self.budget(update, index) for index in sizes)
+        surplus = sum(each.size for each in sizes.values()) - budget
+        removed = sum(update.removed(index) for index in sizes)
+        update.dropped |= drop_smallest_of_all(sizes, max(surplus, removed))
 
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return how many connections each layer grows."""

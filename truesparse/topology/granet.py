@@ -51,7 +51,7 @@ class Granet(Rigl):
             decay_floor=min(decay_floor, zeta),
             **options,
         )
-        self._exchanged: dict[int, int] = {}
+        self._pruned: dict[int, int] = {}
 
     def drop(self, update: Update) -> None:
         """Prune all layers jointly, then a fraction of what is left of each."""
@@ -65,11 +65,13 @@ class Granet(Rigl):
             count = int(fraction * (each.size - n_pruned))
             each[pruned[index]] = -1.0
             update.dropped[index] = drop_smallest(each, n_pruned + count)
-            self._exchanged[index] = count
+            self._pruned[index] = n_pruned
 
     def grow_counts(self, update: Update) -> dict[int, int]:
-        """Return how many connections each layer exchanges."""
-        return {
-            index: min(self._exchanged[index], update.room(index))
-            for index in update.links
-        }
+        """Return what each layer has lost, but for what was pruned or lost for good."""
+        counts = {}
+        for index in update.links:
+            for_good = self._pruned[index] + update.lost.get(index, 0)
+            count = max(update.removed(index) - for_good, 0)
+            counts[index] = min(count, update.room(index))
+        return counts

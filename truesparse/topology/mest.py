@@ -30,7 +30,8 @@ class Mest(TopologyAlgorithm):
     gradient_batches : int
         Batches over which gradients are summed.
     soft_bound : bool
-        Hold more connections than the budget between updates (EM&S).
+        Hold more connections than the budget between updates (EM&S), by the share
+        that an update replaces; that must fall to 0 for the budget to be met.
     zeta, decay
         See TopologyAlgorithm; the defaults are those of MEST.
     **options

@@ -41,6 +41,9 @@ def drop_smallest_of_all(
 ) -> dict[int, np.ndarray]:
     """Mark the `count` smallest scores of all layers together.
 
+    The largest of each layer comes last, so that no layer is emptied before all have
+    one left.
+
     Parameters
     ----------
     scores : dict of int to (nnz,) array
@@ -60,9 +63,13 @@ def drop_smallest_of_all(
     """
     if not scores:
         return {}
-    dropped = drop_smallest(np.concatenate(list(scores.values())), count)
-    ends = np.cumsum([each.size for each in scores.values()])[:-1]
-    return dict(zip(scores, np.split(dropped, ends), strict=True))
+    everything = np.concatenate(list(scores.values()))
+    ends = np.cumsum([each.size for each in scores.values()])
+    for end, each in zip(ends, scores.values(), strict=True):
+        if each.size:
+            everything[end - each.size + each.argmax()] = np.inf
+    dropped = drop_smallest(everything, count)
+    return dict(zip(scores, np.split(dropped, ends[:-1]), strict=True))
 
 
 def drop_per_sign(values: np.ndarray, fraction: float) -> np.ndarray:

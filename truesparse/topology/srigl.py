@@ -11,7 +11,7 @@ or, if they are more, the number of weights that are 0:
                largest gradient, of the whole layer
     ablate     neurons with fewer salient inputs than gamma_salience k: they lose all
     k'         the layer's budget over the neurons that are left
-    keep       of each neuron the large weights, at most k' of them
+    keep       the nnz - n largest weights of these, at most k' a neuron
     grow       each neuron to k' where its gradient is largest
 
 A net to be trained with SRigL starts with the pattern `constant_fan_in`.
@@ -21,7 +21,8 @@ of them in small layers), in which one candidate stands for as many as the sampl
 out; cells that are connected before the update are none of them, where the code lets
 them come back at once; what the sample lacks is drawn uniformly; an overfull neuron
 keeps its largest weights, where the code keeps an arbitrary choice; k of the threshold
-is that of all neurons, also when some have been ablated.
+is that of all neurons, also when some have been ablated; as many neurons stay as hold
+the whole budget, where the code may leave one fewer.
 """
 
 import numpy as np
@@ -106,7 +107,11 @@ class Srigl(GuidedGrowth):
             active = self._active(update, index, dropped, keys, sizes, count)
             n_active = int(np.count_nonzero(active))
             fan_in = min(self.budget(update, index) // n_active, links.n_in)
-            dropped |= ~active[links.indices]
+            # What ablated neurons lose leaves room for more of the others.
+            ablated = ~active[links.indices]
+            magnitudes[ablated] = -1.0
+            count = max(count, int(np.count_nonzero(ablated)))
+            dropped = drop_smallest(magnitudes, count)
             have = np.bincount(links.indices[~dropped], minlength=links.n_out)
             if have.max() > fan_in:
                 _cap_neurons(links, magnitudes, dropped, fan_in)
