@@ -15,7 +15,9 @@ that is removed and grown again keeps weight and state; a layer of which more th
 tenths come back stands still from then on.
 
 Departures: where fewer cells have a score than are to grow, the rest is drawn
-uniformly, as in the later code; the earlier one lets the number of connections fall.
+uniformly, as in the later code; the earlier one lets the number of connections fall. A
+layer whose growth repeats its removal stands still by itself, where the code waits for
+all layers.
 """
 
 import numpy as np

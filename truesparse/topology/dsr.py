@@ -10,7 +10,8 @@ grow as were removed, over the layers in proportion to what each has kept, in ce
 drawn uniformly among those that were empty before; new weights are 0.
 
 Departures: the target is a share of all connections, not a number; shares of layers are
-rounded by largest remainders, not at random.
+rounded by largest remainders, not at random; new connections start with zero optimiser
+state, where the code keeps what the cell had; full layers take no part.
 """
 
 from typing import Any

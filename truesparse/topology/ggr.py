@@ -12,7 +12,8 @@ New weights are 1e-10: not 0, which the next removal would take first.
 
 Departures: gradients are taken at a uniform sample of each layer's cells, in which one
 candidate stands for as many cells as the sample leaves out, so that small layers are
-not favoured; with large `gamma` the sample is all cells and the choice exact.
+not favoured; with large `gamma` the sample is all cells and the choice exact. Full
+layers take no part.
 """
 
 import numpy as np

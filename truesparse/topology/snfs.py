@@ -13,7 +13,8 @@ largest. New weights are 0.
 Departures: momentum of absent cells is held for a pool of candidates, gamma times as
 many as a layer has connections, drawn anew after each update, and fed with the gradient
 of one batch every few steps; redistribution is exact, so that no adjustment has to
-make up for it; new connections start with zero optimiser state.
+make up for it; new connections start with zero optimiser state; full layers take no
+part.
 """
 
 from typing import Any
