@@ -57,9 +57,10 @@ def drop_smallest_of_all(
     Examples
     --------
     >>> import numpy as np
-    >>> marks = drop_smallest_of_all({0: np.array([3.0, 1.0]), 2: np.array([2.0])}, 2)
+    >>> scores = {0: np.array([3.0, 4.0]), 2: np.array([1.0, 2.0])}
+    >>> marks = drop_smallest_of_all(scores, 2)
     >>> {layer: each.tolist() for layer, each in marks.items()}
-    {0: [False, True], 2: [True]}
+    {0: [True, False], 2: [True, False]}
     """
     if not scores:
         return {}
