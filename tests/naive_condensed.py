@@ -34,3 +34,19 @@ def alive(masks):
     for mask in masks:
         found.append((mask & found[-1][:, None]).any(0))
     return found[1:]
+
+
+def windows(weights, inputs, width=64, line=16):
+    """Return the steps of some neurons: (start, [(neuron, input, weight), ...])."""
+    waiting = [
+        [(c, w) for c, w in zip(row, values, strict=True) if w]
+        for row, values in zip(inputs, weights, strict=True)
+    ]
+    steps = []
+    while any(waiting):
+        start = min(row[0][0] for row in waiting if row) // line * line
+        takes = [
+            n for n, row in enumerate(waiting) if row and row[0][0] < start + width
+        ]
+        steps.append((start, [(n, *waiting[n].pop(0)) for n in takes]))
+    return steps

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from strategies import DTYPES, SEEDS, connections, layer
 
-from truesparse.buffers import Buffers, aligned_zeros, padded_columns, tile_columns
+from truesparse.aligned import aligned_zeros
+from truesparse.buffers import Buffers, padded_columns, tile_columns
 from truesparse.jit import DISABLED, most_threads
 from truesparse.kernels.arrays import Csr, SparseBatch
 from truesparse.kernels.batch import FEATURES, gather_csr, gather_dense

@@ -5,9 +5,9 @@ import pytest
 from network import as_csr, make_data, make_model
 from strategies import DTYPES
 
+from truesparse.aligned import aligned_zeros
 from truesparse.buffers import (
     Buffers,
-    aligned_zeros,
     lend,
     padded_columns,
     tile_columns,

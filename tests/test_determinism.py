@@ -1,5 +1,7 @@
 """Training gives the same bits for any number of threads, and again in another run."""
 
+import threading
+
 import pytest
 from processes import run_script
 
@@ -27,5 +29,25 @@ def test_threads_are_set_within_the_limits_of_the_process():
             with pytest.raises(UsageError, match=f"threads must be from 1 to {most}"):
                 jit.set_threads(bad)
         assert jit.set_threads(None) == 1
+    finally:
+        jit.set_threads(before)
+
+
+@pytest.mark.compiled
+def test_every_thread_of_python_has_its_own_number():
+    most = jit.most_threads()
+    before, found = jit.set_threads(None), []
+    try:
+        jit.set_threads(1)
+        assert jit.has_one_thread()
+        other = threading.Thread(target=lambda: found.append(jit.has_one_thread()))
+        other.start()
+        other.join()
+        assert found == [most == 1]
+        with jit.threads(most):
+            assert jit.has_one_thread() == (most == 1)
+        assert jit.has_one_thread()
+        jit.set_threads(most)
+        assert jit.has_one_thread() == (most == 1)
     finally:
         jit.set_threads(before)

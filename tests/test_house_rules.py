@@ -28,7 +28,7 @@ KERNELS = sorted(name for name in MODULES if name.startswith("truesparse.kernels
 LAYERS = (
     {"errors", "lazy"},
     {"command"},
-    {"config", "datasets", "events", "jit", "rng", "schedules"},
+    {"aligned", "config", "datasets", "events", "jit", "rng", "schedules"},
     {"flags"},
     {"kernels"},
     {"activations", "losses", "optimizers"},
@@ -65,7 +65,7 @@ DECORATORS = {
     *("inner_kernel", "inlined_kernel", "exact_kernel"),
 }
 # Single instructions, written for the compiler rather than in Python, with their twins.
-INSTRUCTIONS = {"condensed", "simd", "simd_numpy", "subnormal"}
+INSTRUCTIONS = {"condensed", "simd", "simd_numpy", "subnormal", "windows"}
 # Rules of the optimisers become part of the kernel that calls them.
 INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
 

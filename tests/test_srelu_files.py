@@ -17,7 +17,8 @@ from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.snapshot import Snapshot, has_finite_weights
-from truesparse.sparse.condensed import CondensedLayer, RowsLayer, condense
+from truesparse.sparse.condense import condense
+from truesparse.sparse.condensed import CondensedLayer, RowsLayer
 
 BOTH = pytest.mark.parametrize("dtype", DTYPES)
 

@@ -5,13 +5,13 @@ its output (see kernels/backward.py).
 """
 
 import contextlib
-import math
 import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from truesparse import jit
+from truesparse.aligned import aligned_zeros
 from truesparse.errors import UsageError
 from truesparse.inputs import as_weights, check_source, n_samples
 from truesparse.kernels.arrays import Csr, SparseBatch
@@ -19,8 +19,6 @@ from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.simd import LANES, make_tile, max_vectors
 from truesparse.losses import Loss
 from truesparse.sparse.layer import SparseLayer
-
-_CACHE_LINE = 64
 
 
 def tile_columns(dtype) -> int:
@@ -47,15 +45,6 @@ def padded_columns(batch_size: int, dtype) -> tuple[int, int]:
     blocks = -(-batch_size // tile_columns(dtype))
     tile = -(-batch_size // (blocks * LANES)) * LANES
     return blocks * tile, tile
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return zeros that start on a cache line, so that tiles straddle none."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.zeros(size + _CACHE_LINE, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 class Buffers:

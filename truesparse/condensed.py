@@ -20,7 +20,8 @@ from truesparse.kernels.batch import gather_dense
 from truesparse.kernels.simd import make_tile
 from truesparse.losses import Loss
 from truesparse.model import SparseMLP
-from truesparse.sparse.condensed import CondensedLayer, RowsLayer, condense_all
+from truesparse.sparse.condense import condense_all
+from truesparse.sparse.condensed import CondensedLayer, RowsLayer
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
 from truesparse.tensors import open_tensors, read_activation, read_tensor, write_tensors
 
@@ -37,7 +38,9 @@ class CondensedMLP:
 
     Layers of constant fan-in (SRigL makes them; full layers are) are condensed, others
     stay in CSR. Neurons without connections are gone. Buffers are kept for the next
-    sample, so an object serves one thread at a time.
+    sample, so an object serves one thread at a time. With AVX-512, the first single
+    sample stores dense enough layers of float32 a second time, see kernels/windows.py:
+    up to 18 bytes a connection in all, for half the latency.
 
     Examples
     --------

@@ -23,6 +23,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import numba
 from numba.core import event
+from numba.core.codegen import get_host_cpu_features
 
 from truesparse.errors import UsageError, check_whole
 
@@ -48,6 +49,8 @@ _INNER = {**_FLAGS, "no_cpython_wrapper": True}
 # Held by the one caller at a time that Numba's own pool, "workqueue", can bear: it ends
 # the process when two threads of Python call parallel kernels at once.
 _calls = threading.RLock()
+# What each thread of Python has set, for has_one_thread.
+_own = threading.local()
 
 
 @functools.cache
@@ -106,6 +109,14 @@ def parallel_kernel(function):
     return _stamp_cache(numba.njit(parallel=True, **_FLAGS)(function))
 
 
+@functools.cache
+def has_avx512() -> bool:
+    """Whether kernels are compiled for a processor with AVX-512."""
+    told = CONFIG.CPU_FEATURES
+    features = get_host_cpu_features() if told is None else told
+    return "+avx512f" in features.split(",")
+
+
 def most_threads() -> int:
     """Return how many threads the process may use at most."""
     return CONFIG.NUMBA_NUM_THREADS
@@ -139,7 +150,16 @@ def set_threads(n_threads: int | None) -> int:
                 f"beyond, set {name} in the environment before Python starts"
             )
         numba.set_num_threads(n_threads)
+        _own.has_one = n_threads == 1
     return numba.get_num_threads()
+
+
+def has_one_thread() -> bool:
+    """Return whether kernels use one thread, as `set_threads` was told.
+
+    For choices where asking Numba would take too long: 1.7 us (EPYC 9004, 2026-11).
+    """
+    return getattr(_own, "has_one", most_threads() == 1)
 
 
 @contextlib.contextmanager

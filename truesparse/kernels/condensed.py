@@ -8,7 +8,8 @@ load of 64 bits.
 
 One sample through 768 x 3072 at 90 % sparsity, one thread: 57 us; with an index a load
 70, with gather instructions 105, with a neuron a row 75 and more (EPYC 7003, 2026-11).
-16-bit indices would take 52, for a second kind of every kernel.
+16-bit indices would take 52, for a second kind of every kernel. With AVX-512,
+kernels/windows.py takes half as long.
 """
 
 from typing import NamedTuple
@@ -19,8 +20,9 @@ from numba import types
 from numba.core.extending import intrinsic
 
 from truesparse import jit
+from truesparse.aligned import aligned_zeros
 from truesparse.jit import inner_kernel, kernel, parallel_kernel, prange
-from truesparse.kernels.activation import activate_rows
+from truesparse.kernels.activation import activate_rows, infer_rows
 from truesparse.kernels.simd import (
     LANES,
     VectorType,
@@ -48,7 +50,7 @@ def pack_blocks(rows):
     """Return (n, k) as blocks of 16 rows, (n_blocks * k, 16), the last one filled."""
     n, k = rows.shape
     block, lane = np.divmod(np.arange(n), LANES)
-    out = np.zeros((-(-n // LANES), k, LANES), rows.dtype)
+    out = aligned_zeros((-(-n // LANES), k, LANES), rows.dtype)
     out[block, :, lane] = rows
     return out.reshape(len(out) * k, LANES)
 
@@ -102,44 +104,45 @@ if jit.DISABLED:
 
 
 @inner_kernel
-def _one_sample(blocks, x, out, activation, start, stop):
+def _one_sample(blocks, x, out, code, parameter, start, stop):
     weights, inputs, tile = blocks.weights, blocks.inputs, (0,)
-    fan_in = weights.shape[0] // max(out.shape[0], 1)
+    fan_in = weights.shape[0] // max(blocks.bias.shape[0], 1)
+    rows = out.reshape(out.size // LANES, LANES)
     for block in range(start, stop):
         sums = load(tile, blocks.bias, block, 0)
         for row in range(block * fan_in, (block + 1) * fan_in):
             sums = add_gathered(sums, load(tile, weights, row, 0), x, inputs, row)
-        store(out, block, 0, sums)
-    activate_rows(activation, out, out, start, stop)
+        store(rows, block, 0, sums)
+    infer_rows(code, parameter, rows, start, stop)
 
 
 @kernel
-def one_sample(blocks, x, out, activation):
+def one_sample(blocks, x, out, code, parameter):
     """Compute out = f(bias + W^T x) of one sample, on one thread.
 
     Parameters
     ----------
     blocks : Blocks
     x : (n_in,) float array
-    out : (n_blocks, 16) float array
-        The neurons in order; what the last block has beyond them means nothing.
-    activation : Activation
-        For inference.
+    out : (m, 16 or a multiple) float array
+        The neurons in order; what follows the last one means nothing.
+    code, parameter : int, float
+        Of an Activation.
     """
     state = flush_subnormals()
-    _one_sample(blocks, x, out, activation, 0, out.shape[0])
+    _one_sample(blocks, x, out, code, parameter, 0, blocks.bias.shape[0])
     restore_subnormals(state)
 
 
 @parallel_kernel
-def one_sample_parallel(blocks, x, out, activation, task_size):
+def one_sample_parallel(blocks, x, out, code, parameter, task_size):
     """Do the same on all threads, `task_size` blocks a task."""
-    n_blocks = out.shape[0]
+    n_blocks = blocks.bias.shape[0]
     for task in prange((n_blocks + task_size - 1) // task_size):
         state = flush_subnormals()
         start = task * task_size
         stop = min(start + task_size, n_blocks)
-        _one_sample(blocks, x, out, activation, start, stop)
+        _one_sample(blocks, x, out, code, parameter, start, stop)
         restore_subnormals(state)
 
 

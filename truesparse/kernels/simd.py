@@ -12,7 +12,6 @@ LLVM splits vectors the machine does not have (16 lanes become two registers wit
 AVX2, four with NEON). With the JIT off, the same names work on NumPy slices.
 """
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -21,10 +20,10 @@ from numba.core.datamodel import models, register_default
 from numba.core.extending import intrinsic
 
 from truesparse import jit
+from truesparse.aligned import CACHE_LINE
 from truesparse.kernels.simd_numpy import LANES
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
-_CACHE_LINE = 64
 
 # Which rows the connections need looks random to the processor, so kernels ask for the
 # one of 16 connections later. A step became 1.9 times faster with 500,000 neurons a
@@ -42,7 +41,7 @@ def ahead(p, indices):
 def max_vectors() -> int:
     """Vectors of 16 float32 lanes that fit beside a second tile in the registers."""
     # AVX-512 has 32 registers of 16 lanes; AVX2 and NEON hold 128 lanes in all.
-    return 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4
+    return 8 if jit.has_avx512() else 4
 
 
 def make_tile(columns: int) -> tuple[int, ...] | tuple[float, ...]:
@@ -263,7 +262,7 @@ def _prefetch(builder, pointer):
 def prefetch(typingctx, tile, array, row, column):
     """Start to fetch the tile at array[row, column:] into the cache."""
     vector = _vector_type(tile, array.dtype)
-    per_line = _CACHE_LINE * 8 // array.dtype.bitwidth
+    per_line = CACHE_LINE * 8 // array.dtype.bitwidth
 
     def codegen(context, builder, signature, arguments):
         _, data, i, j = arguments

@@ -1,18 +1,17 @@
-"""The condensed layout of layers with constant fan-in, for prediction.
+"""Layers for prediction: condensed, of constant fan-in, and others by rows.
 
-Every active neuron i has k inputs, and is computed from two rectangular arrays::
+Every active neuron i of a condensed layer has k inputs, and is computed from two
+rectangular arrays::
 
     y_i = f(b_i + sum_j weights[i, j] x[inputs[i, j]])
 
 (SRigL: Lasby et al., Dynamic Sparse Training with Structured Sparsity, ICLR 2024, the
-"condensed" matrix product.) Neurons without inputs are constants. A chain of condensed
-layers holds none of them: their share of the next layer is part of its biases.
+"condensed" matrix product.)
 """
 
-from collections.abc import Sequence
+import functools
 
 import numpy as np
-import scipy.sparse
 
 from truesparse import jit
 from truesparse.activations import LayerActivation
@@ -27,6 +26,13 @@ from truesparse.kernels.condensed import (
     unpack_blocks,
 )
 from truesparse.kernels.simd import LANES, make_tile
+from truesparse.kernels.windows import (
+    NEURONS,
+    Windows,
+    one_sample_by_windows,
+    one_sample_by_windows_parallel,
+    pack_windows,
+)
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.srelu import given_units
@@ -38,6 +44,8 @@ _MOST_TASKS = 32
 
 class CondensedLayer:
     """A layer z_i = bias_i + sum_j weights_ij x[inputs_ij], a = f(z), for prediction.
+
+    It may keep a sample for itself, so an object serves one thread at a time.
 
     Parameters
     ----------
@@ -90,8 +98,16 @@ class CondensedLayer:
             pack_blocks(weights), pack_blocks(inputs), pack_blocks(bias[:, None])
         )
         self._how = activation.for_inference()
-        n_blocks = len(self.blocks.bias)
-        self._task_size = max(1, -(-n_blocks // _MOST_TASKS))
+        self._code = self._how.code, self._how.parameter
+        self._is_small = self.nnz < _PARALLEL_NNZ
+        self._task_size = max(1, -(-len(self.blocks.bias) // _MOST_TASKS))
+
+    @functools.cached_property
+    def windows(self) -> Windows | None:
+        """The connections once more, in the order that `run` needs with AVX-512."""
+        if self.blocks.bias.dtype != np.float32:
+            return None
+        return pack_windows(self.weights, self.inputs, self.bias, self.n_in)
 
     @property
     def weights(self) -> np.ndarray:
@@ -121,23 +137,40 @@ class CondensedLayer:
             raise UsageError(
                 f"x must be a contiguous {bias.dtype} array of {self.n_in} numbers"
             )
-        out = np.empty_like(bias)
+        out = np.empty(self.room(1), bias.dtype)
         self.run(x, out)
         return out.reshape(-1)[: self.n_active]
 
     def room(self, columns: int) -> tuple[int, int]:
         """Return the shape of the output buffer for a number of samples."""
-        n_blocks = len(self.blocks.bias)
-        return (n_blocks, LANES) if columns == 1 else (n_blocks * LANES, columns)
+        if columns == 1:
+            return -(-self.n_active // NEURONS), NEURONS
+        return len(self.blocks.bias) * LANES, columns
 
     def run(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Compute one sample, (n_in or more,), into `out` of shape ``room(1)``."""
-        if self.nnz < _PARALLEL_NNZ or jit.set_threads(None) == 1:
-            one_sample(self.blocks, x, out, self._how)
-        else:
-            one_sample_parallel(self.blocks, x, out, self._how, self._task_size)
+        """Compute one sample, (n_in or more,), into `out` of shape ``room(1)``.
+
+        With AVX-512, the first call arranges the connections once more, at up to ten
+        bytes each.
+        """
+        alone = self._is_small or jit.has_one_thread()
+        if not (jit.has_avx512() and self._run_by_windows(x, out, alone)):
+            if alone:
+                one_sample(self.blocks, x, out, *self._code)
+            else:
+                one_sample_parallel(self.blocks, x, out, *self._code, self._task_size)
         if self.srelu is not None:
             self.srelu.predict(out.reshape(-1, 1))
+
+    def _run_by_windows(self, x: np.ndarray, out: np.ndarray, alone: bool) -> bool:
+        """Do what `run` does, or return False where it has to be done otherwise."""
+        windows = self.windows
+        if windows is None:
+            return False
+        if alone:
+            return one_sample_by_windows(windows, x, out, *self._code)
+        size = -(-len(out) // _MOST_TASKS)
+        return one_sample_by_windows_parallel(windows, x, out, *self._code, size)
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
         """Compute a batch, feature by feature, into `out` of shape ``room(columns)``.
@@ -211,150 +244,6 @@ class RowsLayer:
         head, size = Head(self.bias, out, out[:0, :0]), out.shape[1]
         partial = np.empty(self._layer.partial_size(size), out.dtype)
         self._layer.forward(tile, x[: self.n_in], head, self._how, partial)
-
-
-def condense(
-    connections: Connections,
-    bias: np.ndarray,
-    activation: LayerActivation,
-    srelu: np.ndarray | None = None,
-) -> CondensedLayer:
-    """Return a layer without its neurons that have no connections.
-
-    Raises
-    ------
-    UsageError
-        If the others differ in their number of connections.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy.sparse import csr_array
-    >>> from truesparse.activations import LayerActivation
-    >>> from truesparse.sparse.condensed import condense
-    >>> from truesparse.sparse.connections import Connections
-    >>> links = Connections.from_scipy(csr_array([[1.0, 0, 0], [2, 0, 3], [0, 0, 4]]))
-    >>> layer = condense(links, np.zeros(3), LayerActivation("identity"))
-    >>> layer.neurons.tolist(), layer.inputs.tolist()
-    ([0, 2], [[0, 1], [1, 2]])
-    """
-    part = _Part(connections, np.asarray(bias), srelu)
-    low, high = part.fan_ins()
-    if low != high:
-        raise UsageError(
-            "a condensed layer needs the same fan-in at every neuron that has any, got "
-            f"{low} and {high}; train with SRigL, or use SparseMLP"
-        )
-    return part.condensed(activation)
-
-
-class _Part:
-    """The connections of a layer by output neuron, without those of dead inputs."""
-
-    def __init__(self, links: Connections, bias: np.ndarray, srelu: np.ndarray | None):
-        if bias.shape != (links.n_out,) or bias.dtype != links.values.dtype:
-            raise UsageError(
-                f"bias must be {links.n_out} numbers of {links.values.dtype}, got "
-                f"{bias.dtype} of shape {bias.shape}"
-            )
-        view = links.view
-        self.n_in, self.bias, self.srelu = links.n_in, bias, srelu
-        self.counts = np.diff(view.indptr)
-        self.rows, self.values = view.rows, links.values[view.permutation]
-
-    def fan_ins(self) -> tuple[int, int]:
-        """Return least and most connections of the neurons that have any."""
-        counts = self.counts[self.counts > 0]
-        return (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
-
-    def fold(self, alive: np.ndarray, constants: np.ndarray) -> None:
-        """Turn inputs that are constant into part of the biases."""
-        columns = np.repeat(np.arange(self.counts.size), self.counts)
-        kept = alive[self.rows]
-        # In float64: of many constants, only the sum is rounded.
-        share = self.values[~kept].astype(np.float64) * constants[self.rows[~kept]]
-        share = np.bincount(columns[~kept], share, self.counts.size)
-        self.bias = (self.bias + share).astype(self.bias.dtype)
-        self.counts = np.bincount(columns[kept], minlength=self.counts.size)
-        position = np.cumsum(alive, dtype=np.int32) - np.int32(1)
-        self.rows, self.values = position[self.rows[kept]], self.values[kept]
-        self.n_in = int(alive.sum())
-
-    def condensed(self, activation: LayerActivation) -> CondensedLayer:
-        """Return the active neurons as a condensed layer.
-
-        Rows that folding made shorter are filled with weights 0 of their last input.
-        """
-        neurons = np.flatnonzero(self.counts).astype(np.int32)
-        counts = self.counts[neurons, None]
-        shape = (neurons.size, int(counts.max(initial=0)))
-        taken = np.arange(shape[1]) < counts
-        weights, inputs = np.zeros(shape, self.values.dtype), np.zeros(shape, np.int32)
-        weights[taken], inputs[taken] = self.values, self.rows
-        if not taken.all():
-            last = np.take_along_axis(inputs, counts - 1, 1)
-            inputs = np.where(taken, inputs, last)
-        return CondensedLayer(
-            self.n_in, weights, inputs, *self._own(neurons, activation)
-        )
-
-    def by_rows(self, activation: LayerActivation) -> RowsLayer:
-        """Return the active neurons as a layer in CSR."""
-        neurons = np.flatnonzero(self.counts).astype(np.int32)
-        indptr = np.concatenate([[0], np.cumsum(self.counts[neurons])])
-        parts, shape = (self.values, self.rows, indptr), (self.n_in, neurons.size)
-        links = Connections.from_scipy(scipy.sparse.csc_array(parts, shape=shape))
-        return RowsLayer(links, *self._own(neurons, activation))
-
-    def _own(self, neurons: np.ndarray, activation: LayerActivation) -> tuple:
-        """Return what layers are given after their connections."""
-        srelu = None if self.srelu is None else self.srelu[:, neurons]
-        return neurons, self.bias[neurons], activation, srelu
-
-
-def condense_all(
-    layers: Sequence[SparseLayer],
-) -> tuple[list[CondensedLayer | RowsLayer], np.ndarray]:
-    """Condense a chain of layers; one of varying fan-in stays in CSR.
-
-    Neurons without connections vanish: the next layer's biases take over what they
-    contribute, and its inputs are counted among the active neurons. A neuron with such
-    inputs alone is constant in turn.
-
-    Returns
-    -------
-    list of CondensedLayer or RowsLayer
-    (n_out,) array
-        The outputs of the last layer, where these are constant.
-    """
-    found: list[CondensedLayer | RowsLayer] = []
-    alive = np.ones(layers[0].connections.n_in, bool)
-    constants = np.zeros(alive.size, layers[0].bias.dtype)
-    for layer in layers:
-        srelu = None if layer.srelu is None else layer.srelu.values
-        part = _Part(layer.connections, layer.bias, srelu)
-        low, high = part.fan_ins()
-        if not alive.all():
-            part.fold(alive, constants)
-        kept = layer.activation
-        activation = LayerActivation(kept.name, kept.parameter)
-        if low == high or not part.rows.size:
-            found.append(part.condensed(activation))
-        else:
-            found.append(part.by_rows(activation))
-        alive = part.counts > 0
-        constants = _constants(part.bias, activation, srelu)
-    return found, constants
-
-
-def _constants(
-    bias: np.ndarray, activation: LayerActivation, srelu: np.ndarray | None
-) -> np.ndarray:
-    """Return f(bias), computed as the kernels do."""
-    none, neurons = (bias.size, 0), np.arange(bias.size, dtype=np.int32)
-    weights, inputs = np.zeros(none, bias.dtype), np.zeros(none, np.int32)
-    layer = CondensedLayer(0, weights, inputs, neurons, bias, activation, srelu)
-    return layer.forward(bias[:0])
 
 
 def _check_arrays(n_in: int, weights, inputs, neurons, bias) -> None:
