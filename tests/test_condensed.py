@@ -85,7 +85,7 @@ def test_a_layer_is_the_dense_product_of_its_active_neurons(dtype):
         # The other kernels.
         how = layer.activation.for_inference()
         room = np.full(got.room(1), np.nan, dtype)
-        one_sample_parallel(got.blocks, first, room, *how[:2], task_size)
+        one_sample_parallel(first, room, *how[:2], task_size, *got.blocks)
         np.testing.assert_array_equal(room.reshape(-1)[: out.size], out)
         room = np.full(got.room(32), np.nan, dtype)
         many_samples(tile_of(dtype), got.blocks, x, room, how, task_size)
@@ -121,13 +121,13 @@ def test_results_do_not_depend_on_the_number_of_threads():
         for threads in range(1, most_threads() + 1):
             set_threads(threads)
             one, many = (np.empty(got.room(n), np.float32) for n in (1, 32))
-            one_sample_parallel(got.blocks, x[:, 0].copy(), one, *how[:2], 3)
+            one_sample_parallel(x[:, 0].copy(), one, *how[:2], 3, *got.blocks)
             many_samples(tile_of(np.float32), got.blocks, x, many, how, 3)
             found.append((one, many))
     finally:
         set_threads(most_threads())
     serial = np.empty(got.room(1), np.float32)
-    one_sample(got.blocks, x[:, 0].copy(), serial, *how[:2])
+    one_sample(x[:, 0].copy(), serial, *how[:2], *got.blocks)
     for one, many in found:
         np.testing.assert_array_equal(one, serial)
         np.testing.assert_array_equal(many, found[0][1])

@@ -108,16 +108,16 @@ def test_the_bits_are_those_of_the_plain_kernel(layer, seed, task_size):
     windows = pack(layer)
     x, code = sample(layer, seed), layer.activation.for_inference()[:2]
     want = np.full(layer.room(1), np.nan, np.float32)
-    one_sample(layer.blocks, x, want, *code)
+    one_sample(x, want, *code, *layer.blocks)
     # What follows the inputs, as in the buffer of the layer before, is not read.
     longer = np.append(x, [np.nan, np.inf]).astype(np.float32)
     for given_x in (x, longer):
         out = np.full(layer.room(1), np.nan, np.float32)
-        assert one_sample_by_windows(windows, given_x, out, *code)
+        assert one_sample_by_windows(given_x, out, *code, *windows)
         got, expected = (a.ravel()[: layer.n_active] for a in (out, want))
         np.testing.assert_array_equal(got, expected)
         out[:] = np.nan
-        assert one_sample_by_windows_parallel(windows, given_x, out, *code, task_size)
+        assert one_sample_by_windows_parallel(given_x, out, *code, task_size, *windows)
         np.testing.assert_array_equal(out.ravel()[: layer.n_active], expected)
     lists = layer.weights.tolist(), layer.inputs.tolist()
     scale = 1.0 + twin.scale(*lists, layer.bias, x)
@@ -148,8 +148,8 @@ def test_a_number_that_is_not_finite_reaches_its_own_neurons_alone(wrong):
     windows, x = pack(layer), sample(layer)
     x[20] = wrong
     out = np.full(layer.room(1), 7.0, np.float32)
-    assert not one_sample_by_windows(windows, x, out, 0, 0.0)
-    assert not one_sample_by_windows_parallel(windows, x, out, 0, 0.0, 1)
+    assert not one_sample_by_windows(x, out, 0, 0.0, *windows)
+    assert not one_sample_by_windows_parallel(x, out, 0, 0.0, 1, *windows)
     assert (out == 7.0).all()
     has_it = (layer.inputs == 20).any(1)
     assert 0 < has_it.sum() < 100
@@ -171,7 +171,7 @@ def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
     assert "windows" not in vars(layer)
     monkeypatch.setattr("truesparse.jit.has_avx512", lambda: True)
     layer.forward(x)
-    assert calls[0][0] is layer.windows
+    assert calls[0][4] is layer.windows.weights
     double = CondensedLayer(
         128,
         layer.weights.astype(float),

@@ -117,26 +117,29 @@ def _one_sample(blocks, x, out, code, parameter, start, stop):
 
 
 @kernel
-def one_sample(blocks, x, out, code, parameter):
+def one_sample(x, out, code, parameter, *fields):
     """Compute out = f(bias + W^T x) of one sample, on one thread.
 
     Parameters
     ----------
-    blocks : Blocks
     x : (n_in,) float array
     out : (m, 16 or a multiple) float array
         The neurons in order; what follows the last one means nothing.
     code, parameter : int, float
         Of an Activation.
+    *fields
+        Of Blocks, which as a whole would take longer to be looked at.
     """
+    blocks = Blocks(*fields)
     state = flush_subnormals()
     _one_sample(blocks, x, out, code, parameter, 0, blocks.bias.shape[0])
     restore_subnormals(state)
 
 
 @parallel_kernel
-def one_sample_parallel(blocks, x, out, code, parameter, task_size):
+def one_sample_parallel(x, out, code, parameter, task_size, *fields):
     """Do the same on all threads, `task_size` blocks a task."""
+    blocks = Blocks(*fields)
     n_blocks = blocks.bias.shape[0]
     for task in prange((n_blocks + task_size - 1) // task_size):
         state = flush_subnormals()

@@ -98,7 +98,6 @@ class CondensedLayer:
             pack_blocks(weights), pack_blocks(inputs), pack_blocks(bias[:, None])
         )
         self._how = activation.for_inference()
-        self._code = self._how.code, self._how.parameter
         self._is_small = self.nnz < _PARALLEL_NNZ
         self._task_size = max(1, -(-len(self.blocks.bias) // _MOST_TASKS))
 
@@ -131,13 +130,13 @@ class CondensedLayer:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs (n_active,) of one sample x, (n_in,) of the same dtype."""
-        bias = self.blocks.bias
+        dtype = self.blocks.bias.dtype
         plain = isinstance(x, np.ndarray) and x.flags.c_contiguous
-        if not plain or x.shape != (self.n_in,) or x.dtype != bias.dtype:
+        if not plain or x.shape != (self.n_in,) or x.dtype != dtype:
             raise UsageError(
-                f"x must be a contiguous {bias.dtype} array of {self.n_in} numbers"
+                f"x must be a contiguous {dtype} array of {self.n_in} numbers"
             )
-        out = np.empty(self.room(1), bias.dtype)
+        out = np.empty(self.room(1), dtype)
         self.run(x, out)
         return out.reshape(-1)[: self.n_active]
 
@@ -155,22 +154,23 @@ class CondensedLayer:
         """
         alone = self._is_small or jit.has_one_thread()
         if not (jit.has_avx512() and self._run_by_windows(x, out, alone)):
+            code = self._how[:2]
             if alone:
-                one_sample(self.blocks, x, out, *self._code)
+                one_sample(x, out, *code, *self.blocks)
             else:
-                one_sample_parallel(self.blocks, x, out, *self._code, self._task_size)
+                one_sample_parallel(x, out, *code, self._task_size, *self.blocks)
         if self.srelu is not None:
             self.srelu.predict(out.reshape(-1, 1))
 
     def _run_by_windows(self, x: np.ndarray, out: np.ndarray, alone: bool) -> bool:
         """Do what `run` does, or return False where it has to be done otherwise."""
-        windows = self.windows
+        windows, code = self.windows, self._how[:2]
         if windows is None:
             return False
         if alone:
-            return one_sample_by_windows(windows, x, out, *self._code)
+            return one_sample_by_windows(x, out, *code, *windows)
         size = -(-len(out) // _MOST_TASKS)
-        return one_sample_by_windows_parallel(windows, x, out, *self._code, size)
+        return one_sample_by_windows_parallel(x, out, *code, size, *windows)
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
         """Compute a batch, feature by feature, into `out` of shape ``room(columns)``.
