@@ -10,11 +10,13 @@ import sys
 import numpy as np
 from scipy import sparse
 
+from truesparse import topology
 from truesparse.inputs import as_source_data
 from truesparse.jit import set_threads
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.init import sample_absent
+from truesparse.topology import UpdateSchedule
 from truesparse.trainer import Trainer
 
 SIZES = (60, 2000, 1500, 10)
@@ -25,6 +27,15 @@ CASES = (
     (200, False),
     (128, True),
     (128, False, "srelu"),
+)
+METHODS = (
+    ("set", {}),
+    ("rigl", {"candidates": "exact"}),
+    ("rigl", {"candidates": "sampled"}),
+    ("snfs", {}),
+    ("cht", {}),
+    ("chts", {}),
+    ("chts", {"removal": "relative"}),
 )
 
 
@@ -84,10 +95,25 @@ def digest_of_trainer(dtype):
     return sha.hexdigest()
 
 
+def digest_of_topology(name, **options):
+    """Do the same with a method whose updates are of several tasks."""
+    draw = np.random.default_rng(2)
+    x, y = draw.standard_normal((90, 300)), draw.integers(0, 3, 90)
+    model = SparseMLP((300, 3000, 900, 3), epsilon=8, seed=4)
+    algorithm = topology.make(name, schedule=UpdateSchedule(2, "step"), **options)
+    before = model.layers[1].connections.indices.copy()
+    Trainer(model, topology=algorithm, lr=0.01, epochs=2, batch_size=30).fit(x, y)
+    assert not np.array_equal(model.layers[1].connections.indices, before)
+    sha = hashlib.sha256()
+    add_model(sha, model)
+    return sha.hexdigest()
+
+
 if __name__ == "__main__":
     results = {}
     for threads in sys.argv[1:]:
         assert set_threads(int(threads)) == int(threads)
         results[threads] = [digest(*case) for case in CASES]
         results[threads] += [digest_of_trainer(d) for d in ("float32", "float64")]
+        results[threads] += [digest_of_topology(name, **o) for name, o in METHODS]
     print(json.dumps(results))

@@ -17,7 +17,7 @@ from truesparse.config import RunConfig, read_toml
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
-from truesparse.topology import ALGORITHMS, UpdateSchedule
+from truesparse.topology import UpdateSchedule
 from truesparse.topology.set import Set
 from truesparse.topology.static import Static
 
@@ -158,15 +158,6 @@ def test_the_share_of_explored_cells_is_told_if_asked(capsys):
     assert got.json["density"] < got.json["explored"] < 1
     assert f"cells explored     {got.json['explored']:.3g} of all" in got.err
     assert "explored" not in call(capsys, *words, "--json").json
-
-
-def test_a_ticket_is_drawn_from_a_full_net(capsys):
-    words = *SMALL["iris"], "--hidden", "24,20", "--density", "1", "--epochs", "9"
-    options = "--topology-arg", "rounds=2", "--topology-arg", "final_share=0.25"
-    got = call(
-        capsys, *words, "--topology", "lottery", *options, "--lr-cycles", "3", "--json"
-    )
-    assert got.json["nnz"] == (4 * 24 + 24 * 20 + 20 * 3) // 4
 
 
 def test_numbers_that_json_lacks_become_null(capsys, monkeypatch):
@@ -356,35 +347,3 @@ def test_threads(threads, tmp_path):
     got = finish(start(*words, cwd=tmp_path))
     assert got.code == 0, got.err
     assert f", {threads} threads\n" in got.err
-
-
-def test_topologies_are_listed(capsys):
-    result = call(capsys, "--list-topologies")
-    assert result.code == 0
-    lines = result.out.splitlines()
-    for name in ALGORITHMS:
-        (line,) = [line for line in lines if line.split()[:1] == [name]]
-        assert len(line.split()) > 2
-    assert "zeta" in lines[-1]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["--topology", "rigl", "--topology-arg", "gama=2"],
-            "unknown option of topology 'rigl' 'gama'; use one of",
-        ),
-        (["--topology", "static", "--zeta", "0.2"], "takes no options, got 'zeta'"),
-        (
-            ["--zeta", "0.2", "--topology-arg", "zeta=0.3"],
-            "give either --zeta or --topology-arg zeta, not both",
-        ),
-        (["--topology-arg", "chain_removal=1"], "chain_removal must be true or false"),
-        (["--topology-arg", "schedule=1"], "schedule must be an UpdateSchedule"),
-    ],
-)
-def test_bad_options_of_topologies(words, message, capsys):
-    result = call(capsys, *SMALL["iris"], *NET, *words)
-    assert result.code == 2
-    assert message in result.err
