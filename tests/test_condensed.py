@@ -255,6 +255,27 @@ def test_which_layers_are_condensed():
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("extra", "kind"), [(1, CondensedLayer), (2, RowsLayer)])
+def test_fan_ins_may_differ_by_one(extra, kind):
+    mask = np.zeros((100, 70), bool)
+    mask[10:17] = True
+    mask[50 : 50 + extra, ::3] = True
+    model = SparseMLP.from_layers([layer_of(mask, np.float32)[0]])
+    fast = CondensedMLP.from_model(model)
+    assert [type(layer) for layer in fast.layers] == [kind]
+    x = np.random.default_rng(2).standard_normal((50, 100)).astype(np.float32)
+    want = model.decision_function(x)
+    for size in (1, 50):
+        got = fast.decision_function(x, size)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    # As where the number of connections is no multiple of that of the neurons.
+    model = SparseMLP([100, 70, 5], density=0.077, init_topology="constant_fan_in")
+    counts = np.bincount(model.layers[0].connections.indices)
+    assert counts.max() - counts.min() == 1
+    fast = CondensedMLP.from_model(model)
+    assert all(isinstance(layer, CondensedLayer) for layer in fast.layers)
+
+
 def test_rows_that_lost_constant_inputs_are_filled_up():
     first = np.array([[1, 0, 1], [1, 0, 1]], bool)  # the middle neuron is constant
     second = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 1]], bool)

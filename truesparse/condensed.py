@@ -36,11 +36,12 @@ _TILE_BYTES = 64  # of four neurons at once, as the registers of AVX2 hold
 class CondensedMLP:
     """A multilayer perceptron for prediction, made by `from_model` or `load`.
 
-    Layers of constant fan-in (SRigL makes them; full layers are) are condensed, others
-    stay in CSR. Neurons without connections are gone. Buffers are kept for the next
-    sample, so an object serves one thread at a time. With AVX-512, the first single
-    sample stores dense enough layers of float32 a second time, see kernels/windows.py:
-    up to 18 bytes a connection in all, for half the latency.
+    Layers of constant fan-in, to within one connection, are condensed (SRigL makes
+    them; full layers are), others stay in CSR. Neurons without connections are gone.
+    Buffers are kept for the next sample, so an object serves one thread at a time. With
+    AVX-512, the first single sample stores dense enough layers of float32 a second
+    time, see kernels/windows.py: up to 18 bytes a connection in all, for half the
+    latency.
 
     Examples
     --------

@@ -86,7 +86,7 @@ class _Part:
     def condensed(self, activation: LayerActivation) -> CondensedLayer:
         """Return the active neurons as a condensed layer.
 
-        Rows that folding made shorter are filled with weights 0 of their last input.
+        Shorter rows are filled with weights 0 of their last input.
         """
         neurons = np.flatnonzero(self.counts).astype(np.int32)
         counts = self.counts[neurons, None]
@@ -120,6 +120,9 @@ def condense_all(
 ) -> tuple[list[CondensedLayer | RowsLayer], np.ndarray]:
     """Condense a chain of layers; one of varying fan-in stays in CSR.
 
+    Fan-ins may differ by one, as where neurons share out a number of connections that
+    they do not divide.
+
     Neurons without connections vanish: the next layer's biases take over what they
     contribute, and its inputs are counted among the active neurons. A neuron with such
     inputs alone is constant in turn.
@@ -141,7 +144,7 @@ def condense_all(
             part.fold(alive, constants)
         kept = layer.activation
         activation = LayerActivation(kept.name, kept.parameter)
-        if low == high or not part.rows.size:
+        if high - low <= 1 or not part.rows.size:
             found.append(part.condensed(activation))
         else:
             found.append(part.by_rows(activation))
