@@ -15,7 +15,7 @@ from truesparse import topology
 from truesparse.errors import DivergedError, UsageError
 from truesparse.jit import DISABLED
 from truesparse.kernels.arrays import SparseBatch
-from truesparse.topology import Update, UpdateSchedule
+from truesparse.topology import Update, UpdateSchedule, gradients
 from truesparse.topology.chains import remove_chains
 from truesparse.topology.distribute import share_out
 from truesparse.topology.gradients import CellGradients, largest_gradients
@@ -81,22 +81,55 @@ def test_gradients_at_cells(is_sparse):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@given(
-    st.integers(1, 9), st.integers(1, 12), st.floats(0, 1), st.integers(0, 40), SEEDS
-)
-def test_largest_gradients_of_all_cells(dtype, n_in, n_out, density, count, seed):
-    draw = np.random.default_rng(seed)
-    mask = draw.random((n_in, n_out)) < density
-    links = connections(mask, dtype)
-    dropped = draw.random(links.nnz) < 0.3
-    # Whole numbers make ties and zeros likely, and sums exact.
-    x = draw.integers(-2, 3, (n_in, BATCH)).astype(dtype)
-    delta = draw.integers(-1, 2, (n_out, BATCH)).astype(dtype)
-    kept = mask.copy()
-    kept[mask] = ~dropped
-    want = naive_topology.largest(abs(naive.weight_gradient(x, delta)), ~kept, count)
+@pytest.mark.parametrize("slack", [0, 1 << 16])
+def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
+    monkeypatch.setattr(gradients, "_SLACK", slack)
+
+    @given(
+        st.integers(1, 9),
+        st.integers(1, 12),
+        st.floats(0, 1),
+        st.integers(0, 40),
+        # Ties and zeros, or numbers that differ in the last bits alone, or in others.
+        st.sampled_from([(-2, 3), (2**23, 2**23 + 4), (2**23, 2**23 + 2**12)]),
+        SEEDS,
+    )
+    def compare(n_in, n_out, density, count, limits, seed):
+        draw = np.random.default_rng(seed)
+        mask = draw.random((n_in, n_out)) < density
+        links = connections(mask, dtype)
+        dropped = draw.random(links.nnz) < 0.3
+        # Whole numbers, whose sums are exact.
+        x = draw.integers(*limits, (n_in, BATCH)).astype(dtype)
+        delta = draw.integers(-1, 2, (n_out, BATCH)).astype(dtype)
+        if limits[0] > 0:
+            delta[:, 1:] = 0.0
+        kept = mask.copy()
+        kept[mask] = ~dropped
+        sizes = abs(naive.weight_gradient(x, delta))
+        want = naive_topology.largest(sizes, ~kept, count)
+        got = largest_gradients(links, dropped, count, x, delta)
+        np.testing.assert_array_equal(got, np.flatnonzero(want))
+
+    compare()
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("count", [1, 100, 3000])
+def test_equal_gradients_of_all_cells_are_not_held(count):
+    n_in, n_out = 2000, 1000
+    links = connections(np.eye(n_in, n_out, dtype=bool), np.float32)
+    dropped = np.zeros(links.nnz, bool)
+    x, delta = (np.ones((n, BATCH), np.float32) for n in (n_in, n_out))
+    largest_gradients(links, dropped, 1, x, delta)
+    tracemalloc.start()
     got = largest_gradients(links, dropped, count, x, delta)
-    np.testing.assert_array_equal(got, np.flatnonzero(want))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    cells = np.arange(n_in * n_out)
+    np.testing.assert_array_equal(got, cells[~links.contains(cells)][-count:])
+    # Of two million cells keys alone would take 16 MB; counters take 2.1 MB, twice.
+    assert peak < 5e6
 
 
 @pytest.mark.parametrize("count", [1, 20, 1000])

@@ -80,7 +80,7 @@ class CondensedMLP:
 
     @property
     def nnz(self) -> int:
-        """Number of connections that are left."""
+        """Number of connections that are left, and of weights 0 that fill up rows."""
         return sum(layer.nnz for layer in self.layers)
 
     def decision_function(self, data, batch_size: int = 128) -> np.ndarray:

@@ -11,11 +11,6 @@ from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import columns, dot, load
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
-# Magnitudes fall into bins of the upper bits of a float32: eight of the exponent and
-# six of the mantissa. Bin 0 is for zero and what is as good as zero.
-BINS = 1 << 14
-_SHIFT = 17
-
 
 @inlined_kernel
 def _gradient(tile, x, i, delta, j):
@@ -88,16 +83,17 @@ def candidate_gradients_sparse(keys, batch, delta, task_size, out):
 
 
 @inner_kernel
-def _bin(gradient):
-    """Return the bin of a magnitude; a larger one is never in a lower bin."""
-    return np.float32(abs(gradient)).view(np.int32) >> _SHIFT
+def _bits(gradient):
+    """Return the bits of a magnitude in float32, which have the same order."""
+    return np.int64(np.float32(abs(gradient)).view(np.int32))
 
 
 @inner_kernel
-def _scan(tile, pattern, inputs, rows, lowest, out_counts, out, first):
-    """Count all absent cells by bin, or if `lowest` > 0 list those from there on."""
+def _scan(tile, pattern, inputs, rows, bins, counts, place, out):
+    """Count the absent cells of some rows by bin, or if there are none list them."""
     x, delta = inputs
-    n_out, q = delta.shape[0], first
+    (lowest, shift), (q, skipped) = bins, place
+    n_bins, n_out = counts.shape[0], delta.shape[0]
     for i in range(rows[0], rows[1]):
         p, stop = pattern.indptr[i], pattern.indptr[i + 1]
         for j in range(n_out):
@@ -106,17 +102,23 @@ def _scan(tile, pattern, inputs, rows, lowest, out_counts, out, first):
             if p < stop and pattern.indices[p] == j:
                 continue
             gradient = _gradient(tile, x, i, delta, j)
-            bin_ = _bin(gradient)
-            if lowest == 0:
-                out_counts[bin_] += 1
-            elif bin_ >= lowest:
+            bits = _bits(gradient)
+            if bits < lowest:
+                continue
+            if n_bins > 0:
+                bin_ = (bits - lowest) >> shift
+                if bin_ < n_bins:
+                    counts[bin_] += 1
+            elif bits == lowest and skipped > 0:
+                skipped -= 1
+            else:
                 out.keys[q] = np.int64(i) * n_out + j
                 out.values[q] = abs(gradient)
                 q += 1
 
 
 @parallel_kernel
-def scan_gradients(tile, starts, pattern, inputs, lowest, out_counts, out):
+def scan_gradients(tile, starts, pattern, inputs, bins, counts, places, out):
     """Go over all absent cells of a layer, cell by cell: cost n_in n_out columns.
 
     Parameters
@@ -127,22 +129,22 @@ def scan_gradients(tile, starts, pattern, inputs, lowest, out_counts, out):
     pattern : Pattern
     inputs : tuple of (n_in, columns) and (n_out, columns) float arrays
         x and delta.
-    lowest : int
-        0 counts magnitudes by bin; another bin lists the cells from it upwards.
-    out_counts : (n_tasks, BINS) int64 array
-        Zero on entry and written if `lowest` is 0; else read, to know where the list
-        of each task starts.
+    bins : tuple of int
+        Bits of the least magnitude that counts, in float32, and by how many of them
+        the bins from there on are wide: 2**bins[1] of them fall into each.
+    counts : (n_tasks, n_bins) int64 array
+        Added to. Without bins, the cells are listed instead.
+    places : (n_tasks, 2) int64 array
+        Where the list of each task starts, and how many of its cells that have exactly
+        the least magnitude, the first of them, are left out.
     out : Growth
-        Keys and magnitudes, ascending by key; written if `lowest` is not 0.
+        Keys and magnitudes, ascending by key.
     """
-    n_tasks = starts.size - 1
-    firsts = np.zeros(n_tasks, np.int64)
-    if lowest > 0:
-        for task in range(1, n_tasks):
-            firsts[task] = firsts[task - 1] + out_counts[task - 1, lowest:].sum()
-    for task in prange(n_tasks):
+    for task in prange(starts.size - 1):
         state = flush_subnormals()
-        rows = (starts[task], starts[task + 1])
-        counts = out_counts[task]
-        _scan(tile, pattern, inputs, rows, lowest, counts, out, firsts[task])
+        rows, place = (
+            (starts[task], starts[task + 1]),
+            (places[task, 0], places[task, 1]),
+        )
+        _scan(tile, pattern, inputs, rows, bins, counts[task], place, out)
         restore_subnormals(state)

@@ -13,7 +13,6 @@ from truesparse.buffers import padded_columns
 from truesparse.errors import DivergedError
 from truesparse.kernels.arrays import Csr, Growth, Pattern, SparseBatch
 from truesparse.kernels.candidates import (
-    BINS,
     candidate_gradients,
     candidate_gradients_sparse,
     scan_gradients,
@@ -27,8 +26,14 @@ from truesparse.topology.prune import drop_smallest
 
 # Candidates a task.
 _TASK_SIZE = 1 << 12
-# Each task of a scan holds BINS counters.
+# Each task of a scan holds 2**14 counters.
 _SCAN_TASKS = 16
+# Magnitudes, as the 31 bits of a float32, fall into bins of their upper bits: eight of
+# the exponent and six of the mantissa. One of these is divided by the next 14 bits, and
+# one of those by the last three. What is given is the shift and the bits.
+_BINS = ((17, 14), (3, 14), (0, 3))
+# More cells than twice as many as are asked for that a list may hold: a megabyte.
+_SLACK = 1 << 16
 
 
 class Batches:
@@ -148,9 +153,10 @@ def largest_gradients(
     """Return the absent cells of largest absolute gradient, of all there are.
 
     All cells are gone over twice: to count the magnitudes by bin, which tells how large
-    the `count`-th is to 2 %, and to list those from there on. n_in n_out columns
-    multiplications each time; memory O(count + n_in + n_out). Of a sparse batch only
-    the features that occur are gone over, and held densely.
+    the `count`-th is to 2 %, and to list those from there on; where many more than
+    `count` are that large, up to twice more, until the bin is one number. n_in n_out
+    columns multiplications each time; memory O(count + n_in + n_out). Of a sparse batch
+    only the features that occur are gone over, and held densely.
 
     Parameters
     ----------
@@ -164,8 +170,9 @@ def largest_gradients(
     Returns
     -------
     (k,) int64 array
-        Ascending keys; fewer than `count` if fewer gradients differ from 0. Of equal
-        magnitudes the cells that come last.
+        Ascending keys; fewer than `count` if fewer gradients differ from 0, where what
+        is below 1e-38 does not. Of equal magnitudes (in float32, if over twice as many
+        as asked for are equal) the cells that come last.
     """
     if count <= 0:
         return np.empty(0, np.int64)
@@ -174,20 +181,38 @@ def largest_gradients(
     if isinstance(inputs, SparseBatch):
         rows = np.flatnonzero(np.diff(inputs.indptr))
         pattern, inputs = _of_rows(pattern, rows), _as_dense(inputs, rows, delta)
-    tasks = balance(np.arange(len(inputs) + 1), _SCAN_TASKS)
-    counts = np.zeros((tasks.size - 1, BINS), np.int64)
-    scan = _tile(delta), tasks, pattern, (inputs, delta)
-    empty = Growth(np.empty(0, np.int64), delta[0, :0])
-    scan_gradients(*scan, 0, counts, empty)
-    at_least = counts.sum(axis=0)[::-1].cumsum()[::-1]
-    lowest = max(1, int(np.count_nonzero(at_least >= count)) - 1)
-    n_found = int(at_least[lowest])
-    found = Growth(np.empty(n_found, np.int64), np.empty(n_found, delta.dtype))
-    scan_gradients(*scan, lowest, counts, found)
-    keys = found.keys[~drop_smallest(found.values, n_found - count)]
+    keys = _largest(pattern, count, inputs, delta)
     if rows is not None:
         keys += (rows - np.arange(rows.size))[keys // links.n_out] * links.n_out
     return keys
+
+
+def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndarray:
+    """Return the keys of the largest absolute gradients of a dense batch."""
+    tasks = balance(np.arange(len(inputs) + 1), _SCAN_TASKS)
+    scan = _tile(delta), tasks, pattern, (inputs, delta)
+    places = np.zeros((tasks.size - 1, 2), np.int64)
+    nothing = Growth(np.empty(0, np.int64), delta[0, :0])
+    lowest, above = 0, np.zeros(tasks.size - 1, np.int64)
+    for shift, n_bits in _BINS:
+        counts = np.zeros((tasks.size - 1, 1 << n_bits), np.int64)
+        scan_gradients(*scan, (lowest, shift), counts, places, nothing)
+        at_least = above.sum() + counts.sum(axis=0)[::-1].cumsum()[::-1]
+        # The first bin of all is for zero and what is as good as zero.
+        best = max(int(lowest == 0), int(np.count_nonzero(at_least >= count)) - 1)
+        lowest += best << shift
+        above += counts[:, best + 1 :].sum(axis=1)
+        equal = counts[:, best]
+        if at_least[best] <= 2 * count + _SLACK:
+            break
+    surplus = int(at_least[best]) - count if shift == 0 else 0
+    places[:, 1] = np.clip(surplus - equal.cumsum() + equal, 0, equal)
+    lengths = above + equal - places[:, 1]
+    places[:, 0] = lengths.cumsum() - lengths
+    n_found = int(lengths.sum())
+    found = Growth(np.empty(n_found, np.int64), np.empty(n_found, delta.dtype))
+    scan_gradients(*scan, (lowest, 0), np.empty((len(places), 0), int), places, found)
+    return found.keys[~drop_smallest(found.values, n_found - count)]
 
 
 def _tile(delta: np.ndarray) -> tuple:
