@@ -9,7 +9,7 @@ from test_checkpoint import StopAfter, algorithm
 from training import hashes_may_wrap, make_model, make_problem, make_trainer
 
 from truesparse import checkpoint, io
-from truesparse.callbacks import Checkpoint
+from truesparse.callbacks import Callback, Checkpoint
 from truesparse.errors import ModelFileError
 from truesparse.tensors import write_tensors
 from truesparse.topology import UpdateSchedule, make
@@ -52,6 +52,35 @@ def spoil(path, parts, changes=(), tensors=()):
     metadata = metadata | {"checkpoint": json.dumps(description)}
     arrays = {k: v for k, v in (arrays | dict(tensors)).items() if v is not None}
     return write_tensors(path, arrays, metadata)
+
+
+class Remembers(Callback):
+    """Has a state."""
+
+    def __init__(self, state):
+        self.given = state
+
+    def state(self):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"own": {"tensor": 1}}, "a state of the one key 'tensor' cannot be kept"),
+        ({"own": np.zeros(2, complex)}, "an array of complex128 cannot be kept"),
+        ({"own": {1, 2}}, "set in a state cannot be kept"),
+    ],
+)
+def test_states_that_cannot_be_kept(state, message, tmp_path):
+    class Listen(Callback):
+        def on_warning(self, run, message):
+            heard.append(message)
+
+    heard: list[str] = []
+    callbacks = [Remembers(state), Listen(), Checkpoint(tmp_path / "c")]
+    make_trainer(callbacks=callbacks).fit(X, Y)
+    assert any(message in each for each in heard), heard
 
 
 def test_unspoilt_parts_make_a_run(parts, tmp_path):

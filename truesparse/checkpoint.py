@@ -342,6 +342,8 @@ def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:
         states[name] = value
         return {_TENSOR: name}
     if isinstance(value, dict):
+        if set(value) == {_TENSOR}:
+            raise UsageError(f"a state of the one key {_TENSOR!r} cannot be kept")
         return {str(key): _pack(each, states) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_pack(each, states) for each in value]
