@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS, connections
+from strategies import SEEDS
 from topology_net import SIZES, Net, at
 
 from truesparse import topology
@@ -17,16 +17,11 @@ def constant_net(fan_ins=(4, 5), is_sparse=False, seed=1):
     """Return a net whose hidden layers have constant fan-ins."""
     net = Net(is_sparse, seed=seed)
     draw = np.random.default_rng(seed)
-    for k, fan_in in enumerate(fan_ins):
-        mask = np.zeros(SIZES[k : k + 2], bool)
+    masks = [np.zeros(SIZES[k : k + 2], bool) for k in range(len(fan_ins))]
+    for mask, fan_in in zip(masks, fan_ins, strict=True):
         for column in mask.T:
             column[draw.permutation(column.size)[:fan_in]] = True
-        links = connections(mask, np.float64)
-        links.values[:] = draw.standard_normal(links.nnz)
-        links.allocate_moments(True, False)
-        net.model.layers[k].connections = links
-    net.model.prepare(16, net.batches.data)
-    net.read()
+    net.connect(masks, draw)
     return net
 
 

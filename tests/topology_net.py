@@ -3,7 +3,7 @@
 import naive
 import numpy as np
 from network import as_csr, mask_of
-from strategies import to_dense
+from strategies import connections, to_dense
 
 from truesparse.model import SparseMLP
 from truesparse.optimizers import Optimizer
@@ -32,6 +32,15 @@ class Net:
         self.model.prepare(BATCH, data)
         rest = targets, np.arange(40), BATCH
         self.batches = Batches(self.model, data, *rest)
+        self.read()
+
+    def connect(self, masks, draw):
+        """Give the first layers these connections, with drawn weights."""
+        for layer, mask in zip(self.model.layers, masks, strict=False):
+            links = layer.connections = connections(mask, np.float64)
+            links.values[:] = draw.standard_normal(links.nnz)
+            links.allocate_moments(True, False)
+        self.model.prepare(BATCH, self.batches.data)
         self.read()
 
     def read(self):
