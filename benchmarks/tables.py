@@ -11,7 +11,7 @@ from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
 from .stored import Results
 from .tables_accuracy import accuracy, regrow
 from .tables_estimators import estimators
-from .tables_methods import claims, methods_fashion, methods_mnist
+from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
 
 PEER_NAMES = {
     "torch_csr": "torch CSR",
@@ -286,6 +286,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "regrow": regrow,
     "methods_mnist": methods_mnist,
     "methods_fashion": methods_fashion,
+    "methods_fashion_32": methods_fashion_32,
     "claims": claims,
     "estimators": estimators,
 }

@@ -81,7 +81,12 @@ def test_runs_are_kept_and_those_missing_are_taken(flags, tmp_path, capsys):
     path.rename(tmp_path / "methods-fashion_mnist.json")
     text = report.table("methods_fashion", stored.Results(tmp_path))
     assert "| +0.00 |" in text
-    (tmp_path / "methods-fashion_mnist.json").rename(tmp_path / "claims-x.json")
+    absent = report.table("methods_fashion_32", stored.Results(tmp_path))
+    assert "--out methods-fashion_mnist-32.json" in absent
+    path = tmp_path / "methods-fashion_mnist-32.json"
+    (tmp_path / "methods-fashion_mnist.json").rename(path)
+    assert report.table("methods_fashion_32", stored.Results(tmp_path)) == text
+    path.rename(tmp_path / "claims-x.json")
     assert "| `static` | 0.99 |" in report.table("claims", stored.Results(tmp_path))
     capsys.readouterr()
     other = [*words, "2", "--lr", "0.2", "--out", str(tmp_path / "claims-x.json")]
