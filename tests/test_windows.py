@@ -1,10 +1,14 @@
 """One sample by windows: the order of the connections, and the same bits."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
+import threading
 
+import llvmlite.binding
 import naive_condensed as twin
 import numpy as np
 import pytest
@@ -218,3 +222,44 @@ print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
 def test_a_window_is_four_vectors_as_four_places_fill_a_word():
     assert np.dtype(np.uint32).itemsize * 8 == VECTORS * 8
     assert kernels.NEURONS == kernels.WINDOW == VECTORS * LANES
+
+
+@pytest.mark.compiled
+@NEEDS_AVX512
+def test_threads_of_python_do_not_disturb_each_other():
+    layer = make_layer(768, 1000, 77)
+    samples = [sample(layer, seed) for seed in range(4)]
+    want = [layer.forward(x) for x in samples]
+    wrong = []
+
+    def run(k):
+        jit.set_threads(1)  # of this one
+        for _ in range(300):
+            if not np.array_equal(layer.forward(samples[k]), want[k]):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_copies_have_no_windows():
+    layer, double = make_layer(128, 200, 30), make_layer(128, 200, 30)
+    x = sample(layer)
+    want = layer.forward(x)
+    double.windows  # noqa: B018
+    for copied in (copy.copy(double), pickle.loads(pickle.dumps(double))):
+        assert not {"windows", "_in_use"} & set(vars(copied))
+        np.testing.assert_array_equal(copied.forward(x), want)
+    with pytest.raises(ValueError, match="read-only"):
+        layer.bias[:] = 1.0
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="Numba is told its CPU")
+def test_avx_512_is_found():
+    features = llvmlite.binding.get_host_cpu_features()
+    assert jit.has_avx512() == bool(features.get("avx512f"))

@@ -57,7 +57,7 @@ _own = threading.local()
 def _package_stamp() -> tuple[float, int]:
     """Newest change and total size of all kernel sources."""
     here = pathlib.Path(__file__)
-    sources = [here, *here.parent.glob("kernels/*.py")]
+    sources = [here, here.with_name("aligned.py"), *here.parent.glob("kernels/*.py")]
     stats = [os.stat(path) for path in sources]
     return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
 

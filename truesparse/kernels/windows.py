@@ -11,9 +11,9 @@ Every neuron still adds up its inputs in ascending order, so results are those o
 kernels/condensed.py to the bit. A sample with infinity or NaN is left to it, as those
 times 0 would reach who waits.
 
-One sample through 768 x 3072 at 90 % sparsity, one thread: 23 us for 49. Windows of 32
-inputs take 26, with 1.8 weights a connection, of 128 inputs 36; 32 neurons a step take
-26, 16 take 37; a quarter more where weights and x are not aligned (EPYC 9004,
+One sample through 768 x 3072 at 90 % sparsity, one thread: 23 us instead of 49. Windows
+of 32 inputs take 26, with 1.8 weights a connection, of 128 inputs 36; 32 neurons a step
+take 26, 16 take 37; a quarter more where weights and x are not aligned (EPYC 9004,
 2026-11).
 """
 

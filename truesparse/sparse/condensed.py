@@ -10,6 +10,8 @@ rectangular arrays::
 """
 
 import functools
+import threading
+from typing import Any
 
 import numpy as np
 
@@ -108,6 +110,16 @@ class CondensedLayer:
             return None
         return pack_windows(self.weights, self.inputs, self.bias, self.n_in)
 
+    @functools.cached_property
+    def _in_use(self) -> threading.Lock:
+        """Held by the thread that writes to the room of the windows."""
+        return threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is made anew where it is needed, of copies for each."""
+        made = "windows", "_in_use"
+        return {name: value for name, value in vars(self).items() if name not in made}
+
     @property
     def weights(self) -> np.ndarray:
         """The weights as an (n_active, k) array, copied."""
@@ -120,8 +132,10 @@ class CondensedLayer:
 
     @property
     def bias(self) -> np.ndarray:
-        """The biases as an (n_active,) array."""
-        return self.blocks.bias.reshape(-1)[: self.n_active]
+        """The biases as an (n_active,) array that is not to be written to."""
+        view = self.blocks.bias.reshape(-1)[: self.n_active]
+        view.flags.writeable = False
+        return view
 
     @property
     def nnz(self) -> int:
@@ -165,12 +179,16 @@ class CondensedLayer:
     def _run_by_windows(self, x: np.ndarray, out: np.ndarray, alone: bool) -> bool:
         """Do what `run` does, or return False where it has to be done otherwise."""
         windows, code = self.windows, self._how[:2]
-        if windows is None:
+        # Another thread goes the other way, which leads to the same bits.
+        if windows is None or not self._in_use.acquire(blocking=False):
             return False
-        if alone:
-            return one_sample_by_windows(x, out, *code, *windows)
-        size = -(-len(out) // _MOST_TASKS)
-        return one_sample_by_windows_parallel(x, out, *code, size, *windows)
+        try:
+            if alone:
+                return one_sample_by_windows(x, out, *code, *windows)
+            size = -(-len(out) // _MOST_TASKS)
+            return one_sample_by_windows_parallel(x, out, *code, size, *windows)
+        finally:
+            self._in_use.release()
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
         """Compute a batch, feature by feature, into `out` of shape ``room(columns)``.
