@@ -37,6 +37,9 @@ from truesparse.topology.prune import drop_smallest
 from truesparse.topology.schedule import UpdateSchedule
 from truesparse.topology.update import Update
 
+# Connections that are counted at a time.
+_PART = 1 << 20
+
 
 class Srigl(GuidedGrowth):
     """Structured RigL: constant fan-in.
@@ -112,7 +115,7 @@ class Srigl(GuidedGrowth):
             magnitudes[ablated] = -1.0
             count = max(count, int(np.count_nonzero(ablated)))
             dropped = drop_smallest(magnitudes, count)
-            have = np.bincount(links.indices[~dropped], minlength=links.n_out)
+            have = _fan_ins(links, dropped)
             if have.max() > fan_in:
                 _cap_neurons(links, magnitudes, dropped, fan_in)
                 np.minimum(have, fan_in, out=have)
@@ -126,7 +129,8 @@ class Srigl(GuidedGrowth):
         for index in [index for index in update.links if index in self._wanted]:
             links = update.links[index]
             wanted, keys, sizes = self._wanted.pop(index)
-            columns = (keys % links.n_out).astype(np.int32)
+            columns = np.empty(keys.size, np.int32)
+            np.remainder(keys, links.n_out, out=columns, casting="unsafe")
             chosen = ranks_by_group(columns, sizes, links.n_out) < wanted[columns]
             best = np.sort(keys[chosen & (sizes > 0)])
             del columns, chosen, keys, sizes
@@ -154,7 +158,7 @@ class Srigl(GuidedGrowth):
     def _active(self, update, index, dropped, keys, sizes, count) -> np.ndarray:
         """Return which neurons stay: those with enough salient inputs."""
         links = update.links[index]
-        salient = np.bincount(links.indices[~dropped], minlength=links.n_out)
+        salient = _fan_ins(links, dropped)
         absent = links.n_in * links.n_out - links.nnz
         stands_for = absent / max(keys.size, 1)
         n_best = min(round(count / max(stands_for, 1.0)), keys.size)
@@ -196,6 +200,19 @@ class Srigl(GuidedGrowth):
             order = draw.random(cells.size)
             chosen = ranks_by_group(columns, order, links.n_out) < missing[columns]
             keys = np.sort(np.concatenate([keys, cells[chosen]]))
+
+
+def _fan_ins(links, dropped) -> np.ndarray:
+    """Return how many inputs each neuron keeps, counted part by part.
+
+    NumPy would copy all indices, as int64.
+    """
+    counts = np.zeros(links.n_out, np.int64)
+    for start in range(0, links.nnz, _PART):
+        part = slice(start, start + _PART)
+        kept = links.indices[part][~dropped[part]]
+        counts += np.bincount(kept, minlength=links.n_out)
+    return counts
 
 
 def _cap_neurons(links, magnitudes, dropped, fan_in) -> None:
