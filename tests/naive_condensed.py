@@ -36,7 +36,7 @@ def alive(masks):
     return found[1:]
 
 
-def windows(weights, inputs, width=64, line=16):
+def windows(weights, inputs, n_in, width):
     """Return the steps of some neurons: (start, [(neuron, input, weight), ...])."""
     waiting = [
         [(c, w) for c, w in zip(row, values, strict=True) if w]
@@ -44,7 +44,7 @@ def windows(weights, inputs, width=64, line=16):
     ]
     steps = []
     while any(waiting):
-        start = min(row[0][0] for row in waiting if row) // line * line
+        start = min(n_in - width, *(row[0][0] for row in waiting if row))
         takes = [
             n for n, row in enumerate(waiting) if row and row[0][0] < start + width
         ]

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import llvmlite.binding
 import naive_condensed as twin
@@ -19,17 +20,22 @@ from strategies import SEEDS
 
 from truesparse import jit
 from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.kernels import windows as kernels
+from truesparse.condensed import CondensedMLP
 from truesparse.kernels.condensed import one_sample
+from truesparse.kernels.simd import make_tile
 from truesparse.kernels.windows import (
     LANES,
+    NARROW,
     NEURONS,
+    STEP_BYTES,
     VECTORS,
-    WINDOW,
+    WIDE,
     one_sample_by_windows,
     one_sample_by_windows_parallel,
     pack_windows,
 )
+from truesparse.losses import Loss
+from truesparse.sparse import condensed
 from truesparse.sparse.condensed import CondensedLayer
 
 NEEDS_AVX512 = pytest.mark.skipif(
@@ -37,15 +43,17 @@ NEEDS_AVX512 = pytest.mark.skipif(
     reason="an instruction of AVX-512; the lane without JIT runs it everywhere",
 )
 FIXED = [name for name in ACTIVATIONS if not LayerActivation(name).is_trained]
-INPUTS = st.sampled_from([1, 30, 64, 70, 200] + [333] * (not jit.DISABLED))
+WIDTHS = st.sampled_from([NARROW, WIDE])
+INPUTS = st.sampled_from([64, 70, 200] + [333] * (not jit.DISABLED))
 NEURON_COUNTS = st.sampled_from([40, 64, 70, 128] + [200] * (not jit.DISABLED))
+ANY = 1_000_000  # weights
 
 
 @st.composite
 def layers(draw):
-    """Layers of constant fan-in, dense enough for windows, some weights 0."""
+    """Layers of constant fan-in, some weights 0."""
     n_in, n = draw(INPUTS), draw(NEURON_COUNTS)
-    k = draw(st.integers(max(1, n_in // 4), n_in))
+    k = draw(st.integers(1, n_in))
     name, with_zeros = draw(st.sampled_from(FIXED)), draw(st.booleans())
     return make_layer(n_in, n, k, name, draw(SEEDS), with_zeros)
 
@@ -65,8 +73,9 @@ def sample(layer, seed=1):
     return np.random.default_rng(seed).standard_normal(layer.n_in, np.float32)
 
 
-def pack(layer):
-    return pack_windows(layer.weights, layer.inputs, layer.bias, layer.n_in)
+def pack(layer, width=NARROW, most=ANY):
+    arrays = layer.weights, layer.inputs, layer.bias
+    return pack_windows(*arrays, layer.n_in, width, most)
 
 
 def group_steps(windows, group):
@@ -82,34 +91,118 @@ def group_steps(windows, group):
     return steps
 
 
-@given(layers())
-def test_steps_are_those_of_the_naive_order(layer):
-    got = pack(layer)
-    assert got is not None
+@given(layers(), WIDTHS)
+def test_steps_are_those_of_the_naive_order(layer, width):
+    got = pack(layer, width)
     for group in range(len(got.bias)):
         part = slice(group * NEURONS, (group + 1) * NEURONS)
-        want = twin.windows(layer.weights[part], layer.inputs[part].tolist())
-        assert group_steps(got, group) == want
-    # Whoever waits reads within the window too.
-    assert (got.places & 0xC0C0C0C0 == 0).all()
-    assert (got.starts + WINDOW <= got.x.size).all()
+        arrays = layer.weights[part], layer.inputs[part].tolist()
+        assert group_steps(got, group) == twin.windows(*arrays, layer.n_in, width)
+    # Whoever waits reads within the window, too, and that within the sample.
+    assert all(byte < width for byte in got.places.tobytes())
+    assert (got.starts >= 0).all()
+    assert (got.starts + width <= layer.n_in).all()
     assert got.bias.ravel()[: layer.n_active].tolist() == layer.bias.tolist()
-    for array in (got.weights, got.places, got.bias, got.x):
+    for array in (got.weights, got.places, got.bias):
         assert array.ctypes.data % 64 == 0
-    assert got.weights.size <= 2 * layer.nnz
+    assert got.weights.nbytes + got.places.nbytes == STEP_BYTES * got.starts.size
 
 
-def test_layers_that_are_too_sparse_or_too_small_have_no_windows():
-    assert pack(make_layer(1000, 64, 100)) is not None
-    assert pack(make_layer(1000, 64, 10)) is None
-    assert pack(make_layer(100, 10, 100)) is None  # 10 of 64 lanes
-    assert pack(make_layer(100, 64, 0)).starts.size == 0
+@given(layers(), WIDTHS, st.data())
+def test_so_many_weights_and_no_more(layer, width, data):
+    size = pack(layer, width).weights.size
+    assert pack(layer, width, size) is not None
+    below = data.draw(st.integers(0, size - 1))
+    assert pack(layer, width, below) is None
+
+
+def test_parts_that_are_packed_one_by_one_make_one_layer(monkeypatch):
+    layer = make_layer(100, 450, 20)
+    want = pack(layer)
+    monkeypatch.setattr("truesparse.kernels.windows._AT_ONCE", 2 * NEURONS)
+    for got, array in zip(pack(layer), want, strict=True):
+        np.testing.assert_array_equal(got, array)
+    assert pack(layer, most=want.weights.size) is not None
+    assert pack(layer, most=want.weights.size - NEURONS) is None
+
+
+def test_what_has_no_connections_has_no_steps():
+    for n, k in ((64, 0), (0, 5), (0, 0)):
+        assert pack(make_layer(100, n, k)).starts.size == 0
+    assert pack(make_layer(NARROW - 1, 64, 20)) is None
+    assert pack(make_layer(NARROW, 64, 20), WIDE) is None
+
+
+def width_of(layer):
+    return layer.windows and len(layer.windows[0]) * LANES
+
+
+def test_windows_are_narrow_where_the_layer_fits_the_cache(monkeypatch):
+    def make(n_in, n, k, share=1.0, cache=10_000_000):
+        monkeypatch.setattr(condensed, "_CACHE_BYTES", cache)
+        layer = make_layer(n_in, n, k)
+        layer.cache_share = share
+        return width_of(layer)
+
+    assert make(700, 128, 70) == NARROW
+    size = pack(make_layer(700, 128, 70)).starts.size * STEP_BYTES
+    assert make(700, 128, 70, cache=size) == NARROW
+    assert make(700, 128, 70, cache=size - 1) == WIDE
+    assert make(700, 128, 70, 0.5, 2 * size) == NARROW
+    assert make(700, 128, 70, 0.5, 2 * size - 2) == WIDE
+    # 3.5 narrow or 2.5 wide weights a connection at most, outside the cache 1.6.
+    ks = 12, 14, 28, 35
+    narrow, wide = (
+        [pack(make_layer(700, 512, k), w).weights.size / (512 * k) for k in ks]
+        for w in (NARROW, WIDE)
+    )
+    assert narrow[0] > 3.5 > narrow[1]
+    assert 2.5 > wide[1] > wide[2] > 1.6 > wide[3]
+    assert [make(700, 512, k) for k in ks] == [WIDE, NARROW, NARROW, NARROW]
+    bytes_ = [int(5 * 512 * k * each) for k, each in zip(ks, wide, strict=True)]
+    assert make(700, 512, 14, cache=bytes_[1] + 320) == WIDE
+    assert make(700, 512, 14, cache=bytes_[1] - 320) is None
+    assert make(700, 512, 28, cache=0) is None
+    assert make(700, 512, 35, cache=0) == WIDE
+    assert make(700, 512, 11) is None
+    # A few connections are done before windows are looked at.
+    assert make(100, 64, 46) is None
+    assert make(100, 64, 47) == NARROW
+
+
+def test_threads_have_caches_of_their_own(monkeypatch):
+    monkeypatch.setattr(condensed, "_CACHE_BYTES", 400_000)
+    cases = (1, False, WIDE), (2, False, NARROW), (2, True, WIDE)
+    for count, is_small, width in cases:
+        monkeypatch.setattr(jit, "thread_count", lambda count=count: count)
+        monkeypatch.setattr(condensed, "_PARALLEL_NNZ", 1e9 if is_small else 0)
+        assert width_of(make_layer(700, 1024, 70)) == width
+
+
+def test_a_model_shares_the_cache_among_its_layers():
+    first, last = make_layer(100, 200, 10), make_layer(200, 10, 100, "identity")
+    CondensedMLP(100, [first, last], np.zeros(10, np.float32), Loss("squared"))
+    assert first.cache_share == pytest.approx(2 / 3)
+    assert last.cache_share == pytest.approx(1 / 3)
+
+
+def test_packing_takes_memory_for_some_neurons_at_a_time(monkeypatch):
+    layer = make_layer(4000, 40 * NEURONS, 10)
+    arrays = layer.weights, layer.inputs, layer.bias
+    peaks = []
+    for at_once in (NEURONS, 40 * NEURONS):
+        monkeypatch.setattr("truesparse.kernels.windows._AT_ONCE", at_once)
+        tracemalloc.start()
+        assert pack_windows(*arrays, 4000, WIDE, 2 * layer.nnz) is None
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < peaks[1] / 2
 
 
 @NEEDS_AVX512
-@given(layers(), SEEDS, st.integers(1, 3))
-def test_the_bits_are_those_of_the_plain_kernel(layer, seed, task_size):
-    windows = pack(layer)
+@given(layers(), SEEDS, WIDTHS, st.integers(1, 3))
+def test_the_bits_are_those_of_the_plain_kernel(layer, seed, width, task_size):
+    windows = make_tile(width), *pack(layer, width)
     x, code = sample(layer, seed), layer.activation.for_inference()[:2]
     want = np.full(layer.room(1), np.nan, np.float32)
     one_sample(x, want, *code, *layer.blocks)
@@ -134,7 +227,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
     layer = make_layer(300, 700, 90)
     x, found = sample(layer), []
     assert layer.windows is not None
-    assert layer.nnz > 60_000  # or there is one thread
+    assert layer.nnz > condensed._PARALLEL_NNZ  # or there is one thread
     try:
         for threads in range(1, jit.most_threads() + 1):
             jit.set_threads(threads)
@@ -149,7 +242,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan])
 def test_a_number_that_is_not_finite_reaches_its_own_neurons_alone(wrong):
     layer = make_layer(70, 100, 30, "identity")
-    windows, x = pack(layer), sample(layer)
+    windows, x = (make_tile(NARROW), *pack(layer)), sample(layer)
     x[20] = wrong
     out = np.full(layer.room(1), 7.0, np.float32)
     assert not one_sample_by_windows(x, out, 0, 0.0, *windows)
@@ -175,7 +268,7 @@ def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
     assert "windows" not in vars(layer)
     monkeypatch.setattr("truesparse.jit.has_avx512", lambda: True)
     layer.forward(x)
-    assert calls[0][4] is layer.windows.weights
+    assert calls[0][4:] == layer.windows
     double = CondensedLayer(
         128,
         layer.weights.astype(float),
@@ -219,9 +312,9 @@ print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
     np.testing.assert_allclose(got, layer.forward(sample(layer)), 1e-4, 1e-5)
 
 
-def test_a_window_is_four_vectors_as_four_places_fill_a_word():
+def test_four_places_fill_a_word():
     assert np.dtype(np.uint32).itemsize * 8 == VECTORS * 8
-    assert kernels.NEURONS == kernels.WINDOW == VECTORS * LANES
+    assert NEURONS == VECTORS * LANES
 
 
 @pytest.mark.compiled
@@ -252,7 +345,7 @@ def test_copies_have_no_windows():
     want = layer.forward(x)
     double.windows  # noqa: B018
     for copied in (copy.copy(double), pickle.loads(pickle.dumps(double))):
-        assert not {"windows", "_in_use"} & set(vars(copied))
+        assert "windows" not in vars(copied)
         np.testing.assert_array_equal(copied.forward(x), want)
     with pytest.raises(ValueError, match="read-only"):
         layer.bias[:] = 1.0

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 # Threads of GNU OpenMP spin for milliseconds at the end of a loop. On a machine that
-# does other work too, they so keep the last one from its core: a step of 0.6 ms took
-# 139 ms beside four busy processes, 4.5 ms spinning 1000 times; on a quiet one, 200
-# times are too few (1.2 ms) and 2000 as good as any more (0.6 ms). EPYC, 2 cores,
-# 2026-11. Read when Numba is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+# does other work too, they so keep the last one from its core: a step of 0.8 ms takes
+# 51 ms beside four busy processes, 4.2 ms spinning 2000 or 4000 times, 6.5 ms 8000
+# times. On a quiet one, 2000 times, or 25 us, are too few (0.95 ms), as it takes 50 us
+# to be woken, and 4000 as good as any more. Xeon (AVX-512 FP16), 2 cores, 2026-11. Read
+# when Numba is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 import numba
 from numba.core import event
@@ -49,7 +50,7 @@ _INNER = {**_FLAGS, "no_cpython_wrapper": True}
 # Held by the one caller at a time that Numba's own pool, "workqueue", can bear: it ends
 # the process when two threads of Python call parallel kernels at once.
 _calls = threading.RLock()
-# What each thread of Python has set, for has_one_thread.
+# What each thread of Python has set, for thread_count.
 _own = threading.local()
 
 
@@ -150,16 +151,16 @@ def set_threads(n_threads: int | None) -> int:
                 f"beyond, set {name} in the environment before Python starts"
             )
         numba.set_num_threads(n_threads)
-        _own.has_one = n_threads == 1
+        _own.count = n_threads
     return numba.get_num_threads()
 
 
-def has_one_thread() -> bool:
-    """Return whether kernels use one thread, as `set_threads` was told.
+def thread_count() -> int:
+    """Return how many threads kernels use, as `set_threads` was told.
 
     For choices where asking Numba would take too long: 1.7 us (EPYC 9004, 2026-11).
     """
-    return getattr(_own, "has_one", most_threads() == 1)
+    return getattr(_own, "count", CONFIG.NUMBA_NUM_THREADS)
 
 
 @contextlib.contextmanager

@@ -3,18 +3,20 @@
 Fetching x one number at a time bounds kernels/condensed.py. AVX-512 looks up 16
 numbers at once, among 32 in two registers. So the connections are put in an order in
 which neighbouring neurons need x at neighbouring places: in a *step*, 64 neurons take
-a connection each from the same *window* of 64 inputs, which four registers hold. Who
-has none there waits, with a weight of 0. At 90 % sparsity, that makes 1.35 weights a
-connection.
+a connection each from the same *window* of inputs, which registers hold. Who has none
+there waits, with a weight of 0.
+
+A window is of 32 inputs where the layer fits the cache so, and of 64 else: at 90 %
+sparsity they make 1.57 and 1.30 weights a connection, and a step takes 2.5 and 4.3 ns
+in the cache, 11 either way outside (Xeon with AVX-512 FP16, 2026-11).
 
 Every neuron still adds up its inputs in ascending order, so results are those of
 kernels/condensed.py to the bit. A sample with infinity or NaN is left to it, as those
 times 0 would reach who waits.
 
-One sample through 768 x 3072 at 90 % sparsity, one thread: 23 us instead of 49. Windows
-of 32 inputs take 26, with 1.8 weights a connection, of 128 inputs 36; 32 neurons a step
-take 26, 16 take 37; a quarter more where weights and x are not aligned (EPYC 9004,
-2026-11).
+One sample through 768 x 1536 at 90 % sparsity, one thread: 8 us instead of 30 on that
+Xeon, 10 with the wide windows. Neither fetching steps ahead nor 32 neurons a step are a
+gain, nor are groups of neurons with like inputs, which make 1.49 weights a connection.
 """
 
 from typing import NamedTuple
@@ -39,29 +41,29 @@ from truesparse.kernels.simd import (
 )
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
-VECTORS = 4  # of a window, and of the neurons of a step
-NEURONS = WINDOW = VECTORS * LANES
-_HALF = WINDOW // 2  # inputs that one instruction chooses from
+VECTORS = 4  # of the neurons of a step: their places are the bytes of a word
+NEURONS = VECTORS * LANES
+PAIR = 2 * LANES  # inputs that one instruction chooses from
+NARROW, WIDE = PAIR, 2 * PAIR  # windows
+STEP_BYTES = 5 * NEURONS  # of weights and places
+_AT_ONCE = 64 * NEURONS  # that are packed, so that memory is bounded
 _INT32 = ir.IntType(32)
 _EXPONENT = np.int32(0x7F800000)  # all of it set: infinity or NaN
-# A step costs less than half of what 64 connections do otherwise, but fills memory.
-_MOST_WEIGHTS = 2  # a connection
 
 
 class Windows(NamedTuple):
-    """Connections of a layer in steps, and room for a sample."""
+    """Connections of a layer in steps."""
 
     weights: np.ndarray  # (n_steps, 64) float32; 0 for who waits
     places: np.ndarray  # (n_steps, 16) uint32: four bytes, inputs in the window
     starts: np.ndarray  # (n_steps,) int64: first input of the window
     first: np.ndarray  # (n_groups + 1,) int64: first step of every 64 neurons
     bias: np.ndarray  # (n_groups, 64) float32
-    x: np.ndarray  # (1, n_in and more) float32
     n_in: int
 
 
-def pack_windows(weights, inputs, bias, n_in):
-    """Return the Windows of a layer, or None where they are no gain.
+def pack_windows(weights, inputs, bias, n_in, width, most):
+    """Return the Windows of a layer, or None if they do not fit.
 
     Parameters
     ----------
@@ -71,6 +73,41 @@ def pack_windows(weights, inputs, bias, n_in):
         Ascending in a row.
     bias : (n,) float32 array
     n_in : int
+    width : int
+        Inputs of a window, NARROW or WIDE.
+    most : int
+        How many weights there may be, with those of who waits.
+    """
+    if n_in < width or np.count_nonzero(weights) > most:
+        return None
+    n, parts, room = len(weights), [], most // NEURONS
+    for start in range(0, max(n, 1), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        part = _pack_some(weights[rows], inputs[rows], n_in, width, room)
+        if part is None:
+            return None
+        parts.append(part)
+        room -= len(part[1])
+    counts, *steps = zip(*parts, strict=True)
+    first = np.concatenate([[0], np.concatenate(counts).cumsum()])
+    windows = Windows(
+        aligned_zeros((first[-1], NEURONS), np.float32),
+        aligned_zeros((first[-1], LANES), np.uint32),
+        np.zeros(first[-1], np.int64),
+        first,
+        aligned_zeros((len(first) - 1, NEURONS), np.float32),
+        n_in,
+    )
+    windows.bias.ravel()[:n] = bias
+    for out, arrays in zip(windows[:3], steps, strict=True):
+        np.concatenate(arrays, out=out)
+    return windows
+
+
+def _pack_some(weights, inputs, n_in, width, most):
+    """Return the numbers of steps of groups of 64 neurons, and weights, places, starts.
+
+    None if there are more than `most` steps.
     """
     n, k = weights.shape
     n_groups = -(-n // NEURONS)
@@ -87,46 +124,47 @@ def pack_windows(weights, inputs, bias, n_in):
     groups, steps, counts = np.arange(n_groups), [], np.zeros(n_groups, np.int64)
     while (groups := groups[rows[at[groups]].min(1, initial=n_in) < n_in]).size:
         counts[groups] += 1
-        if counts.sum() * NEURONS > _MOST_WEIGHTS * n * k:
+        if counts.sum() > most:
             return None
         now = at[groups]
-        # The window holds the lowest input that is still to be taken, and starts with
-        # a cache line.
-        starts = rows[now].min(1) // LANES * LANES
+        # The window starts with the lowest input that is still to be taken.
+        starts = np.minimum(rows[now].min(1), n_in - width)
         places = rows[now] - starts[:, None]
-        takes = (places < WINDOW) & (rows[now] < n_in)
+        takes = (places < width) & (rows[now] < n_in)
         places, chosen = np.where(takes, places, 0), np.where(takes, values[now], 0)
-        steps.append((groups, starts, places, chosen))
+        steps.append((groups, chosen, _join(places), starts))
         at[groups] += takes
 
-    first = np.concatenate([[0], counts.cumsum()])
-    windows = Windows(
-        aligned_zeros((first[-1], NEURONS), np.float32),
-        aligned_zeros((first[-1], LANES), np.uint32),
-        np.zeros(first[-1], np.int64),
-        first,
-        aligned_zeros((n_groups, NEURONS), np.float32),
-        aligned_zeros((1, n_in + WINDOW), np.float32),
-        n_in,
+    first = counts.cumsum() - counts
+    packed = (
+        np.empty((counts.sum(), NEURONS), np.float32),
+        np.empty((counts.sum(), LANES), np.uint32),
+        np.empty(counts.sum(), np.int64),
     )
-    windows.bias.ravel()[:n] = bias
+    for number, (groups, *arrays) in enumerate(steps):
+        for out, array in zip(packed, arrays, strict=True):
+            out[first[groups] + number] = array
+    return counts, *packed
+
+
+def _join(places):
+    """Return (m, 64) places as (m, 16) words of four bytes."""
     bits = np.arange(0, 32, 8, dtype=np.uint32)[:, None]
-    for number, (groups, starts, places, chosen) in enumerate(steps):
-        step = first[groups] + number
-        windows.starts[step], windows.weights[step] = starts, chosen
-        bytes_ = places.astype(np.uint32).reshape(-1, VECTORS, LANES) << bits
-        windows.places[step] = bytes_.sum(1, dtype=np.uint32)
-    return windows
+    split = places.astype(np.uint32).reshape(-1, VECTORS, LANES) << bits
+    return split.sum(1, dtype=np.uint32)
 
 
 @intrinsic
 def add_looked_up(typingctx, total, weights, window, places, step):
     """Return total + weights * window[places], number by number of tiles of 64.
 
-    Byte v of ``places[step, lane]`` belongs to number 16 v + lane.
+    The window is a tile of 32 or 64. Byte v of ``places[step, lane]`` belongs to number
+    16 v + lane.
     """
     tiles = total, weights, window
-    if any(not isinstance(t, VectorType) or t.count != VECTORS for t in tiles):
+    if not all(isinstance(tile, VectorType) for tile in tiles):
+        return None
+    if [tile.count for tile in tiles] not in ([4, 4, 2], [4, 4, 4]):
         return None
 
     def codegen(context, builder, signature, arguments):
@@ -140,16 +178,16 @@ def add_looked_up(typingctx, total, weights, window, places, step):
         )
         pointer = _element_pointer(context, builder, places, data, i, zero)
         words = builder.load(builder.bitcast(pointer, index.as_pointer()), align=4)
-        parts = [builder.extract_value(table, v) for v in range(VECTORS)]
+        parts = [builder.extract_value(table, v) for v in range(window.count)]
         for v in range(VECTORS):
             # It looks at the lowest five bits alone.
             place = builder.lshr(words, ir.Constant(index, [8 * v] * LANES))
-            low, high = (
-                builder.call(choose, [parts[k], place, parts[k + 1]]) for k in (0, 2)
-            )
-            half = builder.and_(place, ir.Constant(index, [_HALF] * LANES))
-            in_high = builder.icmp_unsigned("!=", half, ir.Constant(index, None))
-            number = builder.select(in_high, high, low)
+            number = builder.call(choose, [parts[0], place, parts[1]])
+            if len(parts) > 2:
+                high = builder.call(choose, [parts[2], place, parts[3]])
+                bit = builder.and_(place, ir.Constant(index, [PAIR] * LANES))
+                in_high = builder.icmp_unsigned("!=", bit, ir.Constant(index, None))
+                number = builder.select(in_high, high, number)
             pair = [builder.extract_value(tile, v) for tile in (factors, result)]
             part = _multiply_add(builder, pair[0], number, pair[1])
             result = builder.insert_value(result, part, v)
@@ -167,23 +205,21 @@ if jit.DISABLED:
 
 
 @inner_kernel
-def _take(x, windows):
-    """Copy the sample to where no vector straddles a cache line; tell if finite."""
-    bits, room, highest = x.view(np.int32), windows.x.view(np.int32), np.int32(0)
-    for i in range(windows.n_in):
-        room[0, i] = bits[i]
+def _is_finite(x):
+    bits, highest = x.view(np.int32), np.int32(0)
+    for i in range(bits.size):
         highest = max(highest, bits[i] & _EXPONENT)
     return highest < _EXPONENT
 
 
 @inner_kernel
-def _some_groups(windows, out, code, parameter, start, stop):
-    weights, places, x = windows.weights, windows.places, windows.x
+def _some_groups(window_tile, windows, x, out, code, parameter, start, stop):
+    weights, places, row = windows.weights, windows.places, x.reshape(1, x.size)
     tile = (0, 0, 0, 0)
     for group in range(start, stop):
         sums = load(tile, windows.bias, group, 0)
         for step in range(windows.first[group], windows.first[group + 1]):
-            window = load(tile, x, 0, windows.starts[step])
+            window = load(window_tile, row, 0, windows.starts[step])
             factors = load(tile, weights, step, 0)
             sums = add_looked_up(sums, factors, window, places, step)
         store(out, group, 0, sums)
@@ -191,7 +227,7 @@ def _some_groups(windows, out, code, parameter, start, stop):
 
 
 @kernel
-def one_sample_by_windows(x, out, code, parameter, *fields):
+def one_sample_by_windows(x, out, code, parameter, window_tile, *fields):
     """Compute out = f(bias + W^T x) of one sample, on one thread, with AVX-512.
 
     Parameters
@@ -201,9 +237,10 @@ def one_sample_by_windows(x, out, code, parameter, *fields):
         The neurons in order; what follows the last one means nothing.
     code, parameter : int, float
         Of an Activation.
+    window_tile : tuple
+        Of the width of the windows, see simd.make_tile.
     *fields
-        Of Windows, whose room for x is written to. A NamedTuple would take 0.7 us more
-        to be looked at.
+        Of Windows. A NamedTuple would take 0.7 us more to be looked at.
 
     Returns
     -------
@@ -211,24 +248,26 @@ def one_sample_by_windows(x, out, code, parameter, *fields):
         False, and nothing is computed, if x has a number that is not finite.
     """
     windows = Windows(*fields)
-    finite = _take(x, windows)
+    finite = _is_finite(x[: windows.n_in])
     if finite:
         state = flush_subnormals()
-        _some_groups(windows, out, code, parameter, 0, out.shape[0])
+        _some_groups(window_tile, windows, x, out, code, parameter, 0, out.shape[0])
         restore_subnormals(state)
     return finite
 
 
 @parallel_kernel
-def one_sample_by_windows_parallel(x, out, code, parameter, task_size, *fields):
+def one_sample_by_windows_parallel(
+    x, out, code, parameter, task_size, window_tile, *fields
+):
     """Do the same on all threads, `task_size` groups of 64 neurons a task."""
     windows = Windows(*fields)
-    finite, n_groups = _take(x, windows), out.shape[0]
+    finite, n_groups = _is_finite(x[: windows.n_in]), out.shape[0]
     if finite:
         for task in prange((n_groups + task_size - 1) // task_size):
             state = flush_subnormals()
             start = task * task_size
             stop = min(start + task_size, n_groups)
-            _some_groups(windows, out, code, parameter, start, stop)
+            _some_groups(window_tile, windows, x, out, code, parameter, start, stop)
             restore_subnormals(state)
     return finite

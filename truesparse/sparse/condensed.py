@@ -10,7 +10,6 @@ rectangular arrays::
 """
 
 import functools
-import threading
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,10 @@ from truesparse.kernels.condensed import (
 )
 from truesparse.kernels.simd import LANES, make_tile
 from truesparse.kernels.windows import (
+    NARROW,
     NEURONS,
-    Windows,
+    STEP_BYTES,
+    WIDE,
     one_sample_by_windows,
     one_sample_by_windows_parallel,
     pack_windows,
@@ -42,12 +43,15 @@ from truesparse.sparse.srelu import given_units
 # Below this, one thread is done before others have begun.
 _PARALLEL_NNZ = 60_000
 _MOST_TASKS = 32
+# Windows are a gain from so many connections, and up to so many weights for each: in
+# the cache, and where bytes count, which are 5 a weight instead of 8 a connection.
+_WINDOWS_NNZ = 3000
+_MOST_WEIGHTS = {NARROW: (3.5, 0.0), WIDE: (2.5, 1.6)}
+_CACHE_BYTES = 1_500_000  # what stays in the cache of a core, of 2 MB and more
 
 
 class CondensedLayer:
     """A layer z_i = bias_i + sum_j weights_ij x[inputs_ij], a = f(z), for prediction.
-
-    It may keep a sample for itself, so an object serves one thread at a time.
 
     Parameters
     ----------
@@ -99,26 +103,34 @@ class CondensedLayer:
         self.blocks = Blocks(
             pack_blocks(weights), pack_blocks(inputs), pack_blocks(bias[:, None])
         )
+        self.cache_share = 1.0  # a model has other layers, too
         self._how = activation.for_inference()
+        self._n_groups = -(-self.n_active // NEURONS)
         self._is_small = self.nnz < _PARALLEL_NNZ
         self._task_size = max(1, -(-len(self.blocks.bias) // _MOST_TASKS))
 
     @functools.cached_property
-    def windows(self) -> Windows | None:
-        """The connections once more, in the order that `run` needs with AVX-512."""
-        if self.blocks.bias.dtype != np.float32:
-            return None
-        return pack_windows(self.weights, self.inputs, self.bias, self.n_in)
+    def windows(self) -> tuple | None:
+        """The connections once more, in the order that `run` needs with AVX-512.
 
-    @functools.cached_property
-    def _in_use(self) -> threading.Lock:
-        """Held by the thread that writes to the room of the windows."""
-        return threading.Lock()
+        The tile of a window and the fields of Windows, made for the number of threads
+        that is in force.
+        """
+        if self.blocks.bias.dtype != np.float32 or self.nnz < _WINDOWS_NNZ:
+            return None
+        layer = self.weights, self.inputs, self.bias, self.n_in
+        cache = _CACHE_BYTES * self._threads() * self.cache_share
+        fit = int(cache) // STEP_BYTES * NEURONS
+        for width, (inside, outside) in _MOST_WEIGHTS.items():
+            most = max(min(fit, inside * self.nnz), outside * self.nnz)
+            windows = pack_windows(*layer, width, int(most))
+            if windows is not None:
+                return make_tile(width), *windows
+        return None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is made anew where it is needed, of copies for each."""
-        made = "windows", "_in_use"
-        return {name: value for name, value in vars(self).items() if name not in made}
+        """Leave out the windows, which are made anew where they are needed."""
+        return {name: value for name, value in vars(self).items() if name != "windows"}
 
     @property
     def weights(self) -> np.ndarray:
@@ -157,38 +169,34 @@ class CondensedLayer:
     def room(self, columns: int) -> tuple[int, int]:
         """Return the shape of the output buffer for a number of samples."""
         if columns == 1:
-            return -(-self.n_active // NEURONS), NEURONS
+            return self._n_groups, NEURONS
         return len(self.blocks.bias) * LANES, columns
 
     def run(self, x: np.ndarray, out: np.ndarray) -> None:
         """Compute one sample, (n_in or more,), into `out` of shape ``room(1)``.
 
-        With AVX-512, the first call arranges the connections once more, at up to ten
-        bytes each.
+        With AVX-512, the first call arranges the connections once more.
         """
-        alone = self._is_small or jit.has_one_thread()
-        if not (jit.has_avx512() and self._run_by_windows(x, out, alone)):
-            code = self._how[:2]
-            if alone:
+        code, threads = self._how[:2], self._threads()
+        if not (jit.has_avx512() and self._run_by_windows(x, out, code, threads)):
+            if threads == 1:
                 one_sample(x, out, *code, *self.blocks)
             else:
                 one_sample_parallel(x, out, *code, self._task_size, *self.blocks)
         if self.srelu is not None:
             self.srelu.predict(out.reshape(-1, 1))
 
-    def _run_by_windows(self, x: np.ndarray, out: np.ndarray, alone: bool) -> bool:
+    def _threads(self) -> int:
+        return 1 if self._is_small else jit.thread_count()
+
+    def _run_by_windows(self, x, out, code: tuple, threads: int) -> bool:
         """Do what `run` does, or return False where it has to be done otherwise."""
-        windows, code = self.windows, self._how[:2]
-        # Another thread goes the other way, which leads to the same bits.
-        if windows is None or not self._in_use.acquire(blocking=False):
+        if self.windows is None:
             return False
-        try:
-            if alone:
-                return one_sample_by_windows(x, out, *code, *windows)
-            size = -(-len(out) // _MOST_TASKS)
-            return one_sample_by_windows_parallel(x, out, *code, size, *windows)
-        finally:
-            self._in_use.release()
+        if threads == 1:
+            return one_sample_by_windows(x, out, *code, *self.windows)
+        size = -(-len(out) // threads)
+        return one_sample_by_windows_parallel(x, out, *code, size, *self.windows)
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
         """Compute a batch, feature by feature, into `out` of shape ``room(columns)``.
