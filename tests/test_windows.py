@@ -1,6 +1,7 @@
 """One sample by windows: the order of the connections, and the same bits."""
 
 import copy
+import functools
 import json
 import os
 import pickle
@@ -280,6 +281,26 @@ def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
     np.testing.assert_allclose(double.forward(x.astype(float)), want, 1e-4, 1e-5)
     assert double.windows is None
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_large_layers_take_all_threads(monkeypatch, windows):
+    called = []
+    names = ["one_sample", "one_sample_parallel"]
+    names += ["one_sample_by_windows", "one_sample_by_windows_parallel"]
+    for name in names:
+        stub = functools.partial(lambda name, *a: called.append((name, a)) or 1, name)
+        monkeypatch.setattr(condensed, name, stub)
+    monkeypatch.setattr("truesparse.jit.has_avx512", lambda: windows)
+    name = names[2 * windows]
+    for threads, k, want in ((1, 80, name), (3, 70, name), (3, 80, name + "_parallel")):
+        monkeypatch.setattr(jit, "thread_count", lambda threads=threads: threads)
+        layer = make_layer(100, 800, k)
+        layer.forward(sample(layer))
+        assert (layer.nnz >= condensed._PARALLEL_NNZ) == (k == 80)
+        assert called[-1][0] == want
+    # 13 groups of neurons for 3 threads.
+    assert not windows or called[-1][1][4] == 5
 
 
 @pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
