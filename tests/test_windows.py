@@ -1,4 +1,4 @@
-"""One sample by windows: the order of the connections, and the same bits."""
+"""One sample by windows: the same bits as without, and when they are used."""
 
 import copy
 import functools
@@ -8,196 +8,28 @@ import pickle
 import subprocess
 import sys
 import threading
-import tracemalloc
 
 import llvmlite.binding
 import naive_condensed as twin
 import numpy as np
 import pytest
 from compare import assert_close
+from condensed_layers import NEEDS_AVX512, WIDTHS, layers, make_layer, pack, sample
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SEEDS
 
 from truesparse import jit
-from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.condensed import CondensedMLP
+from truesparse.activations import LayerActivation
 from truesparse.kernels.condensed import one_sample
 from truesparse.kernels.simd import make_tile
 from truesparse.kernels.windows import (
-    LANES,
     NARROW,
-    NEURONS,
-    STEP_BYTES,
-    VECTORS,
-    WIDE,
     one_sample_by_windows,
     one_sample_by_windows_parallel,
-    pack_windows,
 )
-from truesparse.losses import Loss
 from truesparse.sparse import condensed
 from truesparse.sparse.condensed import CondensedLayer
-
-NEEDS_AVX512 = pytest.mark.skipif(
-    not (jit.DISABLED or jit.has_avx512()),
-    reason="an instruction of AVX-512; the lane without JIT runs it everywhere",
-)
-FIXED = [name for name in ACTIVATIONS if not LayerActivation(name).is_trained]
-WIDTHS = st.sampled_from([NARROW, WIDE])
-INPUTS = st.sampled_from([64, 70, 200] + [333] * (not jit.DISABLED))
-NEURON_COUNTS = st.sampled_from([40, 64, 70, 128] + [200] * (not jit.DISABLED))
-ANY = 1_000_000  # weights
-
-
-@st.composite
-def layers(draw):
-    """Layers of constant fan-in, some weights 0."""
-    n_in, n = draw(INPUTS), draw(NEURON_COUNTS)
-    k = draw(st.integers(1, n_in))
-    name, with_zeros = draw(st.sampled_from(FIXED)), draw(st.booleans())
-    return make_layer(n_in, n, k, name, draw(SEEDS), with_zeros)
-
-
-def make_layer(n_in, n, k, name="relu", seed=0, with_zeros=False):
-    generator = np.random.default_rng(seed)
-    inputs = np.sort(generator.random((n, n_in)).argsort(1)[:, :k], 1).astype(np.int32)
-    weights = generator.standard_normal((n, k), np.float32)
-    if with_zeros:
-        weights[generator.random((n, k)) < 0.1] = 0.0
-    bias = generator.standard_normal(n, np.float32)
-    neurons = np.arange(n, dtype=np.int32)
-    return CondensedLayer(n_in, weights, inputs, neurons, bias, LayerActivation(name))
-
-
-def sample(layer, seed=1):
-    return np.random.default_rng(seed).standard_normal(layer.n_in, np.float32)
-
-
-def pack(layer, width=NARROW, most=ANY):
-    arrays = layer.weights, layer.inputs, layer.bias
-    return pack_windows(*arrays, layer.n_in, width, most)
-
-
-def group_steps(windows, group):
-    """Return the steps of 64 neurons as naive_condensed.windows does."""
-    steps = []
-    for step in range(windows.first[group], windows.first[group + 1]):
-        taken, start = [], int(windows.starts[step])
-        for neuron in np.flatnonzero(windows.weights[step]):
-            vector, lane = divmod(int(neuron), LANES)
-            place = int(windows.places[step, lane]) >> 8 * vector & 255
-            taken.append((int(neuron), start + place, windows.weights[step, neuron]))
-        steps.append((start, taken))
-    return steps
-
-
-@given(layers(), WIDTHS)
-def test_steps_are_those_of_the_naive_order(layer, width):
-    got = pack(layer, width)
-    for group in range(len(got.bias)):
-        part = slice(group * NEURONS, (group + 1) * NEURONS)
-        arrays = layer.weights[part], layer.inputs[part].tolist()
-        assert group_steps(got, group) == twin.windows(*arrays, layer.n_in, width)
-    # Whoever waits reads within the window, too, and that within the sample.
-    assert all(byte < width for byte in got.places.tobytes())
-    assert (got.starts >= 0).all()
-    assert (got.starts + width <= layer.n_in).all()
-    assert got.bias.ravel()[: layer.n_active].tolist() == layer.bias.tolist()
-    for array in (got.weights, got.places, got.bias):
-        assert array.ctypes.data % 64 == 0
-    assert got.weights.nbytes + got.places.nbytes == STEP_BYTES * got.starts.size
-
-
-@given(layers(), WIDTHS, st.data())
-def test_so_many_weights_and_no_more(layer, width, data):
-    size = pack(layer, width).weights.size
-    assert pack(layer, width, size) is not None
-    below = data.draw(st.integers(0, size - 1))
-    assert pack(layer, width, below) is None
-
-
-def test_parts_that_are_packed_one_by_one_make_one_layer(monkeypatch):
-    layer = make_layer(100, 450, 20)
-    want = pack(layer)
-    monkeypatch.setattr("truesparse.kernels.windows._AT_ONCE", 2 * NEURONS)
-    for got, array in zip(pack(layer), want, strict=True):
-        np.testing.assert_array_equal(got, array)
-    assert pack(layer, most=want.weights.size) is not None
-    assert pack(layer, most=want.weights.size - NEURONS) is None
-
-
-def test_what_has_no_connections_has_no_steps():
-    for n, k in ((64, 0), (0, 5), (0, 0)):
-        assert pack(make_layer(100, n, k)).starts.size == 0
-    assert pack(make_layer(NARROW - 1, 64, 20)) is None
-    assert pack(make_layer(NARROW, 64, 20), WIDE) is None
-
-
-def width_of(layer):
-    return layer.windows and len(layer.windows[0]) * LANES
-
-
-def test_windows_are_narrow_where_the_layer_fits_the_cache(monkeypatch):
-    def make(n_in, n, k, share=1.0, cache=10_000_000):
-        monkeypatch.setattr(condensed, "_CACHE_BYTES", cache)
-        layer = make_layer(n_in, n, k)
-        layer.cache_share = share
-        return width_of(layer)
-
-    assert make(700, 128, 70) == NARROW
-    size = pack(make_layer(700, 128, 70)).starts.size * STEP_BYTES
-    assert make(700, 128, 70, cache=size) == NARROW
-    assert make(700, 128, 70, cache=size - 1) == WIDE
-    assert make(700, 128, 70, 0.5, 2 * size) == NARROW
-    assert make(700, 128, 70, 0.5, 2 * size - 2) == WIDE
-    # 3.5 narrow or 2.5 wide weights a connection at most, outside the cache 1.6.
-    ks = 12, 14, 28, 35
-    narrow, wide = (
-        [pack(make_layer(700, 512, k), w).weights.size / (512 * k) for k in ks]
-        for w in (NARROW, WIDE)
-    )
-    assert narrow[0] > 3.5 > narrow[1]
-    assert 2.5 > wide[1] > wide[2] > 1.6 > wide[3]
-    assert [make(700, 512, k) for k in ks] == [WIDE, NARROW, NARROW, NARROW]
-    bytes_ = [int(5 * 512 * k * each) for k, each in zip(ks, wide, strict=True)]
-    assert make(700, 512, 14, cache=bytes_[1] + 320) == WIDE
-    assert make(700, 512, 14, cache=bytes_[1] - 320) is None
-    assert make(700, 512, 28, cache=0) is None
-    assert make(700, 512, 35, cache=0) == WIDE
-    assert make(700, 512, 11) is None
-    # A few connections are done before windows are looked at.
-    assert make(100, 64, 46) is None
-    assert make(100, 64, 47) == NARROW
-
-
-def test_threads_have_caches_of_their_own(monkeypatch):
-    monkeypatch.setattr(condensed, "_CACHE_BYTES", 400_000)
-    cases = (1, False, WIDE), (2, False, NARROW), (2, True, WIDE)
-    for count, is_small, width in cases:
-        monkeypatch.setattr(jit, "thread_count", lambda count=count: count)
-        monkeypatch.setattr(condensed, "_PARALLEL_NNZ", 1e9 if is_small else 0)
-        assert width_of(make_layer(700, 1024, 70)) == width
-
-
-def test_a_model_shares_the_cache_among_its_layers():
-    first, last = make_layer(100, 200, 10), make_layer(200, 10, 100, "identity")
-    CondensedMLP(100, [first, last], np.zeros(10, np.float32), Loss("squared"))
-    assert first.cache_share == pytest.approx(2 / 3)
-    assert last.cache_share == pytest.approx(1 / 3)
-
-
-def test_packing_takes_memory_for_some_neurons_at_a_time(monkeypatch):
-    layer = make_layer(4000, 40 * NEURONS, 10)
-    arrays = layer.weights, layer.inputs, layer.bias
-    peaks = []
-    for at_once in (NEURONS, 40 * NEURONS):
-        monkeypatch.setattr("truesparse.kernels.windows._AT_ONCE", at_once)
-        tracemalloc.start()
-        assert pack_windows(*arrays, 4000, WIDE, 2 * layer.nnz) is None
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[0] < peaks[1] / 2
 
 
 @NEEDS_AVX512
@@ -237,6 +69,68 @@ def test_results_do_not_depend_on_the_number_of_threads():
         jit.set_threads(jit.most_threads())
     for out in found:
         np.testing.assert_array_equal(out, found[0])
+
+
+@NEEDS_AVX512
+@given(SEEDS, WIDTHS)
+def test_connections_of_the_same_input_keep_their_order(seed, width):
+    generator = np.random.default_rng(seed)
+    inputs = np.sort(generator.integers(0, 64, (128, 60)), 1).astype(np.int32)
+    drawn = make_layer(64, 128, 60, "identity", seed)
+    arrays = drawn.weights, inputs, drawn.neurons, drawn.bias
+    layer = CondensedLayer(64, *arrays, drawn.activation)
+    x, got = sample(layer), np.empty(layer.room(1), np.float32)
+    want, code = np.empty_like(got), layer.activation.for_inference()[:2]
+    one_sample(x, want, *code, *layer.blocks)
+    assert one_sample_by_windows(x, got, *code, make_tile(width), *pack(layer, width))
+    np.testing.assert_array_equal(got, want)
+
+
+@NEEDS_AVX512
+def test_tasks_activate_neurons_of_their_own_alone():
+    for n in (200, 640):
+        layer = make_layer(200, n, 30, "tanh")
+        x, code = sample(layer), layer.activation.for_inference()[:2]
+        want = np.full(layer.room(1), np.nan, np.float32)
+        got, windows = want.copy(), (make_tile(NARROW), *pack(layer))
+        assert one_sample_by_windows(x, want, *code, *windows)
+        for _ in range(5):
+            assert one_sample_by_windows_parallel(x, got, *code, 1, *windows)
+            np.testing.assert_array_equal(got, want)
+
+
+@NEEDS_AVX512
+@pytest.mark.compiled
+def test_subnormals_are_flushed_within_and_kept_outside():
+    tiny, drawn = np.float32(1e-20), make_layer(128, 100, 40, "identity")
+    weights, no_bias = drawn.weights * tiny, np.zeros_like(drawn.bias)
+    arrays = weights, drawn.inputs, drawn.neurons, no_bias
+    layer = CondensedLayer(128, *arrays, drawn.activation)
+    x, code = sample(layer) * tiny, layer.activation.for_inference()[:2]
+    windows = make_tile(NARROW), *pack(layer)
+    for kernel, more in (
+        (one_sample_by_windows, ()),
+        (one_sample_by_windows_parallel, (1,)),
+    ):
+        out = np.full(layer.room(1), np.nan, np.float32)
+        assert kernel(x, out, *code, *more, *windows)
+        assert (out == 0).all()
+        assert np.float32(1e-41) * np.float32(0.5) > 0
+    assert (weights[0].astype(float) * x[0] != 0).all()
+
+
+@NEEDS_AVX512
+def test_units_of_srelu_follow_either_way(monkeypatch):
+    drawn, found = make_layer(128, 100, 40, "identity"), []
+    units = np.random.default_rng(2).random((4, 100), np.float32)
+    arrays = drawn.weights, drawn.inputs, drawn.neurons, drawn.bias
+    layer = CondensedLayer(128, *arrays, LayerActivation("srelu"), units)
+    for has in (True, False):
+        monkeypatch.setattr("truesparse.jit.has_avx512", lambda has=has: has)
+        found.append(layer.forward(sample(layer)))
+    assert layer.windows is not None
+    np.testing.assert_array_equal(*found)
+    assert (found[0] != drawn.forward(sample(layer))).any()
 
 
 @NEEDS_AVX512
@@ -311,7 +205,7 @@ def test_a_processor_that_numba_is_told_of_counts(told, tmp_path):
     code = """
 import json
 import numpy as np
-from test_windows import make_layer, sample
+from condensed_layers import make_layer, sample
 from truesparse import jit
 layer = make_layer(128, 128, 40)
 print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
@@ -331,11 +225,6 @@ print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
     assert not found
     layer = make_layer(128, 128, 40)
     np.testing.assert_allclose(got, layer.forward(sample(layer)), 1e-4, 1e-5)
-
-
-def test_four_places_fill_a_word():
-    assert np.dtype(np.uint32).itemsize * 8 == VECTORS * 8
-    assert NEURONS == VECTORS * LANES
 
 
 @pytest.mark.compiled

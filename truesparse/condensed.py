@@ -43,9 +43,9 @@ class CondensedMLP:
 
     Buffers are kept for the next sample, so an object predicts single samples for one
     thread at a time. With AVX-512, the first of them stores dense enough layers of
-    float32 a second time, see kernels/windows.py: 16 bytes a connection in all, up to
-    25 where they fit the cache, for a third of the latency there. That takes 0.05 us a
-    connection and, for the time being, as much memory again.
+    float32 a second time, see kernels/windows.py: 13 to 16 bytes a connection in all,
+    up to 26 where they fit the cache, for a third of the latency there. That takes 0.05
+    us a connection and, for the time being, 15 to 20 bytes in large layers.
 
     Examples
     --------
@@ -68,6 +68,7 @@ class CondensedMLP:
         self.n_features = check_whole("n_features", n_features, 1, LARGEST_SIDE)
         self.layers, self.constants, self.loss = layers, constants, loss
         self._check()
+        # Whoever shares a layer among models has it packed for the last of them.
         for layer in layers:
             if isinstance(layer, CondensedLayer):
                 layer.cache_share = layer.nnz / max(self.nnz, 1)

@@ -103,7 +103,8 @@ def parallel_kernel(function):
     """Compile `function`, whose ``prange`` loops run on all threads.
 
     The tasks of such a loop are fixed by the data and each owns its outputs, so
-    that results do not depend on the number of threads. The body of such a loop hands
+    that results do not depend on the number of threads; where no sum crosses outputs,
+    any division into tasks will do. The body of such a loop hands
     its range to a serial kernel: Numba 0.68 loses writes through the fields of a
     NamedTuple when they stand in the body itself.
     """
@@ -160,7 +161,10 @@ def thread_count() -> int:
 
     For choices where asking Numba would take too long: 1.7 us (EPYC 9004, 2026-11).
     """
-    return getattr(_own, "count", CONFIG.NUMBA_NUM_THREADS)
+    try:
+        return _own.count
+    except AttributeError:
+        return most_threads()
 
 
 @contextlib.contextmanager

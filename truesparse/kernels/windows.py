@@ -6,12 +6,12 @@ which neighbouring neurons need x at neighbouring places: in a *step*, 64 neuron
 a connection each from the same *window* of inputs, which registers hold. Who has none
 there waits, with a weight of 0.
 
-A window is of 32 inputs where the layer fits the cache so, and of 64 else: at 90 %
-sparsity they make 1.57 and 1.30 weights a connection, and a step takes 2.5 and 4.3 ns
+A window is of 32 inputs where the layer fits the cache so, and of 64 else, or there is
+none, see sparse/condensed.py: at 90 % sparsity they make 1.57 and 1.30 weights a connection, and a step takes 2.5 and 4.3 ns
 in the cache, 11 either way outside (Xeon with AVX-512 FP16, 2026-11).
 
 Every neuron still adds up its inputs in ascending order, so results are those of
-kernels/condensed.py to the bit. A sample with infinity or NaN is left to it, as those
+kernels/condensed.py to the bit, but for the sign of zeros. A sample with infinity or NaN is left to it, as those
 times 0 would reach who waits.
 
 One sample through 768 x 1536 at 90 % sparsity, one thread: 8 us instead of 30 on that
@@ -46,7 +46,7 @@ NEURONS = VECTORS * LANES
 PAIR = 2 * LANES  # inputs that one instruction chooses from
 NARROW, WIDE = PAIR, 2 * PAIR  # windows
 STEP_BYTES = 5 * NEURONS  # of weights and places
-_AT_ONCE = 64 * NEURONS  # that are packed, so that memory is bounded
+_AT_ONCE = 1 << 17  # connections that are packed, so that memory is bounded
 _INT32 = ir.IntType(32)
 _EXPONENT = np.int32(0x7F800000)  # all of it set: infinity or NaN
 
@@ -62,7 +62,7 @@ class Windows(NamedTuple):
     n_in: int
 
 
-def pack_windows(weights, inputs, bias, n_in, width, most):
+def pack_windows(weights, inputs, bias, n_in, width, most_weights):
     """Return the Windows of a layer, or None if they do not fit.
 
     Parameters
@@ -75,14 +75,16 @@ def pack_windows(weights, inputs, bias, n_in, width, most):
     n_in : int
     width : int
         Inputs of a window, NARROW or WIDE.
-    most : int
-        How many weights there may be, with those of who waits.
+    most_weights : int
+        With those of who waits.
     """
-    if n_in < width or np.count_nonzero(weights) > most:
+    if n_in < width or np.count_nonzero(weights) > most_weights:
         return None
-    n, parts, room = len(weights), [], most // NEURONS
-    for start in range(0, max(n, 1), _AT_ONCE):
-        rows = slice(start, start + _AT_ONCE)
+    n, k = weights.shape
+    at_once = max(1, _AT_ONCE // (k + 1) // NEURONS) * NEURONS
+    parts, room = [], most_weights // NEURONS
+    for start in range(0, max(n, 1), at_once):
+        rows = slice(start, start + at_once)
         part = _pack_some(weights[rows], inputs[rows], n_in, width, room)
         if part is None:
             return None
@@ -104,10 +106,10 @@ def pack_windows(weights, inputs, bias, n_in, width, most):
     return windows
 
 
-def _pack_some(weights, inputs, n_in, width, most):
+def _pack_some(weights, inputs, n_in, width, most_steps):
     """Return the numbers of steps of groups of 64 neurons, and weights, places, starts.
 
-    None if there are more than `most` steps.
+    None if there are more than `most_steps`.
     """
     n, k = weights.shape
     n_groups = -(-n // NEURONS)
@@ -124,13 +126,13 @@ def _pack_some(weights, inputs, n_in, width, most):
     groups, steps, counts = np.arange(n_groups), [], np.zeros(n_groups, np.int64)
     while (groups := groups[rows[at[groups]].min(1, initial=n_in) < n_in]).size:
         counts[groups] += 1
-        if counts.sum() > most:
+        if counts.sum() > most_steps:
             return None
         now = at[groups]
-        # The window starts with the lowest input that is still to be taken.
+        # No window holds n_in, the end of a row.
         starts = np.minimum(rows[now].min(1), n_in - width)
         places = rows[now] - starts[:, None]
-        takes = (places < width) & (rows[now] < n_in)
+        takes = places < width
         places, chosen = np.where(takes, places, 0), np.where(takes, values[now], 0)
         steps.append((groups, chosen, _join(places), starts))
         at[groups] += takes
