@@ -44,8 +44,8 @@ class CondensedMLP:
     Buffers are kept for the next sample, so an object predicts single samples for one
     thread at a time. With AVX-512, the first of them stores dense enough layers of
     float32 a second time, see kernels/windows.py: 13 to 16 bytes a connection in all,
-    up to 26 where they fit the cache, for a third of the latency there. That takes 0.05
-    us a connection and, for the time being, 15 to 20 bytes in large layers.
+    up to 26 where they fit the cache, for a third of the latency there. That takes 0.1
+    us a connection and, for the time being, 30 bytes, half in layers of millions.
 
     Examples
     --------

@@ -7,12 +7,13 @@ a connection each from the same *window* of inputs, which registers hold. Who ha
 there waits, with a weight of 0.
 
 A window is of 32 inputs where the layer fits the cache so, and of 64 else, or there is
-none, see sparse/condensed.py: at 90 % sparsity they make 1.57 and 1.30 weights a connection, and a step takes 2.5 and 4.3 ns
-in the cache, 11 either way outside (Xeon with AVX-512 FP16, 2026-11).
+none, see sparse/condensed.py: at 90 % sparsity they make 1.57 and 1.30 weights a
+connection, and a step takes 2.5 and 4.3 ns in the cache, 11 either way outside (Xeon
+with AVX-512 FP16, 2026-11).
 
 Every neuron still adds up its inputs in ascending order, so results are those of
-kernels/condensed.py to the bit, but for the sign of zeros. A sample with infinity or NaN is left to it, as those
-times 0 would reach who waits.
+kernels/condensed.py to the bit, but for the sign of zeros. A sample with infinity or
+NaN is left to it, as those times 0 would reach who waits.
 
 One sample through 768 x 1536 at 90 % sparsity, one thread: 8 us instead of 30 on that
 Xeon, 10 with the wide windows. Neither fetching steps ahead nor 32 neurons a step are a
@@ -46,7 +47,7 @@ NEURONS = VECTORS * LANES
 PAIR = 2 * LANES  # inputs that one instruction chooses from
 NARROW, WIDE = PAIR, 2 * PAIR  # windows
 STEP_BYTES = 5 * NEURONS  # of weights and places
-_AT_ONCE = 1 << 17  # connections that are packed, so that memory is bounded
+_AT_ONCE = 1 << 19  # connections that are packed, so that memory is bounded
 _INT32 = ir.IntType(32)
 _EXPONENT = np.int32(0x7F800000)  # all of it set: infinity or NaN
 

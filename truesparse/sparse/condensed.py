@@ -45,10 +45,10 @@ _PARALLEL_NNZ = 60_000
 _MOST_TASKS = 32
 # Windows are a gain from so many connections (3300: 1.6 us for 1.7, 2000: 1.4 for 1.4).
 _WINDOWS_NNZ = 3000
-# And up to so many weights a connection, in the cache (narrow 3.2: 19 us for 24, 4.6: 2.7
-# for 2.4; wide 2.3: 16 for 24, 3.0: 2.7 for 2.4) and outside, where bytes count: 5 a
-# weight for 8 a connection (1.57: 0.14 ns a connection for 0.26, 1.61: equal). All on a
-# Xeon with AVX-512 FP16, 2026-11.
+# And up to so many weights a connection, in the cache (narrow 3.2: 19 us for 24, 4.6:
+# 2.7 for 2.4; wide 2.3: 16 for 24, 3.0: 2.7 for 2.4) and outside, where bytes count: 5
+# a weight for 8 a connection (1.57: 0.14 ns a connection for 0.26, 1.61: equal). All on
+# a Xeon with AVX-512 FP16, 2026-11.
 _MOST_WEIGHTS = {NARROW: (3.5, 0.0), WIDE: (2.5, 1.6)}
 _CACHE_BYTES = 1_500_000  # what stays in the 2 MB of a core of that Xeon
 
