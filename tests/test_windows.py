@@ -17,10 +17,12 @@ from compare import assert_close
 from condensed_layers import NEEDS_AVX512, WIDTHS, layers, make_layer, pack, sample
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from strategies import SEEDS
 
 from truesparse import jit
 from truesparse.activations import LayerActivation
+from truesparse.condensed import CondensedMLP
 from truesparse.kernels.condensed import one_sample
 from truesparse.kernels.simd import make_tile
 from truesparse.kernels.windows import (
@@ -28,8 +30,10 @@ from truesparse.kernels.windows import (
     one_sample_by_windows,
     one_sample_by_windows_parallel,
 )
+from truesparse.losses import Loss
 from truesparse.sparse import condensed
-from truesparse.sparse.condensed import CondensedLayer
+from truesparse.sparse.condensed import CondensedLayer, RowsLayer
+from truesparse.sparse.connections import Connections
 
 
 @NEEDS_AVX512
@@ -227,18 +231,33 @@ print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
     np.testing.assert_allclose(got, layer.forward(sample(layer)), 1e-4, 1e-5)
 
 
+def make_model():
+    """Return a model of two condensed layers, and one in CSR between them."""
+    layers = make_layer(768, 1000, 77), make_layer(100, 10, 50, "identity")
+    uneven = np.random.default_rng(0).random((1000, 100)) < 0.1
+    links = Connections.from_scipy(sparse.coo_array(uneven.astype(np.float32)))
+    neurons, bias = np.arange(100, dtype=np.int32), np.zeros(100, np.float32)
+    rows = RowsLayer(links, neurons, bias, LayerActivation("tanh"))
+    parts = [layers[0], rows, layers[1]]
+    return CondensedMLP(768, parts, np.zeros(10, np.float32), Loss("squared"))
+
+
 @pytest.mark.compiled
-@NEEDS_AVX512
-def test_threads_of_python_do_not_disturb_each_other():
-    layer = make_layer(768, 1000, 77)
-    samples = [sample(layer, seed) for seed in range(4)]
-    want = [layer.forward(x) for x in samples]
+@pytest.mark.parametrize("make", [lambda: make_layer(768, 1000, 77), make_model])
+def test_threads_of_python_do_not_disturb_each_other(make):
+    subject = make()
+    is_model = isinstance(subject, CondensedMLP)
+    forward = subject.decision_function if is_model else subject.forward
+    draw = np.random.default_rng(1)
+    shape = (1, 768) if is_model else 768
+    samples = [draw.standard_normal(shape, np.float32) for _ in range(4)]
+    want = [forward(x) for x in samples]
     wrong = []
 
     def run(k):
         jit.set_threads(1)  # of this one
         for _ in range(300):
-            if not np.array_equal(layer.forward(samples[k]), want[k]):
+            if not np.array_equal(forward(samples[k]), want[k]):
                 wrong.append(k)
 
     threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
@@ -249,7 +268,7 @@ def test_threads_of_python_do_not_disturb_each_other():
     assert wrong == []
 
 
-def test_copies_have_no_windows():
+def test_copies_have_no_windows_and_no_buffers():
     layer, double = make_layer(128, 200, 30), make_layer(128, 200, 30)
     x = sample(layer)
     want = layer.forward(x)
@@ -257,6 +276,12 @@ def test_copies_have_no_windows():
     for copied in (copy.copy(double), pickle.loads(pickle.dumps(double))):
         assert "windows" not in vars(copied)
         np.testing.assert_array_equal(copied.forward(x), want)
+    model, x = make_model(), x.reshape(1, -1)
+    x = np.repeat(x, 6, 1)
+    want = model.decision_function(x)
+    for copied in (copy.copy(model), pickle.loads(pickle.dumps(model))):
+        assert "_own" not in vars(copied)
+        np.testing.assert_array_equal(copied.decision_function(x), want)
     with pytest.raises(ValueError, match="read-only"):
         layer.bias[:] = 1.0
 

@@ -7,8 +7,10 @@ in CSR, and ``constants``: the outputs without connections. Layers with srelu ha
 array ``activation``, too.
 """
 
+import functools
 import json
 import pathlib
+import threading
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,8 @@ class CondensedMLP:
     Where neurons of such a layer have one connection less, a weight 0 of their last
     input stands for it, so that an infinite activation there becomes NaN.
 
-    Buffers are kept for the next sample, so an object predicts single samples for one
-    thread at a time. With AVX-512, the first of them stores dense enough layers of
+    Several threads may predict with one object; each keeps buffers for its next sample.
+    With AVX-512, the first prediction of a single sample stores dense enough layers of
     float32 a second time, see kernels/windows.py: 13 to 16 bytes a connection in all,
     up to 26 where they fit the cache, for a third of the latency there. That takes 0.1
     us a connection and, for the time being, 30 bytes, half in layers of millions.
@@ -73,13 +75,21 @@ class CondensedMLP:
             if isinstance(layer, CondensedLayer):
                 layer.cache_share = layer.nnz / max(self.nnz, 1)
         self._all_active = layers[-1].n_active == constants.size
-        self._buffers = self._allocate(1)
 
     @classmethod
     def from_model(cls, model: SparseMLP) -> "CondensedMLP":
         """Condense a trained model; nothing is shared with it."""
         layers, constants = condense_all(model.layers)
         return cls(model.layer_sizes[0], layers, constants, model.loss)
+
+    @functools.cached_property
+    def _own(self) -> threading.local:
+        """Outputs of all layers for one sample, of each thread."""
+        return threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to threads."""
+        return {name: value for name, value in vars(self).items() if name != "_own"}
 
     @property
     def dtype(self) -> np.dtype:
@@ -205,7 +215,11 @@ class CondensedMLP:
 
     def _one(self, x: np.ndarray, out: np.ndarray) -> None:
         """Compute one sample (n_features,) into (n_out,)."""
-        for layer, buffer in zip(self.layers, self._buffers, strict=True):
+        try:
+            buffers = self._own.buffers
+        except AttributeError:
+            buffers = self._own.buffers = self._allocate(1)
+        for layer, buffer in zip(self.layers, buffers, strict=True):
             layer.run(x, buffer)
             x = buffer.reshape(-1)
         last = self.layers[-1]

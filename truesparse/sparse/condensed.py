@@ -257,7 +257,6 @@ class RowsLayer:
         self._layer.srelu = self.srelu = given_units(activation, srelu, bias)
         self.bias = self._layer.bias
         self._how = activation.for_inference()
-        self._partial = np.zeros(self._layer.partial_size(1), bias.dtype)
 
     def room(self, columns: int) -> tuple[int, int]:
         """Return the shape of the output buffer for a number of samples."""
@@ -265,9 +264,7 @@ class RowsLayer:
 
     def run(self, x: np.ndarray, out: np.ndarray) -> None:
         """Compute one sample as CondensedLayer does."""
-        head = Head(self.bias, out, out[:0, :0])
-        one = x[: self.n_in].reshape(-1, 1)
-        self._layer.forward(make_tile(1), one, head, self._how, self._partial)
+        self.run_batch(make_tile(1), x[:, None], out)
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
         """Compute a batch as CondensedLayer does."""
