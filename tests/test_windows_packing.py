@@ -111,6 +111,7 @@ def test_windows_are_narrow_where_the_layer_fits_the_cache(monkeypatch):
     assert make(700, 512, 28, cache=0) is None
     assert make(700, 512, 35, cache=0) == WIDE
     assert make(700, 512, 11) is None
+    assert make(700, 10, 700) is None  # 10 of 64 lanes
     # A few connections are done before windows are looked at.
     assert make(100, 64, 46) is None
     assert make(100, 64, 47) == NARROW

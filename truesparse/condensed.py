@@ -1,6 +1,7 @@
 """CondensedMLP: a trained model in condensed layers, for fast predictions.
 
-Of one sample above all: its way through the layers allocates nothing but the output.
+Of one sample above all: its way through condensed layers allocates nothing but the
+output.
 Files are safetensors with ``layers.N.weights``, ``inputs``, ``neurons`` and ``bias`` of
 condensed layers, ``indptr``, ``indices``, ``values``, ``neurons`` and ``bias`` of those
 in CSR, and ``constants``: the outputs without connections. Layers with srelu have an
@@ -71,9 +72,10 @@ class CondensedMLP:
         self.layers, self.constants, self.loss = layers, constants, loss
         self._check()
         # Whoever shares a layer among models has it packed for the last of them.
+        total = max(self.nnz, 1)
         for layer in layers:
             if isinstance(layer, CondensedLayer):
-                layer.cache_share = layer.nnz / max(self.nnz, 1)
+                layer.cache_share = layer.nnz / total
         self._all_active = layers[-1].n_active == constants.size
 
     @classmethod

@@ -104,9 +104,9 @@ def parallel_kernel(function):
 
     The tasks of such a loop are fixed by the data and each owns its outputs, so
     that results do not depend on the number of threads; where no sum crosses outputs,
-    any division into tasks will do. The body of such a loop hands
-    its range to a serial kernel: Numba 0.68 loses writes through the fields of a
-    NamedTuple when they stand in the body itself.
+    any division into tasks will do. The body of such a loop hands its range to a serial
+    kernel: Numba 0.68 loses writes through the fields of a NamedTuple when they stand
+    in the body itself.
     """
     return _stamp_cache(numba.njit(parallel=True, **_FLAGS)(function))
 

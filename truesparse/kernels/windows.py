@@ -47,6 +47,8 @@ NEURONS = VECTORS * LANES
 PAIR = 2 * LANES  # inputs that one instruction chooses from
 NARROW, WIDE = PAIR, 2 * PAIR  # windows
 STEP_BYTES = 5 * NEURONS  # of weights and places
+# From a word to its four bytes.
+_SHIFTS = np.arange(0, 32, 8, dtype=np.uint32)[:, None]
 _AT_ONCE = 1 << 19  # connections that are packed, so that memory is bounded
 _INT32 = ir.IntType(32)
 _EXPONENT = np.int32(0x7F800000)  # all of it set: infinity or NaN
@@ -152,8 +154,7 @@ def _pack_some(weights, inputs, n_in, width, most_steps):
 
 def _join(places):
     """Return (m, 64) places as (m, 16) words of four bytes."""
-    bits = np.arange(0, 32, 8, dtype=np.uint32)[:, None]
-    split = places.astype(np.uint32).reshape(-1, VECTORS, LANES) << bits
+    split = places.astype(np.uint32).reshape(-1, VECTORS, LANES) << _SHIFTS
     return split.sum(1, dtype=np.uint32)
 
 
@@ -203,8 +204,7 @@ if jit.DISABLED:
 
     def add_looked_up(total, weights, window, places, step):
         """Do the same in NumPy."""
-        bits = np.arange(0, 32, 8, dtype=np.uint32)[:, None]
-        return total + weights * window[(places[step] >> bits & 255).ravel()]
+        return total + weights * window[(places[step] >> _SHIFTS & 255).ravel()]
 
 
 @inner_kernel

@@ -108,7 +108,6 @@ class CondensedLayer:
         )
         self.cache_share = 1.0  # less in a model, see CondensedMLP
         self._how = activation.for_inference()
-        self._n_groups = -(-self.n_active // NEURONS)
         self._is_small = self.nnz < _PARALLEL_NNZ
         self._task_size = max(1, -(-len(self.blocks.bias) // _MOST_TASKS))
 
@@ -172,7 +171,7 @@ class CondensedLayer:
     def room(self, columns: int) -> tuple[int, int]:
         """Return the shape of the output buffer for a number of samples."""
         if columns == 1:
-            return self._n_groups, NEURONS
+            return -(-self.n_active // NEURONS), NEURONS
         return len(self.blocks.bias) * LANES, columns
 
     def run(self, x: np.ndarray, out: np.ndarray) -> None:
