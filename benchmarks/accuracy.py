@@ -33,8 +33,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truesparse.config import CHOICES
-from truesparse.errors import DataError, TruesparseError, UsageError, choose
+from truesparse.checks import choose
+from truesparse.commands.config import CHOICES
+from truesparse.errors import DataError, TruesparseError, UsageError
 
 from .harness import ROOT, git_commit, write_results
 from .options import names, numbers
@@ -88,13 +89,14 @@ def train(
     options : argparse.Namespace
         As `parse` returns them.
     """
-    from truesparse import jit, topology
+    from truesparse import topology
     from truesparse.callbacks import Callback
-    from truesparse.model import SparseMLP
+    from truesparse.kernels import jit
+    from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
-    from truesparse.run import EpochRecord, Run
     from truesparse.schedules import LearningRate
-    from truesparse.trainer import Trainer
+    from truesparse.training.run import EpochRecord, Run
+    from truesparse.training.trainer import Trainer
 
     from .torch_dense import TorchDense
 
@@ -332,7 +334,8 @@ def main(arguments: list[str] | None = None) -> int:
                 "do",
                 file=sys.stderr,
             )
-        from truesparse import datasets, jit
+        from truesparse import datasets
+        from truesparse.kernels import jit
 
         from .torch_dense import check_torch_dense
 

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse import jit
 from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
+from truesparse.condensed.convert import condense
 from truesparse.errors import TruesparseError
-from truesparse.model import SparseMLP
-from truesparse.sparse.condense import condense
+from truesparse.kernels import jit
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 

@@ -42,7 +42,8 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError, UsageError, choose
+from truesparse.checks import choose
+from truesparse.errors import TruesparseError, UsageError
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 
 from .harness import ROOT, git_commit, write_results
@@ -125,11 +126,11 @@ def prepare(
 def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Train one net and return its record."""
     from truesparse import topology
-    from truesparse.model import SparseMLP
+    from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
     from truesparse.schedules import LearningRate
     from truesparse.topology import Exploration
-    from truesparse.trainer import Trainer
+    from truesparse.training.trainer import Trainer
 
     net, name, options, cycles = prepare(run["method"], run["sparsity"], settings)
     sizes = data.n_features, *settings["hidden"], data.n_outputs
@@ -174,7 +175,8 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
 
 def load(name: str, data_home: str | None, holdout: int) -> Any:
     """Load data; with a holdout the end of the training part stands for the test."""
-    from truesparse import datasets, jit
+    from truesparse import datasets
+    from truesparse.kernels import jit
 
     jit.set_threads(1)
     data = datasets.load(name, data_home)

@@ -4,7 +4,8 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from truesparse.errors import UsageError, choose
+from truesparse.checks import choose
+from truesparse.errors import UsageError
 
 
 def names(text: str | None, known: Iterable[str], what: str) -> list[str]:

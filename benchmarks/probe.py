@@ -120,7 +120,7 @@ def net(options: argparse.Namespace) -> dict[str, Any]:
     """
     start = time.perf_counter()
     from truesparse import topology
-    from truesparse.model import SparseMLP
+    from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
     from truesparse.topology import UpdateContext
 
@@ -205,7 +205,7 @@ def held_bytes(model: Any) -> dict[str, int]:
 def first_step(options: argparse.Namespace) -> dict[str, Any]:
     """Run the command line up to its first step; count from ``--started``."""
     from truesparse import train
-    from truesparse.model import SparseMLP
+    from truesparse.network.sparse_mlp import SparseMLP
 
     take_step = SparseMLP.train_batch
 

@@ -16,7 +16,8 @@ import re
 import sys
 from pathlib import Path
 
-from truesparse.errors import DataError, TruesparseError, choose
+from truesparse.checks import choose
+from truesparse.errors import DataError, TruesparseError
 
 from .harness import ROOT
 from .stored import MissingResultsError, Results

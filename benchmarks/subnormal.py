@@ -92,7 +92,7 @@ def step_ms(delta_size: np.float32, is_faded: bool, seconds: float) -> float:
     seconds : float
         How long steps are taken.
     """
-    from truesparse.model import SparseMLP
+    from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
 
     rng = np.random.default_rng(1)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truesparse.errors import UsageError
-from truesparse.inputs import as_source_data
 from truesparse.kernels.arrays import Csr
-from truesparse.model import SparseMLP
+from truesparse.network.inputs import as_source_data
+from truesparse.network.sparse_mlp import SparseMLP
 
 from .peers import PeerUnavailableError
 from .peers.torch_peers import load_torch

@@ -49,7 +49,7 @@ def measure(name: str, neurons: int, epsilon: float) -> dict[str, Any]:
     """Build a net, train and update it, and return times and memory."""
     from truesparse import topology
     from truesparse.memory import current_rss, return_freed_arrays
-    from truesparse.model import SparseMLP
+    from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
     from truesparse.topology import Batches, UpdateContext
 

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 from truesparse.train import main
 
 ROOT = pathlib.Path(__file__).parent.parent

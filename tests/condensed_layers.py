@@ -5,10 +5,10 @@ import pytest
 from hypothesis import strategies as st
 from strategies import SEEDS
 
-from truesparse import jit
 from truesparse.activations import ACTIVATIONS, LayerActivation
+from truesparse.condensed.layers import CondensedLayer
+from truesparse.kernels import jit
 from truesparse.kernels.windows import NARROW, WIDE, pack_windows
-from truesparse.sparse.condensed import CondensedLayer
 
 NEEDS_AVX512 = pytest.mark.skipif(
     not (jit.DISABLED or jit.has_avx512()),

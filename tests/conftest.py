@@ -11,7 +11,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 from hypothesis import settings
 
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 
 # With the JIT off a kernel call takes milliseconds: fewer examples cover its lines.
 settings.register_profile(

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from strategies import connections, layer
 
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 
 
 def model_of(*dense):

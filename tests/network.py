@@ -5,12 +5,12 @@ import numpy as np
 from scipy import sparse
 from strategies import to_dense
 
-from truesparse import backprop
-from truesparse.buffers import Buffers
 from truesparse.kernels.arrays import Csr, Head
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
-from truesparse.model import SparseMLP
+from truesparse.network import backprop
+from truesparse.network.buffers import Buffers
+from truesparse.network.sparse_mlp import SparseMLP
 
 SIZES = (6, 7, 5, 3)
 

@@ -11,10 +11,11 @@ import numpy as np
 import scipy.sparse
 
 from truesparse import memory
-from truesparse.inputs import batch_room
-from truesparse.model import SparseMLP
+from truesparse.commands.estimate import estimate_run
+from truesparse.network.inputs import batch_room
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
-from truesparse.trainer import Trainer
+from truesparse.training.trainer import Trainer
 
 
 def train(sizes, epsilon, batch, optimizer, kind):
@@ -44,7 +45,7 @@ if __name__ == "__main__":
     train([8] * len(sizes), 1, batch, optimizer, kind)
     before = memory.current_rss()
     data_bytes, room = train(sizes, epsilon, batch, optimizer, kind)
-    estimate = memory.estimate_run(
+    estimate = estimate_run(
         tuple(sizes),
         epsilon=epsilon,
         batch_size=batch,

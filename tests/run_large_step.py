@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from truesparse.memory import peak_rss
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 
 BATCH = 2

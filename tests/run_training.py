@@ -11,13 +11,13 @@ import numpy as np
 from scipy import sparse
 
 from truesparse import topology
-from truesparse.inputs import as_source_data
-from truesparse.jit import set_threads
-from truesparse.model import SparseMLP
+from truesparse.drawing.cells import sample_absent
+from truesparse.kernels.jit import set_threads
+from truesparse.network.inputs import as_source_data
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
-from truesparse.sparse.init import sample_absent
 from truesparse.topology import UpdateSchedule
-from truesparse.trainer import Trainer
+from truesparse.training.trainer import Trainer
 
 SIZES = (60, 2000, 1500, 10)
 # Scattered and gathered; one tile and several; sparse input; trained activations.

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from truesparse.activations import LayerActivation
-from truesparse.buffers import padded_columns
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 from truesparse.kernels.simd import make_tile
+from truesparse.network.buffers import padded_columns
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from truesparse.drawing.budget import DISTRIBUTIONS, allocate, erk_densities
+from truesparse.drawing.cells import connection_count
 from truesparse.errors import UsageError
-from truesparse.sparse.allocation import DISTRIBUTIONS, allocate, erk_densities
-from truesparse.sparse.init import connection_count
 
 SIZES = st.lists(st.integers(1, 50), min_size=2, max_size=6)
 POWERS = st.sampled_from([0.0, 0.5, 1.0, 2.0])

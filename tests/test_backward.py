@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from strategies import BATCHES, DTYPES, cases, padded, tile_for, to_dense
 
 from truesparse.activations import LayerActivation
-from truesparse.jit import most_threads
 from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import Moments, Source
 from truesparse.kernels.backward import backward
+from truesparse.kernels.jit import most_threads
 from truesparse.kernels.update import StoreGradient
 from truesparse.optimizers import OPTIMIZERS, Optimizer
 from truesparse.sparse.connections import balance

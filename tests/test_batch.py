@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 from strategies import DTYPES, SEEDS, connections, layer
 
-from truesparse.aligned import aligned_zeros
-from truesparse.buffers import Buffers, padded_columns, tile_columns
-from truesparse.jit import DISABLED, most_threads
+from truesparse.kernels.aligned import aligned_zeros
 from truesparse.kernels.arrays import Csr, SparseBatch
 from truesparse.kernels.batch import FEATURES, gather_csr, gather_dense
+from truesparse.kernels.jit import DISABLED, most_threads
+from truesparse.network.buffers import Buffers, padded_columns, tile_columns
 
 # Below, at and above the blocks of 16 x 16 and the features of a task.
 FEATURE_COUNTS = st.sampled_from([1, 15, 16, 33, FEATURES, FEATURES + 17])

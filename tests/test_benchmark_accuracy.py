@@ -11,8 +11,8 @@ from benchmarks import accuracy, report, stored, tables_accuracy
 from benchmarks.harness import ROOT
 from benchmarks.torch_dense import TorchDense
 from truesparse.errors import DivergedError
-from truesparse.model import SparseMLP
-from truesparse.trainer import Trainer
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.training.trainer import Trainer
 
 
 @pytest.fixture

@@ -5,14 +5,9 @@ import pytest
 from network import as_csr, make_data, make_model
 from strategies import DTYPES
 
-from truesparse.aligned import aligned_zeros
-from truesparse.buffers import (
-    Buffers,
-    lend,
-    padded_columns,
-    tile_columns,
-)
-from truesparse.inputs import as_source_data, batch_room
+from truesparse.kernels.aligned import aligned_zeros
+from truesparse.network.buffers import Buffers, lend, padded_columns, tile_columns
+from truesparse.network.inputs import as_source_data, batch_room
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -26,7 +26,7 @@ from truesparse.callbacks import (
     progress,
 )
 from truesparse.errors import UsageError
-from truesparse.run import EpochRecord, Run
+from truesparse.training.run import EpochRecord, Run
 
 X, Y = make_problem()
 VALIDATION = {"X_val": X[:BATCH], "y_val": Y[:BATCH]}

@@ -17,10 +17,10 @@ from training import (
     make_trainer,
 )
 
-from truesparse import io
 from truesparse.callbacks import BestModel, Callback, EarlyStopping
 from truesparse.callbacks.monitor import MONITORS, Monitor
 from truesparse.errors import DivergedError, ModelFileError, UsageError
+from truesparse.storage import models
 
 X, Y = make_problem()
 VALIDATION = {"X_val": X[:BATCH], "y_val": Y[:BATCH]}
@@ -165,7 +165,7 @@ def test_a_run_that_pauses_goes_on_from_where_it_is(tmp_path):
         assert parts.restored == (until is None)
     assert whole.epoch == parts.epoch < 6
     assert_same_arrays(one.model, two.model)
-    assert io.load(tmp_path / "b").step == two.model.step
+    assert models.load(tmp_path / "b").step == two.model.step
 
 
 def test_a_run_that_diverges_leaves_the_last_good_model():
@@ -218,7 +218,7 @@ def test_a_best_model_from_after_the_checkpoint_is_told_and_looked_for_anew(tmp_
     assert best.epoch == 1
     later = make_model()
     later.step = 99
-    io.save(later, path)
+    models.save(later, path)
     trainer.run.trainer = trainer
     best.on_train_begin(trainer.run)
     trainer.fit(X, Y, run=trainer.run)
@@ -244,7 +244,7 @@ def test_a_best_model_of_another_step_is_not_taken(tmp_path):
     trainer.fit(X, Y)
     other = make_model()
     other.step = 99
-    io.save(other, path)
+    models.save(other, path)
     before = arrays_of(trainer.model)
     with pytest.raises(ModelFileError, match="holds the model of step 99, not of"):
         best.on_train_end(trainer.run)

@@ -18,7 +18,7 @@ from training import (
     make_trainer,
 )
 
-from truesparse import checkpoint, io
+from truesparse import checkpoint
 from truesparse.callbacks import (
     Callback,
     Checkpoint,
@@ -26,11 +26,12 @@ from truesparse.callbacks import (
     History,
     LearningRateMonitor,
 )
-from truesparse.callbacks import checkpoint as writing
+from truesparse.callbacks import checkpointing as writing
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.schedules import LearningRate
+from truesparse.storage import models
 from truesparse.topology import ALGORITHMS, Exploration, UpdateSchedule, make
-from truesparse.topology.stored import KNOWN
+from truesparse.topology.parts.state import KNOWN
 
 pytestmark = hashes_may_wrap
 
@@ -190,7 +191,7 @@ def test_a_run_that_is_done_can_be_lengthened(tmp_path):
 def test_a_checkpoint_is_a_model_too(tmp_path):
     trainer = make_trainer(callbacks=[Checkpoint(tmp_path / "c", config="text")])
     trainer.fit(X, Y)
-    model = io.load(tmp_path / "c")
+    model = models.load(tmp_path / "c")
     for ours, theirs in zip(model.layers, trainer.model.layers, strict=True):
         np.testing.assert_array_equal(
             ours.connections.values, theirs.connections.values
@@ -278,7 +279,7 @@ def test_a_long_run_writes_within_epochs_a_share_of_the_time(tmp_path, monkeypat
             watch.now += 40.0
 
     monkeypatch.setattr(writing, "time", watch)
-    monkeypatch.setattr(checkpoint, "write", slow_write)
+    monkeypatch.setattr(writing.checkpoints, "write", slow_write)
     count = Count()
     callbacks = [count, Tick(), Checkpoint(tmp_path / "c", share_of_time=0.05)]
     make_trainer(callbacks=callbacks, epochs=3).fit(X, Y)
@@ -320,7 +321,7 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise UsageError("cannot write model: no space")
 
-    monkeypatch.setattr(io, "save", refuse)
+    monkeypatch.setattr(models, "save", refuse)
     count = Count()
     callbacks = [count, Checkpoint(tmp_path / "c")]
     trainer = make_trainer(callbacks=callbacks, keep_last_good=False)

@@ -8,10 +8,11 @@ import safetensors
 from test_checkpoint import StopAfter, algorithm
 from training import hashes_may_wrap, make_model, make_problem, make_trainer
 
-from truesparse import checkpoint, io
+from truesparse import checkpoint
 from truesparse.callbacks import Callback, Checkpoint
 from truesparse.errors import ModelFileError
-from truesparse.tensors import write_tensors
+from truesparse.storage import models
+from truesparse.storage.tensors import write_tensors
 from truesparse.topology import UpdateSchedule, make
 
 pytestmark = hashes_may_wrap
@@ -178,7 +179,7 @@ def test_spoilt_arrays_of_other_topologies(name, entry, tmp_path):
 
 
 def test_files_that_are_no_checkpoints(parts, tmp_path):
-    model = io.save(make_model(), tmp_path / "m")
+    model = models.save(make_model(), tmp_path / "m")
     with pytest.raises(ModelFileError, match="is a model, not a checkpoint"):
         checkpoint.read(model)
     with pytest.raises(ModelFileError, match="cannot read"):

@@ -10,9 +10,9 @@ from topology_net import Net, at
 
 from truesparse import topology
 from truesparse.errors import UsageError
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 from truesparse.topology import Update, cht
-from truesparse.topology.paths import highest_scores
+from truesparse.topology.parts.paths import highest_scores
 
 LEVEL = 1e-4  # the seeds are fixed
 

@@ -16,11 +16,12 @@ import typing
 import pytest
 from commands import NET, ROOT, SMALL, call, finish, start
 
-from truesparse import command, errors, info, predict, report, train
-from truesparse.command import CommandParser, run_command
-from truesparse.config import CHOICES, RunConfig, base_type, merge, read_toml
+from truesparse import errors, info, predict, report, train
+from truesparse.commands import shell
+from truesparse.commands.config import CHOICES, RunConfig, base_type, merge, read_toml
+from truesparse.commands.flags import parse_flags
+from truesparse.commands.shell import CommandParser, run_command
 from truesparse.errors import UsageError
-from truesparse.flags import parse_flags
 
 COMMANDS = ("train", "predict", "info", "report")
 MAINS = (train.main, predict.main, info.main, report.main)
@@ -52,7 +53,7 @@ def kinds(base=errors.TruesparseError):
             "'ascii' codec can't encode character '\\xe4' in position 0: no",
         ),
         (KeyboardInterrupt(), 130, "stopped by SIGINT; nothing was written"),
-        (command.Terminated(), 143, "stopped by SIGTERM; nothing was written"),
+        (shell.Terminated(), 143, "stopped by SIGTERM; nothing was written"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -103,7 +104,7 @@ def test_a_termination_is_told_and_the_handler_put_back(capsys):
 
 def test_a_closed_stderr_is_told_nothing_and_stdout_neither(capsys, monkeypatch):
     def fail(words):
-        command.say("some progress")
+        shell.say("some progress")
         raise UsageError("why")
 
     monkeypatch.setattr(sys, "stderr", None)
@@ -150,16 +151,16 @@ def test_a_thread_that_sets_no_handlers_runs_commands():
 
 def test_threads_are_told_to_numba_before_it_starts(monkeypatch):
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
-    command.allow_threads(None)
+    shell.allow_threads(None)
     assert "NUMBA_NUM_THREADS" not in os.environ
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     # Restored by monkeypatch, which otherwise does not know the name.
     monkeypatch.setenv("NUMBA_NUM_THREADS", "")
     del os.environ["NUMBA_NUM_THREADS"]
-    command.allow_threads(3)
+    shell.allow_threads(3)
     assert os.environ["NUMBA_NUM_THREADS"] == "3"
     with pytest.raises(UsageError, match="--threads must be from 1 to 8"):
-        command.allow_threads(9)
+        shell.allow_threads(9)
 
 
 # Flags -------------------------------------------------------------------------------

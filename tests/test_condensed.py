@@ -14,17 +14,17 @@ from strategies import DTYPES, MAX_SIDE, SEEDS, connections, to_dense
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.condensed import CondensedMLP
+from truesparse.condensed.convert import condense
+from truesparse.condensed.layers import CondensedLayer, RowsLayer
 from truesparse.errors import DataError, UsageError
-from truesparse.jit import DISABLED, most_threads, set_threads
 from truesparse.kernels.condensed import (
     many_samples,
     one_sample,
     one_sample_parallel,
 )
+from truesparse.kernels.jit import DISABLED, most_threads, set_threads
 from truesparse.kernels.simd import make_tile
-from truesparse.model import SparseMLP
-from truesparse.sparse.condense import condense
-from truesparse.sparse.condensed import CondensedLayer, RowsLayer
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 

@@ -9,11 +9,11 @@ import safetensors
 import safetensors.numpy
 from test_condensed import layer_of
 
-from truesparse import io
 from truesparse.condensed import CondensedMLP
+from truesparse.condensed.layers import CondensedLayer
 from truesparse.errors import ModelFileError, UsageError
-from truesparse.model import SparseMLP
-from truesparse.sparse.condensed import CondensedLayer
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.storage import models
 
 
 def mixed():
@@ -118,12 +118,12 @@ def test_what_is_no_condensed_model_is_refused(tmp_path):
     path = tmp_path / "m"
     with pytest.raises(ModelFileError, match="cannot read"):
         CondensedMLP.load(path)
-    io.save(SparseMLP([4, 3]), path)
+    models.save(SparseMLP([4, 3]), path)
     with pytest.raises(ModelFileError, match="not a condensed model"):
         CondensedMLP.load(path)
     mixed().save(path)
     with pytest.raises(ModelFileError, match=r"only CondensedMLP\.load reads"):
-        io.load(path)
+        models.load(path)
     whole = path.read_bytes()
     for length in itertools.chain(range(0, 40, 13), [len(whole) - 1]):
         path.write_bytes(whole[:length])

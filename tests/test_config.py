@@ -11,23 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truesparse import config as config_module
 from truesparse.activations import ACTIVATIONS
 from truesparse.callbacks.monitor import MONITORS
-from truesparse.config import (
-    CHOICES,
-    RunConfig,
-    flag,
-    merge,
-    read_toml,
-)
+from truesparse.commands import config as config_module
+from truesparse.commands.config import CHOICES, RunConfig, flag, merge, read_toml
+from truesparse.commands.flags import add_flags, parse_flags
+from truesparse.drawing.cells import INITIALIZERS
+from truesparse.drawing.draw_layers import INIT_TOPOLOGIES
 from truesparse.errors import UsageError
-from truesparse.flags import add_flags, parse_flags
-from truesparse.inputs import DTYPES
 from truesparse.optimizers import DECAYS, OPTIMIZERS
 from truesparse.schedules import SCHEDULES
-from truesparse.sparse.init import INITIALIZERS
-from truesparse.sparse.network import INIT_TOPOLOGIES
 from truesparse.topology import ALGORITHMS, Set
 
 OPTIONS = [option.name for option in dataclasses.fields(RunConfig)]
@@ -45,7 +38,7 @@ ACCEPTED = {
     "removal": ("per_sign", "magnitude"),
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
-    "dtype": DTYPES,
+    "dtype": ("float32", "float64"),
     "monitor": MONITORS,
 }
 
@@ -361,7 +354,7 @@ def test_neurons_are_spread_evenly():
 
 def test_options_are_known_without_loading_the_engine():
     program = (
-        "import sys; import truesparse.config, truesparse.train; "
+        "import sys; import truesparse.commands.config, truesparse.train; "
         "print([m for m in ('numpy', 'numba', 'scipy', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from naive_patterns import agree, is_uniform
 from strategies import SEEDS
 from test_patterns import build, csti_module, data_for, mask_of
 
-from truesparse.sparse.patterns import csti
+from truesparse.drawing.patterns import csti
 
 
 @pytest.mark.parametrize("block", [1, 40, 1 << 21])

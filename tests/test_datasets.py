@@ -21,14 +21,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from truesparse import datasets
-from truesparse.datasets import (
-    BUNDLED,
-    NAMES,
-    SOURCES,
-    checks,
-    load,
-    save_npz,
-)
+from truesparse.datasets import BUNDLED, NAMES, SOURCES, features, load, save_npz
 from truesparse.datasets.bundled import load_bundled
 from truesparse.datasets.scaling import Scaler, apply_scaler, fit_scaler
 from truesparse.datasets.split import split_rows
@@ -226,7 +219,7 @@ def tables(draw):
 @given(tables(), st.integers(1, 20))
 def test_standard_scaling_equals_two_passes_in_float64(X, block_values):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "BLOCK_VALUES", block_values)
+        patch.setattr(features, "BLOCK_VALUES", block_values)
         scaler = fit_scaler(X, "standard")
         got = apply_scaler(X, scaler, np.dtype(np.float64), "X", in_place=False)
     wide = X.astype(np.float64)
@@ -315,7 +308,7 @@ def test_images_are_held_once_beside_their_source(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Source, result, and at most four blocks of float64.
-    assert peak < X.nbytes + data.X_train.nbytes + 4 * 8 * checks.BLOCK_VALUES + 1e6
+    assert peak < X.nbytes + data.X_train.nbytes + 4 * 8 * features.BLOCK_VALUES + 1e6
 
 
 def test_values_too_large_to_scale_are_refused(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from truesparse.datasets import check_features, check_targets, checks, encode_labels
+from truesparse.datasets import check_features, check_targets, encode_labels, features
 from truesparse.errors import DataError
 
 KINDS = [np.bool_, np.int8, np.uint8, np.int64, np.float32, np.float64]
@@ -78,7 +78,7 @@ def test_more_columns_than_int32_counts_are_refused():
 
 
 def test_more_values_than_int32_counts_are_refused(monkeypatch):
-    monkeypatch.setattr(checks, "MAX_INDEX", 3)
+    monkeypatch.setattr(features, "MAX_INDEX", 3)
     check_features(sparse.csr_array([[1, 1, 1], [0, 0, 0]]))
     with pytest.raises(DataError, match="X stores 4 values; at most 3 fit"):
         check_features(sparse.csr_array([[1, 1, 1], [0, 1, 0]]))

@@ -5,8 +5,8 @@ import threading
 import pytest
 from processes import run_script
 
-from truesparse import jit
 from truesparse.errors import UsageError
+from truesparse.kernels import jit
 
 
 @pytest.mark.compiled

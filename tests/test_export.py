@@ -15,7 +15,7 @@ from truesparse import SparseMLP
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import UsageError
 from truesparse.export import to_coo, to_onnx, to_scipy, to_torch
-from truesparse.export.parts import take_apart
+from truesparse.export.by_output import take_apart
 
 
 @given(cases())

@@ -20,10 +20,10 @@ from strategies import (
 )
 
 from truesparse.activations import LayerActivation
-from truesparse.buffers import Buffers
-from truesparse.jit import DISABLED
 from truesparse.kernels.arrays import Head
 from truesparse.kernels.forward import combine, forward_gather, scatter
+from truesparse.kernels.jit import DISABLED
+from truesparse.network.buffers import Buffers
 from truesparse.sparse.connections import balance
 
 ACTIVATIONS = st.sampled_from(["identity", "relu"])

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from naive_describe import describe_layers
 from training import hashes_may_wrap, make_model
 
-from truesparse import describe, info, io, stored
+from truesparse import info
+from truesparse.commands import describe
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError
 from truesparse.losses import Loss
-from truesparse.preprocessing import Preprocessing
+from truesparse.storage import models
+from truesparse.storage.preprocessing import Preprocessing
 
 pytestmark = hashes_may_wrap
 
@@ -47,9 +49,9 @@ def contents(path):
 def test_a_run_folder(capsys, tmp_path):
     assert call(capsys, *SMALL["iris"], *NET, "--out", "run", "--seed", "7").code == 0
     found, text = told(capsys, "run")
-    model = io.load("run/model.safetensors")
+    model = models.load("run/model.safetensors")
     assert found["file"] == "run/model.safetensors"
-    assert (found["kind"], found["format"]) == ("model", io.FORMAT)
+    assert (found["kind"], found["format"]) == ("model", models.FORMAT)
     assert found["layer_sizes"] == [4, 24, 20, 3]
     assert (found["nnz"], found["neurons"]) == (model.nnz, 44)
     assert found["density"] == pytest.approx(model.density)
@@ -104,10 +106,10 @@ def test_a_run_folder(capsys, tmp_path):
 )
 def test_layers_are_described_as_they_are(tmp_path_factory, sizes, density, block):
     model = make_model(sizes, epsilon=None, density=density, loss="squared")
-    path = io.save(model, tmp_path_factory.mktemp("m") / "m")
+    path = models.save(model, tmp_path_factory.mktemp("m") / "m")
     want_layers, want_unused = describe_layers(model)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stored, "_BLOCK", block)
+        patch.setattr("truesparse.storage.tensors._BLOCK", block)
         found = describe.describe(path)
     assert found["unused_features"] == want_unused
     for got, want in zip(found["layers"], want_layers, strict=True):
@@ -116,7 +118,7 @@ def test_layers_are_described_as_they_are(tmp_path_factory, sizes, density, bloc
 
 def test_layers_without_connections(tmp_path):
     model = make_model((5, 4, 3), epsilon=None, density=0.05)
-    tensors, metadata = contents(io.save(model, tmp_path / "m"))
+    tensors, metadata = contents(models.save(model, tmp_path / "m"))
     for name in ("indices", "values"):
         tensors[f"layers.1.{name}"] = tensors[f"layers.1.{name}"][:0]
     tensors["layers.1.indptr"][:] = 0
@@ -135,7 +137,7 @@ def test_other_models(capsys, tmp_path):
     how = Preprocessing(
         "regression", None, mean, scale, mean[:3], scale[:3], tuple("abcdef")
     )
-    io.save(model, "m", preprocessing=how, config="no = toml =")
+    models.save(model, "m", preprocessing=how, config="no = toml =")
     found, text = told(capsys, "m")
     assert found["layers"][0]["activation"] == "srelu"
     assert found["dtype"] == "float64"
@@ -144,14 +146,14 @@ def test_other_models(capsys, tmp_path):
     for words in ("huber, threshold 0.5", "6 names: a, b", "srelu", "no = toml ="):
         assert words in text
     sparse_scale = Preprocessing("classification", np.arange(3), None, scale)
-    io.save(make_model(), "m", preprocessing=sparse_scale)
+    models.save(make_model(), "m", preprocessing=sparse_scale)
     found, text = told(capsys, "m")
     assert found["feature_scaling"] == "divided"
-    io.save(make_model(), "m", config="epsilon = inf\nday = 1999-01-01")
+    models.save(make_model(), "m", config="epsilon = inf\nday = 1999-01-01")
     found, text = told(capsys, "m")
     assert found["config"] == {"epsilon": "Infinity", "day": "1999-01-01"}
     # A model that says nothing of its data.
-    io.save(make_model(loss=Loss(label_smoothing=0.1)), "m")
+    models.save(make_model(loss=Loss(label_smoothing=0.1)), "m")
     found, text = told(capsys, "m")
     assert "task" not in found
     assert "softmax, label smoothing 0.1" in text
@@ -159,7 +161,7 @@ def test_other_models(capsys, tmp_path):
 
 def test_the_memory_of_predictions_is_counted(tmp_path):
     model = make_model((6, 400, 300, 3))
-    path = io.save(model, tmp_path / "m")
+    path = models.save(model, tmp_path / "m")
     few, many = (describe.prediction_bytes(path, size) for size in (16, 32))
     assert many - few == 4 * 16 * (400 + 300 + 3)
     links = [layer.connections for layer in model.layers]
@@ -169,15 +171,15 @@ def test_the_memory_of_predictions_is_counted(tmp_path):
 
 def test_predictions_need_no_memory_for_the_rest_of_a_checkpoint(tmp_path):
     model = make_model()
-    path = io.save(model, tmp_path / "m")
+    path = models.save(model, tmp_path / "m")
     state = {"layers.0.moments.weights.first": np.zeros(10**6, np.float32)}
-    other = io.save(model, tmp_path / "checkpoint", more_tensors=state)
+    other = models.save(model, tmp_path / "checkpoint", more_tensors=state)
     alone = describe.prediction_bytes(path, 16)
     assert describe.prediction_bytes(other, 16) == alone
 
 
 def test_state_beside_a_model_makes_it_a_checkpoint(capsys, tmp_path):
-    tensors, metadata = contents(io.save(make_model(), tmp_path / "m"))
+    tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
     tensors["layers.0.first"] = np.zeros(10, np.float32)
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
     found, text = told(capsys, "m")
@@ -232,7 +234,7 @@ def test_condensed_files_of_which_nothing_is_left(tmp_path):
 
 
 def test_weights_are_not_read(tmp_path):
-    path = io.save(make_model(), tmp_path / "m")
+    path = models.save(make_model(), tmp_path / "m")
     want = describe.describe(path)
     tensors, metadata = contents(path)
     for name in tensors:
@@ -240,7 +242,7 @@ def test_weights_are_not_read(tmp_path):
             tensors[name][:] = np.nan
     safetensors.numpy.save_file(tensors, path, metadata)
     with pytest.raises(ModelFileError, match="NaN"):
-        io.load(path)
+        models.load(path)
     assert {**describe.describe(path), "memory": 0} == {**want, "memory": 0}
 
 
@@ -274,7 +276,7 @@ def first(**changes):
     ],
 )
 def test_damaged_descriptions_are_refused(damage, tmp_path):
-    tensors, metadata = contents(io.save(make_model(), tmp_path / "m"))
+    tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
     metadata["truesparse"] = json.dumps(damage(json.loads(metadata["truesparse"])))
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
     with pytest.raises(ModelFileError) as caught:
@@ -309,7 +311,7 @@ def set_at(index, value):
     ],
 )
 def test_damaged_arrays_are_refused(name, change, tmp_path):
-    tensors, metadata = contents(io.save(make_model(), tmp_path / "m"))
+    tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
     changed = change(tensors.pop(f"layers.0.{name}"))
     if changed is not None:
         tensors[f"layers.0.{name}"] = np.ascontiguousarray(changed)

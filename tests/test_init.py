@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import DTYPES, SEEDS, cases, connections
 
-from truesparse.errors import UsageError
-from truesparse.jit import DISABLED
-from truesparse.sparse import init
-from truesparse.sparse.init import (
+from truesparse.drawing import cells
+from truesparse.drawing.cells import (
     connection_count,
     draw_weights,
     erdos_renyi,
     sample_absent,
     sample_ranks,
 )
+from truesparse.errors import UsageError
+from truesparse.kernels.jit import DISABLED
 
 # A correct generator fails a test at this level once in 10,000 seeds; seeds are fixed.
 LEVEL = 1e-4
@@ -233,7 +233,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", init.INITIALIZERS)
+@pytest.mark.parametrize("name", cells.INITIALIZERS)
 def test_weights(name, dtype):
     links = erdos_renyi(100, 50, 600, np.random.default_rng(0), dtype)
     weights = draw_weights(name, links, 5000, np.random.default_rng(1))

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from training import assert_same_arrays, make_model
 
 import truesparse
-from truesparse import io, tensors
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.losses import Loss
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
+from truesparse.storage import models, tensors
 
 MODELS = {
     "softmax": {"loss": Loss(label_smoothing=0.1), "dropout": 0.25},
@@ -55,7 +55,7 @@ def write(path, tensors, description):
 def refuse(path, message="model"):
     """Fail unless loading says what is wrong in one line."""
     with pytest.raises(ModelFileError, match=message) as caught:
-        io.load(path)
+        models.load(path)
     assert caught.value.exit_code == 6
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
@@ -63,7 +63,7 @@ def refuse(path, message="model"):
 
 @pytest.fixture
 def file(tmp_path):
-    return io.save(trained_model(), tmp_path / "model.safetensors")
+    return models.save(trained_model(), tmp_path / "model.safetensors")
 
 
 # Round trip --------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_layers_without_connections(tmp_path):
         links = layer.connections
         everything, nothing = np.ones(links.nnz, bool), np.zeros(0, np.int64)
         links.rewire(everything, nothing, np.zeros(0, np.float32))
-    again = io.load(io.save(model, tmp_path / "m"))
+    again = models.load(models.save(model, tmp_path / "m"))
     assert again.nnz == 0
     assert_same_arrays(again, model)
 
@@ -120,11 +120,11 @@ def test_an_existing_file_is_replaced_when_all_is_written(file, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tensors.os, "replace", full_disk)
         with pytest.raises(UsageError, match="No space left"):
-            io.save(make_model(seed=9), file)
+            models.save(make_model(seed=9), file)
     assert file.read_bytes() == old
     assert os.listdir(file.parent) == [file.name]
-    io.save(make_model(seed=9), file)
-    assert io.load(file).seed == 9
+    models.save(make_model(seed=9), file)
+    assert models.load(file).seed == 9
     assert os.listdir(file.parent) == [file.name]
     assert stat.S_ISREG(file.stat().st_mode)
 
@@ -137,7 +137,7 @@ def test_a_path_that_cannot_be_written(place, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="cannot write model") as caught:
-        io.save(make_model(), place)
+        models.save(make_model(), place)
     assert caught.value.exit_code == 2
     assert sorted(os.listdir()) == ["file", "folder"]
     assert os.listdir("folder") == []
@@ -148,7 +148,7 @@ def test_a_path_that_cannot_be_written(place, tmp_path, monkeypatch):
 )
 def test_a_path_that_names_no_file(place, message):
     with pytest.raises(UsageError, match=message):
-        io.save(make_model(), place)
+        models.save(make_model(), place)
 
 
 # Files that are no models ------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_no_file_at_all(tmp_path):
     refuse(tmp_path / "missing", "cannot read model .*missing")
     refuse(tmp_path, "cannot read model")
     with pytest.raises(ModelFileError, match="cannot read model"):
-        io.load("nul\0byte")
+        models.load("nul\0byte")
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_a_truncated_file(file):
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_harmless(place, change, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
-    path = io.save(trained_model(), folder / "changed")
+    path = models.save(trained_model(), folder / "changed")
     data = bytearray(path.read_bytes())
     data[int(place * len(data))] ^= change
     path.write_bytes(data)
     try:
-        model = io.load(path)
+        model = models.load(path)
     except ModelFileError:
         return
     for layer in model.layers:
@@ -378,7 +378,7 @@ def test_layers_of_different_dtypes(file):
 
 def test_layers_that_do_not_fit_together(file, tmp_path):
     tensors, description = contents(file)
-    other = io.save(SparseMLP([6, 11, 10, 3]), tmp_path / "other")
+    other = models.save(SparseMLP([6, 11, 10, 3]), tmp_path / "other")
     others, other_description = contents(other)
     for name in ("indptr", "indices", "values", "bias"):
         tensors[f"layers.1.{name}"] = others[f"layers.1.{name}"]

@@ -8,12 +8,13 @@ import pytest
 from commands import NET, SMALL, call
 from training import hashes_may_wrap, make_model
 
-from truesparse import info, io, predict
+from truesparse import info, predict
 from truesparse.callbacks import Checkpoint, StopOnSignal
+from truesparse.commands.report_folder import read_folder
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError
 from truesparse.plots.counts import as_model
-from truesparse.reporting.folder import read_folder
+from truesparse.storage import models, run_folder
 
 pytestmark = hashes_may_wrap
 
@@ -43,7 +44,7 @@ def test_a_run_that_is_killed_in_its_first_epoch(capsys, monkeypatch):
     monkeypatch.setattr(StopOnSignal, "on_batch_end", leave)
     monkeypatch.setattr(Checkpoint, "_is_time", lambda self: True)
     assert call(capsys, *SMALL["iris"], *NET, "--out", "run").code == 0
-    steps = [io.load(f"killed/{name}").step for name in (MODEL, CHECKPOINT)]
+    steps = [models.load(f"killed/{name}").step for name in (MODEL, CHECKPOINT)]
     assert steps == [0, 3]
     found, text = predicted(capsys, "killed", "iris")
     assert found["model"] == f"killed/{CHECKPOINT}"
@@ -80,28 +81,28 @@ def test_the_later_model_counts_until_a_run_has_ended(last, name, tmp_path):
     for step, file in enumerate((MODEL, CHECKPOINT), 1):
         model = make_model()
         model.step = step
-        io.save(model, tmp_path / file)
+        models.save(model, tmp_path / file)
     if last is not None:
         text = json.dumps({"event": "run_start", "sizes": [7] * 30_000}) + "\n" + last
         (tmp_path / "metrics.jsonl").write_text(text, encoding="latin-1")
-    assert io.is_unfinished(tmp_path) == (name == CHECKPOINT)
-    assert io.find_model(tmp_path) == tmp_path / name
+    assert run_folder.is_unfinished(tmp_path) == (name == CHECKPOINT)
+    assert run_folder.find_model(tmp_path) == tmp_path / name
 
 
 def test_the_model_counts_where_the_checkpoint_is_no_later(tmp_path):
     for file in (MODEL, CHECKPOINT):
-        io.save(make_model(), tmp_path / file)
+        models.save(make_model(), tmp_path / file)
     (tmp_path / "metrics.jsonl").touch()
-    assert io.find_model(tmp_path) == tmp_path / MODEL
+    assert run_folder.find_model(tmp_path) == tmp_path / MODEL
 
 
 @pytest.mark.parametrize("step", [-1, 1.5, "3", None])
 def test_a_step_that_is_none(step, tmp_path):
     model = make_model()
     model.step = step
-    path = io.save(model, tmp_path / "m")
+    path = models.save(model, tmp_path / "m")
     with pytest.raises(ModelFileError, match="step must be a whole number"):
-        io.load_step(path)
+        models.load_step(path)
 
 
 def test_every_file_of_a_run_can_predict_from_raw_rows(capsys):
@@ -110,8 +111,8 @@ def test_every_file_of_a_run_can_predict_from_raw_rows(capsys):
     files = sorted(Path("run").glob("*.safetensors"))
     assert [path.name for path in files] == ["best.safetensors", CHECKPOINT, MODEL]
     for path in files:
-        assert io.load_preprocessing(path).classes.tolist() == [0, 1, 2]
-        assert 'data = "iris"' in io.load_config(path)
+        assert models.load_preprocessing(path).classes.tolist() == [0, 1, 2]
+        assert 'data = "iris"' in models.load_config(path)
         assert "scaled" not in predicted(capsys, path, "iris")[1]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import DTYPES, SEEDS
 
 from truesparse.errors import DataError, UsageError
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import LOSSES, Loss
 

@@ -13,11 +13,12 @@ import pytest
 from processes import run_script
 
 from truesparse import memory
+from truesparse.commands.estimate import Estimate, estimate_run
+from truesparse.drawing.patterns import PATTERNS
 from truesparse.errors import MemoryLimitError, UsageError
-from truesparse.memory import Estimate, estimate_run, human
-from truesparse.model import SparseMLP
+from truesparse.memory import human
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
-from truesparse.sparse.patterns import PATTERNS
 from truesparse.train import main
 
 MOMENTUM, ADAM = Optimizer("sgd"), Optimizer("adam")

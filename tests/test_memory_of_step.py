@@ -8,7 +8,7 @@ import pytest
 from network import as_csr, make_data
 from processes import run_script
 
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 
 BATCH, N = 3, 40

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from truesparse.memory import estimate_run
-from truesparse.model import SparseMLP
+from truesparse.commands.estimate import estimate_run
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import ALGORITHMS, Batches, UpdateContext, make
 

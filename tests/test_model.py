@@ -18,7 +18,7 @@ from strategies import connections, layer, to_dense
 from truesparse import rng
 from truesparse.errors import DataError, UsageError
 from truesparse.losses import Loss
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import OPTIMIZERS, Optimizer
 
 MOMENTUM = Optimizer("sgd", 0.9)

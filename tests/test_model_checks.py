@@ -7,8 +7,8 @@ from scipy import sparse
 from strategies import connections, layer
 
 from truesparse.errors import DataError, UsageError
-from truesparse.inputs import as_source_data
-from truesparse.model import SparseMLP
+from truesparse.network.inputs import as_source_data
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 
 SGD, MOMENTUM, ADAM = Optimizer("sgd", 0.0), Optimizer("sgd", 0.9), Optimizer("adam")

@@ -10,9 +10,9 @@ from network import mask_of
 from training import hashes_may_wrap
 
 from truesparse import SparseMLP
+from truesparse.drawing.draw_layers import INIT_TOPOLOGIES, count_connections
+from truesparse.drawing.patterns import PATTERNS
 from truesparse.errors import UsageError
-from truesparse.sparse.network import INIT_TOPOLOGIES, count_connections
-from truesparse.sparse.patterns import PATTERNS
 
 SIZES = (30, 40, 20, 5)
 X = np.random.default_rng(0).standard_normal((50, SIZES[0]))

@@ -17,13 +17,18 @@ from hypothesis import strategies as st
 from processes import run_script
 from strategies import SEEDS, cases, connections
 
+from truesparse.drawing.cells import erdos_renyi
 from truesparse.errors import UsageError
-from truesparse.jit import DISABLED, set_threads
+from truesparse.kernels.jit import DISABLED, set_threads
 from truesparse.kernels.paths import draw_pairs
-from truesparse.sparse.init import erdos_renyi
-from truesparse.topology import path_sampler, paths
-from truesparse.topology.path_sampler import sample_by_paths
-from truesparse.topology.paths import RULES, highest_scores, kept_pattern, path_work
+from truesparse.topology.parts import path_sampler, paths
+from truesparse.topology.parts.path_sampler import sample_by_paths
+from truesparse.topology.parts.paths import (
+    RULES,
+    highest_scores,
+    kept_pattern,
+    path_work,
+)
 
 # A correct sampler fails a test at this level once in 10,000 seeds; seeds are fixed.
 LEVEL = 1e-4

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from naive_patterns import LEVEL, agree, is_uniform
 from strategies import DTYPES, SEEDS
 
+from truesparse.drawing.patterns import PATTERNS
+from truesparse.drawing.patterns.brf import _draw_places
+from truesparse.drawing.patterns.bsf import _by_degree
+from truesparse.drawing.patterns.placing import fill_up
 from truesparse.errors import UsageError
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 from truesparse.kernels.patterns import attach_by_degree, draw_by_tail
-from truesparse.sparse.patterns import PATTERNS
-from truesparse.sparse.patterns.brf import _draw_places
-from truesparse.sparse.patterns.bsf import _by_degree
-from truesparse.sparse.patterns.cells import fill_up
 
 # The package holds the function of this name.
-csti_module = importlib.import_module("truesparse.sparse.patterns.csti")
+csti_module = importlib.import_module("truesparse.drawing.patterns.csti")
 
 VARIANTS = [
     ("erdos_renyi", {}),

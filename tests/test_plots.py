@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from strategies import cases, layer, masks
 
-from truesparse import io, plots
+from truesparse import plots
 from truesparse.errors import UsageError
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.plots import counts
 from truesparse.plots.degrees import binomial_below, degree_edges
 from truesparse.plots.display import grid, share_text, short
 from truesparse.sparse.connections import Connections
+from truesparse.storage import models
 
 matplotlib.use("Agg")
 
@@ -311,7 +312,7 @@ def test_grids_have_room(n):
 
 def test_models_come_as_objects_estimators_files_and_folders(tmp_path):
     model = model_of(*random_masks(5, 6, 2))
-    path = io.save(model, tmp_path / "model.safetensors")
+    path = models.save(model, tmp_path / "model.safetensors")
     sources = [model, SimpleNamespace(model_=model), path, str(path), tmp_path]
     for source in sources:
         assert plots.LayersDisplay.from_model(source).nnz == [

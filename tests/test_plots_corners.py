@@ -38,7 +38,7 @@ def test_long_numbers_do_not_lie_on_each_other():
 
 
 def test_very_deep_nets_have_pictures_of_bearable_height(monkeypatch):
-    monkeypatch.setattr("truesparse.plots.layers._MOST_LINES", 10)
+    monkeypatch.setattr("truesparse.plots.layer_sizes._MOST_LINES", 10)
     sizes = [4] * 26
     display = plots.LayersDisplay.from_model(model_of(*random_masks(*sizes)))
     assert display.panel_size[1] < 4

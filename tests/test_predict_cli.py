@@ -12,8 +12,9 @@ import pytest
 from commands import SMALL, call, finish, start
 from training import hashes_may_wrap, make_model
 
-from truesparse import datasets, io, memory, predict
-from truesparse.predictions import Predictor
+from truesparse import datasets, memory, predict
+from truesparse.commands.predictions import Predictor
+from truesparse.storage import models
 from truesparse.train import main as train_main
 
 pytestmark = hashes_may_wrap
@@ -89,7 +90,7 @@ def table_of(got):
 
 def model_of(folder):
     path = folder / "model.safetensors"
-    return io.load(path), io.load_preprocessing(path)
+    return models.load(path), models.load_preprocessing(path)
 
 
 # Real data ---------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def test_the_score_is_that_of_training(folder, capsys):
     for name in ("iris", "digits", "diabetes", "thin", "generated"):
         lines = (folder / name / "metrics.jsonl").read_text().splitlines()
         epochs = [line for line in map(json.loads, lines) if line["event"] == "epoch"]
-        options = io.load_config(folder / name / "model.safetensors")
+        options = models.load_config(folder / name / "model.safetensors")
         data = options.split('data = "')[1].split('"')[0]
         words = "--part", "test", "--out", "x.npy", "--json", "--quiet"
         got = run(capsys, folder / name, data, *words)
@@ -137,7 +138,7 @@ def test_the_score_is_that_of_training(folder, capsys):
 
 def test_a_named_set_is_predicted_on_its_test_part(folder, capsys):
     data = datasets.load("digits", test_fraction=0.015)
-    model = io.load(folder / "digits" / "model.safetensors")
+    model = models.load(folder / "digits" / "model.safetensors")
     got = run(capsys, folder / "digits", "digits")
     want = model.predict_proba(data.X_test, 32).argmax(axis=1)
     assert [int(row[0]) for row in table_of(got)[1]] == want.tolist()
@@ -190,7 +191,7 @@ def test_labels_that_are_not_known_give_no_score(folder, capsys, tmp_path):
 
 def test_a_model_that_says_nothing_of_its_data(capsys, tmp_path):
     model = make_model((4, 12, 3), seed=3)
-    io.save(model, "m.safetensors")
+    models.save(model, "m.safetensors")
     got = run(capsys, "m.safetensors", "iris", "--part", "all")
     assert got.code == 0
     assert "does not say how features were scaled" in got.err

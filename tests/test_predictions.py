@@ -10,11 +10,13 @@ from commands import call
 from scipy import sparse
 from training import hashes_may_wrap, make_model
 
-from truesparse import datasets, io, predict, predictions
+from truesparse import datasets, predict
+from truesparse.commands import predictions
+from truesparse.commands.predictions import Predictor, Score, write_csv
 from truesparse.errors import DataError, ModelFileError
 from truesparse.losses import Loss
-from truesparse.predictions import Predictor, Score, write_csv
-from truesparse.preprocessing import Preprocessing
+from truesparse.storage import models
+from truesparse.storage.preprocessing import Preprocessing
 
 pytestmark = hashes_may_wrap
 
@@ -141,7 +143,7 @@ def test_several_labels_and_values(capsys, tmp_path):
     np.savez(tmp_path / "t.npz", X=X, y=y)
     model = make_model((6, 12, 3), loss="logistic")
     how = Preprocessing("multilabel", np.array([2, 5, 7]))
-    io.save(model, "m", preprocessing=how)
+    models.save(model, "m", preprocessing=how)
     header, rows = table_of(call(capsys, "m", "t.npz", main=predict.main))
     assert header[:3] == ["prediction_2", "prediction_5", "prediction_7"]
     assert header[3:] == ["probability_2", "probability_5", "probability_7"]
@@ -163,7 +165,7 @@ def test_several_labels_and_values(capsys, tmp_path):
     # Several targets of a regression.
     model = make_model((6, 12, 3), loss="squared")
     scale = np.array([1.0, 10.0, 100.0])
-    io.save(
+    models.save(
         model,
         "r",
         preprocessing=Preprocessing("regression", None, None, None, *[scale] * 2),
@@ -179,7 +181,7 @@ def test_one_output_for_two_classes(capsys, tmp_path):
     X = draw.standard_normal((30, 6)).astype(np.float32)
     model = make_model((6, 12, 1), loss=Loss("logistic"))
     how = Preprocessing("classification", np.array(["no", "yes"]))
-    io.save(model, "m", preprocessing=how)
+    models.save(model, "m", preprocessing=how)
     chance = model.predict_proba(X)[:, 0]
     y = np.where(chance > 0.5, "yes", "no")
     np.savez(tmp_path / "t.npz", X=X, y=y)

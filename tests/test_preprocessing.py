@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 from training import make_model
 
-from truesparse import datasets, io
+from truesparse import datasets
 from truesparse.errors import DataError, ModelFileError, UsageError
-from truesparse.preprocessing import Preprocessing
+from truesparse.storage import models, run_folder
+from truesparse.storage.preprocessing import Preprocessing
 
 FIELDS = (
     *("classes", "feature_mean", "feature_scale", "target_mean", "target_scale"),
@@ -24,7 +25,7 @@ MEAN, SCALE = np.array([0.1, 1e300, -5.0]), np.array([1e-300, 2.0, 3.0])
 
 def write(path, preprocessing, n_in=3, n_out=2, **settings):
     model = make_model((n_in, 5, n_out), **settings)
-    return io.save(model, path, preprocessing=preprocessing)
+    return models.save(model, path, preprocessing=preprocessing)
 
 
 def assert_same(got, want):
@@ -52,7 +53,7 @@ def test_labels_of_every_kind_come_back(tmp_path_factory, labels):
     path = tmp_path_factory.mktemp("labels") / "m"
     want = Preprocessing("classification", classes)
     write(path, want, n_out=len(classes))
-    assert_same(io.load_preprocessing(path), want)
+    assert_same(models.load_preprocessing(path), want)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +68,9 @@ def test_labels_of_every_kind_come_back(tmp_path_factory, labels):
 )
 def test_scales_and_names_come_back(want, tmp_path):
     path = write(tmp_path / "m", want, loss="squared")
-    assert_same(io.load_preprocessing(path), want)
+    assert_same(models.load_preprocessing(path), want)
     # The model is read as ever.
-    assert io.load(path).layer_sizes == (3, 5, 2)
+    assert models.load(path).layer_sizes == (3, 5, 2)
 
 
 @pytest.mark.parametrize("name", ["iris", "digits", "diabetes"])
@@ -77,7 +78,7 @@ def test_raw_rows_are_scaled_as_the_training_data_were(name, tmp_path):
     data = datasets.load(name, scale_target=True)
     path = tmp_path / "m"
     write(path, Preprocessing.of(data), data.n_features, data.n_outputs)
-    how = io.load_preprocessing(path)
+    how = models.load_preprocessing(path)
     rows = datasets.load_rows(name, n_features=data.n_features, task=data.task)
     scaled = how.transform(rows.X, "float32")
     np.testing.assert_array_equal(scaled, data.X_test)
@@ -98,9 +99,9 @@ def test_sparse_rows_stay_sparse_and_cannot_be_centred():
 
 
 def test_a_file_without_it(tmp_path):
-    path = io.save(make_model(), tmp_path / "m")
-    assert io.load_preprocessing(path) is None
-    assert io.load_config(path) is None
+    path = models.save(make_model(), tmp_path / "m")
+    assert models.load_preprocessing(path) is None
+    assert models.load_config(path) is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_what_does_not_suit_the_model_is_not_saved(preprocessing, message, tmp_p
 def test_one_logistic_output_tells_two_classes_apart(tmp_path):
     want = Preprocessing("classification", np.array(["no", "yes"]))
     path = write(tmp_path / "m", want, n_out=1, loss="logistic")
-    assert_same(io.load_preprocessing(path), want)
+    assert_same(models.load_preprocessing(path), want)
 
 
 # Damaged files -----------------------------------------------------------------------
@@ -177,11 +178,11 @@ def test_damaged_metadata_are_refused(damage, tmp_path):
     metadata["preprocessing"] = damage(metadata["preprocessing"])
     safetensors.numpy.save_file(tensors, path, metadata)
     with pytest.raises(ModelFileError) as caught:
-        io.load_preprocessing(path)
+        models.load_preprocessing(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     # Weights do not depend on it.
-    assert io.load(path).layer_sizes == (3, 5, 2)
+    assert models.load(path).layer_sizes == (3, 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -196,15 +197,15 @@ def test_damaged_scales_are_refused(scale, tmp_path):
     tensors["preprocessing.feature_scale"] = scale
     safetensors.numpy.save_file(tensors, path, metadata)
     with pytest.raises(ModelFileError):
-        io.load_preprocessing(path)
+        models.load_preprocessing(path)
 
 
 def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "m"
     safetensors.numpy.save_file({"a": np.ones(2)}, path)
     with pytest.raises(ModelFileError, match="not a truesparse model"):
-        io.load_preprocessing(path)
+        models.load_preprocessing(path)
     with pytest.raises(ModelFileError, match="cannot read"):
-        io.load_config(tmp_path / "missing")
+        models.load_config(tmp_path / "missing")
     with pytest.raises(ModelFileError, match=r"holds no model\.safetensors"):
-        io.find_model(tmp_path)
+        run_folder.find_model(tmp_path)

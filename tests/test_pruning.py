@@ -12,14 +12,14 @@ from topology_net import Net, at
 from training import Recorder, arrays_of, make_model, make_problem, make_trainer
 
 from truesparse import topology
+from truesparse.callbacks.exploration import Explored, uniform_rate
+from truesparse.drawing.cells import erdos_renyi
 from truesparse.errors import UsageError
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.schedules import LearningRate
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import erdos_renyi
 from truesparse.topology import Exploration, Update, UpdateContext
-from truesparse.topology.exploration import Explored, uniform_rate
-from truesparse.topology.importance import drop_neurons
+from truesparse.topology.parts.importance import drop_neurons
 
 FULL = {"density": 1.0, "epsilon": None}
 

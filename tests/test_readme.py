@@ -30,9 +30,9 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
 
 
 def test_the_commands_of_the_readme_are_accepted():
-    from truesparse import assembly
-    from truesparse.config import RunConfig, merge
-    from truesparse.flags import parse_flags
+    from truesparse.commands import build
+    from truesparse.commands.config import RunConfig, merge
+    from truesparse.commands.flags import parse_flags
 
     text = README.read_text().replace("\\\n", " ")
     found = re.findall(r"^    .*-m truesparse\.train(.*)$", text, re.MULTILINE)
@@ -45,4 +45,4 @@ def test_the_commands_of_the_readme_are_accepted():
         if flags.pop("list_topologies", False):
             continue
         config = RunConfig(**merge({}, flags))
-        assembly._topology(config)
+        build._topology(config)

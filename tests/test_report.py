@@ -12,11 +12,11 @@ import pytest
 from drawing import model_of, random_masks
 from PIL import Image
 
-from truesparse import io
-from truesparse.config import RunConfig
-from truesparse.model import SparseMLP
+from truesparse.commands import report_pictures
+from truesparse.commands.config import RunConfig
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.report import main, write_report
-from truesparse.reporting import pictures
+from truesparse.storage import models
 
 HOSTILE = "</style><script>alert(1)</script><img src=x onerror='a()'>\"&\x00\u202e$\\"
 CONFIG, METRICS, MODEL = "config.toml", "metrics.jsonl", "model.safetensors"
@@ -100,7 +100,7 @@ def make_run(folder, *events, config=None, model=None, tail=""):
     if config is not None:
         (folder / CONFIG).write_text(config.to_toml())
     if model is not None:
-        io.save(model, folder / MODEL)
+        models.save(model, folder / MODEL)
     return folder
 
 
@@ -119,7 +119,7 @@ def call(capsys, *words):
 @pytest.fixture
 def without_pictures(monkeypatch):
     """They take their time."""
-    monkeypatch.setattr(pictures, "draw_sections", lambda run: [])
+    monkeypatch.setattr(report_pictures, "draw_sections", lambda run: [])
 
 
 def small_model():
@@ -175,7 +175,7 @@ def test_hostile_words_are_only_words(tmp_path):
         {"event": "run_end", "epoch": HOSTILE},
     ]
     make_run(folder, *events, config=RunConfig(data=HOSTILE))
-    io.save(model_of(*random_masks(9, 3)), folder / MODEL)
+    models.save(model_of(*random_masks(9, 3)), folder / MODEL)
     with open(folder / CONFIG, "a", encoding="utf-8") as file:
         key, value = json.dumps(HOSTILE[:-2]), json.dumps([HOSTILE])
         text = f"{key} = {value}\nnumber = 1979-05-27\n".replace("\\u0000", "\\u0001")
@@ -232,7 +232,7 @@ def test_a_resumed_run(tmp_path):
 @pytest.mark.parametrize("part", [CONFIG, METRICS, MODEL])
 def test_any_one_file_is_enough(tmp_path, part, without_pictures):
     folder = make_run(tmp_path, START, epoch(1), config=RunConfig())
-    io.save(small_model(), folder / MODEL)
+    models.save(small_model(), folder / MODEL)
     for name in {CONFIG, METRICS, MODEL} - {part}:
         (folder / name).unlink()
     page = report(folder)
@@ -246,7 +246,7 @@ def test_a_regression_has_another_score(tmp_path, without_pictures):
 
 
 def test_deep_nets_are_shown_in_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_LAYERS", 2)
+    monkeypatch.setattr(report_pictures, "MOST_LAYERS", 2)
     model = model_of(*random_masks(6, 6, 6, 6))
     page = report(make_run(tmp_path, model=model))
     histograms = [alt for alt in page.pictures if "Histogram" in alt]

@@ -14,9 +14,12 @@ from commands import NET, ROOT, SMALL, call
 from test_train_cli import write_svm
 from training import hashes_may_wrap, save_small_data
 
-from truesparse import checkpoint, io, jit, resume
+from truesparse import checkpoint
 from truesparse.callbacks import StopOnSignal
-from truesparse.config import RunConfig, read_toml
+from truesparse.commands import resume
+from truesparse.commands.config import RunConfig, read_toml
+from truesparse.kernels import jit
+from truesparse.storage import models
 from truesparse.train import main
 
 pytestmark = hashes_may_wrap
@@ -199,7 +202,7 @@ def test_early_stopping_and_the_best_model_go_on(tmp_path, capsys, monkeypatch):
     assert best == n - 4
     assert whole.json["test_score"] == max(line["val_score"] for line in epochs)
     assert f"of epoch           {best}, the best" in whole.err
-    model = io.load(tmp_path / "whole" / "model.safetensors")
+    model = models.load(tmp_path / "whole" / "model.safetensors")
     assert model.step == epochs[best - 1]["step"]
     # Stopped after the best epoch, so that its model has to be found in the file.
     stopped(capsys, monkeypatch, 4 * (best + 1) + 1, *words, "--out", "run")
@@ -341,7 +344,8 @@ def test_a_folder_with_a_blank_is_quoted_in_the_hint(copied):
 
 def test_other_versions_are_a_warning(copied, capsys, monkeypatch):
     now = checkpoint.versions()
-    monkeypatch.setattr(checkpoint, "versions", lambda: now | {"numba": "99"})
+    name = "truesparse.training.checkpoints.versions"
+    monkeypatch.setattr(name, lambda: now | {"numba": "99"})
     got = call(capsys, "--resume", "run")
     assert got.code == 0
     text = f"the checkpoint is of numba {now['numba']}, now 99: last bits may differ"

@@ -10,11 +10,11 @@ from strategies import DTYPES, SEEDS, connections, to_dense
 
 from truesparse import topology
 from truesparse.errors import UsageError
-from truesparse.jit import DISABLED
-from truesparse.model import SparseMLP
+from truesparse.kernels.jit import DISABLED
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.topology import Set, Update, UpdateContext
-from truesparse.topology.prune import drop_per_sign, drop_smallest
+from truesparse.topology.parts.prune import drop_per_sign, drop_smallest
 from truesparse.topology.set import drop_zeros_first
 
 LEVEL = 1e-4  # of the uniformity test; the seed is fixed

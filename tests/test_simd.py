@@ -5,8 +5,8 @@ import pytest
 from compare import assert_close
 from strategies import DTYPES
 
-from truesparse.jit import kernel
 from truesparse.kernels import simd
+from truesparse.kernels.jit import kernel
 
 # One vector of 1, 2, 4 or 8 lanes; one, two (the two chains of `dot`), three and eight
 # vectors of 16.

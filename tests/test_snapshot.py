@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from training import assert_same_arrays, make_model
 
-from truesparse import io, snapshot
 from truesparse.errors import UsageError
 from truesparse.optimizers import Optimizer
-from truesparse.snapshot import Snapshot, has_finite_weights
+from truesparse.storage import models
+from truesparse.training import snapshot
+from truesparse.training.snapshot import Snapshot, has_finite_weights
 
 
 class Watch:
@@ -16,13 +17,13 @@ class Watch:
     def __init__(self, monkeypatch):
         self.now, self.cost = 0.0, 0.0
         monkeypatch.setattr(snapshot.time, "perf_counter", lambda: self.now)
-        save = io.save
+        save = models.save
 
         def slow_save(*arguments):
             self.now += self.cost
             return save(*arguments)
 
-        monkeypatch.setattr(snapshot.io, "save", slow_save)
+        monkeypatch.setattr(snapshot.models, "save", slow_save)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -50,7 +51,7 @@ def test_a_temporary_file_goes_when_the_run_ends():
 def test_a_file_of_ones_own_stays(tmp_path):
     model = make_model()
     with Snapshot(model, tmp_path / "m.safetensors") as taken:
-        assert_same_arrays(io.load(taken.path), model)
+        assert_same_arrays(models.load(taken.path), model)
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
 
@@ -63,7 +64,7 @@ def test_what_is_written_costs_a_twentieth_of_the_time(monkeypatch, tmp_path):
         watch.now = 1.0 + seconds
         bias[0] = seconds
         taken.take(model)
-        assert (io.load(taken.path).layers[0].bias[0] == seconds) == written
+        assert (models.load(taken.path).layers[0].bias[0] == seconds) == written
 
 
 def test_a_spoilt_model_is_never_written(tmp_path):
@@ -72,13 +73,13 @@ def test_a_spoilt_model_is_never_written(tmp_path):
     taken._cost = 0.0
     model.layers[0].connections.values[0] = np.nan
     taken.take(model)
-    assert has_finite_weights(io.load(taken.path))
+    assert has_finite_weights(models.load(taken.path))
 
 
 def test_restoring(tmp_path):
     model = make_model()
     model.step = 7
-    want = io.load(io.save(model, tmp_path / "want"))
+    want = models.load(models.save(model, tmp_path / "want"))
     x = np.ones((2, model.layer_sizes[0]), np.float32)
     outputs = model.decision_function(x)
     taken = Snapshot(model, tmp_path / "m")

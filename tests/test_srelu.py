@@ -11,14 +11,14 @@ from test_model import LR, assert_same, batches_of, train, train_twin
 
 from truesparse import datasets, rng
 from truesparse.activations import LayerActivation, layer_activation
+from truesparse.commands.estimate import estimate_run
 from truesparse.errors import UsageError
-from truesparse.jit import most_threads, set_threads
 from truesparse.kernels.arrays import Head
-from truesparse.memory import estimate_run
-from truesparse.model import SparseMLP
+from truesparse.kernels.jit import most_threads, set_threads
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.srelu import Srelu
-from truesparse.trainer import Trainer
+from truesparse.training.trainer import Trainer
 
 BOTH = pytest.mark.parametrize("dtype", DTYPES)
 SHAPE = np.array([[-0.5], [0.2], [0.7], [1.8]])

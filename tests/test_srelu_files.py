@@ -12,13 +12,13 @@ from network import make_data, make_model, make_twin
 from strategies import DTYPES, connections, layer, to_dense
 from test_srelu import shapes, units
 
-from truesparse import io
 from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
+from truesparse.condensed.convert import condense
+from truesparse.condensed.layers import CondensedLayer, RowsLayer
 from truesparse.errors import ModelFileError, UsageError
-from truesparse.snapshot import Snapshot, has_finite_weights
-from truesparse.sparse.condense import condense
-from truesparse.sparse.condensed import CondensedLayer, RowsLayer
+from truesparse.storage import models
+from truesparse.training.snapshot import Snapshot, has_finite_weights
 
 BOTH = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -38,15 +38,15 @@ def contents(path, key="truesparse"):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_model_comes_back_bit_for_bit(dtype, tmp_path):
     model = trained(dtype=dtype)
-    path = io.save(model, tmp_path / "m")
-    again = io.load(path)
+    path = models.save(model, tmp_path / "m")
+    again = models.load(path)
     for ours, theirs in zip(again.layers, model.layers, strict=True):
         assert ours.activation == theirs.activation
         arrays = ours.neuron_parameters(), theirs.neuron_parameters()
         for got, want in zip(*arrays, strict=True):
             assert got.dtype == want.dtype
             np.testing.assert_array_equal(got, want)
-    assert path.read_bytes() == io.save(again, tmp_path / "again").read_bytes()
+    assert path.read_bytes() == models.save(again, tmp_path / "again").read_bytes()
     x = make_data(3)[0]
     np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
     tensors, _ = contents(path)
@@ -54,7 +54,7 @@ def test_a_model_comes_back_bit_for_bit(dtype, tmp_path):
         "layers.0.activation",
         "layers.1.activation",
     ]
-    relu, _ = contents(io.save(trained(activation="relu"), tmp_path / "relu"))
+    relu, _ = contents(models.save(trained(activation="relu"), tmp_path / "relu"))
     assert not any(name.endswith("activation") for name in relu)
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_refused(change, is_condensed, tmp_path):
         key = "truesparse-condensed"
         CondensedMLP.from_model(model).save(path)
     else:
-        io.save(model, path)
+        models.save(model, path)
     tensors, metadata = contents(path, key)
     name = "layers.1.activation"
     damaged = tensors.pop(name)
@@ -95,13 +95,13 @@ def test_a_damaged_file_is_refused(change, is_condensed, tmp_path):
         tensors[name] = np.ascontiguousarray(change(damaged))
     safetensors.numpy.save_file(tensors, path, metadata)
     with pytest.raises(ModelFileError, match="is not valid") as caught:
-        (CondensedMLP if is_condensed else io).load(path)
+        (CondensedMLP if is_condensed else models).load(path)
     assert str(path) in str(caught.value)
 
 
 def test_an_activation_that_is_not_what_the_arrays_say(tmp_path):
     for name, other in (("relu", "srelu"), ("srelu", "relu")):
-        path = io.save(trained(activation=name), tmp_path / name)
+        path = models.save(trained(activation=name), tmp_path / name)
         tensors, metadata = contents(path)
         description = json.loads(metadata["truesparse"])
         description["layers"][0]["activation"] = other
@@ -111,10 +111,10 @@ def test_an_activation_that_is_not_what_the_arrays_say(tmp_path):
             with pytest.raises(
                 ModelFileError, match=r"no tensor layers\.0\.activation"
             ):
-                io.load(path)
+                models.load(path)
         else:
             # Tensors that nobody asks for are not looked at, here as elsewhere.
-            assert io.load(path).layers[0].srelu is None
+            assert models.load(path).layers[0].srelu is None
 
 
 def test_snapshots_know_the_parameters(tmp_path):

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from strategies import DTYPES, connections, layer, tile_for
 
-from truesparse.buffers import Buffers
 from truesparse.kernels import subnormal
 from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import Head, Moments, Source, SparseBatch
 from truesparse.kernels.backward import backward
 from truesparse.kernels.candidates import candidate_gradients
 from truesparse.kernels.update import StoreGradient, step_all
+from truesparse.network.buffers import Buffers
 from truesparse.optimizers import Optimizer
 
 pytestmark = pytest.mark.compiled

@@ -10,12 +10,13 @@ from network import mask_of
 from strategies import connections, layer, to_dense
 from training import Recorder, arrays_of, make_problem, make_trainer
 
-from truesparse import jit, rng, topology
+from truesparse import rng, topology
+from truesparse.drawing.cells import INITIALIZERS, draw_weights
 from truesparse.errors import UsageError
-from truesparse.model import SparseMLP
+from truesparse.kernels import jit
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import INITIALIZERS, draw_weights
 from truesparse.topology import (
     ALGORITHMS,
     Batches,

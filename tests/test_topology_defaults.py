@@ -3,7 +3,7 @@
 import pytest
 
 from truesparse.topology import ALGORITHMS, UpdateSchedule, make
-from truesparse.topology.schedule import Fraction, Share
+from truesparse.topology.parts.schedule import Fraction, Share
 
 # Share that is replaced, and when it ends.
 FRACTIONS = {

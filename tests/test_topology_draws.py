@@ -15,9 +15,9 @@ from scipy import stats
 from topology_net import SIZES, Net, at
 
 from truesparse import topology
-from truesparse.jit import DISABLED
+from truesparse.kernels.jit import DISABLED
 from truesparse.topology import Update
-from truesparse.topology.paths import RULES
+from truesparse.topology.parts.paths import RULES
 
 # The seeds are fixed, so that a test passes always or never.
 N_DRAWS = 200 if DISABLED else 2000

@@ -9,11 +9,11 @@ from strategies import connections, to_dense
 from topology_net import Net, at
 
 from truesparse import topology
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.rng import Purpose
 from truesparse.topology import Batches, Update
 from truesparse.topology.gse import DISTRIBUTIONS
-from truesparse.topology.schedule import Fraction, Share
+from truesparse.topology.parts.schedule import Fraction, Share
 
 LEVEL = 1e-4  # of tests of distribution; the seeds are fixed
 

@@ -13,13 +13,14 @@ from topology_net import BATCH, Net, at
 
 from truesparse import topology
 from truesparse.errors import DivergedError, UsageError
-from truesparse.jit import DISABLED
 from truesparse.kernels.arrays import SparseBatch
-from truesparse.topology import Update, UpdateSchedule, gradients
-from truesparse.topology.chains import remove_chains
-from truesparse.topology.distribute import share_out
-from truesparse.topology.gradients import CellGradients, largest_gradients
-from truesparse.topology.schedule import Fraction, Share
+from truesparse.kernels.jit import DISABLED
+from truesparse.topology import Update, UpdateSchedule
+from truesparse.topology.parts import gradients
+from truesparse.topology.parts.chains import remove_chains
+from truesparse.topology.parts.distribute import share_out
+from truesparse.topology.parts.gradients import CellGradients, largest_gradients
+from truesparse.topology.parts.schedule import Fraction, Share
 
 each_input = pytest.mark.parametrize("is_sparse", [False, True])
 

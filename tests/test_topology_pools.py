@@ -8,7 +8,7 @@ from training import make_problem, make_trainer
 
 from truesparse import topology
 from truesparse.errors import UsageError
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, Update, UpdateContext, UpdateSchedule
 

@@ -12,7 +12,7 @@ from training import arrays_of, make_problem, make_trainer
 from truesparse import topology
 from truesparse.callbacks import Callback
 from truesparse.errors import UsageError
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import (
     ALGORITHMS,
     TopologyAlgorithm,

@@ -11,12 +11,15 @@ from commands import NET, SMALL, call, finish, start
 from numba.core import event
 from training import arrays_of, assert_same_arrays, hashes_may_wrap
 
-from truesparse import assembly, datasets, io, jit
-from truesparse import config as config_module
-from truesparse.config import RunConfig, read_toml
-from truesparse.model import SparseMLP
+from truesparse import datasets
+from truesparse.commands import build
+from truesparse.commands import config as config_module
+from truesparse.commands.config import RunConfig, read_toml
+from truesparse.kernels import jit
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
+from truesparse.storage import models
 from truesparse.topology import UpdateSchedule
 from truesparse.topology.set import Set
 from truesparse.topology.static import Static
@@ -96,7 +99,7 @@ def test_the_result_is_one_object_on_stdout_and_the_rest_on_stderr(tmp_path):
     assert 0 < result["density"] < 1
     assert result["train_loss"] > 0
     assert 50 < result["peak_rss_mb"] < 2000
-    model = io.load(tmp_path / result["model"])
+    model = models.load(tmp_path / result["model"])
     assert model.nnz == result["nnz"]
     assert model.layer_sizes == (4, 24, 20, 3)
     phases = ["data", "forward", "backward", "topology"]
@@ -252,7 +255,7 @@ def test_options_of_training():
         batch_size=17,
         clip_norm=2.0,
     )
-    trainer = assembly.make_trainer(config, None)
+    trainer = build.make_trainer(config, None)
     assert trainer.lr == LearningRate(0.5, "step", warmup=2.0)
     assert trainer.optimizer == Optimizer(
         "adamw", momentum=0.7, weight_decay=0.01, decay="l2", fan_in_limit=50.0
@@ -273,17 +276,17 @@ def test_options_of_training():
         update_end=70,
         lr=0.1,
     )
-    algorithm = assembly.make_trainer(config, None).topology
+    algorithm = build.make_trainer(config, None).topology
     assert (algorithm.gamma, algorithm.distribution) == (2.0, "grabo")
     assert algorithm.schedule == UpdateSchedule(5, "step", start=7, end=70)
     # A unit alone does not make epochs of a number of steps.
     config = RunConfig(topology="rigl", update_unit="epoch", lr=0.1)
-    algorithm = assembly.make_trainer(config, None).topology
+    algorithm = build.make_trainer(config, None).topology
     assert algorithm.schedule == UpdateSchedule(1, "epoch", start=1)
     # What is not given is as the topology has it.
-    algorithm = assembly.make_trainer(RunConfig(topology="gse", lr=0.1), None).topology
+    algorithm = build.make_trainer(RunConfig(topology="gse", lr=0.1), None).topology
     assert (algorithm.zeta, algorithm.schedule.every) == (0.2, 1000)
-    static = assembly.make_trainer(RunConfig(topology="static", lr=0.1), None)
+    static = build.make_trainer(RunConfig(topology="static", lr=0.1), None)
     assert isinstance(static.topology, Static)
 
 
@@ -301,7 +304,7 @@ def test_options_of_the_model():
         dtype="float64",
         seed=9,
     )
-    model = assembly.make_model(config, data)
+    model = build.make_model(config, data)
     want = SparseMLP(
         (4, 13, 12, 3), density=0.3, weight_init="set_normal", dtype="float64", seed=9
     )
@@ -320,24 +323,24 @@ def test_options_of_the_model():
 )
 def test_the_data_decide_loss_and_outputs(data, loss, n_outputs):
     loaded = datasets.load(data, scale_target=True)
-    config = assembly.resolve(RunConfig(hidden=(8,)), loaded)
-    model = assembly.make_model(config, loaded)
+    config = build.resolve(RunConfig(hidden=(8,)), loaded)
+    model = build.make_model(config, loaded)
     assert model.loss.name == loss
     assert model.layer_sizes[-1] == n_outputs
 
 
 def test_defaults_that_depend_on_other_options():
     classes = datasets.load("iris")
-    plain = assembly.resolve(RunConfig(), classes)
+    plain = build.resolve(RunConfig(), classes)
     assert plain.epsilon > 0 < plain.lr
     given = RunConfig(density=0.5, lr=0.3, label_smoothing=0.0)
     numbers = datasets.load("diabetes")
-    assert assembly.resolve(given, numbers) == given
-    assert assembly.resolve(RunConfig(), numbers).lr < plain.lr
-    images = assembly.resolve(RunConfig(), datasets.load("digits"))
+    assert build.resolve(given, numbers) == given
+    assert build.resolve(RunConfig(), numbers).lr < plain.lr
+    images = build.resolve(RunConfig(), datasets.load("digits"))
     assert images.lr > plain.lr
     assert images.label_smoothing > 0 == plain.label_smoothing
-    assert assembly.resolve(RunConfig(), numbers).label_smoothing == 0
+    assert build.resolve(RunConfig(), numbers).label_smoothing == 0
     assert config_module.RunConfig().epsilon is None
 
 

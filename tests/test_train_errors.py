@@ -10,10 +10,12 @@ import pytest
 from commands import NET, SMALL, call, finish, start
 from training import arrays_of, hashes_may_wrap
 
-from truesparse import datasets, io, jit, memory, train
+from truesparse import datasets, memory, train
+from truesparse.drawing import draw_layers
 from truesparse.errors import DataError
-from truesparse.snapshot import has_finite_weights
-from truesparse.sparse import network
+from truesparse.kernels import jit
+from truesparse.storage import models as io
+from truesparse.training.snapshot import has_finite_weights
 
 pytestmark = hashes_may_wrap
 
@@ -249,7 +251,7 @@ def test_memory_that_runs_out_after_all(capsys, monkeypatch):
     def greedy(*arguments, **options):
         raise MemoryError("Unable to allocate 3 TiB")
 
-    monkeypatch.setattr(network, "draw_weights", greedy)
+    monkeypatch.setattr(draw_layers, "draw_weights", greedy)
     message = "out of memory: Unable to allocate 3 TiB"
     refused(capsys, 3, message, *SMALL["iris"], *NET)
 

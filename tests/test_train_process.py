@@ -10,8 +10,8 @@ import time
 import pytest
 from commands import NET, ROOT, SMALL, finish, start
 
-from truesparse import io
-from truesparse.snapshot import has_finite_weights
+from truesparse.storage import models
+from truesparse.training.snapshot import has_finite_weights
 
 LONG = [*SMALL["iris"], *NET[:2], "--epochs", "1000000", "--out", "run"]
 HEAVY = ("numpy", "scipy", "numba", "llvmlite", "sklearn", "pandas", "tqdm")
@@ -41,7 +41,7 @@ def test_a_signal_ends_a_run_after_saving(number, code, tmp_path):
     message = f"stopped by {number.name}; the model is saved in run/model.safetensors"
     message += "; go on with --resume run"
     assert got.err.splitlines()[-1] == message
-    model = io.load(tmp_path / "run" / "model.safetensors")
+    model = models.load(tmp_path / "run" / "model.safetensors")
     assert has_finite_weights(model)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     end = json.loads(lines[-1])

@@ -19,15 +19,16 @@ from training import (
     make_trainer,
 )
 
-from truesparse import io, rng, topology
+from truesparse import rng, topology
 from truesparse.callbacks import Callback, EarlyStopping
 from truesparse.errors import DivergedError, UsageError
 from truesparse.optimizers import Optimizer
-from truesparse.run import Clock
 from truesparse.schedules import LearningRate
-from truesparse.snapshot import has_finite_weights
+from truesparse.storage import models as io
 from truesparse.topology import UpdateSchedule
-from truesparse.trainer import Trainer
+from truesparse.training.run import Clock
+from truesparse.training.snapshot import has_finite_weights
+from truesparse.training.trainer import Trainer
 
 X, Y = make_problem()
 
@@ -338,7 +339,9 @@ def test_the_times_of_the_phases_add_up():
 
 def test_the_clock(monkeypatch):
     times = iter([0.0, 1.0, 3.0, 10.0, 10.5, 20.0])
-    monkeypatch.setattr("truesparse.trainer.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr(
+        "truesparse.training.trainer.time.perf_counter", lambda: next(times)
+    )
     clock = Clock()
     clock("a")
     clock("b")

@@ -18,7 +18,7 @@ from training import (
 
 from truesparse import rng
 from truesparse.errors import DataError, UsageError
-from truesparse.inputs import as_source_data, take_samples
+from truesparse.network.inputs import as_source_data, take_samples
 
 X, Y = make_problem()
 

@@ -117,7 +117,7 @@ def test_optimiser_state_may_be_kept_for_another_run():
 
 
 def test_without_a_snapshot_no_file_is_written(monkeypatch):
-    monkeypatch.setattr("truesparse.io.save", None)
+    monkeypatch.setattr("truesparse.storage.models.save", None)
     make_trainer(keep_last_good=False).fit(X, Y)
     model = make_model()
     with np.errstate(all="ignore"), pytest.raises(DivergedError) as caught:

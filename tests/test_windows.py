@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 from strategies import SEEDS
 
-from truesparse import jit
 from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
+from truesparse.condensed import layers as condensed
+from truesparse.condensed.layers import CondensedLayer, RowsLayer
+from truesparse.kernels import jit
 from truesparse.kernels.condensed import one_sample
 from truesparse.kernels.simd import make_tile
 from truesparse.kernels.windows import (
@@ -31,8 +33,6 @@ from truesparse.kernels.windows import (
     one_sample_by_windows_parallel,
 )
 from truesparse.losses import Loss
-from truesparse.sparse import condensed
-from truesparse.sparse.condensed import CondensedLayer, RowsLayer
 from truesparse.sparse.connections import Connections
 
 
@@ -130,7 +130,7 @@ def test_units_of_srelu_follow_either_way(monkeypatch):
     arrays = drawn.weights, drawn.inputs, drawn.neurons, drawn.bias
     layer = CondensedLayer(128, *arrays, LayerActivation("srelu"), units)
     for has in (True, False):
-        monkeypatch.setattr("truesparse.jit.has_avx512", lambda has=has: has)
+        monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda has=has: has)
         found.append(layer.forward(sample(layer)))
     assert layer.windows is not None
     np.testing.assert_array_equal(*found)
@@ -161,11 +161,11 @@ def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
         return True
 
     name = "one_sample_by_windows"
-    monkeypatch.setattr(f"truesparse.sparse.condensed.{name}", called)
-    monkeypatch.setattr("truesparse.jit.has_avx512", lambda: False)
+    monkeypatch.setattr(f"truesparse.condensed.layers.{name}", called)
+    monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: False)
     want = layer.forward(x)
     assert "windows" not in vars(layer)
-    monkeypatch.setattr("truesparse.jit.has_avx512", lambda: True)
+    monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: True)
     layer.forward(x)
     assert calls[0][4:] == layer.windows
     double = CondensedLayer(
@@ -189,7 +189,7 @@ def test_large_layers_take_all_threads(monkeypatch, windows):
     for name in names:
         stub = functools.partial(lambda name, *a: called.append((name, a)) or 1, name)
         monkeypatch.setattr(condensed, name, stub)
-    monkeypatch.setattr("truesparse.jit.has_avx512", lambda: windows)
+    monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: windows)
     name = names[2 * windows]
     for threads, k, want in ((1, 80, name), (3, 70, name), (3, 80, name + "_parallel")):
         monkeypatch.setattr(jit, "thread_count", lambda threads=threads: threads)
@@ -210,7 +210,7 @@ def test_a_processor_that_numba_is_told_of_counts(told, tmp_path):
 import json
 import numpy as np
 from condensed_layers import make_layer, sample
-from truesparse import jit
+from truesparse.kernels import jit
 layer = make_layer(128, 128, 40)
 print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
 """

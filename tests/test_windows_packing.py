@@ -9,8 +9,9 @@ from condensed_layers import WIDTHS, layers, make_layer, pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truesparse import jit
 from truesparse.condensed import CondensedMLP
+from truesparse.condensed import layers as condensed
+from truesparse.kernels import jit
 from truesparse.kernels.windows import (
     LANES,
     NARROW,
@@ -21,7 +22,6 @@ from truesparse.kernels.windows import (
     pack_windows,
 )
 from truesparse.losses import Loss
-from truesparse.sparse import condensed
 
 
 def group_steps(windows, group):

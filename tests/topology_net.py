@@ -5,7 +5,7 @@ import numpy as np
 from network import as_csr, mask_of
 from strategies import connections, to_dense
 
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, UpdateContext
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from truesparse.callbacks import Callback
-from truesparse.model import SparseMLP
-from truesparse.trainer import Trainer
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.training.trainer import Trainer
 
 SIZES = (6, 12, 10, 3)
 # With the JIT off, NumPy remarks upon the wrap-around that hashes for dropout rely on.

@@ -9,19 +9,19 @@ from truesparse.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.estimators import SparseMLPClassifier, SparseMLPRegressor
-    from truesparse.io import load, save
-    from truesparse.model import SparseMLP
-    from truesparse.trainer import Trainer
+    from truesparse.network.sparse_mlp import SparseMLP
+    from truesparse.storage.models import load, save
+    from truesparse.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "SparseMLP": "model",
+    "SparseMLP": "network.sparse_mlp",
     "SparseMLPClassifier": "estimators",
     "SparseMLPRegressor": "estimators",
-    "Trainer": "trainer",
-    "load": "io",
-    "save": "io",
+    "Trainer": "training.trainer",
+    "load": "storage.models",
+    "save": "storage.models",
 }
 _MODULES = ("callbacks", "checkpoint", "datasets", "errors", "export", "topology")
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.checks import check_numbers, choose
+from truesparse.errors import UsageError
 from truesparse.kernels import activation as codes
 from truesparse.kernels.arrays import Activation
 

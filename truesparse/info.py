@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from truesparse.command import CommandParser, run_command
+from truesparse.commands.shell import CommandParser, run_command
 
 _MOST_NAMES = 10
 
@@ -32,7 +32,7 @@ def _main(words: list[str]) -> None:
         "--json", action="store_true", help="print one object, with every layer"
     )
     options = parser.parse(words)
-    from truesparse.describe import describe
+    from truesparse.commands.describe import describe
 
     found = describe(options.file)
     print(json.dumps(found, allow_nan=False) if options.json else format_text(found))

@@ -23,9 +23,9 @@ def attach(
     Examples
     --------
     >>> from truesparse.lazy import attach
-    >>> load, _ = attach("truesparse", {"SparseMLP": "model"})
+    >>> load, _ = attach("truesparse", {"SparseMLP": "network.sparse_mlp"})
     >>> load("SparseMLP").__module__
-    'truesparse.model'
+    'truesparse.network.sparse_mlp'
     """
 
     def load(name: str) -> Any:

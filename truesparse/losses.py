@@ -3,7 +3,8 @@
 import numpy as np
 import scipy.special
 
-from truesparse.errors import DataError, UsageError, check_numbers, choose
+from truesparse.checks import check_numbers, choose
+from truesparse.errors import DataError, UsageError
 from truesparse.kernels import loss as kernels
 
 LOSSES = ("softmax", "logistic", "squared", "huber")

@@ -6,7 +6,8 @@ The arithmetic is in kernels/update.py; optimiser state lives beside the weights
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.checks import check_numbers, choose
+from truesparse.errors import UsageError
 from truesparse.kernels import update
 
 DECAYS = ("l2", "decoupled", "set")

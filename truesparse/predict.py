@@ -16,7 +16,7 @@ import time
 import tomllib
 from typing import Any
 
-from truesparse.command import (
+from truesparse.commands.shell import (
     CommandParser,
     allow_threads,
     run_command,
@@ -95,27 +95,30 @@ def _make_parser() -> CommandParser:
 def _run(options: Any) -> dict[str, Any]:
     started = time.perf_counter()
     allow_threads(options.threads)
-    from truesparse import datasets, describe, io, jit, memory, predictions
+    from truesparse import datasets, memory
+    from truesparse.commands import describe, predictions
+    from truesparse.kernels import jit
+    from truesparse.storage import models, run_folder
 
     if options.part is not None:
         _choose_part(options.part, datasets.PARTS)
     tell = say_nothing if options.quiet else say
     memory.return_freed_arrays()
     jit.set_threads(options.threads)
-    file = io.find_model(options.model)
+    file = run_folder.find_model(options.model)
     out = None
     if options.out != "-":
         out = predictions.check_out(options.out, (file, options.data))
-    trained = _training_options(io.load_config(file))
+    trained = _training_options(models.load_config(file))
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = trained["batch_size"]
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, got {batch_size}")
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
-    preprocessing = io.load_preprocessing(file)
-    predictor = predictions.Predictor(io.load(file), preprocessing)
-    if os.path.isdir(options.model) and io.is_unfinished(options.model):
+    preprocessing = models.load_preprocessing(file)
+    predictor = predictions.Predictor(models.load(file), preprocessing)
+    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
         tell(f"the run has not ended: {file} is of step {predictor.model.step:,}")
     if preprocessing is None:
         tell(f"{file} does not say how features were scaled: they are taken as is")

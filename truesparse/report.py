@@ -8,7 +8,7 @@ The path of the report goes to stdout, errors to stderr.
 import pathlib
 import sys
 
-from truesparse.command import CommandParser, run_command
+from truesparse.commands.shell import CommandParser, run_command
 from truesparse.errors import UsageError
 
 
@@ -47,10 +47,10 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
 
     # Before a large model is read.
     require_matplotlib()
-    from truesparse.reporting.folder import read_folder
-    from truesparse.reporting.page import render, write_page
-    from truesparse.reporting.pictures import draw_sections
-    from truesparse.reporting.summary import changed_options, summarise
+    from truesparse.commands.report_folder import read_folder
+    from truesparse.commands.report_page import render, write_page
+    from truesparse.commands.report_pictures import draw_sections
+    from truesparse.commands.report_summary import changed_options, summarise
 
     if str(run) == "" or (out is not None and str(out) == ""):
         raise UsageError("RUN must name a folder and --out a file, got ''")

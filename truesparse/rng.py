@@ -8,7 +8,7 @@ import enum
 
 import numpy as np
 
-from truesparse.errors import check_whole
+from truesparse.checks import check_whole
 
 
 class Purpose(enum.IntEnum):

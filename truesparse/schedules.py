@@ -18,7 +18,8 @@ all of this starts again every E / c epochs, on which e and E then count.
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.errors import UsageError, check_numbers, check_whole, choose
+from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.errors import UsageError
 
 SCHEDULES = (
     "constant",

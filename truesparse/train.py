@@ -13,11 +13,11 @@ import sys
 import time
 from typing import Any
 
-from truesparse import assembly, resume
-from truesparse.command import allow_threads, run_command, say, say_nothing
-from truesparse.config import RunConfig, merge, read_toml
+from truesparse.commands import build, resume
+from truesparse.commands.config import RunConfig, merge, read_toml
+from truesparse.commands.flags import parse_flags
+from truesparse.commands.shell import allow_threads, run_command, say, say_nothing
 from truesparse.errors import DivergedError, UsageError
-from truesparse.flags import parse_flags
 
 _SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "R2"}
 
@@ -59,13 +59,14 @@ def run(
     dry : bool
         Only check the options and estimate the memory.
     goes_on : bool
-        Go on with the run in the folder `out`, see resume.configure.
+        Go on with the run in the folder `out`, see commands.resume.configure.
     """
     tell = say_nothing if quiet else say
     started = time.perf_counter()
     allow_threads(config.threads)
-    from truesparse import datasets, jit, memory
-    from truesparse.preprocessing import Preprocessing
+    from truesparse import datasets, memory
+    from truesparse.kernels import jit
+    from truesparse.storage.preprocessing import Preprocessing
 
     memory.return_freed_arrays()
     n_threads = jit.set_threads(config.threads)
@@ -83,9 +84,9 @@ def run(
         dtype=config.dtype,
         memory=memory.available()[0],
     )
-    config = assembly.resolve(config, data)
-    assembly.make_loss(config, data)  # refuses what does not suit the task
-    estimate = assembly.estimate(config, data)
+    config = build.resolve(config, data)
+    build.make_loss(config, data)  # refuses what does not suit the task
+    estimate = build.estimate(config, data)
     held = memory.current_rss()
     if dry:
         room, limit = memory.available()
@@ -98,15 +99,15 @@ def run(
     # What every file of the run has besides the model.
     kept = {"config": config.to_toml(), "preprocessing": Preprocessing.of(data)}
     if saved is None:
-        model = assembly.make_model(config, data)
+        model = build.make_model(config, data)
     else:
         resume.check_data(saved, about)
         model = saved.model
-    trainer = assembly.make_trainer(config, model)
+    trainer = build.make_trainer(config, model)
     # Last of all, so that an option that is refused leaves no folder behind.
     folder = _make_folder(config) if saved is None else pathlib.Path(str(config.out))
     score_name = None if quiet else _SCORES[data.task]
-    trainer.callbacks = assembly.make_callbacks(
+    trainer.callbacks = build.make_callbacks(
         config,
         folder,
         about=about,
@@ -145,15 +146,15 @@ def _topology_table() -> str:
 def _check(config: RunConfig) -> None:
     """Refuse what needs no data to be refused, before these are loaded."""
     from truesparse.activations import layer_activation
+    from truesparse.drawing.draw_layers import count_connections
     from truesparse.losses import Loss
-    from truesparse.sparse.network import count_connections
 
     if config.tensorboard:
         from truesparse.callbacks.tensorboard import import_writer
 
         import_writer()
     lr = 1.0 if config.lr is None else config.lr
-    assembly.make_trainer(dataclasses.replace(config, lr=lr), None)
+    build.make_trainer(dataclasses.replace(config, lr=lr), None)
     Loss(label_smoothing=config.label_smoothing or 0.0)
     parameter = config.activation_parameter
     layer_activation(config.activation, 0, parameter, config.dropout)
@@ -169,8 +170,9 @@ def _check(config: RunConfig) -> None:
 def _train(
     trainer, earlier, data, folder, kept, estimate, started, quiet
 ) -> dict[str, Any]:
-    from truesparse import io, memory
+    from truesparse import memory
     from truesparse.callbacks import BestModel, Interrupted
+    from truesparse.storage import models
     from truesparse.topology import Exploration
 
     tell = say_nothing if quiet else say
@@ -186,14 +188,14 @@ def _train(
             run=earlier,
         )
     except Interrupted as interruption:
-        io.save(model, path, **kept)
+        models.save(model, path, **kept)
         hint = resume.hint(folder)
         tell(f"{interruption}; the model is saved in {path}{hint}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
-        io.save(model, path, **kept)
+        models.save(model, path, **kept)
         raise DivergedError(f"{error}, saved in {path}") from None
-    io.save(model, path, **kept)
+    models.save(model, path, **kept)
     n_epochs = len(history)
     phases = {
         name: sum(getattr(record, f"{name}_s") for record in history) / n_epochs

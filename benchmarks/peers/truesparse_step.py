@@ -8,7 +8,7 @@ It is not in ``PEERS``, as those are what it is compared with.
 import numpy as np
 
 from truesparse.activations import layer_activation
-from truesparse.model import SparseMLP
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer

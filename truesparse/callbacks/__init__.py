@@ -1,18 +1,19 @@
 """What listens to a run: progress, metrics, early stopping, checkpoints and others.
 
-A callback has methods for the events of a run, see events.Callback. Names are loaded
-when first used: what draws a progress bar is not needed by a run without one.
+A callback has methods for the events of a run, see training.events.Callback. Names are
+loaded when first used: what draws a progress bar is not needed by a run without one.
 """
 
 from typing import TYPE_CHECKING
 
-from truesparse.events import Callback
 from truesparse.lazy import attach
+from truesparse.training.events import Callback
 
 if TYPE_CHECKING:
     from truesparse.callbacks.best_model import BestModel
-    from truesparse.callbacks.checkpoint import Checkpoint
+    from truesparse.callbacks.checkpointing import Checkpoint
     from truesparse.callbacks.early_stopping import EarlyStopping
+    from truesparse.callbacks.exploration import Exploration
     from truesparse.callbacks.history import History
     from truesparse.callbacks.learning_rate import LearningRateMonitor
     from truesparse.callbacks.metrics import MetricsFile
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BestModel": "best_model",
-    "Checkpoint": "checkpoint",
+    "Checkpoint": "checkpointing",
     "EarlyStopping": "early_stopping",
+    "Exploration": "exploration",
     "History": "history",
     "Interrupted": "signals",
     "LearningRateMonitor": "learning_rate",
@@ -38,6 +40,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "EarlyStopping",
+    "Exploration",
     "History",
     "Interrupted",
     "LearningRateMonitor",

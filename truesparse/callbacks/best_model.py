@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from truesparse import io
 from truesparse.callbacks.monitor import Monitor
 from truesparse.errors import ModelFileError
-from truesparse.events import Callback
-from truesparse.snapshot import KeptModel, has_finite_weights
+from truesparse.storage import models
+from truesparse.training.events import Callback
+from truesparse.training.snapshot import KeptModel, has_finite_weights
 
 
 class BestModel(Callback):
@@ -25,7 +25,7 @@ class BestModel(Callback):
         another process. By default one that goes with this object. Weights are not
         copied in memory.
     **options
-        Of io.save: what else the file keeps.
+        Of truesparse.save: what else the file keeps.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class BestModel(Callback):
                 f"the best model so far, of epoch {self.epoch}, is not in "
                 f"{self._kept.path}; start anew"
             )
-        if io.load_step(self._kept.path) != self._monitor.step:
+        if models.load_step(self._kept.path) != self._monitor.step:
             message = (
                 f"a better model than that of epoch {self.epoch} was kept after the "
                 "checkpoint; the best is looked for among the epochs to come"

@@ -3,8 +3,9 @@
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
-from truesparse.errors import UsageError, check_numbers, check_whole
-from truesparse.events import Callback
+from truesparse.checks import check_numbers, check_whole
+from truesparse.errors import UsageError
+from truesparse.training.events import Callback
 
 
 class EarlyStopping(Callback):

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.events import Callback
-from truesparse.run import EpochRecord
+from truesparse.training.events import Callback
+from truesparse.training.run import EpochRecord
 
 _CHANGES = ("epoch", "step", "layer", "removed", "grown", "nnz", "regrown", "growth")
 

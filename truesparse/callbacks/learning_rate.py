@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import check_whole
-from truesparse.events import Callback
+from truesparse.checks import check_whole
+from truesparse.training.events import Callback
 
 
 class LearningRateMonitor(Callback):

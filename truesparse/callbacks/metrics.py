@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.events import Callback
+from truesparse.training.events import Callback
 
 
 class MetricsFile(Callback):

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.checks import check_numbers, choose
+from truesparse.errors import UsageError
 
 # Whether more is better.
 MONITORS = {"val_loss": False, "val_score": True, "train_loss": False}

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import tqdm
 
-from truesparse.events import Callback
+from truesparse.training.events import Callback
 
 
 class Progress(Callback):

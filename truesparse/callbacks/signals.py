@@ -5,7 +5,7 @@ import signal
 import threading
 from typing import Any
 
-from truesparse.events import Callback
+from truesparse.training.events import Callback
 
 
 class Interrupted(Exception):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.events import Callback
+from truesparse.training.events import Callback
 
 
 class TensorBoard(Callback):

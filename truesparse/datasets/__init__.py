@@ -16,16 +16,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import DataError, UsageError, choose
+from ..checks import choose
+from ..errors import DataError, UsageError
+from .build import Options, Parts, build, check_options
 from .bundled import BUNDLED, load_bundled
-from .checks import check_features
 from .columns import Expected
 from .dataset import Dataset
+from .features import check_features
 from .files import READERS, read_file
 from .madelon import SYNTHETIC, make_madelon, parse_synthetic
 from .npz import read_npz, save_npz
 from .openml import SOURCES, default_data_home, load_openml
-from .parts import Options, Parts, build, check_options
 from .room import require_room_for_file
 from .rows import PARTS, Rows, take_rows
 from .targets import check_targets, encode_labels

@@ -4,9 +4,9 @@ import contextlib
 from importlib.metadata import version
 
 from ..errors import DataError
+from .build import Parts
 from .npz import read_npz, save_npz
 from .openml import default_data_home
-from .parts import Parts
 
 # Name to loader in sklearn.datasets, its options, and the task.
 BUNDLED = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .checks import Features, check_features
+from .features import Features, check_features
 from .scaling import Scaler, apply_scaler
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ..errors import DataError
+from .build import Parts
 from .columns import Expected
 from .npz import read_npz
-from .parts import Parts
 from .svmlight import read_svmlight
 from .tables import read_csv, read_parquet
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import MemoryLimitError, UsageError
-from .checks import check_dtype, row_blocks
+from .features import check_dtype, row_blocks
 
 SYNTHETIC = "synthetic:"
 

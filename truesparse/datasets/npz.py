@@ -18,9 +18,9 @@ import numpy as np
 from scipy import sparse
 
 from ..errors import DataError
-from .checks import check_features
+from .build import Parts, reason
 from .columns import Expected
-from .parts import Parts, reason
+from .features import check_features
 
 CSR_FIELDS = ("data", "indices", "indptr", "shape")
 NEEDED = "X_train, y_train, X_test, y_test or X, y (or for CSR X_data, X_indices, ...)"

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from .build import Parts, reason
 from .npz import read_npz, save_npz
-from .parts import Parts, reason
 
 
 class Source(NamedTuple):

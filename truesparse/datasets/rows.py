@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ..errors import DataError, choose
-from .checks import Features, check_features
+from ..checks import choose
+from ..errors import DataError
+from .build import Parts
 from .columns import Expected
-from .parts import Parts
+from .features import Features, check_features
 from .split import split_rows
 from .targets import check_targets
 

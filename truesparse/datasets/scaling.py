@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ..errors import DataError, UsageError, choose
-from .checks import TOO_LARGE, Features, cast_features, check_finite, row_blocks
+from ..checks import choose
+from ..errors import DataError, UsageError
+from .features import TOO_LARGE, Features, cast_features, check_finite, row_blocks
 
 SCALES = ("auto", "standard", "maxabs", "unit", "none")
 

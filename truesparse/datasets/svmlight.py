@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from ..errors import DataError
+from .build import Parts, reason
 from .columns import Expected
-from .parts import Parts, reason
 
 
 def read_svmlight(path: Path, expected: Expected | None = None) -> Parts:

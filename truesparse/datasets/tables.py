@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from .build import Parts, reason
 from .columns import TARGET_NAMES, Columns, Expected, choose_columns
-from .parts import Parts, reason
 
 DELIMITERS = (",", ";", "\t")
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ..errors import DataError, choose
+from ..checks import choose
+from ..errors import DataError
 
 TASKS = ("classification", "multilabel", "regression")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from truesparse.run import EpochRecord
+from truesparse.training.run import EpochRecord
 
 _OUT_ACTIVATIONS = {"softmax": "softmax", "logistic": "logistic"}
 

@@ -14,7 +14,6 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from truesparse import io, jit
 from truesparse.callbacks import (
     BestModel,
     Callback,
@@ -25,7 +24,7 @@ from truesparse.callbacks import (
 from truesparse.errors import UsageError
 from truesparse.estimators.attributes import publish
 from truesparse.estimators.interrupt import StopOnInterrupt
-from truesparse.estimators.parts import (
+from truesparse.estimators.settings import (
     batch_size_for,
     check_callbacks,
     check_options,
@@ -39,19 +38,21 @@ from truesparse.estimators.parts import (
     make_writeable,
     split,
 )
-from truesparse.inputs import (
+from truesparse.kernels import jit
+from truesparse.kernels.arrays import Csr
+from truesparse.losses import Loss
+from truesparse.network.inputs import (
     as_source_data,
     as_weights,
     n_samples,
     take_samples,
 )
-from truesparse.kernels.arrays import Csr
-from truesparse.losses import Loss
-from truesparse.model import SparseMLP
-from truesparse.preprocessing import Preprocessing
-from truesparse.run import EpochRecord, Run
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.storage import models
+from truesparse.storage.preprocessing import Preprocessing
 from truesparse.topology import TopologyAlgorithm
-from truesparse.trainer import Trainer
+from truesparse.training.run import EpochRecord, Run
+from truesparse.training.trainer import Trainer
 
 # The first is what whole numbers become.
 _FLOATS = (np.float64, np.float32)
@@ -355,7 +356,7 @@ class BaseSparseMLP(BaseEstimator):
             classes=getattr(self, "classes_", None),
             feature_names=None if names is None else tuple(map(str, names)),
         )
-        return io.save(self.model_, path, preprocessing=about)
+        return models.save(self.model_, path, preprocessing=about)
 
     # Predicting ----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from truesparse.errors import DataError, UsageError
 from truesparse.estimators.base import BaseSparseMLP
-from truesparse.estimators.parts import make_loss, weigh_classes
+from truesparse.estimators.settings import make_loss, weigh_classes
 from truesparse.losses import Loss
 
 

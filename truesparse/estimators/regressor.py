@@ -6,7 +6,7 @@ from sklearn.utils import column_or_1d
 
 from truesparse.errors import DataError
 from truesparse.estimators.base import BaseSparseMLP
-from truesparse.estimators.parts import make_loss
+from truesparse.estimators.settings import make_loss
 from truesparse.losses import Loss
 
 

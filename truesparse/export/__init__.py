@@ -4,7 +4,7 @@
 takes a SparseMLP or a fitted estimator; the last two take a CondensedMLP as well.
 """
 
-from truesparse.export.arrays import to_coo, to_scipy
+from truesparse.export.matrices import to_coo, to_scipy
 from truesparse.export.onnx_export import to_onnx
 from truesparse.export.torch_export import to_torch
 

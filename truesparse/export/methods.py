@@ -11,13 +11,13 @@ class Exports:
 
     def to_scipy(self, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
         """Return the weights of every layer, see export.to_scipy."""
-        from truesparse.export.arrays import to_scipy
+        from truesparse.export.matrices import to_scipy
 
         return to_scipy(self, copy=copy)
 
     def to_coo(self) -> list[scipy.sparse.coo_array]:
         """Return the weights of every layer as coordinates, see export.to_coo."""
-        from truesparse.export.arrays import to_coo
+        from truesparse.export.matrices import to_coo
 
         return to_coo(self)
 

@@ -25,15 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_bools, check_whole
+from truesparse.checks import check_bools, check_whole, float_type
+from truesparse.errors import UsageError
+from truesparse.export.by_output import Net, Part, take_apart
 from truesparse.export.onnx_files import (
     OnnxFile,
     choose_external,
     open_onnx,
     require_onnx,
 )
-from truesparse.export.parts import Net, Part, take_apart
-from truesparse.inputs import float_type
 
 # The first in which Softmax, ReduceSum and Squeeze are as they are now; GELU is spelt
 # out, for there is an operator only from 20 on.

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_bools
-from truesparse.export.parts import Part, take_apart
+from truesparse.checks import check_bools
+from truesparse.errors import UsageError
+from truesparse.export.by_output import Part, take_apart
 from truesparse.losses import Loss
 
 

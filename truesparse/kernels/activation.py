@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from truesparse import jit
-from truesparse.jit import exact_kernel, inlined_kernel, inner_kernel
+from truesparse.kernels import jit
 from truesparse.kernels.arrays import Activation
+from truesparse.kernels.jit import exact_kernel, inlined_kernel, inner_kernel
 from truesparse.kernels.simd import add_scaled, full, load, multiply, where_positive
 
 NO_GRADIENT = -1

@@ -13,9 +13,9 @@ with its gradients summed in a scratch as long as the longest row.
 import numpy as np
 from numba import get_thread_id
 
-from truesparse import jit
-from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
+from truesparse.kernels import jit
 from truesparse.kernels.activation import NO_GRADIENT, times_derivative
+from truesparse.kernels.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     add_scaled,
     ahead,

@@ -1,6 +1,6 @@
 """Gathering a batch: chosen samples of a data set, turned to feature-major order."""
 
-from truesparse.jit import inner_kernel, kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import LANES, copy_transposed
 
 # Features a task copies of each sample: 256 bytes in a row for the prefetcher.

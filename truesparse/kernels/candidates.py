@@ -7,7 +7,7 @@ never held.
 
 import numpy as np
 
-from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import columns, dot, load
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 

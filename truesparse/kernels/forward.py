@@ -12,8 +12,8 @@ Two orders of the same sum:
 
 import numpy as np
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.activation import activate_row, activate_rows
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     add_scaled,
     ahead,

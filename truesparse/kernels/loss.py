@@ -16,8 +16,8 @@ import math
 
 import numpy as np
 
-from truesparse.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.activation import exp, logistic
+from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 
 LOGISTIC, SQUARED, HUBER = 0, 1, 2
 COLUMNS = 16

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from truesparse.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 
 CH3_L3P, CH2_L3P, RA_L3, CH3_L3N, CH2_L3N = range(5)
 

@@ -5,7 +5,7 @@ exist already are drawn again: a kernel stops when it has used up its numbers, a
 on from its `state` when called with more.
 """
 
-from truesparse.jit import kernel
+from truesparse.kernels.jit import kernel
 
 
 @kernel

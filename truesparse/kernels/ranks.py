@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 
 
 @inner_kernel

@@ -5,7 +5,7 @@ Nothing here is of the size of the matrix. Tasks own contiguous ranges of rows.
 
 import numpy as np
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 
 
 @parallel_kernel

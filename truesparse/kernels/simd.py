@@ -19,8 +19,8 @@ from numba.core import cgutils
 from numba.core.datamodel import models, register_default
 from numba.core.extending import intrinsic
 
-from truesparse import jit
-from truesparse.aligned import CACHE_LINE
+from truesparse.kernels import jit
+from truesparse.kernels.aligned import CACHE_LINE
 from truesparse.kernels.simd_numpy import LANES
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)

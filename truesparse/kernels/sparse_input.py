@@ -6,8 +6,8 @@ plus the products that are not zero.
 
 import numpy as np
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.activation import activate_row
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 from truesparse.kernels.update import step_weight
 

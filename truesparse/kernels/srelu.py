@@ -13,8 +13,8 @@ the layer wrote as if it were linear, into outputs. Backward turns their gradien
 the pass of the layer above left, into delta. Each task owns whole neurons.
 """
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.activation import drop_row
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     LANES,
     add_scaled,

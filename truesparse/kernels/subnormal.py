@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
-from truesparse import jit
+from truesparse.kernels import jit
 
 # x86: MXCSR bit 15 flushes results to zero, bit 6 takes subnormal inputs as zero.
 _MXCSR_FLUSH = (1 << 15) | (1 << 6)

@@ -5,7 +5,7 @@ ascend and the view does not depend on the number of threads: tasks own contiguo
 ranges of rows, and each knows where its share of every column starts.
 """
 
-from truesparse.jit import inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 
 
 @inner_kernel

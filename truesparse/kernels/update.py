@@ -22,8 +22,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from truesparse import jit
-from truesparse.jit import inner_kernel, parallel_kernel, prange
+from truesparse.kernels import jit
+from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 

@@ -28,10 +28,10 @@ from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
-from truesparse import jit
-from truesparse.aligned import aligned_zeros
-from truesparse.jit import inner_kernel, kernel, parallel_kernel, prange
+from truesparse.kernels import jit
 from truesparse.kernels.activation import infer_rows
+from truesparse.kernels.aligned import aligned_zeros
+from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     LANES,
     VectorType,

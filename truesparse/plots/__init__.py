@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 from truesparse.lazy import attach
 
 if TYPE_CHECKING:
+    from truesparse.plots.curves import TrainingDisplay
     from truesparse.plots.degrees import DegreeDisplay
-    from truesparse.plots.features import InputConnectivityDisplay
-    from truesparse.plots.history import History
-    from truesparse.plots.layers import LayersDisplay
+    from truesparse.plots.input_map import InputConnectivityDisplay
+    from truesparse.plots.layer_sizes import LayersDisplay
     from truesparse.plots.pattern import SparsityPatternDisplay
-    from truesparse.plots.training import TrainingDisplay
+    from truesparse.plots.run_records import History
     from truesparse.plots.turnover import TurnoverDisplay
     from truesparse.plots.weights import WeightHistogramDisplay
 
 _HOMES = {
     "DegreeDisplay": "degrees",
-    "History": "history",
-    "InputConnectivityDisplay": "features",
-    "LayersDisplay": "layers",
+    "History": "run_records",
+    "InputConnectivityDisplay": "input_map",
+    "LayersDisplay": "layer_sizes",
     "SparsityPatternDisplay": "pattern",
-    "TrainingDisplay": "training",
+    "TrainingDisplay": "curves",
     "TurnoverDisplay": "turnover",
     "WeightHistogramDisplay": "weights",
 }

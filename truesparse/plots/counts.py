@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_whole
-from truesparse.model import SparseMLP
+from truesparse.checks import check_whole
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 
 # Connections that are looked at together: enough to be quick, few enough to be small.
@@ -33,7 +34,8 @@ def as_model(source: Any) -> SparseMLP:
     if isinstance(model, SparseMLP):
         return model
     if isinstance(model, str | os.PathLike):
-        from truesparse.io import find_model, load
+        from truesparse.storage.models import load
+        from truesparse.storage.run_folder import find_model
 
         return load(find_model(model))
     raise UsageError(

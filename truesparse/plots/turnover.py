@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.plots.curves import set_epochs
 from truesparse.plots.display import (
     Display,
     label_shares,
@@ -11,8 +12,7 @@ from truesparse.plots.display import (
     legend_above,
     style,
 )
-from truesparse.plots.history import History, as_number, layers_of
-from truesparse.plots.training import set_epochs
+from truesparse.plots.run_records import History, as_number, layers_of
 
 # Lines of fewer updates have their points marked.
 _FEW = 40

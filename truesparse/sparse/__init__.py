@@ -1,1 +1,1 @@
-"""One layer: its connections, how they are drawn, and its forward and backward."""
+"""One layer: its connections, and what is computed with them."""

@@ -1,30 +1,32 @@
 """Dynamic sparse training algorithms by name. README.md tells how to add one."""
 
-from truesparse.errors import UsageError, choose
+import importlib
+
+from truesparse.checks import choose
+from truesparse.errors import UsageError
 from truesparse.topology.accset import Accset
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.cht import Cht, Chts, Chtss
-from truesparse.topology.context import LayerChange, UpdateContext
 from truesparse.topology.deepr import Deepr
 from truesparse.topology.dsr import Dsr
-from truesparse.topology.exploration import Exploration
 from truesparse.topology.ggr import Ggr
-from truesparse.topology.gradients import Batches
 from truesparse.topology.granet import Granet
 from truesparse.topology.gse import Gse
 from truesparse.topology.lottery import Lottery
 from truesparse.topology.magnitude import Magnitude
 from truesparse.topology.mest import Mest
 from truesparse.topology.nest import Nest
+from truesparse.topology.parts.context import LayerChange, UpdateContext
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.schedule import Fraction, UpdateSchedule
+from truesparse.topology.parts.topology_update import Update
 from truesparse.topology.rigl import Rigl
-from truesparse.topology.schedule import Fraction, UpdateSchedule
 from truesparse.topology.set import Set
 from truesparse.topology.snfs import Snfs
 from truesparse.topology.snip import Snip
 from truesparse.topology.srigl import Srigl
 from truesparse.topology.static import Static
 from truesparse.topology.top_kast import TopKast
-from truesparse.topology.update import Update
 
 ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     algorithm.name: algorithm
@@ -39,7 +41,6 @@ __all__ = [
     "ALGORITHMS",
     "Batches",
     "Dsr",
-    "Exploration",
     "Fraction",
     "LayerChange",
     "Set",
@@ -75,3 +76,9 @@ def make(name: str | TopologyAlgorithm, **options) -> TopologyAlgorithm:
             raise UsageError(f"topology {name!r} takes no options, got {option!r}")
         choose(option, accepted, f"option of topology {name!r}")
     return algorithm(**options)
+
+
+def __getattr__(name: str):
+    if name == "Exploration":  # a callback; it was here in version 0.1
+        return importlib.import_module("truesparse.callbacks").Exploration
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

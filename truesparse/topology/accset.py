@@ -16,10 +16,10 @@ gain towards 1 fewer connections come back.
 from typing import Any
 
 from truesparse.errors import UsageError
-from truesparse.model import SparseMLP
-from truesparse.topology.gradients import Batches
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.topology_update import Update
 from truesparse.topology.set import Set
-from truesparse.topology.update import Update
 
 
 class Accset(Set):

@@ -16,29 +16,24 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.errors import (
-    UsageError,
-    check_bools,
-    check_numbers,
-    check_whole,
-    choose,
-)
-from truesparse.model import SparseMLP
-from truesparse.rng import Purpose
-from truesparse.sparse.init import (
+from truesparse.checks import check_bools, check_numbers, check_whole, choose
+from truesparse.drawing.cells import (
     INITIALIZERS,
     draw_weights,
     is_among,
     sample_absent,
     sample_ranks,
 )
-from truesparse.topology.chains import remove_chains
-from truesparse.topology.context import LayerChange, UpdateContext
-from truesparse.topology.gradients import Batches
-from truesparse.topology.importance import Importance
-from truesparse.topology.prune import drop_smallest
-from truesparse.topology.schedule import Fraction, Share, UpdateSchedule
-from truesparse.topology.update import Update, update_bytes
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.rng import Purpose
+from truesparse.topology.parts.chains import remove_chains
+from truesparse.topology.parts.context import LayerChange, UpdateContext
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.importance import Importance
+from truesparse.topology.parts.prune import drop_smallest
+from truesparse.topology.parts.schedule import Fraction, Share, UpdateSchedule
+from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
 class TopologyAlgorithm:
@@ -82,7 +77,7 @@ class TopologyAlgorithm:
         What happens after the last step: nothing, or a removal without regrowth. A
         run that a callback stops early does not reach it.
     regrow_init : str
-        Initialiser of new weights, see sparse.init.INITIALIZERS.
+        Initialiser of new weights, see drawing.cells.INITIALIZERS.
     """
 
     name: ClassVar[str] = ""

@@ -22,12 +22,13 @@ all layers.
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.checks import check_numbers, choose
+from truesparse.errors import UsageError
 from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.path_sampler import sample_by_paths
-from truesparse.topology.paths import RULES, highest_scores
-from truesparse.topology.update import Update, update_bytes
+from truesparse.topology.parts.path_sampler import sample_by_paths
+from truesparse.topology.parts.paths import RULES, highest_scores
+from truesparse.topology.parts.topology_update import Update, update_bytes
 
 REMOVALS = ("magnitude", "relative")
 

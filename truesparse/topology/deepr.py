@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers
-from truesparse.model import SparseMLP
+from truesparse.checks import check_numbers
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.context import LayerChange, UpdateContext
-from truesparse.topology.gradients import Batches
-from truesparse.topology.prune import drop_smallest
-from truesparse.topology.schedule import UpdateSchedule
-from truesparse.topology.update import Update
+from truesparse.topology.parts.context import LayerChange, UpdateContext
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.prune import drop_smallest
+from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.topology_update import Update
 
 NEW_WEIGHT = 1e-12
 

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers
-from truesparse.model import SparseMLP
+from truesparse.checks import check_numbers
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.distribute import share_out
-from truesparse.topology.gradients import Batches
-from truesparse.topology.prune import drop_smallest_of_all
-from truesparse.topology.update import Update
+from truesparse.topology.parts.distribute import share_out
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.prune import drop_smallest_of_all
+from truesparse.topology.parts.topology_update import Update
 
 _TOLERANCE = 0.1
 

@@ -18,9 +18,9 @@ layers take no part.
 
 import numpy as np
 
-from truesparse.topology.distribute import share_out
-from truesparse.topology.guided import GuidedGrowth, largest
-from truesparse.topology.update import Update
+from truesparse.topology.parts.distribute import share_out
+from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.topology_update import Update
 
 NEW_WEIGHT = 1e-10
 

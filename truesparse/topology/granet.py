@@ -14,9 +14,9 @@ are left, where the authors give both densities; the rest as in rigl.py.
 
 import numpy as np
 
-from truesparse.topology.prune import drop_smallest, drop_smallest_of_all
+from truesparse.topology.parts.prune import drop_smallest, drop_smallest_of_all
+from truesparse.topology.parts.topology_update import Update
 from truesparse.topology.rigl import Rigl
-from truesparse.topology.update import Update
 
 
 class Granet(Rigl):

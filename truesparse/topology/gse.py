@@ -20,12 +20,12 @@ jointly as in the authors' code.
 
 import numpy as np
 
-from truesparse.errors import choose
+from truesparse.checks import choose
 from truesparse.kernels.arrays import SparseBatch
 from truesparse.rng import Purpose
-from truesparse.topology.guided import GuidedGrowth
-from truesparse.topology.schedule import UpdateSchedule
-from truesparse.topology.update import Update
+from truesparse.topology.parts.guided import GuidedGrowth
+from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.topology_update import Update
 
 DISTRIBUTIONS = ("uniform", "grabo", "graest")
 

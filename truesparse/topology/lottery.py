@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_whole
-from truesparse.model import SparseMLP
+from truesparse.checks import check_whole
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.layer import SparseLayer
-from truesparse.topology.context import LayerChange, UpdateContext
-from truesparse.topology.gradients import Batches
 from truesparse.topology.magnitude import Magnitude
-from truesparse.topology.update import Update
+from truesparse.topology.parts.context import LayerChange, UpdateContext
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.topology_update import Update
 
 
 class Lottery(Magnitude):

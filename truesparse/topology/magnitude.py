@@ -10,11 +10,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers, choose
+from truesparse.checks import check_numbers, choose
+from truesparse.errors import UsageError
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.context import UpdateContext
-from truesparse.topology.prune import drop_smallest_of_all
-from truesparse.topology.update import Update
+from truesparse.topology.parts.context import UpdateContext
+from truesparse.topology.parts.prune import drop_smallest_of_all
+from truesparse.topology.parts.topology_update import Update
 
 SCOPES = ("global", "layer")
 

@@ -15,9 +15,10 @@ batches drawn for the purpose; lambda is 0.01, as in the authors of CHT's code.
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_bools, check_numbers, check_whole
+from truesparse.checks import check_bools, check_numbers, check_whole
+from truesparse.errors import UsageError
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.update import Update, update_bytes
+from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
 class Mest(TopologyAlgorithm):

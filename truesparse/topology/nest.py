@@ -15,9 +15,10 @@ share of the layer's root mean square weight, which the paper leaves open.
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers
-from truesparse.topology.guided import GuidedGrowth, largest
-from truesparse.topology.update import Update
+from truesparse.checks import check_numbers
+from truesparse.errors import UsageError
+from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.topology_update import Update
 
 
 class Nest(GuidedGrowth):

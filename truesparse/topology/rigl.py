@@ -14,8 +14,8 @@ that breaks ties. Layers too large to look at all cells take a uniform sample of
 which is GSE with the uniform distribution (see gse.py).
 """
 
-from truesparse.topology.guided import GuidedGrowth
-from truesparse.topology.schedule import UpdateSchedule
+from truesparse.topology.parts.guided import GuidedGrowth
+from truesparse.topology.parts.schedule import UpdateSchedule
 
 
 class Rigl(GuidedGrowth):

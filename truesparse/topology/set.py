@@ -22,10 +22,10 @@ to 0.68 within 60 epochs (2026-11).
 
 import numpy as np
 
-from truesparse.errors import choose
+from truesparse.checks import choose
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.prune import drop_per_sign
-from truesparse.topology.update import Update
+from truesparse.topology.parts.prune import drop_per_sign
+from truesparse.topology.parts.topology_update import Update
 
 
 class Set(TopologyAlgorithm):

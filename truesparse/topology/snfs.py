@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers, check_whole
-from truesparse.model import SparseMLP
-from truesparse.topology.distribute import share_out
-from truesparse.topology.gradients import Batches, CellGradients
-from truesparse.topology.guided import GuidedGrowth, largest
-from truesparse.topology.update import Update
+from truesparse.checks import check_numbers, check_whole
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology.parts.distribute import share_out
+from truesparse.topology.parts.gradients import Batches, CellGradients
+from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.topology_update import Update
 
 # Adam's momentum is divided by the root of its second moment plus this.
 _ADAM_EPSILON = 1e-8

@@ -14,20 +14,15 @@ squares, and with it the variance of the outputs, stays that of the layer's init
 
 import numpy as np
 
-from truesparse.errors import (
-    UsageError,
-    check_bools,
-    check_numbers,
-    check_whole,
-    choose,
-)
-from truesparse.model import SparseMLP
+from truesparse.checks import check_bools, check_numbers, check_whole, choose
+from truesparse.drawing.cells import INITIALIZERS, draw_weights, sample_absent
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.rng import Purpose, stream
 from truesparse.sparse.connections import Connections
-from truesparse.sparse.init import INITIALIZERS, draw_weights, sample_absent
-from truesparse.topology.context import UpdateContext
-from truesparse.topology.gradients import Batches
-from truesparse.topology.prune import drop_smallest_of_all
+from truesparse.topology.parts.context import UpdateContext
+from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.prune import drop_smallest_of_all
 from truesparse.topology.static import Static
 
 
@@ -41,7 +36,7 @@ class Snip(Static):
     gradient_batches : int
         Batches over which gradients are summed.
     weight_init : str
-        Initialiser of the candidates, see sparse.init.INITIALIZERS.
+        Initialiser of the candidates, see drawing.cells.INITIALIZERS.
     evolve_output : bool
         Whether the output layer takes part.
     """

@@ -27,15 +27,16 @@ the whole budget, where the code may leave one fewer.
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers
+from truesparse.checks import check_numbers
+from truesparse.drawing.cells import is_among
+from truesparse.errors import UsageError
 from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
 from truesparse.sparse.connections import balance
-from truesparse.sparse.init import is_among
-from truesparse.topology.guided import GuidedGrowth, largest
-from truesparse.topology.prune import drop_smallest
-from truesparse.topology.schedule import UpdateSchedule
-from truesparse.topology.update import Update
+from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.prune import drop_smallest
+from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.topology_update import Update
 
 # Connections that are counted at a time.
 _PART = 1 << 20

@@ -1,7 +1,7 @@
 """Static: the random topology of the start is kept. The baseline of all others."""
 
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.context import UpdateContext
+from truesparse.topology.parts.context import UpdateContext
 
 
 class Static(TopologyAlgorithm):

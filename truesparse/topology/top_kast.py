@@ -18,16 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError, check_numbers, check_whole
-from truesparse.model import SparseMLP
+from truesparse.checks import check_numbers, check_whole
+from truesparse.drawing.cells import is_among, sample_absent
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.rng import Purpose
-from truesparse.sparse.init import is_among, sample_absent
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.context import LayerChange, UpdateContext
-from truesparse.topology.gradients import Batches, CellGradients
-from truesparse.topology.prune import drop_smallest
-from truesparse.topology.schedule import UpdateSchedule
-from truesparse.topology.update import Update, update_bytes
+from truesparse.topology.parts.context import LayerChange, UpdateContext
+from truesparse.topology.parts.gradients import Batches, CellGradients
+from truesparse.topology.parts.prune import drop_smallest
+from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
 class TopKast(TopologyAlgorithm):

@@ -1,0 +1,75 @@
+"""Checks of what a caller gives: a name, a number, a flag, a type of floats."""
+
+import difflib
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+from truesparse.errors import UsageError
+
+
+def choose(name: str, accepted: Iterable[str], what: str) -> str:
+    """Return `name` if it is one of `accepted`, else say which one was meant.
+
+    Parameters
+    ----------
+    name : str
+        What the user asked for.
+    accepted : iterable of str
+        The names that exist.
+    what : str
+        What the name stands for, e.g. ``"activation"``; used in the message.
+
+    Raises
+    ------
+    UsageError
+        If `name` is not accepted; the message lists the names and the closest.
+    """
+    names = sorted(accepted)
+    if name in names:
+        return name
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UsageError(f"unknown {what} {name!r}; use one of {', '.join(names)}.{hint}")
+
+
+def check_numbers(**values: Any) -> None:
+    """Raise UsageError unless each value is a real number, or None; bool is neither."""
+    for name, value in values.items():
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if value is not None and not is_number:
+            raise UsageError(f"{name} must be a number, got {value!r}")
+
+
+def check_bools(**values: Any) -> None:
+    """Raise UsageError unless each value is True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} must be true or false, got {value!r}")
+
+
+def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return `value` if it is a whole number from `low` to `high`, else raise.
+
+    Raises
+    ------
+    UsageError
+        Naming what was given and what is accepted; bool is no number here.
+    """
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or value < low or (high is not None and value > high):
+        accepted = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise UsageError(f"{name} must be a whole number {accepted}, got {value!r}")
+    return int(value)
+
+
+def float_type(dtype) -> type:
+    """Return float32 or float64 for its name or dtype, else raise UsageError."""
+    import numpy as np
+
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = dtype
+    dtypes = {"float32": np.float32, "float64": np.float64}
+    return dtypes[choose(name, dtypes, "dtype")]

@@ -1,0 +1,372 @@
+"""The configuration of a run: one frozen dataclass behind flags, TOML and JSON.
+
+This module imports nothing heavy, so that ``--help`` answers at once; the names that
+options accept are listed here and compared with the registries by a test.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import pathlib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from truesparse.checks import choose
+from truesparse.commands.shell import check_threads
+from truesparse.errors import UsageError
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "topology": (
+        *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
+        *("lottery", "magnitude", "mest", "nest", "rigl", "set", "snfs", "snip"),
+        *("srigl", "static", "top_kast"),
+    ),
+    "init_topology": (
+        *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),
+        "uniform",
+    ),
+    "activation": (
+        "all_relu",
+        "elu",
+        "gelu",
+        "identity",
+        "leaky_relu",
+        "logistic",
+        "relu",
+        "silu",
+        "srelu",
+        "tanh",
+    ),
+    "optimizer": ("adam", "adamw", "nesterov", "rmsprop", "sgd"),
+    "decay": ("decoupled", "l2", "set"),
+    "lr_schedule": (
+        "adaptive",
+        "constant",
+        "cosine",
+        "exponential",
+        "inverse_scaling",
+        "linear",
+        "step",
+    ),
+    "weight_init": (
+        "he_normal",
+        "he_uniform",
+        "set_normal",
+        "xavier_normal",
+        "xavier_uniform",
+        "zero",
+    ),
+    "removal": ("magnitude", "per_sign"),
+    "final": ("none", "prune_only"),
+    "update_unit": ("epoch", "step"),
+    "dtype": ("float32", "float64"),
+    "monitor": ("train_loss", "val_loss", "val_score"),
+}
+CHOICES["regrow_init"] = CHOICES["weight_init"]
+
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    tuple: "a list of whole numbers",
+    dict: "a table of options",
+}
+
+# A flag on the left makes what a file says of the option on the right void.
+_EXCLUDES = (
+    ("epsilon", "density"),
+    ("density", "epsilon"),
+    ("neurons", "hidden"),
+    ("depth", "hidden"),
+)
+
+# Indices of neurons are int32.
+_LARGEST_LAYER = 2**31 - 1
+
+
+def _option(default: Any, text: str, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"help": text, "metavar": metavar})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every option of a training run, with its default."""
+
+    data: str = _option(
+        "digits",
+        "data set by name (digits, breast_cancer, wine, iris, diabetes, "
+        "synthetic:2000x500, mnist, fashion_mnist, ...) or file "
+        "(.npz, .csv, .parquet, .svm, .libsvm)",
+        "NAME|FILE",
+    )
+    data_home: str | None = _option(None, "folder of downloaded data sets", "DIR")
+    fetch: bool = _option(False, "download the data set if it is not there")
+    test_fraction: float = _option(0.2, "share held out where data have no test part")
+    neurons: int = _option(1_000_000, "hidden neurons in all", "N")
+    depth: int = _option(2, "hidden layers the neurons are spread over", "N")
+    hidden: tuple[int, ...] | None = _option(
+        None, "sizes of the hidden layers, in place of --neurons", "N,N,..."
+    )
+    epsilon: float | None = _option(
+        None, "connections of a layer: epsilon * (n_in + n_out) (default: 3)", "E"
+    )
+    density: float | None = _option(
+        None, "share of cells connected, in place of --epsilon", "D"
+    )
+    init_topology: str = _option(
+        "erdos_renyi", "which cells are connected at first; erk splits one budget"
+    )
+    init_arg: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "option of the initial topology (beta of bsw, r and degree of brf, "
+            "soft of csti, distribution=erk of all patterns); any number of times",
+            "metavar": "KEY=VALUE",
+        },
+    )
+    topology: str = _option("set", "algorithm that evolves the connections")
+    topology_arg: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "option of the topology, see --list-topologies; may be given often",
+            "metavar": "KEY=VALUE",
+        },
+    )
+    zeta: float | None = _option(
+        None, "share of a layer that an update replaces (default: the topology's)", "F"
+    )
+    removal: str | None = _option(None, "what SET removes (default: per_sign)")
+    regrow_init: str | None = _option(
+        None, "initial value of regrown weights (default: zero)"
+    )
+    evolve_output: bool | None = _option(None, "let the output layer evolve too")
+    final: str | None = _option(
+        None, "topology update after the last epoch (default: none)"
+    )
+    update_every: int | None = _option(
+        None, "epochs or steps between topology updates (default: the topology's)", "N"
+    )
+    update_unit: str | None = _option(
+        None, "what update_every counts (default: the topology's)"
+    )
+    update_start: int | None = _option(
+        None, "first epoch or step of an update (default: update_every)", "N"
+    )
+    update_end: int | None = _option(None, "last epoch or step of an update", "N")
+    explored: bool = _option(
+        False, "report which share of all cells was connected at some time (ITOP)"
+    )
+    activation: str = _option("relu", "of the hidden layers")
+    activation_parameter: float | None = _option(
+        None, "slope of leaky_relu and all_relu, alpha of elu", "F"
+    )
+    weight_init: str = _option("he_uniform", "initial weights")
+    optimizer: str = _option("sgd", "how weights are updated")
+    lr: float | None = _option(
+        None,
+        "learning rate (default: 0.2 for features scaled to a range, as grey values "
+        "and sparse ones are, 0.1 for standardised ones, 0.0003 for regression)",
+        "F",
+    )
+    lr_schedule: str = _option("cosine", "how the learning rate changes")
+    lr_cycles: int = _option(1, "how often the learning rate starts again", "N")
+    warmup: float = _option(0.0, "epochs in which the learning rate rises", "F")
+    fan_in_limit: float = _option(
+        1000.0, "layers with more inputs a neuron learn proportionally slower", "F"
+    )
+    momentum: float = _option(0.9, "of sgd and nesterov", "F")
+    weight_decay: float = _option(0.0, "decay of the weights", "F")
+    decay: str | None = _option(
+        None, "kind of weight decay (default: decoupled for adamw, l2 for others)"
+    )
+    dropout: float = _option(0.1, "share of hidden outputs dropped in training", "F")
+    label_smoothing: float | None = _option(
+        None,
+        "share of the target spread evenly over the classes (default: 0.1 with "
+        "features scaled to a range, 0 with others)",
+        "F",
+    )
+    clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
+    epochs: int = _option(15, "passes over the data", "N")
+    early_stopping: int | None = _option(
+        None, "epochs without a better --monitor that end the run (default: off)", "N"
+    )
+    restore_best: bool = _option(
+        False,
+        "save the model of the epoch with the best --monitor, not the last one; a "
+        "score on data that chose the model is no longer one on unseen data",
+    )
+    monitor: str = _option(
+        "val_loss", "what early stopping and the best model go by; val is the test part"
+    )
+    batch_size: int = _option(32, "samples a step", "N")
+    seed: int = _option(0, "decides everything that is drawn", "N")
+    threads: int | None = _option(None, "threads (default: all cores)", "N")
+    dtype: str = _option("float32", "of weights and activations")
+    out: str | None = _option(None, "run folder (default: runs/DATA-N)", "DIR")
+    checkpoint_every: int | None = _option(
+        None,
+        "epochs between checkpoints, from which --resume goes on; 0 for none (default: "
+        "as often as takes a twentieth of the time, and at the end)",
+        "N",
+    )
+    tensorboard: bool = _option(
+        False, "write curves for TensorBoard to the run folder; needs its package"
+    )
+
+    def __post_init__(self):
+        for name, accepted in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None:
+                choose(value, accepted, name.replace("_", " "))
+        counts = "neurons", "depth", "epochs", "batch_size", "update_every"
+        for name in (*counts, "early_stopping"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UsageError(
+                    f"{flag(name)} must be at least 1, got {getattr(self, name)}"
+                )
+        if self.checkpoint_every is not None and self.checkpoint_every < 0:
+            raise UsageError(
+                f"--checkpoint-every must be at least 0, got {self.checkpoint_every}"
+            )
+        check_threads(self.threads)
+        for name in ("out", "data_home"):
+            if getattr(self, name) == "":
+                raise UsageError(f"{flag(name)} must name a folder, got ''")
+        if self.hidden is None and self.neurons < self.depth:
+            raise UsageError(
+                f"--neurons {self.neurons} cannot fill --depth {self.depth} layers"
+            )
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
+            raise UsageError(
+                f"--hidden takes sizes of at least 1, got {list(self.hidden)}"
+            )
+        largest = max(self.hidden or (-(-self.neurons // self.depth),))
+        if largest > _LARGEST_LAYER:
+            change = "--hidden" if self.hidden else "--neurons or raise --depth"
+            raise UsageError(
+                f"a hidden layer takes at most {_LARGEST_LAYER} neurons, got "
+                f"{largest}; lower {change}"
+            )
+        if self.epsilon is not None and self.density is not None:
+            raise UsageError("give either --epsilon or --density, not both")
+        if not 0.0 < self.test_fraction < 1.0:
+            raise UsageError(
+                f"--test-fraction must be between 0 and 1, got {self.test_fraction}"
+            )
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Neurons of each hidden layer."""
+        if self.hidden is not None:
+            return self.hidden
+        share, rest = divmod(self.neurons, self.depth)
+        return tuple(share + (layer < rest) for layer in range(self.depth))
+
+    def to_toml(self) -> str:
+        """Return the configuration as a TOML file that ``--config`` takes.
+
+        Without `out`: the folder holds this run, so that another one needs its own.
+        """
+        lines = ["# truesparse run; use it again with --config"]
+        void = ("out",) if self.hidden is None else ("out", "neurons", "depth")
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None and name not in void:
+                lines.append(f"{name} = {_toml_value(value)}")
+        return "\n".join(lines) + "\n"
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of an option."""
+    return "--" + name.replace("_", "-")
+
+
+def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags win over the file; one of a pair that excludes another replaces it."""
+    if "hidden" in flags and ("neurons" in flags or "depth" in flags):
+        raise UsageError("give either --hidden or --neurons and --depth, not both")
+    options = {**file_options, **flags}
+    for name, options_of in (
+        ("topology", "topology_arg"),
+        ("init_topology", "init_arg"),
+    ):
+        in_file, given = file_options.get(options_of), flags.get(options_of)
+        if in_file and name in flags and given is None:
+            # They are those of another topology.
+            del options[options_of]
+        elif in_file and given and name not in flags:
+            options[options_of] = in_file | given
+    for name, other in _EXCLUDES:
+        if name in flags and other not in flags:
+            options.pop(other, None)
+    return options
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Return the options that a TOML file sets.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or has an unknown key or a value of a wrong type.
+    """
+    if str(path) == "":
+        raise UsageError("--config must name a TOML file, got ''")
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read configuration {path}: {error}") from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the options that the text of a file sets; see read_toml."""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"cannot read configuration {path}: {error}") from None
+    hints = typing.get_type_hints(RunConfig)
+    options = {}
+    for key, value in table.items():
+        name = choose(key.replace("-", "_"), hints, f"key in {path}")
+        options[name] = _convert(name, value, base_type(hints[name]), path)
+    return options
+
+
+def _convert(name: str, value: Any, kind: type, path: str) -> Any:
+    if kind is float and type(value) is int:
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if kind is tuple and isinstance(value, list):
+        if all(type(size) is int for size in value):
+            return tuple(value)
+    elif type(value) is kind:
+        return value
+    what = KINDS[kind]
+    raise UsageError(f"{name} in {path} must be {what}, got {value!r}")
+
+
+def base_type(hint: Any) -> type:
+    """Return int for ``int | None`` and tuple for ``tuple[int, ...] | None``."""
+    options = [t for t in typing.get_args(hint) if t is not type(None)]
+    if typing.get_origin(hint) is tuple or not options:
+        return typing.get_origin(hint) or hint
+    return typing.get_origin(options[0]) or options[0]
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    if isinstance(value, dict):
+        parts = (f"{_toml_value(key)} = {_toml_value(v)}" for key, v in value.items())
+        return "{ " + ", ".join(parts) + " }"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    # TOML allows in strings what JSON does, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

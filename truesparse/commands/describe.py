@@ -1,0 +1,338 @@
+"""What a model file holds, told without loading the model.
+
+Of a layer only the index arrays are read, a block at a time: row starts say which
+neurons have outputs, column numbers how many inputs each has. Weights are not read,
+apart from their number.
+"""
+
+import itertools
+import json
+import math
+import pathlib
+import tomllib
+from typing import Any
+
+import numpy as np
+
+from truesparse.checks import check_whole
+from truesparse.condensed import condensed_mlp
+from truesparse.errors import ModelFileError
+from truesparse.losses import Loss
+from truesparse.network.buffers import padded_columns
+from truesparse.sparse.connections import LARGEST_SIDE
+from truesparse.storage import models, run_folder
+from truesparse.storage.preprocessing import PREFIX
+from truesparse.storage.tensors import (
+    DTYPES,
+    StoredTensors,
+    extent,
+    open_tensors,
+    read_activation,
+    read_links,
+    view_bytes,
+)
+
+_ARRAYS = ("indptr", "indices", "values", "bias", "activation")
+
+
+def describe(path) -> dict[str, Any]:
+    """Return what a model file, or the one of a run folder, holds.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    dict
+        As JSON takes it: kind, format, layer_sizes, nnz, density, dtype, loss, layers,
+        memory, and what else the file says. `layers` has for each its connections,
+        activation, the inputs a neuron has (fan_in) and how many neurons are dead.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, damaged or no model file of truesparse.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from truesparse import SparseMLP, save
+    >>> from truesparse.commands.describe import describe
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = describe(save(SparseMLP([4, 8, 3], density=1.0), f"{folder}/m"))
+    >>> found["layer_sizes"], found["layers"][0]["fan_in"]
+    ([4, 8, 3], {'min': 4, 'mean': 4.0, 'max': 4})
+    """
+    place = run_folder.find_model(path)
+    with open_tensors(place) as file:
+        metadata = file.metadata() or {}
+        tensors = StoredTensors(file)
+        if "truesparse" in metadata:
+            found = _describe_model(tensors, metadata, place)
+        elif condensed_mlp.KEY in metadata:
+            found = _describe_condensed(tensors, metadata)
+        else:
+            raise ModelFileError(f"{place} is not a truesparse model: no such metadata")
+        others = _others(tensors)
+        found["other_tensors"] = {
+            "names": sorted({name.split(".")[-1] for name in others}),
+            "bytes": tensors.bytes_of(others),
+        }
+    if "preprocessing" in metadata:
+        found |= _describe_preprocessing(place)
+    if "config" in metadata:
+        found["config"] = _parse_config(metadata["config"])
+    found["memory"]["file"] = place.stat().st_size
+    found = {"file": str(place), **found}
+    if pathlib.Path(path).is_dir():
+        found["run"] = _describe_run(pathlib.Path(path))
+    return found
+
+
+def prediction_bytes(path, batch_size: int) -> int:
+    """Return about how many bytes a model takes when it predicts, by its header.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no model.
+    """
+    with open_tensors(path) as file:
+        tensors = StoredTensors(file)
+        # Not the rest of a checkpoint.
+        needed = {name for name in tensors.names if name.startswith(PREFIX)}
+        total = index = 0
+        while f"layers.{index}.values" in tensors.names:
+            needed |= {f"layers.{index}.{name}" for name in _ARRAYS} & tensors.names
+            values = tensors.slice(f"layers.{index}.values", 1, "float32", "float64")
+            bias = tensors.slice(f"layers.{index}.bias", 1, "float32", "float64")
+            (nnz,), (n_out,) = values.get_shape(), bias.get_shape()
+            dtype = DTYPES[bias.get_dtype()]
+            columns, _ = padded_columns(batch_size, dtype)
+            total += view_bytes(nnz, n_out)
+            total += np.dtype(dtype).itemsize * n_out * (columns + 1)
+            index += 1
+        total += tensors.bytes_of(needed)
+    return int(total)
+
+
+def _describe_model(
+    tensors: StoredTensors, metadata: dict[str, str], path: pathlib.Path
+) -> dict[str, Any]:
+    text = json.loads(metadata["truesparse"])
+    models.check_format(text, path)
+    specs = text["layers"]
+    layers: list[dict[str, Any]] = []
+    if not specs:
+        raise ValueError("it has no layers")
+    loss = Loss(**text["loss"])
+    has_input: np.ndarray | None = None
+    unused = 0
+    for index, spec in enumerate(specs):
+        if index and spec["n_in"] != layers[-1]["n_out"]:
+            raise ValueError(f"layer {index} does not fit the one before")
+        layer, has_output, has_input_next = _describe_layer(tensors, index, spec)
+        if has_input is None:
+            unused = int((~has_output).sum())
+        else:
+            dead = layers[-1]["dead"]
+            dead["no_output"] = int((~has_output).sum())
+            dead["either"] = int((~(has_output & has_input)).sum())
+        has_input = has_input_next
+        layers.append(layer)
+    sizes = [specs[0]["n_in"], *(layer["n_out"] for layer in layers)]
+    dtypes = {layer.pop("dtype") for layer in layers}
+    if len(dtypes) > 1:
+        raise ValueError(f"layers are of {' and '.join(sorted(dtypes))}")
+    (dtype,) = dtypes
+    cells = sum(a * b for a, b in itertools.pairwise(sizes))
+    nnz = sum(layer["nnz"] for layer in layers)
+    view = sum(view_bytes(layer["nnz"], layer["n_out"]) for layer in layers)
+    return {
+        # Beside a model it holds the state of a run.
+        "kind": "checkpoint" if _others(tensors) else "model",
+        "format": text["format"],
+        "layer_sizes": sizes,
+        "neurons": sum(sizes[1:-1]),
+        "nnz": nnz,
+        "density": nnz / cells,
+        "dtype": dtype,
+        "loss": vars(loss),
+        "seed": check_whole("seed", text["seed"], 0),
+        "step": check_whole("step", text["step"], 0),
+        "unused_features": unused,
+        "layers": layers,
+        "memory": {
+            "model": tensors.bytes_of(tensors.names - _others(tensors)) + view,
+            "dense_weights": np.dtype(dtype).itemsize * cells,
+        },
+    }
+
+
+def _describe_layer(
+    tensors: StoredTensors, index: int, spec: dict
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Describe a layer; mark input neurons with outputs, and outputs with inputs."""
+    n_in, n_out = spec["n_in"], spec["n_out"]
+    for name in ("n_in", "n_out"):
+        check_whole(name, spec[name], 1, LARGEST_SIDE)
+    if not 0.0 <= spec["dropout"] < 1.0:
+        raise ValueError(f"layer {index} has dropout {spec['dropout']}")
+    activation = read_activation(spec, spec["dropout"])
+    prefix = f"layers.{index}"
+    values = tensors.slice(f"{prefix}.values", 1, "float32", "float64")
+    dtype = DTYPES[values.get_dtype()]
+    bias = tensors.slice(f"{prefix}.bias", 1, dtype)
+    if bias.get_shape() != [n_out]:
+        raise ValueError(f"bias of layer {index} has shape {bias.get_shape()}")
+    if activation.is_trained:
+        tensors.slice(f"{prefix}.activation", 2, dtype)
+    has_output, fan_in = read_links(tensors, prefix, n_in, n_out, values)
+    nnz = values.get_shape()[0]
+    has_input = fan_in > 0
+    n_without = int(n_out - has_input.sum())
+    layer = {
+        "n_in": n_in,
+        "n_out": n_out,
+        "activation": activation.name,
+        "parameter": activation.parameter,
+        "dropout": activation.dropout,
+        "nnz": nnz,
+        "density": nnz / (n_in * n_out),
+        "fan_in": extent(fan_in, nnz),
+        # What has no output is known from the next layer; the last feeds none.
+        "dead": {"no_input": n_without, "no_output": 0, "either": n_without},
+        "dtype": dtype,
+    }
+    return layer, has_output, has_input
+
+
+def _others(tensors: StoredTensors) -> set[str]:
+    """Return the tensors that neither the layers nor their inputs need."""
+    return {name for name in tensors.unread if not name.startswith(PREFIX)}
+
+
+def _describe_condensed(
+    tensors: StoredTensors, metadata: dict[str, str]
+) -> dict[str, Any]:
+    text = json.loads(metadata[condensed_mlp.KEY])
+    if text["format"] != condensed_mlp.FORMAT:
+        raise ValueError(f"format {text['format']}, not {condensed_mlp.FORMAT}")
+    width = check_whole("n_features", text["n_features"], 1, LARGEST_SIDE)
+    constants = tensors.slice("constants", 1, "float32", "float64")
+    dtype = DTYPES[constants.get_dtype()]
+    layers: list[dict[str, Any]] = []
+    for index, spec in enumerate(text["layers"]):
+        prefix = f"layers.{index}"
+        bias = tensors.slice(f"{prefix}.bias", 1, dtype)
+        tensors.slice(f"{prefix}.neurons", 1, "int32")
+        (n_out,) = bias.get_shape()
+        activation = read_activation(spec)
+        if activation.is_trained:
+            tensors.slice(f"{prefix}.activation", 2, dtype)
+        if spec["condensed"]:
+            weights = tensors.slice(f"{prefix}.weights", 2, dtype)
+            inputs = tensors.slice(f"{prefix}.inputs", 2, "int32")
+            n_rows, each = weights.get_shape()
+            if inputs.get_shape() != [n_out, each] or n_rows != n_out:
+                raise ValueError(f"arrays of {prefix} do not fit each other")
+            nnz, fan_in = n_out * each, {"min": each, "mean": float(each), "max": each}
+        else:
+            values = tensors.slice(f"{prefix}.values", 1, dtype)
+            (nnz,) = values.get_shape()
+            counts = read_links(tensors, prefix, width, n_out, values)[1]
+            fan_in = extent(counts, nnz)
+        layers.append(
+            {
+                "n_in": width,
+                "n_out": n_out,
+                "condensed": bool(spec["condensed"]),
+                "activation": activation.name,
+                "parameter": activation.parameter,
+                "nnz": nnz,
+                "density": nnz / (width * n_out) if width * n_out else 0.0,
+                "fan_in": fan_in,
+            }
+        )
+        width = n_out
+    sizes = [text["n_features"], *(layer["n_out"] for layer in layers)]
+    cells = sum(a * b for a, b in itertools.pairwise(sizes))
+    nnz = sum(layer["nnz"] for layer in layers)
+    return {
+        "kind": "condensed",
+        "format": text["format"],
+        # Without the neurons that condensing left out.
+        "layer_sizes": sizes,
+        "n_outputs": constants.get_shape()[0],
+        "neurons": sum(sizes[1:-1]),
+        "nnz": nnz,
+        "density": nnz / cells if cells else 0.0,
+        "dtype": dtype,
+        "loss": vars(Loss(**text["loss"])),
+        "layers": layers,
+        "memory": {
+            "model": tensors.bytes_of(tensors.names),
+            "dense_weights": np.dtype(dtype).itemsize * cells,
+        },
+    }
+
+
+def _describe_preprocessing(path) -> dict[str, Any]:
+    found = models.load_preprocessing(path)
+    assert found is not None, "its metadata say that there is one"
+    scaling = "none"
+    if found.feature_scale is not None:
+        scaling = "divided" if found.feature_mean is None else "standardised"
+    return {
+        "task": found.task,
+        "classes": None if found.classes is None else found.classes.tolist(),
+        "feature_names": found.feature_names,
+        "feature_scaling": scaling,
+        "target_scaling": "none" if found.target_scale is None else "standardised",
+    }
+
+
+def _parse_config(text: str) -> Any:
+    """Return the options, or the text where it is no TOML."""
+    try:
+        # Infinity and dates, unknown to JSON, become text.
+        plain = json.dumps(tomllib.loads(text), default=str)
+        return json.loads(plain, parse_constant=str)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _describe_run(folder: pathlib.Path) -> dict[str, Any]:
+    """Return what the metrics of a run say of its last epoch, and whether it ended."""
+    last: dict[str, Any] = {}
+    try:
+        with open(
+            folder / run_folder.METRICS, encoding="utf-8", errors="replace"
+        ) as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                    event = entry["event"]
+                except (ValueError, LookupError, TypeError, RecursionError):
+                    continue  # cut off where a run was killed
+                if event == "epoch":
+                    last = entry
+    except OSError:
+        return {"epochs": 0, "ended": False}
+    names = ("train_loss", "val_loss", "val_score")
+    scores = {name: _number(last.get(name)) for name in names}
+    return {
+        "epochs": _number(last.get("epoch", 0)),
+        **scores,
+        "ended": not run_folder.is_unfinished(folder),
+    }
+
+
+def _number(value: Any) -> int | float | None:
+    """Return a number that JSON takes, or None."""
+    try:
+        is_number = type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        is_number = False
+    return value if is_number else None

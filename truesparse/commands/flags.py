@@ -1,0 +1,117 @@
+"""The flags of the command line: one for every option of a run, and a few more."""
+
+import argparse
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from truesparse.commands.config import CHOICES, KINDS, RunConfig, base_type, flag
+from truesparse.commands.shell import CommandParser
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every option; those not given are absent from the result."""
+    hints = typing.get_type_hints(RunConfig)
+    for option in dataclasses.fields(RunConfig):
+        text = option.metadata["help"]
+        if option.default is not None and option.default is not False:
+            text += f" (default: {option.default})"
+        arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
+        kind = base_type(hints[option.name])
+        if kind is dict:
+            arguments |= {"action": _CollectOptions, "metavar": "KEY=VALUE"}
+        elif kind is bool:
+            arguments["action"] = argparse.BooleanOptionalAction
+        else:
+            # Names are checked by RunConfig, whose message suggests the closest.
+            names = CHOICES.get(option.name)
+            arguments["metavar"] = "|".join(names) if names else None
+            arguments["metavar"] = option.metadata["metavar"] or arguments["metavar"]
+            arguments["metavar"] = arguments["metavar"] or kind.__name__.upper()[0]
+            arguments["type"] = _PARSERS[kind]
+        parser.add_argument(flag(option.name), **arguments)
+
+
+class _CollectOptions(argparse.Action):
+    """Collects KEY=VALUE words in a dict; values are TOML, or else text."""
+
+    def __call__(self, parser, namespace, word, option_string=None) -> None:
+        """Add one word."""
+        key, equals, text = word.partition("=")
+        if not (key and equals and text):
+            raise argparse.ArgumentError(self, f"must be KEY=VALUE, got {word!r}")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        options = getattr(namespace, self.dest, None) or {}
+        setattr(namespace, self.dest, options | {key.replace("-", "_"): value})
+
+
+def parse_flags(words: list[str]) -> argparse.Namespace:
+    """Return what a command line gives; options that it leaves out are absent."""
+    return _make_parser().parse(words)
+
+
+def _make_parser() -> CommandParser:
+    parser = CommandParser(
+        "truesparse.train",
+        "Train a truly sparse multilayer perceptron on CPUs.",
+        codes=(2, 3, 4, 5, 6),
+    )
+    add_flags(parser)
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="read options from a file"
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with the run in a folder from its last checkpoint; of the options "
+        "only --epochs, --threads, --early-stopping and where data and output are may "
+        "be others",
+    )
+    parser.add_argument(
+        "--list-topologies",
+        action="store_true",
+        help="print the topologies and their options, and stop",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only check the options and estimate the memory, as JSON too",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no report")
+    return parser
+
+
+def _parser_of(kind: type) -> Callable[[str], Any]:
+    """Return what turns a word of the command line into a value, or says what is."""
+
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            message = f"must be {KINDS[kind]}, got {text!r}"
+            raise argparse.ArgumentTypeError(message) from None
+
+    return parse
+
+
+def _parse_sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers with commas between, got {text!r}"
+        ) from None
+
+
+_PARSERS: dict[type, Callable[[str], Any]] = {
+    int: _parser_of(int),
+    float: _parser_of(float),
+    str: str,
+    tuple: _parse_sizes,
+}

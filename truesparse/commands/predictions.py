@@ -1,0 +1,317 @@
+"""Predictions for raw rows, a block at a time: labels, probabilities, score, files.
+
+A block is as many rows as some batches hold; only its rows are scaled at a time, and
+sparse rows stay sparse. What is written as CSV is never held as a whole.
+"""
+
+import contextlib
+import csv
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from truesparse.checks import choose
+from truesparse.datasets import check_targets, encode_labels
+from truesparse.datasets.features import Features
+from truesparse.datasets.tables import require_parquet, save_parquet
+from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.storage.preprocessing import Preprocessing
+
+ENDINGS = (".csv", ".npz", ".npy", ".parquet")
+
+_BATCHES = 32  # a block: enough that allocating its buffers costs nothing
+_BLOCK_VALUES = 1 << 24  # numbers in or out of a block at most, but one batch at least
+_TEXT_VALUES = 1 << 18  # numbers that are text at one time, of about 100 bytes each
+# Few rows are repeated to fill a batch up to this size: kernels of its width are
+# compiled already where the model was trained, and rows give the same to the last bit.
+_FILLED_BATCH = 256
+_TASKS = {"softmax": "classification", "logistic": "multilabel"}
+
+
+class Block(NamedTuple):
+    """Predictions for some rows.
+
+    `codes` are class numbers (n,), 0/1 columns (n, n_labels) or values (n, n_targets)
+    in the units of the targets; `probabilities` are (n, n_classes or n_labels), or None
+    for a regression.
+    """
+
+    rows: slice
+    codes: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Predictor:
+    """A model with what it must know of its training data.
+
+    Parameters
+    ----------
+    model : SparseMLP
+    preprocessing : Preprocessing or None
+        Without it rows are taken as they are, and classes are numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse import SparseMLP
+    >>> from truesparse.commands.predictions import Predictor
+    >>> rows = np.ones((2, 4), np.float32)
+    >>> predictor = Predictor(SparseMLP([4, 8, 3], seed=1), None)
+    >>> [block.probabilities.shape for block in predictor.blocks(rows, 16)]
+    [(2, 3)]
+    >>> predictor.header()
+    ['prediction', 'probability_0', 'probability_1', 'probability_2']
+    """
+
+    def __init__(self, model: SparseMLP, preprocessing: Preprocessing | None):
+        n_outputs = model.layer_sizes[-1]
+        if preprocessing is None:
+            task = _TASKS.get(model.loss.name, "regression")
+            classes = np.arange(n_outputs) if task == "classification" else None
+            preprocessing = Preprocessing(task, classes)
+        self.model, self.preprocessing = model, preprocessing
+        self.task = preprocessing.task
+        labels = preprocessing.classes
+        self.classes = np.arange(n_outputs) if labels is None else labels
+        is_binary = model.loss.name == "logistic" and n_outputs == 1
+        if len(self.classes) != n_outputs and not is_binary:
+            raise ModelFileError(
+                f"the model has {n_outputs} outputs for {len(self.classes)} classes"
+            )
+
+    def blocks(self, X: Features, batch_size: int) -> Iterator[Block]:
+        """Yield predictions for raw rows, block by block in their order.
+
+        Parameters
+        ----------
+        X : (n, n_features) array or csr_array
+        batch_size : int
+            Rows that are predicted at once.
+        """
+        n_rows, n_features = X.shape
+        size = batch_size * _BATCHES
+        width = self.model.layer_sizes[-1]
+        if isinstance(X, np.ndarray):
+            width = max(width, n_features)
+        size = min(size, max(batch_size, _BLOCK_VALUES // width))
+        # The last takes what is left over, so that it fills a batch as others do.
+        starts = [size * i for i in range(max(n_rows // size, 1))]
+        for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
+            rows = slice(start, stop)
+            yield Block(rows, *self._predict(X[rows], batch_size))
+
+    def _predict(self, X: Features, batch_size: int):
+        n_rows = X.shape[0]
+        if n_rows < batch_size <= _FILLED_BATCH:
+            X = X[np.resize(np.arange(n_rows), batch_size)]
+        scaled = self.preprocessing.transform(X, self.model.dtype)
+        outputs = self.model.decision_function(scaled, batch_size)[:n_rows]
+        found = self.model.loss.activate(outputs)
+        if self.task == "regression":
+            return self.preprocessing.unscale_targets(found), None
+        if self.task == "multilabel":
+            return (outputs > 0).astype(np.uint8), found
+        if found.shape[1] == 1 and len(self.classes) == 2:
+            # One logistic output stands for the second of two classes.
+            return (outputs[:, 0] > 0).astype(np.int64), np.hstack([1 - found, found])
+        return outputs.argmax(axis=1), found
+
+    def labels(self, codes: np.ndarray) -> np.ndarray:
+        """Return the labels of classes, or what else is predicted, as it is."""
+        if self.task == "classification":
+            return self.classes[codes]
+        is_single = self.task == "regression" and codes.shape[1] == 1
+        return codes[:, 0] if is_single else codes
+
+    def header(self, labels_only: bool = False) -> list[str]:
+        """Return what the columns of a table of predictions are called."""
+        names = [str(label) for label in self.classes.tolist()]
+        chances = [] if labels_only else [f"probability_{name}" for name in names]
+        if self.task == "classification":
+            return ["prediction", *chances]
+        if self.task == "multilabel":
+            return [f"prediction_{name}" for name in names] + chances
+        single = len(names) == 1
+        return ["prediction"] if single else [f"prediction_{name}" for name in names]
+
+
+class Score:
+    """Accuracy or R2 of predictions that come block by block.
+
+    Accuracy is the share of right classes, or of right answers over all labels; R2 the
+    coefficient of determination, averaged over targets: see losses.Loss.score.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    y : array
+        Targets as a source has them.
+    classes : array, optional
+        Which label each column of multilabel targets stands for.
+
+    Raises
+    ------
+    DataError
+        If the targets are not such as the model was trained on.
+    """
+
+    def __init__(self, predictor: Predictor, y, classes: np.ndarray | None = None):
+        task, known = predictor.task, predictor.classes
+        self.name = "R2" if task == "regression" else "accuracy"
+        targets, _ = check_targets(y, len(y), task)
+        if task == "classification":
+            targets, _ = encode_labels(targets, known)
+        else:
+            if task == "multilabel" and classes is not None:
+                targets = _align(targets, classes, known)
+            n_outputs = predictor.model.layer_sizes[-1]
+            if targets.shape[1] != n_outputs:
+                raise DataError(
+                    f"there are {targets.shape[1]} columns of targets for {n_outputs} "
+                    "outputs"
+                )
+        self._targets, self._right = targets, 0
+        self._squares = np.zeros(targets.shape[1:])
+
+    def add(self, block: Block) -> None:
+        """Count what is right in a block."""
+        wanted = self._targets[block.rows]
+        if self.name == "R2":
+            self._squares += ((wanted - block.codes) ** 2).sum(axis=0)
+        else:
+            self._right += int((wanted == block.codes).sum())
+
+    @property
+    def value(self) -> float:
+        """The score, once all blocks were added."""
+        if self.name != "R2":
+            return self._right / self._targets.size
+        spread = ((self._targets - self._targets.mean(axis=0)) ** 2).sum(axis=0)
+        safe = np.where(spread > 0, spread, 1.0)
+        each = np.where(spread > 0, 1.0 - self._squares / safe, self._squares == 0)
+        return float(each.mean())
+
+
+def _align(targets: np.ndarray, classes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Put 0/1 columns of some labels in the order of the labels that are known."""
+    codes, _ = encode_labels(classes, known)
+    aligned = np.zeros((len(targets), len(known)), targets.dtype)
+    aligned[:, codes] = targets
+    return aligned
+
+
+def check_out(out: str, inputs: tuple[str | pathlib.Path, ...]) -> pathlib.Path:
+    """Return the path of a file of predictions, if one can be written there.
+
+    Raises
+    ------
+    UsageError
+        If its ending is unknown, its folder absent, or it is one of the inputs.
+    DataError
+        If it needs a library that is not there.
+    """
+    path = pathlib.Path(out).expanduser()
+    choose(path.suffix.lower(), ENDINGS, "ending of --out")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"has no folder {path.parent}"
+        raise UsageError(f"cannot write predictions: {out} {what}")
+    for given in inputs:
+        with contextlib.suppress(OSError):
+            if path.samefile(given):
+                raise UsageError(f"--out {out} would overwrite what is read")
+    if path.suffix.lower() == ".parquet":
+        require_parquet(path)
+    return path
+
+
+def write_csv(
+    stream: IO[str],
+    predictor: Predictor,
+    blocks: Iterator[Block],
+    labels_only: bool = False,
+) -> None:
+    """Write a row of text for each prediction, with a header."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(predictor.header(labels_only))
+    for block in blocks:
+        labels = predictor.labels(block.codes)
+        columns = [labels.reshape(len(labels), -1)]
+        if block.probabilities is not None and not labels_only:
+            columns.append(block.probabilities)
+        step = max(1, _TEXT_VALUES // sum(part.shape[1] for part in columns))
+        for start in range(0, len(labels), step):
+            # As text each number is as long as its dtype needs.
+            text = [part[start : start + step].astype(str) for part in columns]
+            writer.writerows(np.hstack(text).tolist())
+
+
+def write_file(
+    path: pathlib.Path,
+    predictor: Predictor,
+    blocks: Iterator[Block],
+    labels_only: bool = False,
+) -> None:
+    """Write predictions by the ending of a path; an existing file is replaced.
+
+    .csv and .parquet have the columns of `Predictor.header`; .npz holds `prediction`
+    and, but for a regression, `probability` and `classes`; .npy is one array: the
+    probabilities, or the predictions with `labels_only` and of a regression.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    ending = path.suffix.lower()
+    # With the same ending, which some writers would else add.
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{ending}")
+    try:
+        if ending == ".csv":
+            with part.open("w", encoding="utf-8", newline="") as file:
+                write_csv(file, predictor, blocks, labels_only)
+        else:
+            _write_arrays(part, predictor, blocks, labels_only)
+        part.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"cannot write predictions to {path}: {reason}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _write_arrays(path, predictor: Predictor, blocks, labels_only: bool) -> None:
+    codes, found = [], []
+    for block in blocks:
+        codes.append(block.codes)
+        if block.probabilities is not None and not labels_only:
+            found.append(block.probabilities)
+    labels = predictor.labels(np.concatenate(codes))
+    chances = np.concatenate(found) if found else None
+    if path.suffix == ".npy":
+        np.save(path, labels if chances is None else chances, allow_pickle=False)
+    elif path.suffix == ".npz":
+        arrays: dict[str, Any] = {"prediction": labels}
+        if chances is not None:
+            arrays |= {"probability": chances, "classes": predictor.classes}
+        np.savez(path, **arrays)
+    else:
+        columns = [*labels.reshape(len(labels), -1).T]
+        columns += [] if chances is None else [*chances.T]
+        header = predictor.header(labels_only)
+        save_parquet(path, dict(zip(header, columns, strict=True)))
+
+
+def held_bytes(
+    predictor: Predictor, n_rows: int, ending: str, labels_only: bool
+) -> int:
+    """Return what predictions take that are written as a whole."""
+    if ending == ".csv":
+        return 0
+    width = len(predictor.header(labels_only))
+    # Blocks and their concatenation.
+    return 2 * 8 * n_rows * width

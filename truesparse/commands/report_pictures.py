@@ -1,0 +1,219 @@
+"""The pictures of a report: one PNG a panel, each with a text for who cannot see it."""
+
+import io
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from truesparse import plots
+from truesparse.commands.report_folder import RunFolder
+from truesparse.commands.report_summary import score_name
+from truesparse.plots.display import (
+    Display,
+    layer_label,
+    require_matplotlib,
+    share_text,
+)
+
+# Deeper nets are shown by their first layers and the last one.
+MOST_LAYERS = 8
+# Twice what a browser shows, so that text is sharp.
+_DPI = 150
+
+
+class Picture(NamedTuple):
+    """A panel: PNG data, size in pixels, and what it shows in words."""
+
+    png: bytes
+    width: int
+    height: int
+    alt: str
+
+
+class Section(NamedTuple):
+    """Pictures that belong together."""
+
+    title: str
+    text: str
+    pictures: list[Picture]
+
+
+def draw_sections(run: RunFolder) -> list[Section]:
+    """Draw all that the run's files allow.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    import matplotlib.style
+
+    sections = []
+    # The settings of whoever makes the report are not those of who reads it.
+    with matplotlib.style.context("default"):
+        if run.history.epochs:
+            sections.append(_training(run))
+        if run.history.changes or run.history.has("explored"):
+            sections.append(_turnover(run))
+        if run.model is not None:
+            sections += _model_sections(run)
+    return sections
+
+
+def _training(run: RunFolder) -> Section:
+    display = plots.TrainingDisplay.from_history(
+        run.history, score_name=score_name(run)
+    )
+    alts = [
+        _curves_text("Loss", display.epochs, display.losses),
+        _curves_text(display.score_name, display.epochs, display.scores),
+    ]
+    return Section(
+        "Training",
+        "By epoch; validation is on the held-out part of the data. Ticks at the bottom "
+        "mark topology updates.",
+        _draw(display, alts),
+    )
+
+
+def _turnover(run: RunFolder) -> Section:
+    display = plots.TurnoverDisplay.from_history(run.history)
+    parts = [
+        f"{layer_label(layer, display.n_layers)} from {share_text(shares[0])} to "
+        f"{share_text(shares[-1])}"
+        for layer, (_, shares) in display.turnover.items()
+    ]
+    replaced = "; ".join(parts) or "no updates"
+    alts = [f"Share of connections that updates replaced: {replaced}."]
+    if display.explored[0].size:
+        last = share_text(display.explored[1][-1])
+        alts.append(f"Share of all cells connected so far, by epoch: {last} at last.")
+    return Section(
+        "Topology updates",
+        "How many of its connections each layer replaced.",
+        _draw(display, alts),
+    )
+
+
+def _model_sections(run: RunFolder) -> list[Section]:
+    model = run.model
+    assert model is not None
+    n_layers = len(model.layers)
+    shown = list(range(n_layers))
+    remark = ""
+    if n_layers > MOST_LAYERS:
+        shown = [*range(MOST_LAYERS - 1), n_layers - 1]
+        remark = f" Of {n_layers} layers the first {MOST_LAYERS - 1} and the last."
+    layers = plots.LayersDisplay.from_model(model)
+    features = plots.InputConnectivityDisplay.from_model(model, values="strength")
+    pattern = plots.SparsityPatternDisplay.from_model(model, layers=shown)
+    degrees = plots.DegreeDisplay.from_model(model, layers=shown)
+    weights = plots.WeightHistogramDisplay.from_model(model, layers=shown)
+    names = [layer_label(index, n_layers) for index in shown]
+    return [
+        Section(
+            "Connections by layer",
+            "A hidden neuron without incoming or without outgoing connections is dead.",
+            _draw(layers, _layers_texts(layers)),
+        ),
+        Section(
+            "Input features",
+            "How strongly the first layer is connected to each.",
+            _draw(features, [_features_text(features)]),
+        ),
+        Section(
+            "Sparsity patterns",
+            f"Inputs downwards, outputs to the right.{remark}",
+            _draw(
+                pattern,
+                [
+                    f"Pattern of {name}: {each.nnz:,} of {each.n_in:,} x "
+                    f"{each.n_out:,} cells are connected."
+                    for name, each in zip(names, pattern.patterns, strict=True)
+                ],
+            ),
+        ),
+        Section(
+            "Degrees",
+            "Connections of the neurons on either side of a layer, beside what a "
+            f"random graph of the same density has.{remark}",
+            _draw(
+                degrees,
+                [
+                    f"{each.side.capitalize()}-degrees of "
+                    f"{layer_label(each.layer, n_layers)}, from "
+                    f"{each.lowest:,} to {each.highest:,}, on average "
+                    f"{each.mean:.3g}."
+                    for each in degrees.degrees
+                ],
+            ),
+        ),
+        Section(
+            "Weights",
+            f"Each layer has its own range.{remark}",
+            _draw(
+                weights,
+                [
+                    f"Histogram of the {each.counts.sum():,} weights of {name}, "
+                    f"at most {each.edges[-1]:.3g} from 0."
+                    for name, each in zip(names, weights.histograms, strict=True)
+                ],
+            ),
+        ),
+    ]
+
+
+def _curves_text(what: str, epochs: list[float], curves: dict[str, list[float]]) -> str:
+    parts = []
+    for name, values in curves.items():
+        known = [value for value in values if math.isfinite(value)]
+        parts.append(f"{name} from {known[0]:.4g} to {known[-1]:.4g}")
+    count = f"{len(epochs)} epoch{'' if len(epochs) == 1 else 's'}"
+    return f"{what.capitalize()} of {count}: {', '.join(parts) or 'unknown'}."
+
+
+def _layers_texts(display: plots.LayersDisplay) -> list[str]:
+    nnz = ", ".join(f"{count:,}" for count in display.nnz)
+    dead = ", ".join(f"{each.total:,} of {each.n_neurons:,}" for each in display.dead)
+    return [f"Connections by layer: {nnz}.", f"Dead neurons by hidden layer: {dead}."]
+
+
+def _features_text(display: plots.InputConnectivityDisplay) -> str:
+    values, shape = display.values, display.image_shape
+    kind = f"as image of {shape[0]} x {shape[1]}" if shape else "as curve"
+    return (
+        f"Sum of absolute weights of {values.size:,} features, {kind}: from "
+        f"{values.min():.3g} to {values.max():.3g}."
+    )
+
+
+def _draw(display: Display, alts: Iterable[str]) -> list[Picture]:
+    """Draw each panel on a figure of its own, so that a narrow page can stack them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figures = []
+    rows, columns = display.shape
+    for _ in range(rows * columns):
+        figure = Figure(display.panel_size, dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        figures.append(figure)
+    display.plot(ax=[figure.subplots() for figure in figures])
+    # A grid may be larger than what it holds: the last panels are empty.
+    return [_picture(figure, alt) for figure, alt in zip(figures, alts, strict=False)]
+
+
+def _picture(figure: Any, alt: str) -> Picture:
+    # Pillow comes with matplotlib. savefig would draw twice, for the layout.
+    from PIL import Image
+
+    figure.canvas.draw()
+    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    # One byte a pixel: a third of the size.
+    small = image.quantize(256, dither=Image.Dither.NONE)
+    out = io.BytesIO()
+    small.save(out, format="png", optimize=True)
+    return Picture(out.getvalue(), small.width, small.height, alt)

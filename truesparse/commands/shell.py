@@ -1,0 +1,203 @@
+"""What all commands share: exit codes, errors in one line, signals, flags.
+
+    0 done   1 bug, or output that cannot be written   2 usage
+    3 would not fit in memory   4 data missing or invalid   5 diverged
+    6 model or checkpoint unreadable   130 and 143 stopped by a signal
+
+Results go to stdout, everything for people to stderr.
+"""
+
+import argparse
+import contextlib
+import difflib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from truesparse.errors import MemoryLimitError, TruesparseError, UsageError
+
+_CODES = {
+    2: "usage",
+    3: "would not fit in memory",
+    4: "data missing or invalid",
+    5: "diverged",
+    6: "model unreadable",
+}
+_NO_BUGS = (
+    *(TruesparseError, MemoryError, KeyboardInterrupt, OSError),
+    UnicodeEncodeError,  # a terminal that cannot show a label
+)
+
+# More threads than cores take turns, which only costs time; thousands of them hang
+# Numba or end it with a segmentation fault.
+_THREADS_PER_CORE = 4
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came where nothing else handles it."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser of flags whose errors are UsageErrors of one line.
+
+    Every command has ``--debug``, which `run_command` acts upon.
+
+    Parameters
+    ----------
+    module : str
+        The command is ``python -m`` this.
+    description : str
+    codes : tuple of int
+        Exit codes, besides 0 and those of signals, that the help explains.
+    """
+
+    def __init__(self, module: str, description: str, codes: tuple[int, ...]):
+        explained = ", ".join(f"{code} {_CODES[code]}" for code in codes)
+        super().__init__(
+            prog=f"python -m {module}",
+            description=description,
+            epilog=f"Exit codes: 0 done, {explained}, 130 and 143 stopped by a signal.",
+            # They would break when an option is added.
+            allow_abbrev=False,
+        )
+        self.add_argument("--debug", action="store_true", help="show tracebacks")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; --help lists what is accepted")
+
+    def print_help(self, file=None) -> None:
+        """Write the help, or raise OSError where argparse would say nothing."""
+        if (stream := file or sys.stdout) is not None:
+            stream.write(self.format_help())
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """Return what the words give.
+
+        Raises
+        ------
+        UsageError
+            For a flag that is not known, with the one that may be meant.
+        """
+        known, unknown = self.parse_known_args(words)
+        if unknown:
+            name = unknown[0].split("=")[0]
+            # At difflib's own 0.6, --no-fetch would be meant by --nope.
+            options = self._option_string_actions
+            close = difflib.get_close_matches(name, options, n=1, cutoff=0.75)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            self.error(f"unknown argument {name}{hint}")
+        return known
+
+
+def run_command(
+    function: Callable[[list[str]], None],
+    arguments: list[str] | None = None,
+    *,
+    stopped: str = "nothing was written",
+) -> int:
+    """Run a command and return its exit code; errors become one line on stderr.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the words of the command line; raises TruesparseError for what a user
+        can cause, and SystemExit where it has said all itself.
+    arguments : list of str, optional
+        The words; those that the process was started with if left out.
+    stopped : str
+        What is told of a command that a signal stopped.
+
+    Examples
+    --------
+    >>> from truesparse.commands.shell import run_command
+    >>> run_command(lambda words: print(*words), ["some", "words"])
+    some words
+    0
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        with _terminable():
+            try:
+                function(words)
+            finally:
+                _flush_stdout()
+        return 0
+    except BrokenPipeError:
+        return 1
+    except _NO_BUGS as error:
+        text, code = str(error), getattr(error, "exit_code", 1)
+        if isinstance(error, KeyboardInterrupt):
+            number = (signal.SIGINT, signal.SIGTERM)[isinstance(error, Terminated)]
+            text, code = f"stopped by {number.name}; {stopped}", 128 + number
+        elif isinstance(error, MemoryError) and not isinstance(error, TruesparseError):
+            text, code = f"out of memory: {text}", MemoryLimitError.exit_code
+        # Where stderr is full too, the code alone tells.
+        with contextlib.suppress(OSError):
+            if "--debug" in words:
+                say(traceback.format_exc().rstrip())
+            say("truesparse: " + text.replace("\n", " "))
+        return code
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise UsageError for a number of threads that no machine of this size has."""
+    n_cores = os.cpu_count() or 1
+    most = _THREADS_PER_CORE * n_cores
+    if threads is not None and not 1 <= threads <= most:
+        raise UsageError(
+            f"--threads must be from 1 to {most}, {_THREADS_PER_CORE} for each of "
+            f"{n_cores} cores (more only take turns), got {threads}"
+        )
+
+
+def allow_threads(threads: int | None) -> None:
+    """Let Numba use more threads than there are cores; before it is imported."""
+    check_threads(threads)
+    if threads is not None:
+        # Numba reads this when it is first imported, and never allows more later.
+        most = max(threads, os.cpu_count() or 1)
+        os.environ.setdefault("NUMBA_NUM_THREADS", str(most))
+
+
+def say(text: str) -> None:
+    """Tell people something, on stderr."""
+    # Where that is closed, None would stand for stdout.
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def say_nothing(text: str) -> None:
+    """Stand for `say` where people want to hear nothing."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise, as SIGINT does, where nothing else handles it."""
+
+    def terminate(number, frame):
+        raise Terminated
+
+    # Only the main thread may set handlers.
+    is_main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    try:
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _flush_stdout() -> None:
+    """Write what is left now, where an error is still reported."""
+    try:
+        if sys.stdout is not None:  # as it is after `>&-`
+            sys.stdout.flush()
+    except OSError:
+        # Python would try once more when it ends, and fail with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise

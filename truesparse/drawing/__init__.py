@@ -1,0 +1,1 @@
+"""How a net starts: how many connections, in which cells, with which weights."""

@@ -1,0 +1,192 @@
+"""How many connections each layer gets: a budget split over the layers of a network.
+
+layerwise   every layer by itself: epsilon (n_in + n_out), capped at all cells (Mocanu
+            et al. 2018), or density times all cells
+uniform     the same density in every layer
+erk         density proportional to ((n_in + n_out) / (n_in n_out))^power, layers that
+            would exceed 1 full, the total exact (Evci et al., "Rigging the Lottery",
+            ICML 2020; code: google-research/rigl, sparse_utils.py)
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from truesparse.checks import check_numbers, choose
+from truesparse.drawing.cells import connection_count
+from truesparse.errors import UsageError
+from truesparse.sparse.connections import check_sides
+
+DISTRIBUTIONS = ("layerwise", "uniform", "erk")
+
+
+def allocate(
+    layer_sizes: Sequence[int],
+    distribution: str,
+    *,
+    epsilon: float | None = None,
+    density: float | None = None,
+    power: float = 1.0,
+) -> list[int]:
+    """Return the number of connections of every layer.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        Neurons from the inputs to the outputs, one more than there are layers.
+    distribution : {"layerwise", "uniform", "erk"}
+    epsilon : float, optional
+        Connections per neuron: for "layerwise", and for "erk", whose total is then
+        that of "layerwise".
+    density : float, optional
+        Share of all cells, in (0, 1]. The total of "erk" is then
+        ``round(density * all cells)``, but at least one a layer.
+    power : float
+        For "erk" alone: 0 is the same density everywhere, 1 the rule of RigL.
+
+    Returns
+    -------
+    list of int
+        From 1 to all cells of the layer, each.
+
+    Raises
+    ------
+    UsageError
+        If the distribution is unknown, if not one of epsilon and density is given, or
+        epsilon for "uniform".
+
+    Examples
+    --------
+    >>> from truesparse.drawing.budget import allocate
+    >>> allocate([784, 1000, 1000, 10], "layerwise", epsilon=10)
+    [17840, 20000, 10000]
+    >>> allocate([784, 1000, 1000, 10], "uniform", density=0.01)
+    [7840, 10000, 100]
+    >>> allocate([784, 1000, 1000, 10], "erk", density=0.01)
+    [6676, 7484, 3780]
+    """
+    choose(distribution, DISTRIBUTIONS, "distribution of connections")
+    shapes = _layer_shapes(layer_sizes)
+    if distribution == "uniform" and density is None:
+        raise UsageError(
+            "distribution 'uniform' needs density; 'erk' takes either epsilon or "
+            "density"
+        )
+    # Also says what is wrong with epsilon and density.
+    counts = [
+        connection_count(*shape, epsilon=epsilon, density=density) for shape in shapes
+    ]
+    if distribution != "erk":
+        return counts
+    cells = [n_in * n_out for n_in, n_out in shapes]
+    total = sum(counts)
+    if density is not None:
+        total = min(sum(cells), max(len(cells), round(float(density) * sum(cells))))
+    raw = [_raw_density(shape, power) for shape in shapes]
+    shares = _clipped_shares(raw, cells, total)
+    exact = [share * size for share, size in zip(shares, cells, strict=True)]
+    return _round_to_total(exact, cells, total)
+
+
+def erk_densities(
+    shapes: Sequence[Sequence[int]],
+    density: float,
+    power: float = 1.0,
+    kernel: bool = True,
+) -> list[float]:
+    """Return the ERK density of tensors of any shape, as the reference code has it.
+
+    Parameters
+    ----------
+    shapes : sequence of shapes
+        Of weight tensors, two dimensions or more; the last two are inputs and outputs.
+    density : float
+        Share of all cells, in (0, 1]. The budget is, as in the reference code, the sum
+        of ``cells - floor((1 - density) * cells)`` over the tensors.
+    power : float
+    kernel : bool
+        Whether dimensions before the last two (of a convolution) count (ERK) or not
+        (ER).
+
+    Returns
+    -------
+    list of float
+
+    Examples
+    --------
+    >>> from truesparse.drawing.budget import erk_densities
+    >>> [round(d, 3) for d in erk_densities([(2, 4), (3, 6), (2, 4, 6)], 0.5)]
+    [1.0, 0.69, 0.345]
+    """
+    if not shapes or any(len(s) < 2 or min(s) < 1 for s in shapes):
+        raise UsageError(
+            "shapes must be at least one, each of two dimensions or more of at least "
+            f"1, got {shapes}"
+        )
+    check_numbers(density=density)
+    if density is None or not 0.0 < density <= 1.0:
+        raise UsageError(f"density must be above 0 and at most 1, got {density}")
+    cells = [math.prod(shape) for shape in shapes]
+    # 1 - density is not exact: without the margin, 0.9 would leave 9 out of 100 empty.
+    total = sum(size - math.floor((1.0 - density) * size + 1e-9) for size in cells)
+    raw = [_raw_density(shape if kernel else shape[-2:], power) for shape in shapes]
+    return [float(share) for share in _clipped_shares(raw, cells, total)]
+
+
+def _layer_shapes(layer_sizes: Sequence[int]) -> list[tuple[int, int]]:
+    sizes = list(layer_sizes)
+    if len(sizes) < 2:
+        raise UsageError(
+            f"layer_sizes must hold at least inputs and outputs, got {layer_sizes!r}"
+        )
+    for n_in, n_out in itertools.pairwise(sizes):
+        check_sides(n_in, n_out)
+    return list(itertools.pairwise(int(size) for size in sizes))
+
+
+def _raw_density(shape: Sequence[int], power: float) -> Fraction:
+    """Return (sum / product of the sides)^power; a Fraction, as sums must be exact."""
+    check_numbers(power=power)
+    ratio = Fraction(sum(shape), math.prod(shape))
+    if power == 1:
+        return ratio
+    raised = float(ratio) ** power if power is not None else math.nan
+    if not (math.isfinite(raised) and raised > 0.0):
+        raise UsageError(
+            f"power must be a moderate number, got {power}: {float(ratio):.3g} to that "
+            "power cannot be represented"
+        )
+    return Fraction(raised)
+
+
+def _clipped_shares(
+    raw: list[Fraction], cells: list[int], total: int
+) -> list[Fraction]:
+    """Scale densities so that they use up `total`; those that would exceed 1 are 1."""
+    full: set[int] = set()
+    while True:
+        others = [k for k in range(len(raw)) if k not in full]
+        left = total - sum(cells[k] for k in full)
+        weight = sum(raw[k] * cells[k] for k in others)
+        scale = Fraction(left) / weight if others else Fraction(0)
+        over = {k for k in others if scale * raw[k] > 1}
+        if not over:
+            break
+        # The code puts them aside one by one, with the same result: the scale that is
+        # left for the others only rises, so what exceeds 1 now does so then.
+        full |= over
+    return [Fraction(1) if k in full else scale * raw[k] for k in range(len(raw))]
+
+
+def _round_to_total(exact: list[Fraction], cells: list[int], total: int) -> list[int]:
+    """Round to whole numbers from 1 to `cells`, largest remainders up, sum `total`."""
+    counts = [
+        min(size, max(1, math.floor(number)))
+        for number, size in zip(exact, cells, strict=True)
+    ]
+    while rest := total - sum(counts):
+        step = 1 if rest > 0 else -1
+        free = [k for k, size in enumerate(cells) if 1 <= counts[k] + step <= size]
+        counts[max(free, key=lambda k: step * (exact[k] - counts[k]))] += step
+    return counts

@@ -1,0 +1,223 @@
+"""The one place that knows Numba: the kernel decorators, threads, compile cache.
+
+Kernels take arrays, NamedTuples of arrays and scalars, write into arguments named
+``out...`` and allocate nothing. Compilation is lazy and cached on disk; importing
+the package compiles nothing.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+# Threads of GNU OpenMP spin for milliseconds at the end of a loop. On a machine that
+# does other work too, they so keep the last one from its core: a step of 0.8 ms takes
+# 51 ms beside four busy processes, 4.2 ms spinning 2000 or 4000 times, 6.5 ms 8000
+# times. On a quiet one, 2000 times, or 25 us, are too few (0.95 ms), as it takes 50 us
+# to be woken, and 4000 as good as any more. Xeon (AVX-512 FP16), 2 cores, 2026-11. Read
+# when Numba is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+
+import numba
+from numba.core import event
+from numba.core.codegen import get_host_cpu_features
+
+from truesparse.checks import check_whole
+from truesparse.errors import UsageError
+
+prange = numba.prange
+CONFIG: Any = numba.config
+DISABLED = bool(CONFIG.DISABLE_JIT)
+
+# Products may be fused with sums, but sums keep their order, and NaN and infinity their
+# meaning: a diverging run must be seen as one. Freedom to reorder would also let LLVM
+# undo the short chains of simd.py.
+FASTMATH = {"nsz", "arcp", "contract", "afn"}
+_FLAGS = {
+    "cache": True,
+    "nogil": True,
+    "fastmath": FASTMATH,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}
+# What only kernels call needs no entry for Python, which unpacks every array: without
+# it the backward pass compiles in 3.0 s instead of 4.0 (EPYC 7003, 2026-11).
+_INNER = {**_FLAGS, "no_cpython_wrapper": True}
+
+# Held by the one caller at a time that Numba's own pool, "workqueue", can bear: it ends
+# the process when two threads of Python call parallel kernels at once.
+_calls = threading.RLock()
+# What each thread of Python has set, for thread_count.
+_own = threading.local()
+
+
+@functools.cache
+def _package_stamp() -> tuple[float, int]:
+    """Newest change and total size of all kernel sources."""
+    here = pathlib.Path(__file__)
+    sources = [here, here.with_name("aligned.py"), *here.parent.glob("kernels/*.py")]
+    stats = [os.stat(path) for path in sources]
+    return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
+
+
+def _stamp_cache(dispatcher):
+    """Invalidate the cached binary when any kernel source changes.
+
+    Numba looks at the file of the kernel alone, but helpers and intrinsics of other
+    files are inlined into the binary.
+    """
+    cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = _package_stamp()
+    return dispatcher
+
+
+def kernel(function):
+    """Compile `function` for one thread."""
+    return _stamp_cache(numba.njit(**_FLAGS)(function))
+
+
+def inner_kernel(function):
+    """Compile `function` for kernels alone; called from Python, it would crash."""
+    return _stamp_cache(numba.njit(**_INNER)(function))
+
+
+def inlined_kernel(function):
+    """Compile `function` into the kernels that call it: for helpers of an inner loop.
+
+    Groups of arrays are passed as dozens of numbers, which costs more than a short
+    row does (12 ns a call, EPYC, 2026-11).
+    """
+    return _stamp_cache(numba.njit(forceinline=True, **_INNER)(function))
+
+
+def exact_kernel(function):
+    """Compile `function` for one thread with arithmetic in the order written."""
+    return _stamp_cache(numba.njit(**{**_FLAGS, "fastmath": False})(function))
+
+
+def parallel_kernel(function):
+    """Compile `function`, whose ``prange`` loops run on all threads.
+
+    The tasks of such a loop are fixed by the data and each owns its outputs, so
+    that results do not depend on the number of threads; where no sum crosses outputs,
+    any division into tasks will do. The body of such a loop hands its range to a serial
+    kernel: Numba 0.68 loses writes through the fields of a NamedTuple when they stand
+    in the body itself.
+    """
+    return _stamp_cache(numba.njit(parallel=True, **_FLAGS)(function))
+
+
+@functools.cache
+def has_avx512() -> bool:
+    """Whether kernels are compiled for a processor with AVX-512."""
+    told = CONFIG.CPU_FEATURES
+    features = get_host_cpu_features() if told is None else told
+    return "+avx512f" in features.split(",")
+
+
+def most_threads() -> int:
+    """Return how many threads the process may use at most."""
+    return CONFIG.NUMBA_NUM_THREADS
+
+
+def set_threads(n_threads: int | None) -> int:
+    """Set how many threads kernels use from now on.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None keeps the present number.
+
+    Returns
+    -------
+    int
+        The number in force.
+
+    Raises
+    ------
+    UsageError
+        If `n_threads` is below 1 or above what the process started with.
+    """
+    if n_threads is not None:
+        most = most_threads()
+        if not 1 <= n_threads <= most:
+            name = "NUMBA_NUM_THREADS"
+            limit = f"as {name} says" if name in os.environ else "the cores"
+            raise UsageError(
+                f"threads must be from 1 to {most} ({limit}), got {n_threads}; to go "
+                f"beyond, set {name} in the environment before Python starts"
+            )
+        numba.set_num_threads(n_threads)
+        _own.count = n_threads
+    return numba.get_num_threads()
+
+
+def thread_count() -> int:
+    """Return how many threads kernels use, as `set_threads` was told.
+
+    For choices where asking Numba would take too long: 1.7 us (EPYC 9004, 2026-11).
+    """
+    try:
+        return _own.count
+    except AttributeError:
+        return most_threads()
+
+
+@contextlib.contextmanager
+def threads(n_jobs: int | None) -> Iterator[None]:
+    """Let kernels use so many threads within the ``with`` statement.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        As in joblib -1 is for all there are, -2 for all but one, and more than there
+        are for all; None keeps the present number.
+
+    Raises
+    ------
+    UsageError
+        If `n_jobs` is 0 or no whole number.
+    """
+    before, wanted = numba.get_num_threads(), n_jobs
+    if n_jobs is not None:
+        if check_whole("n_jobs", n_jobs, -sys.maxsize) == 0:
+            raise UsageError("n_jobs must not be 0; -1 is for all threads, 1 for one")
+        most = most_threads()
+        wanted = min(n_jobs, most) if n_jobs > 0 else max(1, most + 1 + n_jobs)
+    # Only where a pool of threads serves several callers may they call at once.
+    with _calls if _pool() not in ("omp", "tbb") else contextlib.nullcontext():
+        set_threads(wanted)
+        try:
+            yield
+        finally:
+            set_threads(before)
+
+
+def _pool() -> str | None:
+    """Return what Numba's threads are made with, if they are made already."""
+    try:
+        return numba.threading_layer()
+    except ValueError:
+        return None
+
+
+def tell_when_compiling(tell: Callable[[], None]) -> None:
+    """Call `tell` once, when the first kernel has to be compiled.
+
+    Kernels that are found in the cache on disk do not count.
+    """
+
+    class Listener(event.Listener):
+        def on_start(self, _) -> None:
+            event.unregister("numba:compile", self)
+            tell()
+
+        def on_end(self, _) -> None:
+            pass
+
+    event.register("numba:compile", Listener())

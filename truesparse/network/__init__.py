@@ -1,0 +1,1 @@
+"""The network: its layers in a row, their buffers, forward and backward."""

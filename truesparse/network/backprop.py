@@ -1,0 +1,127 @@
+"""Backward passes over all layers: fused with the optimiser step, or gradients apart.
+
+Each goes from the last layer to the first; a layer's pass turns its input, the output
+of the layer below, into that layer's delta.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from truesparse.kernels.arrays import Source, SparseBatch
+from truesparse.kernels.update import Rule, StoreGradient, sum_of_squares
+from truesparse.network.buffers import Buffers
+from truesparse.sparse.connections import TASK_SIZE
+from truesparse.sparse.layer import SparseLayer, data_source
+
+# Called before a layer's backward pass with (layer, its input x, its delta), both
+# feature-major: where gradients of absent connections can be taken.
+Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
+# Called after it with (layer, gradient of its weights); the array is used again.
+Collector = Callable[[int, np.ndarray], None]
+
+
+def step_fused(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    rules: Sequence[Rule],
+    bias_rule: Rule,
+) -> None:
+    """Take an optimiser step in every layer; no gradient is stored."""
+    for index, _, source, delta in _downwards(layers, buffers, x):
+        layer = layers[index]
+        layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
+        layer.update_neurons(bias_rule)
+
+
+def store_gradients(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    gradients: Sequence[np.ndarray],
+) -> None:
+    """Write the gradients of all weights, and to the layers all others."""
+    for index, _, source, delta in _downwards(layers, buffers, x):
+        store = StoreGradient(0.0), buffers.scratch, gradients[index]
+        layers[index].backward(buffers.tile, source, delta, *store)
+
+
+def step_clipped(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    rules: Sequence[Rule],
+    bias_rule: Rule,
+    gradients: Sequence[np.ndarray],
+    limit: float,
+) -> None:
+    """Take a step with gradients, stored meanwhile, of at most a global L2 norm."""
+    store_gradients(layers, buffers, x, gradients)
+    clip(layers, gradients, limit)
+    for layer, rule, gradient in zip(layers, rules, gradients, strict=True):
+        layer.update_weights(rule, gradient)
+        layer.update_neurons(bias_rule)
+
+
+def observe(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    observer: Observer | None,
+    collector: Collector | None,
+) -> None:
+    """Show inputs, deltas and gradients to those who want to see them."""
+    size = max(layer.connections.nnz for layer in layers)
+    room = np.empty(size, layers[0].bias.dtype)
+    for index, inputs, source, delta in _downwards(layers, buffers, x):
+        if observer is not None:
+            observer(index, inputs, delta)
+        if index == 0 and collector is None:
+            return
+        layer = layers[index]
+        gradient = room[: layer.connections.nnz]
+        store = StoreGradient(0.0), buffers.scratch, gradient
+        layer.backward(buffers.tile, source, delta, *store)
+        if collector is not None:
+            collector(index, gradient)
+
+
+def clip(
+    layers: Sequence[SparseLayer], gradients: Sequence[np.ndarray], limit: float
+) -> None:
+    """Scale all gradients down to a global L2 norm, if theirs is larger."""
+    arrays = [
+        *gradients,
+        *(g.reshape(-1) for k in layers for g in k.neuron_gradients()),
+    ]
+    square = 0.0
+    for array in arrays:
+        partial = np.empty(-(-array.size // TASK_SIZE))
+        sum_of_squares(array, TASK_SIZE, partial)
+        square += float(partial.sum())
+    norm = math.sqrt(square)
+    if norm > limit:
+        for array in arrays:
+            array *= array.dtype.type(limit / norm)
+
+
+def _downwards(
+    layers: Sequence[SparseLayer], buffers: Buffers, x: np.ndarray | SparseBatch
+) -> Iterator[tuple[int, np.ndarray | SparseBatch, Source | SparseBatch, np.ndarray]]:
+    """Yield layer, its input as it is and as a source, and its delta.
+
+    The delta is that of the forward pass, until the layer above has been sent back.
+    """
+    for index in range(len(layers) - 1, -1, -1):
+        inputs: np.ndarray | SparseBatch
+        source: Source | SparseBatch
+        if index > 0:
+            inputs, slope = buffers.outputs[index - 1], buffers.slopes[index - 1]
+            source = layers[index - 1].as_source(inputs, slope)
+        else:
+            inputs = x
+            source = x if isinstance(x, SparseBatch) else data_source(x)
+        layers[index].complete_delta(buffers.outputs[index], buffers.slopes[index])
+        yield index, inputs, source, buffers.outputs[index]

@@ -1,0 +1,231 @@
+"""The arrays a model works in: allocated once for a batch size, reused every step.
+
+One output buffer a layer is all that training needs: the delta of a layer overwrites
+its output (see kernels/backward.py).
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from truesparse.errors import UsageError
+from truesparse.kernels import jit
+from truesparse.kernels.aligned import aligned_zeros
+from truesparse.kernels.arrays import Csr, SparseBatch
+from truesparse.kernels.batch import gather_csr, gather_dense
+from truesparse.kernels.simd import LANES, make_tile, max_vectors
+from truesparse.losses import Loss
+from truesparse.network.inputs import as_weights, check_source, n_samples
+from truesparse.sparse.layer import SparseLayer
+
+
+def tile_columns(dtype) -> int:
+    """Columns of the widest tile that the registers hold."""
+    return LANES * max_vectors() * 4 // np.dtype(dtype).itemsize
+
+
+def padded_columns(batch_size: int, dtype) -> tuple[int, int]:
+    """Return the columns of the buffers and of a tile for a batch size.
+
+    Small batches are padded to 1, 2, 4 or 8 columns; larger ones to a multiple of 16,
+    or of the tile if they take several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.network.buffers import padded_columns
+    >>> padded_columns(3, np.float32), padded_columns(20, np.float32)
+    ((4, 4), (32, 32))
+    """
+    if batch_size < LANES // 2 + 1:
+        columns = 1 << (batch_size - 1).bit_length()
+        return columns, columns
+    blocks = -(-batch_size // tile_columns(dtype))
+    tile = -(-batch_size // (blocks * LANES)) * LANES
+    return blocks * tile, tile
+
+
+class Buffers:
+    """Everything a step writes to, for one batch size.
+
+    Parameters
+    ----------
+    layers : sequence of SparseLayer
+    batch_size : int
+    sparse_room : int, optional
+        For sparse input: most non-zeros that a batch can have. None for dense input.
+    training : bool
+        Whether slopes, targets and backward scratch are needed.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[SparseLayer],
+        batch_size: int,
+        sparse_room: int | None = None,
+        training: bool = True,
+    ):
+        dtype = layers[0].bias.dtype
+        self.batch_size = batch_size
+        self.columns, tile = padded_columns(batch_size, dtype)
+        self.tile = make_tile(tile)
+        self.training = training
+        n_features, n_out = layers[0].connections.n_in, layers[-1].connections.n_out
+        self.sparse_input: SparseBatch | None = None
+        self.x = aligned_zeros((0, 0), dtype)
+        if sparse_room is None:
+            self.x = aligned_zeros((n_features, self.columns), dtype)
+        else:
+            self.sparse_input = SparseBatch(
+                np.zeros(n_features + 1, np.int64),
+                np.zeros(sparse_room, np.int32),
+                np.zeros(sparse_room, dtype),
+            )
+        self.outputs, self.slopes = [], []
+        for layer in layers:
+            shape = (layer.connections.n_out, self.columns)
+            keeps = training and layer.activation.keeps_slope
+            self.outputs.append(aligned_zeros(shape, dtype))
+            self.slopes.append(aligned_zeros(shape if keeps else (0, 0), dtype))
+        self.loss_scratch = np.zeros((4, self.columns))
+        self.weights = np.zeros(batch_size)
+        self.labels = np.zeros(batch_size if training else 0, np.int32)
+        target_shape = (n_out, self.columns) if training else (0, 0)
+        self.targets = aligned_zeros(target_shape, dtype)
+        self.partial = np.zeros(0, dtype)
+        self.scratch = np.zeros((jit.most_threads(), 0), dtype)
+        self._is_wide = self.columns > tile
+        # Held by the one thread that predicts in them.
+        self.in_use = threading.Lock()
+        self.forget_data()
+        self.fit(layers)
+
+    def fit(self, layers: Sequence[SparseLayer]) -> None:
+        """Enlarge what depends on the topology, if that outgrew it."""
+        dtype = layers[0].bias.dtype
+        size = max(layer.partial_size(self.columns) for layer in layers)
+        if self.partial.size < size:
+            self.partial = aligned_zeros((size,), dtype)
+        if self.training and self._is_wide:
+            n_threads, room = self.scratch.shape
+            size = max(layer.connections.longest_row for layer in layers)
+            if room < size:
+                self.scratch = aligned_zeros((n_threads, size), dtype)
+
+    def forget_data(self) -> None:
+        """Keep no array alive that others may have given up."""
+        self._checked: tuple = (None, None, None)  # data, targets, weights
+
+    def check(
+        self, data, targets, weights, samples: np.ndarray, n_features: int, loss: Loss
+    ) -> None:
+        """Raise unless a step on these samples can be taken.
+
+        Arrays are looked through when they come for the first time; a change of them
+        while they are in use goes unnoticed.
+        """
+        given = (data, targets, weights)
+        if any(a is not b for a, b in zip(given, self._checked, strict=True)):
+            if isinstance(data, Csr) != (self.sparse_input is not None):
+                raise UsageError("data must be sparse or dense as `prepare` was told")
+            dtype, n_out = self.targets.dtype, self.targets.shape[0]
+            check_source(data, dtype, n_features)
+            loss.require_prepared(targets, n_samples(data), n_out, dtype)
+            if as_weights(weights, n_samples(data)) is not weights:
+                raise UsageError("sample_weight must be a float64 array")
+            self._checked = given
+        is_vector = samples.ndim == 1 and samples.flags.c_contiguous
+        if samples.dtype != np.int64 or not is_vector:
+            raise UsageError("samples must be a contiguous vector of int64")
+        if not 0 < samples.size <= self.batch_size:
+            raise UsageError(
+                f"a batch must have 1 to {self.batch_size} samples, as `prepare` was "
+                f"told, got {samples.size}"
+            )
+        n = n_samples(data)
+        if samples.min() < 0 or samples.max() >= n:
+            raise UsageError(f"samples must be numbers from 0 to {n - 1}")
+
+    def serve(self, batch_size: int, sparse_room: int | None) -> bool:
+        """Whether these buffers are as good as new ones made with the arguments."""
+        has_room = self.sparse_input is None
+        if self.sparse_input is not None and sparse_room is not None:
+            has_room = self.sparse_input.values.size >= sparse_room
+        is_same_kind = (self.sparse_input is None) == (sparse_room is None)
+        columns, _ = padded_columns(batch_size, self.targets.dtype)
+        return is_same_kind and has_room and columns == self.columns
+
+    def can_train(self, batch_size: int, sparse_room: int | None) -> bool:
+        """Whether batches of at most that size can be trained on in these."""
+        fits = self.training and batch_size <= self.batch_size
+        return fits and self.serve(batch_size, sparse_room)
+
+    def load_inputs(
+        self, data: np.ndarray | Csr, samples: np.ndarray
+    ) -> np.ndarray | SparseBatch:
+        """Gather the chosen samples and return them as the first layer takes them."""
+        if self.sparse_input is not None:
+            assert isinstance(data, Csr)
+            room = self.sparse_input.values.size
+            needed = int((data.indptr[samples + 1] - data.indptr[samples]).sum())
+            if needed > room:
+                raise UsageError(
+                    f"the batch has {needed} non-zeros, more than the {room} of any "
+                    "batch of distinct samples"
+                )
+            gather_csr(data, samples, self.sparse_input)
+            return self.sparse_input
+        gather_dense(data, samples, self.x)
+        return self.x
+
+    def load_targets(self, targets: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Gather the targets of the chosen samples."""
+        if targets.ndim == 1:
+            return np.take(
+                targets, samples, out=self.labels[: samples.size], mode="clip"
+            )
+        gather_dense(targets, samples, self.targets)
+        return self.targets
+
+    def load_weights(
+        self, weights: np.ndarray | None, samples: np.ndarray
+    ) -> np.ndarray:
+        """Return the samples' weights, divided by their sum."""
+        batch = self.weights[: samples.size]
+        if weights is None:
+            batch.fill(1.0 / samples.size)
+            return batch
+        np.take(weights, samples, out=batch, mode="clip")
+        total = batch.sum()
+        if total > 0.0:
+            batch /= total
+        return batch
+
+
+@contextlib.contextmanager
+def lend(
+    own: Buffers | None,
+    layers: Sequence[SparseLayer],
+    batch_size: int,
+    n: int,
+    sparse_room: int | None,
+) -> Iterator[Buffers]:
+    """Give buffers for predictions on `n` samples to one thread.
+
+    The `own` ones of a training run serve too, and save their memory again, if no other
+    thread predicts in them and they have the same columns, which decide the order of
+    sums.
+    """
+    if (
+        own is not None
+        and own.serve(batch_size, sparse_room)
+        and own.in_use.acquire(blocking=False)
+    ):
+        try:
+            yield own
+        finally:
+            own.in_use.release()
+    else:
+        yield Buffers(layers, min(batch_size, n), sparse_room, training=False)

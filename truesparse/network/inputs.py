@@ -1,0 +1,131 @@
+"""Input data as the kernels take them: a matrix, or the arrays of a CSR matrix."""
+
+import numpy as np
+import scipy.sparse
+
+from truesparse.errors import DataError, UsageError
+from truesparse.kernels.arrays import Csr
+from truesparse.sparse.connections import canonical_csr
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether an array holds neither NaN nor infinity; allocates nothing."""
+    # Smallest and largest are NaN if any number is.
+    return array.size == 0 or bool(np.isfinite(array.min()) & np.isfinite(array.max()))
+
+
+def n_samples(data: np.ndarray | Csr) -> int:
+    """Return how many samples dense or sparse data hold."""
+    return data.indptr.size - 1 if isinstance(data, Csr) else len(data)
+
+
+def batch_room(data: Csr | scipy.sparse.csr_array, batch_size: int) -> int:
+    """Return the most non-zeros that a batch of sparse data can have."""
+    counts = np.diff(data.indptr)
+    largest = np.partition(counts, max(counts.size - batch_size, 0))
+    return max(1, int(largest[-batch_size:].sum()))
+
+
+def as_source_data(
+    data, dtype, n_features: int, name: str = "data"
+) -> np.ndarray | Csr:
+    """Return data as the kernels take them, or say what is wrong with them.
+
+    Raises
+    ------
+    DataError
+        For data that are not real numbers, a wrong number of features, NaN or
+        infinity, or sparse data with an invalid index.
+    """
+    if isinstance(data, Csr):
+        check_source(data, dtype, n_features)
+        return data
+    is_sparse = scipy.sparse.issparse(data)
+    if not is_sparse:
+        try:
+            data = np.asarray(data)
+        except ValueError as error:
+            raise DataError(f"{name} must be a matrix of numbers: {error}") from None
+    if data.dtype.kind not in "biuf":
+        raise DataError(f"{name} must be real numbers, got {data.dtype}; encode them")
+    if data.ndim != 2 or data.shape[1] != n_features:
+        raise DataError(
+            f"{name} must have shape (n, {n_features}), got {tuple(data.shape)}"
+        )
+    source: np.ndarray | Csr
+    # Numbers too large for the dtype become infinite, which is reported below.
+    with np.errstate(over="ignore"):
+        if is_sparse:
+            # Cast before entries of one cell are added: their own type may overflow.
+            source = _as_csr_arrays(data.astype(dtype, copy=False), name)
+            values = source.values
+        else:
+            source = values = np.ascontiguousarray(data, dtype)
+    if not is_finite(values):
+        bad = int(values.size - np.isfinite(values).sum())
+        raise DataError(
+            f"{name} holds {bad} values that are NaN or infinite in {np.dtype(dtype)}; "
+            "remove or replace them"
+        )
+    return source
+
+
+def _as_csr_arrays(matrix, name: str) -> Csr:
+    try:
+        csr = canonical_csr(matrix)
+    except ValueError as error:
+        raise DataError(f"{name} are not a valid sparse matrix: {error}") from None
+    return Csr(
+        np.ascontiguousarray(csr.indptr, np.int64),
+        np.ascontiguousarray(csr.indices, np.int32),
+        np.ascontiguousarray(csr.data),
+    )
+
+
+def check_source(data: np.ndarray | Csr, dtype, n_features: int) -> None:
+    """Raise UsageError unless data are as `as_source_data` returns them.
+
+    Kernels check neither bounds nor layout, so nothing unfit may reach them.
+    """
+    if isinstance(data, Csr):
+        indptr, indices, values = data
+        types = (indptr.dtype, indices.dtype, values.dtype)
+        fits = types == (np.int64, np.int32, dtype) and indptr.size > 0
+        fits = fits and all(a.ndim == 1 and a.flags.c_contiguous for a in data)
+        fits = fits and indptr[0] == 0 and indptr[-1] == indices.size == values.size
+        fits = fits and bool((indptr[1:] >= indptr[:-1]).all())
+        low, high = indices.min(initial=0), indices.max(initial=0)
+        fits = fits and low >= 0 and high < n_features
+    else:
+        fits = isinstance(data, np.ndarray) and data.flags.c_contiguous
+        fits = fits and data.dtype == dtype and data.ndim == 2
+        fits = fits and data.shape[1] == n_features
+    if not fits:
+        raise UsageError(
+            f"data must be {np.dtype(dtype)} with {n_features} features, as "
+            "as_source_data returns them"
+        )
+
+
+def as_weights(sample_weight, n: int) -> np.ndarray | None:
+    """Return the weights of `n` samples as float64, or say what is wrong with them."""
+    if sample_weight is None:
+        return None
+    weights = np.ascontiguousarray(sample_weight, np.float64)
+    if weights.shape != (n,):
+        raise DataError(f"sample_weight must have shape ({n},), got {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise DataError("sample_weight must be finite, not negative and not all 0")
+    return weights
+
+
+def take_samples(data: np.ndarray | Csr, samples: np.ndarray) -> np.ndarray | Csr:
+    """Return the chosen samples of dense or sparse data."""
+    if not isinstance(data, Csr):
+        return data[samples]
+    counts = np.diff(data.indptr)[samples]
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    # Position of each entry: its place in the result, moved to its sample's start.
+    shift = np.repeat(data.indptr[:-1][samples] - indptr[:-1], counts)
+    entries = np.arange(indptr[-1]) + shift
+    return Csr(indptr, data.indices[entries], data.values[entries])

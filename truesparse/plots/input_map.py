@@ -1,0 +1,149 @@
+"""How strongly the first layer is connected to each feature: an image or a curve."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from truesparse.checks import check_whole, choose
+from truesparse.errors import UsageError
+from truesparse.plots.counts import as_model, out_degrees, out_strengths
+from truesparse.plots.display import BLUE, Display
+
+VALUES = {
+    "degree": "connections of a feature",
+    "strength": "sum of |weight| of a feature",
+}
+# Squares of fewer features are images by accident.
+_SMALLEST_SQUARE = 5
+# More features than that share points of the curve.
+MOST_POINTS = 500
+
+
+class InputConnectivityDisplay(Display):
+    """Connections of the input features, as SET's papers show them for images.
+
+    Parameters
+    ----------
+    values : (n_features,) array
+    label : str
+        What they are.
+    image_shape : tuple of int or None
+        (height, width), or (height, width, channels) with a panel each; None draws a
+        curve.
+
+    Attributes
+    ----------
+    images_ : list of matplotlib AxesImage
+    line_ : matplotlib Line2D or None
+        The curve: means of neighbours where there are many features.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from truesparse import SparseMLP
+    >>> from truesparse.plots import InputConnectivityDisplay
+    >>> display = InputConnectivityDisplay.from_model(SparseMLP([64, 500, 10]))
+    >>> display.image_shape
+    (8, 8)
+    >>> _ = display.plot(ax=Figure().subplots())
+    """
+
+    _panel = (4.4, 3.6)
+
+    def __init__(
+        self, values: np.ndarray, label: str, image_shape: tuple[int, ...] | None
+    ):
+        self.values, self.label, self.image_shape = values, label, image_shape
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        *,
+        values: str = "degree",
+        image_shape: Sequence[int] | None = None,
+    ) -> "InputConnectivityDisplay":
+        """Take the first layer of a model.
+
+        Parameters
+        ----------
+        model : SparseMLP, fitted estimator or path
+        values : {"degree", "strength"}
+            Connections, or the sum of their absolute weights.
+        image_shape : (height, width) or (height, width, channels), optional
+            By default a square, if the number of features is that of 5 or more.
+            Features are in row-major order.
+
+        Raises
+        ------
+        UsageError
+            If the shape does not hold all features.
+        """
+        choose(values, VALUES, "values")
+        links = as_model(model).layers[0].connections
+        shape = _shape_of(links.n_in, image_shape)
+        count = out_degrees if values == "degree" else out_strengths
+        return cls(count(links), VALUES[values], shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of panels."""
+        is_coloured = self.image_shape is not None and len(self.image_shape) == 3
+        return 1, self.image_shape[2] if is_coloured and self.image_shape else 1
+
+    def _draw(self, axes: list[Any]) -> None:
+        self.images_: list[Any] = []
+        self.line_: Any = None
+        if self.image_shape is None:
+            self._draw_curve(axes[0])
+            return
+        image = self.values.reshape(*self.image_shape[:2], -1)
+        known = image[np.isfinite(image)].astype(np.float64)
+        low, high = float(known.min(initial=np.inf)), float(known.max(initial=1e-12))
+        low = min(low, high)
+        # From 0, where that leaves colours enough to the differences.
+        low = 0.0 if low < high / 2 or low == high else low
+        for channel, ax in enumerate(axes):
+            picture = ax.imshow(
+                image[:, :, channel], vmin=low, vmax=high, cmap="viridis"
+            )
+            self.images_.append(picture)
+            ax.locator_params(nbins=6, integer=True, min_n_ticks=1)
+            ax.set_xlabel("column of the image")
+            ax.set_ylabel("row of the image")
+            if len(axes) > 1:
+                ax.set_title(f"channel {channel + 1}", fontsize="medium")
+        axes[-1].figure.colorbar(self.images_[-1], ax=axes, label=self.label)
+
+    def _draw_curve(self, ax: Any) -> None:
+        n, label = self.values.size, self.label
+        width = -(-n // MOST_POINTS)
+        starts = np.arange(0, n, width)
+        sizes = np.diff(np.append(starts, n))
+        means = np.add.reduceat(self.values, starts) / sizes
+        few = {"marker": "o", "linestyle": "none"} if n <= 60 else {}
+        (self.line_,) = ax.plot(
+            starts + (sizes - 1) / 2, means, color=BLUE, lw=0.9, **few
+        )
+        if width > 1:
+            label += f"\n(mean of {width} neighbours)"
+        ax.set_ylim(0, 1.08 * means.max(initial=1e-12, where=np.isfinite(means)))
+        ax.set_xlabel("input feature")
+        ax.set_ylabel(label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _shape_of(n: int, given: Sequence[int] | None) -> tuple[int, ...] | None:
+    if given is None:
+        side = math.isqrt(n)
+        is_square = side * side == n and side >= _SMALLEST_SQUARE
+        return (side, side) if is_square else None
+    shape = tuple(check_whole("image_shape", side, 1) for side in given)
+    if len(shape) not in (2, 3) or math.prod(shape) != n:
+        raise UsageError(
+            "image_shape must be (height, width) or (height, width, channels) of "
+            f"{n} features in all, got {tuple(given)}"
+        )
+    return shape

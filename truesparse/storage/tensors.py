@@ -1,0 +1,203 @@
+"""Tensor files in the safetensors format: written without a copy, read with care."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from truesparse.activations import ACTIVATIONS, LayerActivation
+from truesparse.checks import choose
+from truesparse.errors import ModelFileError, UsageError
+from truesparse.network.inputs import is_finite
+from truesparse.sparse.connections import position_dtype
+
+# What a description that makes no sense raises on the way to a model.
+_NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+# What the format calls the dtypes of numbers, and the other way round.
+KINDS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
+DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
+# Bits too, for those who ask for them.
+_ALL_KINDS = {**KINDS, "uint8": "U8"}
+_BLOCK = 1 << 22  # index entries read at a time: 16 or 32 MB
+
+
+def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]):
+    """Write arrays in the safetensors format, one by one.
+
+    The library's own writer first turns all arrays into one bytes object, a copy of
+    the whole model in memory.
+    """
+    header: dict[str, object] = {"__metadata__": metadata}
+    offset = 0
+    for name, array in tensors.items():
+        end = offset + array.nbytes
+        header[name] = {
+            "dtype": _ALL_KINDS[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    try:
+        target = pathlib.Path(path)
+    except TypeError:
+        raise UsageError(f"cannot write model {path!r}: give a path") from None
+    if os.path.isdir(target):
+        raise UsageError(
+            f"cannot write model {str(path)!r}: it is a folder; add a name"
+        )
+    partial = None
+    try:
+        partial = target.with_name(target.name + ".part")
+        with open(partial, "wb") as file:
+            file.write(len(text).to_bytes(8, "little"))
+            file.write(text)
+            for array in tensors.values():
+                np.ascontiguousarray(array).tofile(file)
+        os.replace(partial, target)
+    except (OSError, ValueError) as error:
+        if partial is not None:
+            with contextlib.suppress(OSError, ValueError):
+                partial.unlink()
+        raise UsageError(f"cannot write model {str(path)!r}: {error}") from None
+    return target
+
+
+@contextlib.contextmanager
+def open_tensors(path) -> Iterator[Any]:
+    """Open a file to make a model of it, within the ``with`` statement.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read, and for whatever a file raises that describes no
+        model.
+    """
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            yield file
+    except ModelFileError:
+        raise
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelFileError(f"cannot read model {path}: {error}") from None
+    except _NOT_VALID as error:
+        raise ModelFileError(f"model {path} is not valid: {error}") from None
+
+
+def read_tensor(file: Any, name: str, *dtypes: str) -> np.ndarray:
+    """Return a tensor of one of the dtypes, if any are named; ValueError otherwise.
+
+    Floating-point numbers must be finite.
+    """
+    kinds = [_ALL_KINDS[dtype] for dtype in dtypes or KINDS]
+    try:
+        kind = file.get_slice(name).get_dtype()
+    except safetensors.SafetensorError:
+        raise ValueError(f"it has no tensor {name}") from None
+    if kind not in kinds:
+        raise ValueError(f"{name} is {kind}, not {' or '.join(kinds)}")
+    array = file.get_tensor(name)
+    if array.dtype.kind == "f" and not is_finite(array):
+        raise ValueError(f"{name} holds NaN or infinity")
+    return array
+
+
+def read_activation(spec: dict[str, Any], dropout: float = 0.0) -> LayerActivation:
+    """Return the activation that the description of a layer names."""
+    name, parameter = spec["activation"], spec["parameter"]
+    choose(name, ACTIVATIONS, "activation")
+    if not math.isfinite(parameter):
+        raise ValueError(f"{name} has parameter {parameter}")
+    return LayerActivation(name, parameter, dropout)
+
+
+class StoredTensors:
+    """The tensors of an open file: shapes and blocks, checked, nothing as a whole."""
+
+    def __init__(self, file: Any):
+        self.file = file
+        self.names = set(file.keys())
+        self.unread = set(self.names)
+
+    def slice(self, name: str, n_dims: int, *dtypes: str) -> Any:
+        """Return a tensor as one that can be cut, if it is of one of the dtypes."""
+        if name not in self.names:
+            raise ValueError(f"it has no tensor {name}")
+        self.unread.discard(name)
+        found = self.file.get_slice(name)
+        accepted = [KINDS[dtype] for dtype in dtypes]
+        if found.get_dtype() not in accepted:
+            raise ValueError(f"{name} is {found.get_dtype()}, not {accepted}")
+        if len(found.get_shape()) != n_dims:
+            raise ValueError(f"{name} has shape {found.get_shape()}")
+        return found
+
+    def bytes_of(self, names: set[str]) -> int:
+        """Return what tensors take, by their headers."""
+        total = 0
+        for name in names:
+            found = self.file.get_slice(name)
+            size = np.dtype(DTYPES.get(found.get_dtype(), "uint8")).itemsize
+            total += size * int(np.prod(found.get_shape(), dtype=np.int64))
+        return total
+
+
+def read_links(
+    tensors: StoredTensors, prefix: str, n_in: int, n_out: int, values: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have connections (n_in,), and how many columns have (n_out,).
+
+    Raises
+    ------
+    ValueError
+        Unless the arrays are those of a CSR matrix, apart from the order in a row.
+    """
+    indptr = tensors.slice(f"{prefix}.indptr", 1, "int64")
+    indices = tensors.slice(f"{prefix}.indices", 1, "int32")
+    (nnz,) = values.get_shape()
+    if indptr.get_shape() != [n_in + 1] or indices.get_shape() != [nnz]:
+        raise ValueError(f"index arrays of {prefix} do not fit {n_in} x {n_out}")
+    has_output = np.empty(n_in, bool)
+    starts = indptr[:1]  # all there is where condensing left no inputs
+    # Of a block, the first entry is the last one of the block before.
+    for start in range(0, n_in, _BLOCK):
+        starts = indptr[start : min(start + _BLOCK, n_in) + 1]
+        steps = np.diff(starts)
+        if (start == 0 and starts[0] != 0) or (steps < 0).any():
+            raise ValueError(f"{prefix}.indptr does not rise from 0")
+        has_output[start : start + steps.size] = steps > 0
+    if starts[-1] != nnz:
+        raise ValueError(f"{prefix}.indptr ends at {starts[-1]}, not at {nnz}")
+    fan_in = np.zeros(n_out, np.int32)
+    for block in _blocks(indices):
+        if block.min() < 0 or block.max() >= n_out:
+            raise ValueError(f"{prefix}.indices are not from 0 to {n_out - 1}")
+        # With other types than these NumPy takes 20 to 50 times as long (2.4, 2026-11).
+        np.add.at(fan_in, block.astype(np.intp), np.int32(1))
+    return has_output, fan_in
+
+
+def _blocks(tensor: Any) -> Iterator[np.ndarray]:
+    (size,) = tensor.get_shape()
+    for start in range(0, size, _BLOCK):
+        yield tensor[start : min(start + _BLOCK, size)]
+
+
+def extent(counts: np.ndarray, nnz: int) -> dict[str, Any]:
+    """Return the least, mean and greatest of counts that add up to `nnz`."""
+    if counts.size == 0:
+        return {"min": 0, "mean": 0.0, "max": 0}
+    low, high = int(counts.min()), int(counts.max())
+    return {"min": low, "mean": nnz / counts.size, "max": high}
+
+
+def view_bytes(nnz: int, n_out: int) -> int:
+    """Return what the column view of a layer takes."""
+    return (4 + np.dtype(position_dtype(nnz)).itemsize) * nnz + 8 * (n_out + 1)

@@ -1,0 +1,1 @@
+"""What the algorithms share: schedules, removal, growth, gradients, scores."""

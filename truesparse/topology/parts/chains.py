@@ -1,0 +1,46 @@
+"""Chain removal: connections that lead nowhere, or come from nowhere, go too.
+
+Zhang et al., "Epitopological learning and Cannistraci-Hebb network shape intelligence
+brain-inspired theory for ultra-sparse advantage in deep learning", ICLR 2024. As in
+the authors' code there is one sweep down the layers and one up; what the second leaves
+dead is not looked for again.
+"""
+
+import numpy as np
+
+from truesparse.kernels.rewire import count_kept
+from truesparse.sparse.connections import Connections
+from truesparse.topology.parts.topology_update import Update
+
+
+def remove_chains(update: Update) -> None:
+    """Drop what removal left without a way to the outputs, then to the inputs.
+
+    Connections into a neuron that has none going out are dropped, from the last layer
+    to the first; then those out of a neuron that has none coming in. Only layers that
+    take part in the update lose connections. O(nnz + neurons).
+    """
+    links = [layer.connections for layer in update.model.layers]
+    for index in range(len(links) - 2, -1, -1):
+        if index in update.links:
+            above = links[index + 1]
+            dead = _kept_a_row(above, _marks(update, index + 1, above)) == 0
+            update.dropped[index] |= dead[links[index].indices]
+    for index in range(1, len(links)):
+        if index in update.links:
+            below = links[index - 1]
+            kept = below.indices[~_marks(update, index - 1, below)]
+            dead = np.bincount(kept, minlength=below.n_out) == 0
+            update.dropped[index] |= np.repeat(dead, np.diff(links[index].indptr))
+
+
+def _marks(update: Update, index: int, links: Connections) -> np.ndarray:
+    """Return what is dropped of a layer, which may not take part."""
+    marks = update.dropped.get(index)
+    return np.zeros(links.nnz, bool) if marks is None else marks
+
+
+def _kept_a_row(links: Connections, dropped: np.ndarray) -> np.ndarray:
+    counts = np.empty(links.n_in + 1, np.int64)
+    count_kept(links.row_tasks, links.indptr, dropped, counts)
+    return counts[1:]

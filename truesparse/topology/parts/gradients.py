@@ -1,0 +1,237 @@
+"""Gradients for topology updates: batches to take them on, cells to take them at.
+
+The gradient of the loss by connection (i, j), existing or not, is sum_b x_ib delta_jb.
+It is taken at a list of cells, or at all absent cells of a layer one after the other,
+of which only the largest are kept.
+"""
+
+import numpy as np
+
+from truesparse import rng
+from truesparse.drawing.cells import sample_ranks
+from truesparse.errors import DivergedError
+from truesparse.kernels.arrays import Csr, Growth, Pattern, SparseBatch
+from truesparse.kernels.candidates import (
+    candidate_gradients,
+    candidate_gradients_sparse,
+    scan_gradients,
+)
+from truesparse.kernels.simd import make_tile
+from truesparse.network.backprop import Collector, Observer
+from truesparse.network.buffers import padded_columns
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.sparse.connections import Connections, balance
+from truesparse.topology.parts.context import UpdateContext
+from truesparse.topology.parts.prune import drop_smallest
+
+# Candidates a task.
+_TASK_SIZE = 1 << 12
+# Each task of a scan holds 2**14 counters.
+_SCAN_TASKS = 16
+# Magnitudes, as the 31 bits of a float32, fall into bins of their upper bits: eight of
+# the exponent and six of the mantissa. One of these is divided by the next 14 bits, and
+# one of those by the last three. What is given is the shift and the bits.
+_BINS = ((17, 14), (3, 14), (0, 3))
+# More cells than twice as many as are asked for that a list may hold: a megabyte.
+_SLACK = 1 << 16
+
+
+class Batches:
+    """Training data of which an update may look at random batches; no step is taken.
+
+    Parameters
+    ----------
+    model : SparseMLP
+        Prepared for this batch size.
+    data, targets : arrays
+        As `SparseMLP.train_batch` takes them.
+    samples : (n,) int64 array
+        Those that are trained on.
+    batch_size : int
+    sample_weight : (n,) float64 array, optional
+    """
+
+    def __init__(
+        self,
+        model: SparseMLP,
+        data: np.ndarray | Csr,
+        targets: np.ndarray,
+        samples: np.ndarray,
+        batch_size: int,
+        sample_weight: np.ndarray | None = None,
+    ):
+        self.data, self.targets, self.samples = data, targets, samples
+        self.sample_weight = sample_weight
+        self._model, self.batch_size = model, batch_size
+
+    @property
+    def size(self) -> int:
+        """Samples of a batch: all there are, if they are fewer than `batch_size`."""
+        return min(self.batch_size, self.samples.size)
+
+    def available(self, count: int) -> int:
+        """Return how many of `count` batches of different samples there are."""
+        return min(count, self.samples.size // self.size)
+
+    def observe(
+        self,
+        context: UpdateContext,
+        count: int = 1,
+        observer: Observer | None = None,
+        collector: Collector | None = None,
+    ) -> None:
+        """Show the gradients of `count` batches, fewer if there are no more samples.
+
+        The batches depend on seed and step alone: another call of the same update sees
+        the same ones.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is NaN or infinite.
+        """
+        n, size = self.samples.size, self.size
+        draw = rng.stream(context.seed, rng.Purpose.GRADIENT_BATCH, context.step)
+        chosen = draw.permutation(sample_ranks(n, min(count * size, n), draw))
+        for start in range(0, self.available(count) * size, size):
+            loss = self._model.observe_batch(
+                self.data,
+                self.targets,
+                self.samples[chosen[start : start + size]],
+                sample_weight=self.sample_weight,
+                observer=observer,
+                collector=collector,
+            )
+            if not np.isfinite(loss):
+                raise DivergedError(
+                    f"the loss became {loss} after step {context.step}, where the "
+                    "topology is updated; lower the learning rate or clip gradients"
+                )
+
+
+class CellGradients:
+    """Sums the gradients at lists of cells, over the batches that are observed.
+
+    Parameters
+    ----------
+    links : dict of int to Connections
+    keys : dict of int to (k,) int64 array
+        Cells ``row * n_out + column`` of each layer, in any order.
+
+    Attributes
+    ----------
+    sums : dict of int to (k,) float array
+    """
+
+    def __init__(self, links: dict[int, Connections], keys: dict[int, np.ndarray]):
+        self._keys = keys
+        self.sums = {
+            index: np.zeros(cells.size, links[index].values.dtype)
+            for index, cells in keys.items()
+        }
+
+    def __call__(
+        self, index: int, inputs: np.ndarray | SparseBatch, delta: np.ndarray
+    ) -> None:
+        """Add those of one batch; an Observer."""
+        if index not in self.sums:
+            return
+        rest = delta, _TASK_SIZE, self.sums[index]
+        if isinstance(inputs, SparseBatch):
+            candidate_gradients_sparse(self._keys[index], inputs, *rest)
+        else:
+            candidate_gradients(_tile(delta), self._keys[index], inputs, *rest)
+
+
+def largest_gradients(
+    links: Connections,
+    dropped: np.ndarray,
+    count: int,
+    inputs: np.ndarray | SparseBatch,
+    delta: np.ndarray,
+) -> np.ndarray:
+    """Return the absent cells of largest absolute gradient, of all there are.
+
+    All cells are gone over twice: to count the magnitudes by bin, which tells how large
+    the `count`-th is to 2 %, and to list those from there on; where many more than
+    `count` are that large, up to twice more, until the bin is one number. n_in n_out
+    columns multiplications each time; memory O(count + n_in + n_out). Of a sparse batch
+    only the features that occur are gone over, and held densely.
+
+    Parameters
+    ----------
+    links : Connections
+    dropped : (nnz,) bool array
+        Connections that count as absent.
+    count : int
+    inputs, delta
+        As an Observer gets them.
+
+    Returns
+    -------
+    (k,) int64 array
+        Ascending keys; fewer than `count` if fewer gradients differ from 0, where what
+        is below 1e-38 does not. Of equal magnitudes (in float32, if over twice as many
+        as asked for are equal) the cells that come last.
+    """
+    if count <= 0:
+        return np.empty(0, np.int64)
+    pattern = Pattern(links.indptr, links.indices, dropped)
+    rows: np.ndarray | None = None
+    if isinstance(inputs, SparseBatch):
+        rows = np.flatnonzero(np.diff(inputs.indptr))
+        pattern, inputs = _of_rows(pattern, rows), _as_dense(inputs, rows, delta)
+    keys = _largest(pattern, count, inputs, delta)
+    if rows is not None:
+        keys += (rows - np.arange(rows.size))[keys // links.n_out] * links.n_out
+    return keys
+
+
+def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndarray:
+    """Return the keys of the largest absolute gradients of a dense batch."""
+    tasks = balance(np.arange(len(inputs) + 1), _SCAN_TASKS)
+    scan = _tile(delta), tasks, pattern, (inputs, delta)
+    places = np.zeros((tasks.size - 1, 2), np.int64)
+    nothing = Growth(np.empty(0, np.int64), delta[0, :0])
+    lowest, above = 0, np.zeros(tasks.size - 1, np.int64)
+    for shift, n_bits in _BINS:
+        counts = np.zeros((tasks.size - 1, 1 << n_bits), np.int64)
+        scan_gradients(*scan, (lowest, shift), counts, places, nothing)
+        at_least = above.sum() + counts.sum(axis=0)[::-1].cumsum()[::-1]
+        # The first bin of all is for zero and what is as good as zero.
+        best = max(int(lowest == 0), int(np.count_nonzero(at_least >= count)) - 1)
+        lowest += best << shift
+        above += counts[:, best + 1 :].sum(axis=1)
+        equal = counts[:, best]
+        if at_least[best] <= 2 * count + _SLACK:
+            break
+    surplus = int(at_least[best]) - count if shift == 0 else 0
+    places[:, 1] = np.clip(surplus - equal.cumsum() + equal, 0, equal)
+    lengths = above + equal - places[:, 1]
+    places[:, 0] = lengths.cumsum() - lengths
+    n_found = int(lengths.sum())
+    found = Growth(np.empty(n_found, np.int64), np.empty(n_found, delta.dtype))
+    scan_gradients(*scan, (lowest, 0), np.empty((len(places), 0), int), places, found)
+    return found.keys[~drop_smallest(found.values, n_found - count)]
+
+
+def _tile(delta: np.ndarray) -> tuple:
+    return make_tile(padded_columns(delta.shape[1], delta.dtype)[1])
+
+
+def _of_rows(pattern: Pattern, rows: np.ndarray) -> Pattern:
+    """Return the pattern of some rows alone."""
+    degrees = np.diff(pattern.indptr)[rows]
+    indptr = np.concatenate([[0], np.cumsum(degrees)])
+    places = np.repeat(pattern.indptr[rows] - indptr[:-1], degrees)
+    places += np.arange(places.size)
+    return Pattern(indptr, pattern.indices[places], pattern.dropped[places])
+
+
+def _as_dense(batch: SparseBatch, rows: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Return the features of one batch that occur in it as dense inputs."""
+    nnz = int(batch.indptr[-1])
+    dense = np.zeros((rows.size, delta.shape[1]), delta.dtype)
+    places = np.repeat(np.arange(rows.size), np.diff(batch.indptr)[rows])
+    dense[places, batch.positions[:nnz]] = batch.values[:nnz]
+    return dense

@@ -1,0 +1,145 @@
+"""Growth where the loss gradient is largest: what RigL, GSE, GGR and others share.
+
+For each layer either all absent cells are gone over, or a sample of candidates, gamma
+times as many as the layer has connections; see gradients.py. Where fewer gradients
+differ from 0 than connections are to grow, the rest is drawn uniformly.
+"""
+
+import numpy as np
+
+from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.drawing.cells import sample_absent
+from truesparse.errors import UsageError
+from truesparse.rng import Purpose
+from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.parts.gradients import CellGradients, largest_gradients
+from truesparse.topology.parts.prune import drop_smallest
+from truesparse.topology.parts.topology_update import Update, update_bytes
+
+# With "auto", a layer is gone over as a whole up to this many products of a cell and a
+# sample: some seconds (EPYC 7003, 2 cores, 2026-11).
+_MOST_PRODUCTS = 2e10
+
+
+class GuidedGrowth(TopologyAlgorithm):
+    """Magnitude pruning, and growth where the gradient is largest.
+
+    Parameters
+    ----------
+    candidates : {"auto", "exact", "sampled"}
+        Look at all absent cells or at a uniform sample; "auto" decides layer by layer,
+        by the work. What was done is told in LayerChange.growth.
+    gamma : float
+        Candidates of a sample, as a multiple of a layer's connections.
+    gradient_batches : int
+        Batches over which gradients are summed; more than one need "sampled".
+    **options
+        See TopologyAlgorithm.
+    """
+
+    def __init__(
+        self,
+        *,
+        candidates: str = "auto",
+        gamma: float = 1.0,
+        gradient_batches: int = 1,
+        **options,
+    ):
+        super().__init__(**options)
+        accepted = ("auto", "exact", "sampled")
+        self.candidates = choose(candidates, accepted, "choice of candidates")
+        check_numbers(gamma=gamma)
+        if not 0.0 < gamma < np.inf:
+            raise UsageError(f"gamma must be above 0 and finite, got {gamma}")
+        self.gamma = gamma
+        self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
+        if candidates == "exact" and gradient_batches > 1:
+            raise UsageError(
+                "gradients of all cells are taken on one batch; give candidates "
+                f"'sampled' for gradient_batches {gradient_batches}"
+            )
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: keys and gradients."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        return of_all + self.gamma * (8 + itemsize), of_one
+
+    def grow(self, update: Update) -> dict[int, np.ndarray]:
+        """Return the cells of largest gradient."""
+        counts = self.grow_counts(update)
+        whole = {index for index in counts if self._is_exact(update, index)}
+        keys = self.draw_candidates(update, [i for i in counts if i not in whole])
+        gradients = CellGradients(update.links, keys)
+        found: dict[int, np.ndarray] = {}
+
+        def observe(index, inputs, delta):
+            if index in whole:
+                links, marks = update.links[index], self.open_marks(update, index)
+                count = counts[index]
+                found[index] = largest_gradients(links, marks, count, inputs, delta)
+            else:
+                gradients(index, inputs, delta)
+
+        # Both kinds of layers see the same pass. All cells are gone over on one batch
+        # only: there are several where no layer is gone over as a whole.
+        update.batches.observe(update.context, self.gradient_batches, observe)
+        for index in counts:
+            if index not in whole:
+                best = largest(np.abs(gradients.sums.pop(index)), counts[index])
+                found[index] = keys.pop(index)[best]
+            update.growth[index] = "exact" if index in whole else "sampled"
+        return {
+            index: self.fill_at_random(update, index, found[index], counts[index])
+            for index in counts
+        }
+
+    def sampled_gradients(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return keys and absolute gradients of each layer's candidates."""
+        sums = self.candidate_sums(update, layers)
+        for _, gradients in sums.values():
+            np.abs(gradients, out=gradients)
+        return sums
+
+    def candidate_sums(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return keys and gradients, summed over batches, of candidates by layer."""
+        if not layers:
+            return {}
+        keys = self.draw_candidates(update, layers)
+        gradients = CellGradients(update.links, keys)
+        update.batches.observe(update.context, self.gradient_batches, gradients)
+        return {index: (keys[index], gradients.sums[index]) for index in layers}
+
+    def draw_candidates(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, np.ndarray]:
+        """Draw cells uniformly, without repetition; all of them where they are few."""
+        keys = {}
+        for index in layers:
+            links, marks = update.links[index], self.open_marks(update, index)
+            absent = links.n_in * links.n_out - links.nnz + np.count_nonzero(marks)
+            count = min(int(np.ceil(self.gamma * links.nnz)), int(absent))
+            draw = update.stream(Purpose.CANDIDATES, index)
+            keys[index] = sample_absent(links, marks, count, draw)
+        return keys
+
+    def open_marks(self, update: Update, index: int) -> np.ndarray:
+        """Return which connections may grow: what was dropped, if it may return."""
+        marks = update.dropped[index]
+        return marks if self.keeps_regrown else np.zeros_like(marks)
+
+    def _is_exact(self, update: Update, index: int) -> bool:
+        if self.candidates != "auto":
+            return self.candidates == "exact"
+        links = update.links[index]
+        products = links.n_in * links.n_out * update.batches.batch_size
+        return self.gradient_batches == 1 and products <= _MOST_PRODUCTS
+
+
+def largest(sizes: np.ndarray, count: int) -> np.ndarray:
+    """Return the positions of the `count` largest sizes, ascending, none of them 0."""
+    count = min(count, int(np.count_nonzero(sizes)))
+    return np.flatnonzero(~drop_smallest(sizes, sizes.size - count))

@@ -1,0 +1,77 @@
+"""Importance pruning: neurons whose inputs are weak lose all of them, for good.
+
+Curci, Mocanu and Pechenizkiy, "Truly sparse neural networks at scale", arXiv 2102.01732
+(2021), section 3.3: the importance of neuron j is I_j = sum_i |w_ij|. The least
+important neurons of the hidden layers lose all incoming connections, which are not
+replaced. Later random growth may connect them again, and what they feed stays unless
+chains are removed, as in the authors' code.
+
+Departures: what the update's algorithm removes is chosen among all connections, those
+of these neurons included; a share of the neurons goes, not those up to a percentile.
+"""
+
+import numpy as np
+
+from truesparse.checks import check_numbers, check_whole
+from truesparse.errors import UsageError
+from truesparse.topology.parts.prune import drop_smallest
+from truesparse.topology.parts.topology_update import Update
+
+
+class Importance:
+    """When and how many neurons lose their inputs.
+
+    Parameters
+    ----------
+    share : float
+        Of the neurons with inputs of a layer, in [0, 1); 0 for none.
+    every : int
+        Epochs between two such times, or more where updates are rarer.
+    start : float
+        Share of the run after which they begin.
+    """
+
+    def __init__(self, share: float, every: int, start: float):
+        check_numbers(importance=share, importance_start=start)
+        if not 0.0 <= share < 1.0:
+            raise UsageError(f"importance must be from 0 up to but not 1, got {share}")
+        if not 0.0 <= start <= 1.0:
+            raise UsageError(f"importance_start must be from 0 to 1, got {start}")
+        self.share, self.start = share, start
+        self.every = check_whole("importance_every", every, 1)
+        self.next_epoch = 0
+
+    def drop(self, update: Update) -> None:
+        """Take the inputs of the least important neurons, if it is time."""
+        context = update.context
+        is_late = context.progress > self.start and context.epoch >= self.next_epoch
+        if self.share > 0.0 and is_late:
+            self.next_epoch = context.epoch + self.every
+            drop_neurons(update, self.share)
+
+
+def drop_neurons(update: Update, share: float) -> None:
+    """Mark all inputs of the least important neurons of each hidden layer that evolves.
+
+    Neurons that have no input do not count; of equal ones the first go.
+
+    Parameters
+    ----------
+    update : Update
+        Its marks are extended; `lost` tells by how many.
+    share : float
+        Of the neurons with inputs, in [0, 1).
+    """
+    for index, links in update.links.items():
+        if index == len(update.model.layers) - 1:
+            continue
+        sizes = np.abs(links.values)
+        importance = np.bincount(links.indices, sizes, minlength=links.n_out)
+        fan_in = np.bincount(links.indices, minlength=links.n_out)
+        connected = np.flatnonzero(fan_in)
+        count = int(share * connected.size)
+        emptied = np.zeros(links.n_out, bool)
+        emptied[connected] = drop_smallest(importance[connected], count)
+        inputs = emptied[links.indices]
+        update.dropped[index] |= inputs
+        update.lost[index] = int(np.count_nonzero(inputs))

@@ -1,0 +1,181 @@
+"""Drawing absent cells in proportion to CH3-L3p, without computing scores.
+
+The soft rule of Zhang et al., "Brain network science modelling of sparse neural
+networks enables Transformers and LLMs to perform as fully connected", NeurIPS 2025
+(CHTs): cells are drawn one after the other, without replacement, with probabilities
+in proportion to their scores. The published code computes every score of the layer.
+
+Here a path is drawn instead of a cell. The score is a sum over paths of
+1 / sqrt(e_z1 e_z2), so that the ends of a path drawn in proportion to its term are a
+cell drawn in proportion to its score. With bounds 1 <= b <= e for each neuron, a
+middle connection (z2, z1) is drawn in proportion to
+
+    (d_z1 - 1) (d_z2 - 1) / sqrt(b_z1 b_z2),
+
+the ends u and v uniformly among the other neighbours, and the path is accepted with
+probability sqrt(b_z1 b_z2 / (e_z1 e_z2)), unless (u, v) is connected. With b = 1 one
+path in about d is accepted; with b the degree less the most neighbours that the neuron
+shares with any other, nearly every one is in a sparse random layer. Accepted cells that
+came before are passed over, which makes the draws those without replacement.
+"""
+
+import numpy as np
+import scipy.sparse
+
+from truesparse.checks import check_whole
+from truesparse.kernels import paths as kernels
+from truesparse.kernels.paths import Graph, Proposal
+from truesparse.sparse.connections import Connections, balance
+from truesparse.topology.parts.paths import (
+    kept_pattern,
+    n_tasks_for,
+    neighbour_sums,
+    transposed,
+)
+
+# Walks of two connections spent on the bounds: about a second, or this many a
+# connection if that is more. Neurons beyond their share have the bound 1.
+_WALKS = 1 << 30
+_WALKS_PER_CONNECTION = 1024
+_FEWEST_DRAWS, _MOST_DRAWS = 1 << 8, 1 << 18  # of a round
+_TASK_SIZE = 1 << 13  # draws a task
+# The chance that a cell is left when this many times the draws are barren that find
+# the least probable cell once on average: exp(-20) = 2e-9.
+_PATIENCE = 20
+# Barren draws in a row, and draws per cell, after which the rest is left to the caller
+# even so: cells that rare would cost more than they are worth.
+_MOST_BARREN = 1 << 20
+_MOST_DRAWS_PER_CELL = 64
+
+
+def sample_by_paths(
+    connections: Connections,
+    dropped: np.ndarray,
+    count: int,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Draw absent cells without replacement, in proportion to CH3-L3p.
+
+    Parameters
+    ----------
+    connections : Connections
+    dropped : (nnz,) bool array
+        Connections that count as absent: they form no paths, and their cells can be
+        drawn.
+    count : int
+    generator : numpy Generator
+
+    Returns
+    -------
+    (k,) int64 array
+        Keys ``row * n_out + column``, ascending. Fewer than `count` if no more have a
+        score above 0, or if what is left is too improbable: after 2**20 draws in a row
+        without a new cell, or 64 `count` + 2**20 draws in all.
+
+    Raises
+    ------
+    UsageError
+        For a negative count or marks that are not one bool a connection.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from truesparse.sparse.connections import Connections
+    >>> chain = Connections.from_scipy(sparse.csr_array([[1.0, 0.0], [1.0, 1.0]]))
+    >>> sample_by_paths(chain, np.zeros(3, bool), 5, np.random.default_rng(0))
+    array([1])
+    """
+    check_whole("count", count, 0)
+    graph = kept_pattern(connections, dropped)
+    keys = np.empty(0, np.int64)
+    proposal = _proposal(graph)
+    weight = float(proposal.row_totals[-1])
+    if count == 0 or weight == 0.0:
+        return keys
+    # A cell is drawn at least with the probability of one path of the largest degrees.
+    rarest = weight * np.sqrt(
+        float(np.diff(graph.indptr).max()) * float(np.diff(graph.column_indptr).max())
+    )
+    patience = min(_PATIENCE * rarest, _MOST_BARREN)
+    size, most = count, max(_MOST_DRAWS, count // 4)
+    n_draws = n_barren = 0
+    while n_draws < _MOST_DRAWS_PER_CELL * count + _MOST_BARREN:
+        size = int(np.clip(size, _FEWEST_DRAWS, most))
+        uniforms = generator.random((size, 4))
+        drawn = np.empty(size, np.int64)
+        kernels.draw_pairs(graph, proposal, uniforms, _TASK_SIZE, drawn)
+        new = _new_in_order(drawn, keys)[: count - keys.size]
+        keys = np.sort(np.concatenate([keys, new]), kind="stable")
+        n_draws += size
+        n_barren = 0 if new.size else n_barren + size
+        left = count - keys.size
+        if left == 0 or n_barren >= patience:
+            break
+        # As many as would do at this rate, and some more; twice as many if none came.
+        size = (
+            min(2 * size, int(1.1 * left * size / new.size)) if new.size else 2 * size
+        )
+    return keys
+
+
+def _new_in_order(drawn: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return accepted cells not among the ascending keys, each once, as first drawn."""
+    accepted = drawn[drawn >= 0]
+    distinct, first = np.unique(accepted, return_index=True)
+    if keys.size:
+        places = np.minimum(np.searchsorted(keys, distinct), keys.size - 1)
+        first = first[keys[places] != distinct]
+    first.sort()
+    return accepted[first]
+
+
+def _proposal(graph: Graph) -> Proposal:
+    row_external = _least_external(graph)
+    column_external = _least_external(transposed(graph))
+    degrees = np.diff(graph.indptr)
+    row_factors = (degrees - 1) / np.sqrt(row_external)
+    column_factors = (np.diff(graph.column_indptr) - 1) / np.sqrt(column_external)
+    shared = _shared(graph), _shared(transposed(graph))
+    totals = np.zeros(graph.columns.size + 1)
+    np.take(column_factors, graph.columns, out=totals[1:], mode="clip")
+    totals[1:] *= np.repeat(row_factors, degrees)
+    np.cumsum(totals, out=totals)
+    return Proposal(
+        row_external, column_external, totals, totals[graph.indptr], *shared
+    )
+
+
+def _shared(graph: Graph) -> np.ndarray:
+    """Return how many columns any two rows share, where that is no large matrix.
+
+    Few rows are long ones: drawing from 64 x 500,000 cells, the lists of 39,000 columns
+    would be intersected over and over, but there are 64 x 64 answers only.
+    """
+    n, nnz = graph.indptr.size - 1, graph.columns.size
+    none = np.zeros((0, 0), np.int32)
+    if n * n > nnz:
+        return none
+    walks = neighbour_sums(graph.indptr, graph.columns, np.diff(graph.column_indptr))
+    if int(walks.sum()) > max(_WALKS, _WALKS_PER_CONNECTION * nnz):
+        return none
+    shape = n, graph.column_indptr.size - 1
+    ones = np.ones(nnz, np.int32)
+    matrix = scipy.sparse.csr_array((ones, graph.columns, graph.indptr), shape=shape)
+    return (matrix @ matrix.T).toarray()
+
+
+def _least_external(graph: Graph) -> np.ndarray:
+    """Return a bound from below, at least 1, on d_z2 - P[z2,u] for all u, by row z2."""
+    n = graph.indptr.size - 1
+    degrees = np.diff(graph.indptr)
+    walks = neighbour_sums(graph.indptr, graph.columns, np.diff(graph.column_indptr))
+    limit = max(_WALKS, _WALKS_PER_CONNECTION * graph.columns.size) // n
+    starts = balance(
+        np.concatenate([[0], np.cumsum(np.minimum(walks, limit))]),
+        n_tasks_for(graph, n),
+    )
+    shared = np.zeros((starts.size - 1, n), np.int32)
+    most = np.empty(n, np.int64)
+    kernels.most_shared(starts, graph, limit, shared, most)
+    return np.maximum(degrees - most, 1)

@@ -1,0 +1,275 @@
+"""Link scores by paths of three connections, on the pattern that a layer keeps.
+
+Muscoloni, Abdelhamid and Cannistraci, "Local-community network automata modelling
+based on length-three-paths for prediction of complex network structures in protein
+interactomes, food webs and more", bioRxiv (2018), and Zhang et al., "Epitopological
+learning and Cannistraci-Hebb network shape intelligence brain-inspired theory for
+ultra-sparse advantage in deep learning", ICLR 2024. For an absent cell (u, v) and the
+paths u - z1 - z2 - v, with degrees d and
+
+    di_z1 = Q[z1,v], the inputs that outputs z1 and v share,   e_z1 = d_z1 - Q[z1,v],
+    di_z2 = P[z2,u], the outputs that inputs z2 and u share,   e_z2 = d_z2 - P[z2,u],
+
+the scores are sums
+
+    ch3_l3p   over paths of 1 / sqrt(e_z1 e_z2)
+    ch2_l3p   over paths of sqrt((1 + di_z1) (1 + di_z2) / (e_z1 e_z2))
+    ra_l3     over paths of 1 / sqrt(d_z1 d_z2)
+    ch3_l3n   over all z1 of 1 / e_z1, and over all z2 of 1 / e_z2
+    ch2_l3n   over all z1 of (1 + di_z1) / e_z1, and likewise over all z2
+
+where e is one more than the neighbours outside of u, v and the paths between them.
+"""
+
+import itertools
+
+import numpy as np
+
+from truesparse.checks import check_whole, choose
+from truesparse.errors import UsageError
+from truesparse.kernels import paths as kernels
+from truesparse.kernels.paths import Found, Graph, Scratch
+from truesparse.kernels.rewire import count_kept
+from truesparse.sparse.connections import Connections, balance
+
+RULES = {
+    "ch3_l3p": kernels.CH3_L3P,
+    "ch2_l3p": kernels.CH2_L3P,
+    "ra_l3": kernels.RA_L3,
+    "ch3_l3n": kernels.CH3_L3N,
+    "ch2_l3n": kernels.CH2_L3N,
+}
+# Each task counts in arrays of its own: few where these are long, as for the column
+# view, more where they are short beside the connections.
+_FEWEST_TASKS, _MOST_TASKS = 4, 16
+# Cells found between two selections, at least: 16 MB, and little to select from.
+_ROUND_SIZE = 1 << 20
+
+
+def kept_pattern(connections: Connections, dropped: np.ndarray) -> Graph:
+    """Return the pattern without the dropped connections, by rows and by columns.
+
+    Parameters
+    ----------
+    connections : Connections
+    dropped : (nnz,) bool array
+
+    Returns
+    -------
+    Graph
+        New arrays, O(nnz) time and memory.
+
+    Raises
+    ------
+    UsageError
+        If `dropped` is not one bool a connection.
+    """
+    if dropped.shape != (connections.nnz,) or dropped.dtype != bool:
+        raise UsageError(
+            f"dropped must be {connections.nnz} bools, got {dropped.dtype} of shape "
+            f"{dropped.shape}"
+        )
+    indptr = np.empty(connections.n_in + 1, np.int64)
+    count_kept(connections.row_tasks, connections.indptr, dropped, indptr)
+    np.cumsum(indptr, out=indptr)
+    columns = connections.indices[~dropped]
+    view = connections.view
+    column_indptr = np.zeros(connections.n_out + 1, np.int64)
+    np.cumsum(np.bincount(columns, minlength=connections.n_out), out=column_indptr[1:])
+    rows = view.rows[~dropped[view.permutation]]
+    return Graph(indptr, columns, column_indptr, rows)
+
+
+def transposed(graph: Graph) -> Graph:
+    """Return the same pattern with inputs and outputs exchanged; nothing is copied."""
+    return Graph(graph.column_indptr, graph.rows, graph.indptr, graph.columns)
+
+
+def neighbour_sums(
+    indptr: np.ndarray, indices: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Return the sum of whole `values` over the neighbours of each neuron.
+
+    Parameters
+    ----------
+    indptr : (n + 1,) int64 array
+    indices : (nnz,) int32 array
+    values : (m,) int64 array
+
+    Returns
+    -------
+    (n,) int64 array
+    """
+    totals = np.zeros(indices.size + 1, np.int64)
+    # NumPy writes to `out` directly only where it is not to raise.
+    np.take(values, indices, out=totals[1:], mode="clip")
+    np.cumsum(totals, out=totals)
+    return np.diff(totals[indptr])
+
+
+def n_tasks_for(graph: Graph, length: int) -> int:
+    """Return how many tasks may each count in `length` numbers of their own."""
+    return int(np.clip(graph.columns.size // length, _FEWEST_TASKS, _MOST_TASKS))
+
+
+def path_work(connections: Connections, dropped: np.ndarray) -> int:
+    """Return the walks of three connections, to which the time of a score is in line.
+
+    Parameters
+    ----------
+    connections : Connections
+    dropped : (nnz,) bool array
+        Connections that count as absent.
+
+    Returns
+    -------
+    int
+        The sum of d_z1 d_z2 over all kept connections (z2, z1): about nnz d^2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.drawing.cells import erdos_renyi
+    >>> full = erdos_renyi(3, 4, 12, np.random.default_rng(0))
+    >>> path_work(full, np.zeros(12, bool))
+    144
+    """
+    graph = kept_pattern(connections, dropped)
+    degrees = np.diff(graph.column_indptr)
+    reach = neighbour_sums(graph.column_indptr, graph.rows, np.diff(graph.indptr))
+    about = float(np.dot(degrees.astype(np.float64), reach.astype(np.float64)))
+    # Beyond 64 bits nobody needs the last digit.
+    return int(about) if about > 2.0**62 else int(np.dot(degrees, reach))
+
+
+def highest_scores(
+    connections: Connections, dropped: np.ndarray, count: int, rule: str = "ch3_l3p"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the absent cells of highest score.
+
+    Exact, in time proportional to `path_work` and memory O(nnz + count): rows are
+    scored in rounds, and only cells above the `count`-th best so far are kept.
+
+    Parameters
+    ----------
+    connections : Connections
+    dropped : (nnz,) bool array
+        Connections that count as absent: they form no paths, and their cells can be
+        chosen.
+    count : int
+    rule : {"ch3_l3p", "ch2_l3p", "ra_l3", "ch3_l3n", "ch2_l3n"}
+
+    Returns
+    -------
+    keys : (k,) int64 array
+        Cells ``row * n_out + column``, ascending; fewer than `count` if no more have
+        a score above 0. Of equal scores the lower keys are chosen.
+    scores : (k,) float64 array
+
+    Raises
+    ------
+    UsageError
+        For an unknown rule, a negative count or marks that are not one bool a
+        connection.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from truesparse.sparse.connections import Connections
+    >>> chain = Connections.from_scipy(sparse.csr_array([[1.0, 0.0], [1.0, 1.0]]))
+    >>> highest_scores(chain, np.zeros(3, bool), 5)
+    (array([1]), array([1.]))
+    """
+    code = RULES[choose(rule, RULES, "score of links")]
+    check_whole("count", count, 0)
+    graph = kept_pattern(connections, dropped)
+    keys, scores = np.empty(0, np.int64), np.empty(0)
+    if count == 0:
+        return keys, scores
+    # Selections are worth their time when a quarter is new.
+    most = count + count // 4
+    scorer = _Scorer(graph, code, max(_ROUND_SIZE, 2 * count))
+    threshold = 0.0
+    for first, last in itertools.pairwise(scorer.cuts):
+        new_keys, new_scores = scorer.score(first, last, threshold)
+        keys = np.concatenate([keys, new_keys])
+        scores = np.concatenate([scores, new_scores])
+        if keys.size > most:
+            # Rows still to come have higher keys: with this score they are too late.
+            keys, scores, threshold = _best(keys, scores, count)
+    if keys.size > count:
+        keys, scores, _ = _best(keys, scores, count)
+    order = np.argsort(keys)
+    return keys[order], scores[order]
+
+
+class _Scorer:
+    """Scores rows of a pattern, in rounds that each find at most about `size` cells.
+
+    `cuts` are the rows at which rounds start, and the end.
+    """
+
+    def __init__(self, graph: Graph, code: int, size: int):
+        self.graph = graph
+        n_in, n_out = graph.indptr.size - 1, graph.column_indptr.size - 1
+        degrees = np.diff(graph.indptr)
+        largest = max(int(degrees.max()), int(np.diff(graph.column_indptr).max()))
+        inverse_roots = np.zeros(largest + 2)
+        inverse_roots[1:] = 1.0 / np.sqrt(np.arange(1, largest + 2))
+        self.rule = code, inverse_roots
+        reach = neighbour_sums(graph.column_indptr, graph.rows, degrees)
+        self.work = neighbour_sums(graph.indptr, graph.columns, reach)
+        self.walks = _running_total(self.work)
+        self.cells = _running_total(np.minimum(self.work, n_out))
+        n_rounds = 1 + int(self.cells[-1]) // size
+        inner = np.searchsorted(self.cells, size * np.arange(1, n_rounds))
+        self.cuts = np.unique(np.concatenate([[0], inner, [n_in]]))
+        room = 1 << (int(min(2 * self.work.max(), n_out)) - 1).bit_length()
+        n_tasks = n_tasks_for(graph, max(room, n_in))
+        table = np.zeros((n_tasks, room, 4))
+        table[:, :, 0] = -1.0
+        slots = np.empty((n_tasks, 2, room), np.int32)
+        self.scratch = Scratch(np.zeros((n_tasks, n_in), np.int32), table, slots)
+        most = int(np.diff(self.cells[self.cuts]).max())
+        self.found = np.empty(most, np.int64), np.empty(most)
+
+    def score(
+        self, first: int, last: int, threshold: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return keys and scores of the rows' absent cells above the threshold."""
+        walks = self.walks[first : last + 1] - self.walks[first]
+        starts = first + balance(walks, len(self.scratch.table))
+        places = self.cells[starts] - self.cells[first]
+        counts = np.zeros(starts.size - 1, np.int64)
+        kernels.score_rows(
+            starts,
+            self.graph,
+            self.work,
+            self.rule,
+            threshold,
+            self.scratch,
+            Found(places, counts, *self.found),
+        )
+        pairs = zip(places[:-1], places[:-1] + counts, strict=True)
+        parts = [slice(*pair) for pair in pairs]
+        keys, scores = self.found
+        return (
+            np.concatenate([keys[part] for part in parts]),
+            np.concatenate([scores[part] for part in parts]),
+        )
+
+
+def _running_total(numbers: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(numbers)])
+
+
+def _best(keys, scores, count):
+    """Return the `count` best of more cells, and the lowest score among them."""
+    place = keys.size - count
+    threshold = float(np.partition(scores, place)[place])
+    kept = scores > threshold
+    ties = np.flatnonzero(scores == threshold)
+    ties = ties[np.argsort(keys[ties])]
+    kept[ties[: count - int(np.count_nonzero(kept))]] = True
+    return keys[kept], scores[kept], threshold

@@ -1,0 +1,183 @@
+"""When the topology is updated, and how much of it: every so often, ever less."""
+
+import math
+from dataclasses import dataclass
+
+from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.errors import UsageError
+
+
+@dataclass(frozen=True)
+class UpdateSchedule:
+    """Updates every `every` epochs (or steps) within [start, end].
+
+    Parameters
+    ----------
+    every : int
+    unit : {"epoch", "step"}
+    start : int
+        First epoch or step after which an update may happen, counted from 1.
+    end : int, optional
+        Last one; by default there is none.
+
+    Examples
+    --------
+    >>> from truesparse.topology import UpdateSchedule
+    >>> schedule = UpdateSchedule(every=2, unit="step", start=1, end=4)
+    >>> [step for step in range(1, 8) if schedule.due("step", step)]
+    [1, 3]
+    """
+
+    every: int = 1
+    unit: str = "epoch"
+    start: int = 1
+    end: int | None = None
+
+    def __post_init__(self):
+        choose(self.unit, ("epoch", "step"), "unit of a schedule")
+        check_whole("every", self.every, 1)
+        check_whole("start", self.start, 1)
+        if self.end is not None:
+            check_whole("end", self.end, 0)
+
+    def due(self, unit: str, count: int) -> bool:
+        """Whether to update now that `count` epochs (or steps) are done."""
+        if unit != self.unit or count < self.start:
+            return False
+        if self.end is not None and count > self.end:
+            return False
+        return (count - self.start) % self.every == 0
+
+
+DECAYS = ("constant", "cosine", "linear")
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """A share that falls with the progress p of the run, until p reaches `end`.
+
+        constant    initial
+        linear      floor + (initial - floor) (1 - p / end)
+        cosine      floor + (initial - floor) (1 + cos(pi p / end)) / 2
+
+    Cosine with floor 0 is RigL's (Evci et al., ICML 2020), with end 1 and floor 0.005
+    that of sparse momentum (Dettmers, Zettlemoyer 2019) and ITOP (Liu et al. 2021).
+
+    Parameters
+    ----------
+    initial : float
+        In [0, 1).
+    decay : {"constant", "cosine", "linear"}
+    end : float
+        In (0, 1]; from there on the share is 0.
+    floor : float
+        In [0, initial].
+
+    Examples
+    --------
+    >>> from truesparse.topology.parts.schedule import Fraction
+    >>> falling = Fraction(0.3, "cosine", end=0.75)
+    >>> [round(falling.at(p), 3) for p in (0.0, 0.375, 0.75, 0.9)]
+    [0.3, 0.15, 0.0, 0.0]
+    """
+
+    initial: float
+    decay: str = "constant"
+    end: float = 1.0
+    floor: float = 0.0
+
+    def __post_init__(self):
+        check_numbers(zeta=self.initial, decay_end=self.end, decay_floor=self.floor)
+        if not 0.0 <= self.initial < 1.0:
+            raise UsageError(f"zeta must be from 0 up to but not 1, got {self.initial}")
+        choose(self.decay, DECAYS, "decay of zeta")
+        if not 0.0 < self.end <= 1.0:
+            raise UsageError(f"decay_end must be above 0 and at most 1, got {self.end}")
+        if not 0.0 <= self.floor <= self.initial:
+            raise UsageError(
+                f"decay_floor must be from 0 to zeta, {self.initial}, got {self.floor}"
+            )
+
+    def is_over(self, progress: float) -> bool:
+        """Whether the share is 0 from now on."""
+        return progress > self.end
+
+    def at(self, progress: float) -> float:
+        """Return the share at a progress from 0 to 1."""
+        if self.is_over(progress):
+            return 0.0
+        done = progress / self.end
+        left = {
+            "constant": 1.0,
+            "linear": 1.0 - done,
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * done)),
+        }[self.decay]
+        return self.floor + (self.initial - self.floor) * left
+
+
+SHAPES = ("cubic", "sigmoid")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is left of the initial connections: from 1 to `final` between two times.
+
+    With p the progress from `start` to `end`, from 0 to 1:
+
+        cubic      final + (1 - final) (1 - p)^3
+        sigmoid    1 + (final - 1) s(p), with s the logistic of 12 p - 6, scaled to go
+                   from 0 to 1
+
+    Cubic is that of gradual pruning and GraNet (Liu et al., NeurIPS 2021), sigmoid that
+    of CHTss (Zhang et al., NeurIPS 2025).
+
+    Parameters
+    ----------
+    final : float
+        In (0, 1]; 1 keeps the number of connections.
+    shape : {"cubic", "sigmoid"}
+    start, end : float
+        Shares of the run, 0 <= start < end <= 1.
+
+    Examples
+    --------
+    >>> from truesparse.topology.parts.schedule import Share
+    >>> falling = Share(0.2, "cubic", end=0.5)
+    >>> [round(falling.at(p), 3) for p in (0.0, 0.25, 0.5, 1.0)]
+    [1.0, 0.3, 0.2, 0.2]
+    """
+
+    final: float = 1.0
+    shape: str = "cubic"
+    start: float = 0.0
+    end: float = 0.8
+
+    def __post_init__(self):
+        check_numbers(
+            final_share=self.final, share_start=self.start, share_end=self.end
+        )
+        if not 0.0 < self.final <= 1.0:
+            raise UsageError(
+                f"final_share must be above 0 and at most 1, got {self.final}"
+            )
+        choose(self.shape, SHAPES, "shape of the share")
+        if not 0.0 <= self.start < self.end <= 1.0:
+            raise UsageError(
+                "share_start must be at least 0, share_end above it and at most 1, got "
+                f"{self.start} and {self.end}"
+            )
+
+    def at(self, progress: float) -> float:
+        """Return the share at a progress from 0 to 1 of the run."""
+        p = (progress - self.start) / (self.end - self.start)
+        p = min(max(p, 0.0), 1.0)
+        if self.shape == "cubic":
+            return self.final + (1.0 - self.final) * (1.0 - p) ** 3
+        low, high = _logistic(-6.0), _logistic(6.0)
+        return 1.0 + (self.final - 1.0) * (_logistic(12.0 * p - 6.0) - low) / (
+            high - low
+        )
+
+
+def _logistic(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))

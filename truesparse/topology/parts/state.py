@@ -1,0 +1,62 @@
+"""Whether the arrays that an algorithm remembers, read from a file, fit a model.
+
+Kernels check no bounds, so that nothing of a damaged file may reach them.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from truesparse.network.sparse_mlp import SparseMLP
+
+# Entries of `state` that name cells of each layer, with what there is one of for each.
+_OF_CELLS = {"pool": "momentum", "keys": "weights"}
+KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), "noted", "signs"}
+
+
+def check_state(state: dict[str, Any], model: SparseMLP) -> None:
+    """Raise ValueError unless the arrays of a state fit the layers of a model.
+
+    Parameters
+    ----------
+    state : dict
+        As TopologyAlgorithm.state returns it.
+    model : SparseMLP
+        That of the same time.
+    """
+    for name, other in _OF_CELLS.items():
+        cells = state.get(name, {})
+        if set(cells) != set(state.get(other, {})):
+            raise ValueError(f"{name} and {other} are of different layers")
+        for index, keys in cells.items():
+            links = _layer(model, index).connections
+            _check(keys, np.int64, f"{name} of layer {index}")
+            is_sorted = bool((keys[1:] > keys[:-1]).all())
+            if keys.size and not (
+                is_sorted and keys[0] >= 0 and keys[-1] < links.n_in * links.n_out
+            ):
+                raise ValueError(f"{name} of layer {index} are not cells of it")
+            values = state[other][index]
+            _check(values, links.values.dtype, f"{other} of layer {index}", keys.size)
+    for index, bits in state.get("signs", {}).items():
+        size = -(-_layer(model, index).connections.nnz // 8)
+        _check(bits, np.uint8, f"signs of layer {index}", size)
+    for index, arrays in state.get("noted", {}).items():
+        layer = _layer(model, index)
+        wanted = [layer.connections.values, *layer.neuron_parameters()]
+        found = [(each.shape, each.dtype) for each in arrays]
+        if found != [(each.shape, each.dtype) for each in wanted]:
+            raise ValueError(f"noted weights of layer {index} do not fit it")
+
+
+def _layer(model: SparseMLP, index: str):
+    number = int(index)
+    if not 0 <= number < len(model.layers):
+        raise ValueError(f"there is no layer {index}")
+    return model.layers[number]
+
+
+def _check(array: np.ndarray, dtype, what: str, size: int | None = None) -> None:
+    is_right = array.dtype == dtype and array.ndim == 1
+    if not is_right or (size is not None and array.size != size):
+        raise ValueError(f"{what} are {array.dtype} of shape {array.shape}")

@@ -1,0 +1,99 @@
+"""One topology update in the making: which layers, and what is dropped of them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from truesparse import rng
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology.parts.context import UpdateContext
+from truesparse.topology.parts.gradients import Batches
+
+
+def update_bytes(zeta: float, itemsize: int) -> tuple[float, float]:
+    """Return what every update holds for a moment, in bytes a connection.
+
+    Parameters
+    ----------
+    zeta : float
+        Share of the connections that is replaced.
+    itemsize : int
+        Bytes of a weight.
+
+    Returns
+    -------
+    of_all : float
+        Times the connections of all layers: marks, and the keys of new cells.
+    of_one : float
+        Times those of the largest layer, besides its new arrays: new weights.
+    """
+    return 1.0 + 8.0 * zeta, itemsize * zeta
+
+
+class Update:
+    """What the steps of an update share: they read the links and mark what goes.
+
+    Parameters
+    ----------
+    model : SparseMLP
+    context : UpdateContext
+    layers : iterable of int
+        Those that take part.
+    batches : Batches, optional
+        Training data, for methods that look at gradients.
+
+    Attributes
+    ----------
+    links : dict of int to Connections
+        Of each layer that takes part, not changed until the update ends.
+    dropped : dict of int to (nnz,) bool array
+        Connections to remove.
+    lost : dict of int to int
+        Connections that a layer loses for good, see importance.drop_neurons.
+    growth : dict of int to str
+        How a layer's new cells were chosen, for the report.
+    """
+
+    def __init__(
+        self,
+        model: SparseMLP,
+        context: UpdateContext,
+        layers: Iterable[int],
+        batches: Batches | None = None,
+    ):
+        self.model, self.context, self._batches = model, context, batches
+        self.links = {index: model.layers[index].connections for index in layers}
+        self.growth: dict[int, str] = {}
+        self.lost: dict[int, int] = {}
+        self.dropped = {
+            index: np.zeros(links.nnz, bool) for index, links in self.links.items()
+        }
+
+    @property
+    def batches(self) -> Batches:
+        """Training data, if they were given; UsageError if not."""
+        if self._batches is None:
+            raise UsageError("this topology looks at gradients: give update() batches")
+        return self._batches
+
+    def removed(self, index: int) -> int:
+        """Return how many connections a layer loses."""
+        return int(np.count_nonzero(self.dropped[index]))
+
+    def kept(self, index: int) -> int:
+        """Return how many connections a layer keeps."""
+        return self.links[index].nnz - self.removed(index)
+
+    def room(self, index: int) -> int:
+        """Return how many connections can grow in a layer, dropped ones included."""
+        links = self.links[index]
+        return links.n_in * links.n_out - self.kept(index)
+
+    def stream(self, purpose: rng.Purpose, index: int) -> np.random.Generator:
+        """Return the random numbers of one purpose for one layer in this update."""
+        return rng.stream(self.context.seed, purpose, self.context.step, index)
+
+    def dropped_keys(self, index: int) -> np.ndarray:
+        """Return the cells of the dropped connections, ascending int64 keys."""
+        return self.links[index].keys(np.flatnonzero(self.dropped[index]))
