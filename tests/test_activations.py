@@ -1,12 +1,12 @@
 """Every fixed activation, its derivative, and dropout, through the kernels."""
 
-import naive
 import numpy as np
 import pytest
-from compare import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, connections, layer
+from support import naive
+from support.compare import assert_close
+from support.strategies import DTYPES, connections, layer
 
 from truesparse.activations import ACTIVATIONS, LayerActivation, layer_activation
 from truesparse.errors import UsageError
@@ -17,7 +17,7 @@ from truesparse.kernels.forward import combine
 from truesparse.kernels.simd import make_tile
 from truesparse.kernels.update import StoreGradient
 
-# Trained ones are a step of their own, see test_srelu.py.
+# Trained ones are a step of their own, see sparse/test_srelu.py.
 FIXED = [name for name in ACTIVATIONS if not LayerActivation(name).is_trained]
 COLUMNS = 8
 TILE = make_tile(COLUMNS)

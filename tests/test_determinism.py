@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from processes import run_script
+from support.processes import run_script
 
 from truesparse.errors import UsageError
 from truesparse.kernels import jit

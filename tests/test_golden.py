@@ -2,8 +2,8 @@
 
 import json
 
-import golden
 import pytest
+from support import golden
 
 WANT = json.loads(golden.FIGURES.read_text(encoding="utf-8"))
 

@@ -1,12 +1,12 @@
 """Values, deltas, targets and scores of the losses."""
 
-import naive
 import numpy as np
 import pytest
-from compare import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, SEEDS
+from support import naive
+from support.compare import assert_close
+from support.strategies import DTYPES, SEEDS
 
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.jit import DISABLED

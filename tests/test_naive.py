@@ -1,8 +1,8 @@
 """The twins themselves, against known values: an error here would hide others."""
 
-import naive
 import numpy as np
 import pytest
+from support import naive
 
 from truesparse.activations import ACTIVATIONS
 from truesparse.losses import LOSSES

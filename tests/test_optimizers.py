@@ -1,12 +1,12 @@
 """Optimiser rules over several steps, and the numbers they are made of."""
 
-import naive
 import numpy as np
 import pytest
-from compare import assert_close
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, SEEDS
+from support import naive
+from support.compare import assert_close
+from support.strategies import DTYPES, SEEDS
 
 from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Moments

@@ -2,11 +2,11 @@
 
 import itertools
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import naive
 
 from truesparse.errors import UsageError
 from truesparse.rng import Purpose, check_seed, key32, stream

@@ -1,13 +1,16 @@
 """Losses by name: how targets are laid out, the delta, and what outputs mean."""
 
+from typing import Any
+
 import numpy as np
 import scipy.special
 
 from truesparse.checks import check_numbers, choose
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels import loss as kernels
+from truesparse.tasks import TASKS, Task, task_of
 
-LOSSES = ("softmax", "logistic", "squared", "huber")
+LOSSES = tuple(loss for task in TASKS.values() for loss in task.losses)
 _NOT_FINITE = "targets contain NaN or infinity; remove those samples"
 
 
@@ -53,6 +56,21 @@ class Loss:
             )
         self.label_smoothing = label_smoothing
         self.huber_threshold = huber_threshold
+
+    @property
+    def task(self) -> Task:
+        """The task that the loss is made for."""
+        return task_of(self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` makes the loss of again."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, description: dict[str, Any]) -> "Loss":
+        """Return the loss of a description; LookupError where it lacks a number."""
+        names = "name", "label_smoothing", "huber_threshold"
+        return cls(**{name: description[name] for name in names})
 
     @property
     def takes_labels(self) -> bool:
@@ -159,7 +177,19 @@ class Loss:
             return float((z.argmax(axis=1) == targets).mean())
         if self.name == "logistic":
             return float(((z > 0) == (targets > 0.5)).mean())
-        residual = ((targets - z) ** 2).sum(axis=0, dtype=np.float64)
-        spread = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
-        safe = np.where(spread > 0, spread, 1.0)
-        return float(np.where(spread > 0, 1.0 - residual / safe, residual == 0).mean())
+        return r2(((targets - z) ** 2).sum(axis=0, dtype=np.float64), targets)
+
+
+def r2(squares: np.ndarray, targets: np.ndarray) -> float:
+    """Return the coefficient of determination, averaged over outputs.
+
+    Parameters
+    ----------
+    squares : (n_out,) float64 array
+        Sum of the squared residuals of each output.
+    targets : (n, n_out) array
+        An output whose targets are all the same has 1 if they are met, 0 if not.
+    """
+    spread = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
+    safe = np.where(spread > 0, spread, 1.0)
+    return float(np.where(spread > 0, 1.0 - squares / safe, squares == 0).mean())

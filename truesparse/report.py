@@ -10,6 +10,7 @@ import sys
 
 from truesparse.commands.shell import CommandParser, run_command
 from truesparse.errors import UsageError
+from truesparse.storage.run_folder import REPORT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,7 +63,7 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
         changed_options(folder),
         draw_sections(folder),
     )
-    path = folder.path / "report.html" if out is None else pathlib.Path(out)
+    path = folder.path / REPORT if out is None else pathlib.Path(out)
     write_page(page, path)
     return path
 

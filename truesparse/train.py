@@ -18,8 +18,8 @@ from truesparse.commands.config import RunConfig, merge, read_toml
 from truesparse.commands.flags import parse_flags
 from truesparse.commands.shell import allow_threads, run_command, say, say_nothing
 from truesparse.errors import DivergedError, UsageError
-
-_SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "R2"}
+from truesparse.storage import run_folder
+from truesparse.tasks import TASKS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +106,7 @@ def run(
     trainer = build.make_trainer(config, model)
     # Last of all, so that an option that is refused leaves no folder behind.
     folder = _make_folder(config) if saved is None else pathlib.Path(str(config.out))
-    score_name = None if quiet else _SCORES[data.task]
+    score_name = None if quiet else TASKS[data.task].score
     trainer.callbacks = build.make_callbacks(
         config,
         folder,
@@ -176,7 +176,7 @@ def _train(
     from truesparse.topology import Exploration
 
     tell = say_nothing if quiet else say
-    path = trainer.snapshot_path = folder / "model.safetensors"
+    path = trainer.snapshot_path = folder / run_folder.MODEL
     model = trainer.model
     trainer.snapshot_options = kept
     try:
@@ -224,7 +224,7 @@ def _train(
     for callback in trainer.callbacks:
         if isinstance(callback, Exploration):
             result["explored"] = callback.rate
-    tell(_report(result, _SCORES[data.task], phases))
+    tell(_report(result, TASKS[data.task].score, phases))
     # JSON has no NaN and no infinity.
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -262,7 +262,7 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
         folder = next(path for path in taken if not path.exists())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "config.toml", "x", encoding="utf-8") as file:
+        with open(folder / run_folder.CONFIG, "x", encoding="utf-8") as file:
             file.write(config.to_toml())
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write to run folder {folder}: {error}") from None

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig
 from truesparse.errors import UsageError
+from truesparse.storage import run_folder
+from truesparse.tasks import TASKS
 
 if TYPE_CHECKING:
     import pathlib
@@ -16,12 +18,6 @@ if TYPE_CHECKING:
     from truesparse.topology import TopologyAlgorithm
     from truesparse.training.events import Callback
     from truesparse.training.trainer import Trainer
-
-_LOSSES = {
-    "classification": "softmax",
-    "multilabel": "logistic",
-    "regression": "squared",
-}
 
 
 def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
@@ -84,7 +80,7 @@ def make_loss(config: RunConfig, data: "Dataset") -> "Loss":
 
     smoothing = config.label_smoothing
     assert smoothing is not None, "see `resolve`"
-    return Loss(_LOSSES[data.task], label_smoothing=smoothing)
+    return Loss(TASKS[data.task].loss, label_smoothing=smoothing)
 
 
 def make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
@@ -163,19 +159,19 @@ def make_callbacks(
     if config.explored:
         made.append(tracked := Exploration())
         fields = lambda: {"explored": tracked.rate}  # noqa: E731
-    made.append(callbacks.MetricsFile(folder / "metrics.jsonl", fields))
+    made.append(callbacks.MetricsFile(folder / run_folder.METRICS, fields))
     if config.early_stopping is not None:
         stops = callbacks.EarlyStopping(config.early_stopping, monitor=config.monitor)
         made.append(stops)
     if config.restore_best:
-        path = folder / "best.safetensors"
+        path = folder / run_folder.BEST
         made.append(callbacks.BestModel(config.monitor, path, **kept))
     if config.tensorboard:
-        made.append(callbacks.TensorBoard(folder / "tensorboard"))
+        made.append(callbacks.TensorBoard(folder / run_folder.TENSORBOARD))
     if score_name is not None:
         made.append(callbacks.Progress(score_name=score_name))
     if config.checkpoint_every != 0:
-        path = folder / "checkpoint.safetensors"
+        path = folder / run_folder.CHECKPOINT
         every = config.checkpoint_every
         made.append(callbacks.Checkpoint(path, every, about=about, **kept))
     return [*made, callbacks.StopOnSignal()]

@@ -126,7 +126,7 @@ def _describe_model(
     layers: list[dict[str, Any]] = []
     if not specs:
         raise ValueError("it has no layers")
-    loss = Loss(**text["loss"])
+    loss = Loss.from_json(text["loss"])
     has_input: np.ndarray | None = None
     unused = 0
     for index, spec in enumerate(specs):
@@ -158,7 +158,7 @@ def _describe_model(
         "nnz": nnz,
         "density": nnz / cells,
         "dtype": dtype,
-        "loss": vars(loss),
+        "loss": loss.to_json(),
         "seed": check_whole("seed", text["seed"], 0),
         "step": check_whole("step", text["step"], 0),
         "unused_features": unused,
@@ -269,7 +269,7 @@ def _describe_condensed(
         "nnz": nnz,
         "density": nnz / cells if cells else 0.0,
         "dtype": dtype,
-        "loss": vars(Loss(**text["loss"])),
+        "loss": Loss.from_json(text["loss"]).to_json(),
         "layers": layers,
         "memory": {
             "model": tensors.bytes_of(tensors.names),

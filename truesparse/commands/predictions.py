@@ -18,8 +18,10 @@ from truesparse.datasets import check_targets, encode_labels
 from truesparse.datasets.features import Features
 from truesparse.datasets.tables import require_parquet, save_parquet
 from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.losses import r2
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage.preprocessing import Preprocessing
+from truesparse.tasks import TASKS
 
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
 
@@ -29,7 +31,6 @@ _TEXT_VALUES = 1 << 18  # numbers that are text at one time, of about 100 bytes 
 # Few rows are repeated to fill a batch up to this size: kernels of its width are
 # compiled already where the model was trained, and rows give the same to the last bit.
 _FILLED_BATCH = 256
-_TASKS = {"softmax": "classification", "logistic": "multilabel"}
 
 
 class Block(NamedTuple):
@@ -70,7 +71,7 @@ class Predictor:
     def __init__(self, model: SparseMLP, preprocessing: Preprocessing | None):
         n_outputs = model.layer_sizes[-1]
         if preprocessing is None:
-            task = _TASKS.get(model.loss.name, "regression")
+            task = model.loss.task.name
             classes = np.arange(n_outputs) if task == "classification" else None
             preprocessing = Preprocessing(task, classes)
         self.model, self.preprocessing = model, preprocessing
@@ -161,7 +162,7 @@ class Score:
 
     def __init__(self, predictor: Predictor, y, classes: np.ndarray | None = None):
         task, known = predictor.task, predictor.classes
-        self.name = "R2" if task == "regression" else "accuracy"
+        self.name = TASKS[task].score
         targets, _ = check_targets(y, len(y), task)
         if task == "classification":
             targets, _ = encode_labels(targets, known)
@@ -174,13 +175,14 @@ class Score:
                     f"there are {targets.shape[1]} columns of targets for {n_outputs} "
                     "outputs"
                 )
+        self._is_regression = task == "regression"
         self._targets, self._right = targets, 0
         self._squares = np.zeros(targets.shape[1:])
 
     def add(self, block: Block) -> None:
         """Count what is right in a block."""
         wanted = self._targets[block.rows]
-        if self.name == "R2":
+        if self._is_regression:
             self._squares += ((wanted - block.codes) ** 2).sum(axis=0)
         else:
             self._right += int((wanted == block.codes).sum())
@@ -188,12 +190,9 @@ class Score:
     @property
     def value(self) -> float:
         """The score, once all blocks were added."""
-        if self.name != "R2":
-            return self._right / self._targets.size
-        spread = ((self._targets - self._targets.mean(axis=0)) ** 2).sum(axis=0)
-        safe = np.where(spread > 0, spread, 1.0)
-        each = np.where(spread > 0, 1.0 - self._squares / safe, self._squares == 0)
-        return float(each.mean())
+        if self._is_regression:
+            return r2(self._squares, self._targets)
+        return self._right / self._targets.size
 
 
 def _align(targets: np.ndarray, classes: np.ndarray, known: np.ndarray) -> np.ndarray:

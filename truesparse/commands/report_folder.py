@@ -7,12 +7,11 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from truesparse.errors import UsageError
+from truesparse.storage.run_folder import CONFIG, METRICS, MODEL
 
 if TYPE_CHECKING:
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.plots.run_records import History
-
-CONFIG, METRICS, MODEL = "config.toml", "metrics.jsonl", "model.safetensors"
 
 _MISSING = {
     CONFIG: "its options are not known",

@@ -10,17 +10,11 @@ from truesparse.plots.counts import dead_neurons
 from truesparse.plots.run_records import History, as_number
 
 Rows = list[tuple[str, str]]
-_SCORES = {
-    "softmax": "accuracy",
-    "logistic": "accuracy",
-    "squared": "R2",
-    "huber": "R2",
-}
 
 
 def score_name(run: RunFolder) -> str:
     """Return what the score of the run's task is called."""
-    return _SCORES.get(run.model.loss.name, "score") if run.model else "score"
+    return run.model.loss.task.score if run.model else "score"
 
 
 def layer_sizes(run: RunFolder) -> list[int]:

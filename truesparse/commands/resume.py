@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig, flag, merge, parse_toml, read_toml
 from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.storage.run_folder import CHECKPOINT, CONFIG, FILES
 
 if TYPE_CHECKING:
     from truesparse.datasets import Dataset
     from truesparse.training.checkpoints import Saved
     from truesparse.training.run import Run
     from truesparse.training.trainer import Trainer
-
-CONFIG, CHECKPOINT = "config.toml", "checkpoint.safetensors"
-FILES = (CONFIG, "metrics.jsonl", "model.safetensors", CHECKPOINT)
 
 # Options that do not decide what the next steps are, but when there are no more, and
 # where things are.

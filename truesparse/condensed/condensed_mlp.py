@@ -157,11 +157,7 @@ class CondensedMLP:
         description = {
             "format": FORMAT,
             "n_features": self.n_features,
-            "loss": {
-                "name": self.loss.name,
-                "label_smoothing": self.loss.label_smoothing,
-                "huber_threshold": self.loss.huber_threshold,
-            },
+            "loss": self.loss.to_json(),
             "layers": [
                 {
                     "condensed": isinstance(layer, CondensedLayer),
@@ -198,7 +194,7 @@ class CondensedMLP:
                 layers.append(_load_layer(file, index, spec, width))
                 width = layers[-1].n_active
             constants = read_tensor(file, "constants", "float32", "float64")
-            return cls(n_features, layers, constants, Loss(**text["loss"]))
+            return cls(n_features, layers, constants, Loss.from_json(text["loss"]))
 
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""

@@ -9,12 +9,13 @@ from numpy.typing import DTypeLike
 
 from ..checks import choose
 from ..errors import DataError, UsageError
+from ..tasks import TASKS
 from .dataset import Dataset
 from .features import check_dtype, check_features
 from .room import require_room_for_scales
 from .scaling import SCALES, Scaler, apply_scaler, fit_scaler
 from .split import split_rows
-from .targets import TASKS, check_targets, encode_labels
+from .targets import check_targets, encode_labels
 
 
 @dataclass

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from truesparse.tasks import TASKS
+
 from ..checks import choose
 from ..errors import DataError
-
-TASKS = ("classification", "multilabel", "regression")
 
 # Whole-number targets are labels up to 20 distinct values, or while each value occurs
 # 5 times on average; beyond that (ages, prices, counts) they are a quantity.

@@ -10,6 +10,7 @@ from truesparse.errors import DataError, UsageError
 from truesparse.estimators.base import BaseSparseMLP
 from truesparse.estimators.settings import make_loss, weigh_classes
 from truesparse.losses import Loss
+from truesparse.tasks import TASKS
 
 
 class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
@@ -132,7 +133,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     300
     """
 
-    _score_name = "accuracy"
+    _score_name = TASKS["classification"].score
 
     @property
     def _task(self) -> str:

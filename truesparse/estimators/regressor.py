@@ -8,6 +8,7 @@ from truesparse.errors import DataError
 from truesparse.estimators.base import BaseSparseMLP
 from truesparse.estimators.settings import make_loss
 from truesparse.losses import Loss
+from truesparse.tasks import TASKS
 
 
 class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
@@ -42,7 +43,7 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     True
     """
 
-    _score_name = "R2"
+    _score_name = TASKS["regression"].score
 
     @property
     def _task(self) -> str:

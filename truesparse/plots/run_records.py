@@ -17,8 +17,8 @@ import numpy as np
 
 from truesparse import callbacks
 from truesparse.errors import DataError, UsageError
+from truesparse.storage.run_folder import METRICS
 
-METRICS = "metrics.jsonl"
 # How every line begins.
 _EVENT = '{"event"'
 

@@ -116,13 +116,8 @@ def load(path) -> SparseMLP:
         dtypes = {layer.bias.dtype.name for layer in layers}
         if len(dtypes) > 1:
             raise ValueError(f"layers are of {' and '.join(sorted(dtypes))}")
-        loss = description["loss"]
-        smoothing, threshold = loss["label_smoothing"], loss["huber_threshold"]
-        model = SparseMLP.from_layers(
-            layers,
-            Loss(loss["name"], label_smoothing=smoothing, huber_threshold=threshold),
-            description["seed"],
-        )
+        loss = Loss.from_json(description["loss"])
+        model = SparseMLP.from_layers(layers, loss, description["seed"])
         model.step = check_whole("step", description["step"], 0)
     return model
 
@@ -191,16 +186,11 @@ def load_step(path) -> int:
 
 
 def _describe(model: SparseMLP) -> dict:
-    loss = model.loss
     return {
         "format": FORMAT,
         "seed": model.seed,
         "step": model.step,
-        "loss": {
-            "name": loss.name,
-            "label_smoothing": loss.label_smoothing,
-            "huber_threshold": loss.huber_threshold,
-        },
+        "loss": model.loss.to_json(),
         "layers": [
             {
                 "n_in": layer.connections.n_in,

@@ -17,9 +17,9 @@ import numpy as np
 from truesparse.checks import check_whole, choose
 from truesparse.datasets import Dataset, check_features
 from truesparse.datasets.scaling import Scaler, apply_scaler
-from truesparse.datasets.targets import TASKS
 from truesparse.errors import DataError, UsageError
 from truesparse.storage.tensors import read_tensor
+from truesparse.tasks import TASKS
 
 _SCALES = ("feature_mean", "feature_scale", "target_mean", "target_scale")
 PREFIX = "preprocessing."

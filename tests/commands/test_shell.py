@@ -1,0 +1,369 @@
+"""What all commands share: exit codes, one line of error, terminals, entry points."""
+
+import dataclasses
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+import tomllib
+import typing
+
+import pytest
+from support.commands import NET, ROOT, SMALL, call, finish, start
+
+from truesparse import errors, info, predict, report, train
+from truesparse.commands import shell
+from truesparse.commands.config import CHOICES, RunConfig, base_type, merge, read_toml
+from truesparse.commands.flags import parse_flags
+from truesparse.commands.shell import CommandParser, run_command
+from truesparse.errors import UsageError
+
+COMMANDS = ("train", "predict", "info", "report")
+MAINS = (train.main, predict.main, info.main, report.main)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# Exit codes --------------------------------------------------------------------------
+
+
+def kinds(base=errors.TruesparseError):
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        *((kind("why\nnot"), kind.exit_code, "why not") for kind in kinds()),
+        (MemoryError("3 TiB"), 3, "out of memory: 3 TiB"),
+        (OSError(28, "disk full"), 1, "[Errno 28] disk full"),
+        (
+            UnicodeEncodeError("ascii", "ä", 0, 1, "no"),
+            1,
+            "'ascii' codec can't encode character '\\xe4' in position 0: no",
+        ),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT; nothing was written"),
+        (shell.Terminated(), 143, "stopped by SIGTERM; nothing was written"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_become_one_line_and_a_code(error, code, text, capsys):
+    def fail(words):
+        raise error
+
+    assert run_command(fail, []) == code
+    assert capsys.readouterr() == ("", f"truesparse: {text}\n")
+    assert run_command(fail, ["--debug"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_bugs_and_exits_are_not_hidden():
+    def fail(words):
+        raise error
+
+    for error in (ZeroDivisionError(), SystemExit(7)):
+        with pytest.raises(type(error)):
+            run_command(fail, [])
+
+
+def test_a_broken_pipe_is_told_by_the_code_alone(capsys):
+    def fail(words):
+        raise BrokenPipeError
+
+    assert run_command(fail, []) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_words_are_those_of_the_process(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["name", "a", "b"])
+    found = []
+    assert run_command(found.extend) == 0
+    assert found == ["a", "b"]
+
+
+def test_a_termination_is_told_and_the_handler_put_back(capsys):
+    def wait(words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_command(wait, [], stopped="all is lost") == 143
+    assert capsys.readouterr().err == "truesparse: stopped by SIGTERM; all is lost\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_closed_stderr_is_told_nothing_and_stdout_neither(capsys, monkeypatch):
+    def fail(words):
+        shell.say("some progress")
+        raise UsageError("why")
+
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run_command(fail, ["--debug"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_every_command_is_told_in_one_line_of_its_end(main, capsys, monkeypatch):
+    def wait(self, words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(CommandParser, "parse", wait)
+    got = call(capsys, "a", "b", main=main)
+    assert (got.code, got.out) == (143, "")
+    assert got.err.startswith("truesparse: stopped by SIGTERM; n")
+    assert got.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (train.main, []),
+        (predict.main, ["model", "data"]),
+        (info.main, ["file"]),
+        (report.main, ["run"]),
+    ],
+)
+def test_every_command_says_which_flag_may_be_meant(main, words, capsys):
+    got = call(capsys, *words, "--debgu", main=main)
+    text = "unknown argument --debgu; did you mean --debug?"
+    assert (got.code, got.out) == (2, "")
+    assert got.err == f"truesparse: {text}; --help lists what is accepted\n"
+
+
+def test_a_thread_that_sets_no_handlers_runs_commands():
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(run_command(len, [])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+def test_threads_are_told_to_numba_before_it_starts(monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    shell.allow_threads(None)
+    assert "NUMBA_NUM_THREADS" not in os.environ
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    # Restored by monkeypatch, which otherwise does not know the name.
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "")
+    del os.environ["NUMBA_NUM_THREADS"]
+    shell.allow_threads(3)
+    assert os.environ["NUMBA_NUM_THREADS"] == "3"
+    with pytest.raises(UsageError, match="--threads must be from 1 to 8"):
+        shell.allow_threads(9)
+
+
+# Flags -------------------------------------------------------------------------------
+
+
+def test_unknown_flags_are_refused_with_the_closest():
+    parser = CommandParser("truesparse.some", "Does something.", codes=(2, 6))
+    parser.add_argument("--labels")
+    with pytest.raises(UsageError, match="unknown argument --label; did you mean"):
+        parser.parse(["--label=3"])
+    with pytest.raises(UsageError, match="unknown argument --nope; --help"):
+        parser.parse(["--nope"])
+    text = " ".join(parser.format_help().split())
+    assert "Exit codes: 0 done, 2 usage, 6 model unreadable, 130" in text
+    assert parser.parse(["--labels", "x", "--debug"]).debug
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_answers_at_once(name, tmp_path):
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        got = finish(start("--help", cwd=tmp_path, module=f"truesparse.{name}"))
+        times.append(time.perf_counter() - started)
+    assert (got.code, got.err) == (0, "")
+    assert f"python -m truesparse.{name}" in got.out
+    assert "Exit codes: 0 done" in got.out
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_loads_nothing_heavy(name):
+    heavy = ("numpy", "scipy", "numba", "sklearn", "pandas", "tqdm", "matplotlib")
+    program = (
+        f"import sys\nfrom truesparse.{name} import main\n"
+        "try: main(['--help'])\nexcept SystemExit as end: assert end.code == 0\n"
+        f"assert not [m for m in {heavy} if m in sys.modules]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_has_entry_points():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["project"]["scripts"] == {
+        f"truesparse-{name}": f"truesparse.{name}:main" for name in COMMANDS
+    }
+
+
+@pytest.mark.parametrize("name", ["predict", "info", "report"])
+def test_a_full_stdout_is_reported_in_one_line(name, tmp_path):
+    words = [sys.executable, "-m", f"truesparse.{name}", "--help"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            words,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "truesparse: [Errno 28] No space left on device\n"
+
+
+# Terminals ---------------------------------------------------------------------------
+
+
+def on_a_terminal(*words, cwd, module="truesparse.train", **environment):
+    """Return exit code and output of a process whose stdout and stderr are one."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (24, 100))  # tqdm draws no bar on one without columns
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        cwd=cwd,
+        env=environment | {"NO_COLOR": "1"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    parts = []
+    # Reading fails when the process has closed its end.
+    try:
+        while part := os.read(ours, 1 << 16):
+            parts.append(part)
+    except OSError:
+        pass
+    os.close(ours)
+    return process.wait(timeout=60), b"".join(parts).decode()
+
+
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+
+def test_no_colours_where_they_are_not_wanted(tmp_path):
+    code, text = on_a_terminal(*SMALL["iris"], *NET, cwd=tmp_path)
+    assert code == 0
+    # The bar of a terminal, rather than a line an epoch.
+    assert "%|" in text
+    assert not COLOUR.search(text)
+    for module in COMMANDS:
+        name = f"truesparse.{module}"
+        code, text = on_a_terminal("--help", cwd=tmp_path, module=name)
+        assert code == 0
+        assert "--debug" in text
+        assert not COLOUR.search(text)
+
+
+def test_a_pipe_gets_lines_without_control_characters(tmp_path):
+    got = finish(start(*SMALL["iris"], *NET, "--json", cwd=tmp_path))
+    assert got.code == 0
+    for text in (got.out, got.err):
+        assert not set(text) & {"\r", "\x1b", "\b"}
+
+
+# Configuration files -----------------------------------------------------------------
+
+# An accepted value other than the default, where its kind does not tell one.
+CHOSEN = {
+    "threads": 1,
+    "neurons": 50,
+    "test_fraction": 0.3,
+    "hidden": (7, 5),
+    "topology": "rigl",
+}
+
+
+def another(option):
+    """Return a value that is not the default of an option."""
+    if option.name in CHOSEN:
+        return CHOSEN[option.name]
+    kind = base_type(typing.get_type_hints(RunConfig)[option.name])
+    if option.name in CHOICES:
+        return next(c for c in CHOICES[option.name] if c != option.default)
+    if kind is bool:
+        return not option.default
+    if kind in (int, float):
+        return kind(3 if option.default is None else option.default + 0.25 + 1)
+    return {
+        str: 'a "new" \\ näme\n',
+        dict: {"key": 1.5, "other": [1, 2], "text": "x", "yes": True},
+    }[kind]
+
+
+OPTIONS = dataclasses.fields(RunConfig)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_is_written_and_read_back(option, tmp_path):
+    value = another(option)
+    assert value != option.default
+    config = RunConfig(**{option.name: value})
+    path = tmp_path / "config.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    flags = vars(parse_flags(["--config", str(path)]))
+    assert flags["config"] == str(path)
+    again = RunConfig(**merge(read_toml(path), {}))
+    if option.name == "out":
+        # A folder holds one run.
+        assert again == RunConfig()
+    else:
+        assert again == config
+        assert getattr(again, option.name) == value
+
+
+def test_all_options_at_once(tmp_path):
+    for void in (("epsilon", "hidden"), ("density", "neurons", "depth")):
+        chosen = {o.name: another(o) for o in OPTIONS if o.name not in (*void, "out")}
+        config = RunConfig(**chosen)
+        path = tmp_path / "config.toml"
+        path.write_text(config.to_toml(), encoding="utf-8")
+        assert RunConfig(**read_toml(path)) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epsilom = 3", "unknown key in run.toml 'epsilom'; use one of"),
+        ("epsilom = 3", "Did you mean 'epsilon'?"),
+        (
+            'topology = "rigl"\n[topology_arg]\nprune_fracton = 0.2',
+            "unknown option of topology 'rigl' 'prune_fracton'; use one of",
+        ),
+        ('topology = "gse"\n[topology_arg]\ngama = 2', "Did you mean 'gamma'?"),
+        (
+            'init_topology = "bsw"\n[init_arg]\nbeto = 0.5',
+            "unknown option of initial topology 'bsw' 'beto'",
+        ),
+        ('init_topology = "bsw"\n[init_arg]\nbeto = 0.5', "Did you mean 'beta'?"),
+    ],
+)
+def test_unknown_keys_of_a_file(text, message, tmp_path, capsys):
+    (tmp_path / "run.toml").write_text(text)
+    got = call(capsys, "--config", "run.toml", *SMALL["iris"], *NET)
+    assert got.code == 2
+    assert message in got.err
+    assert got.err.count("\n") == 1
+    assert os.listdir() == ["run.toml"]

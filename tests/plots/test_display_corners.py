@@ -1,0 +1,49 @@
+"""Displays of nets that are out of the ordinary: not finite, huge, very deep."""
+
+import itertools
+
+import numpy as np
+import pytest
+from support.drawing import drawn, model_of, random_masks
+
+from truesparse import SparseMLP, plots
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_told_and_harm_no_others(bad):
+    model = model_of(*random_masks(25, 40, 4))
+    links = model.layers[0].connections
+    feature = links.rows()[10]
+    expected = plots.InputConnectivityDisplay.from_model(model, values="strength")
+    links.values[10] = bad
+    display = drawn(plots.WeightHistogramDisplay.from_model(model))
+    assert display.histograms[0].counts.sum() == links.nnz - 1
+    assert f"{links.nnz} weights, 1 not finite" in display.ax_[0].get_title()
+    got = plots.InputConnectivityDisplay.from_model(model, values="strength")
+    low, high = drawn(got).images_[0].get_clim()
+    assert 0 <= low < high < np.inf
+    others = np.delete(got.values, feature), np.delete(expected.values, feature)
+    np.testing.assert_allclose(*others)
+    assert not np.isfinite(got.values[feature])
+
+
+def test_long_numbers_do_not_lie_on_each_other():
+    model = SparseMLP([3, 1_000_000, 2], epsilon=1)
+    for make in (plots.DegreeDisplay, plots.WeightHistogramDisplay):
+        display = drawn(make.from_model(model))
+        for ax in display.ax_:
+            ticks = [label for label in ax.get_xticklabels() if label.get_text()]
+            boxes = [each.get_window_extent() for each in ticks]
+            assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_very_deep_nets_have_pictures_of_bearable_height(monkeypatch):
+    monkeypatch.setattr("truesparse.plots.layer_sizes._MOST_LINES", 10)
+    sizes = [4] * 26
+    display = plots.LayersDisplay.from_model(model_of(*random_masks(*sizes)))
+    assert display.panel_size[1] < 4
+    for ax, n in zip(drawn(display).ax_, (25, 24), strict=True):
+        assert ax.get_ylim() == (n - 0.5, -0.5)
+        names = [label.get_text() for label in ax.get_yticklabels()]
+        assert [int(name.split()[1]) for name in names] == list(range(1, n + 1, 3))
+    assert display.texts_ == []

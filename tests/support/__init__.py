@@ -1,0 +1,1 @@
+"""What several modules of tests make use of: twins, strategies, small nets and runs."""

@@ -1,0 +1,60 @@
+"""Layers of constant fan-in for the tests of windows."""
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from support.strategies import SEEDS, connections
+from truesparse.activations import ACTIVATIONS, LayerActivation
+from truesparse.condensed.layers import CondensedLayer
+from truesparse.kernels import jit
+from truesparse.kernels.windows import NARROW, WIDE, pack_windows
+from truesparse.sparse.layer import SparseLayer
+
+NEEDS_AVX512 = pytest.mark.skipif(
+    not (jit.DISABLED or jit.has_avx512()),
+    reason="an instruction of AVX-512; the lane without JIT runs it everywhere",
+)
+FIXED = [name for name in ACTIVATIONS if not LayerActivation(name).is_trained]
+WIDTHS = st.sampled_from([NARROW, WIDE])
+INPUTS = st.sampled_from([64, 70, 200] + [333] * (not jit.DISABLED))
+NEURON_COUNTS = st.sampled_from([40, 64, 70, 128] + [200] * (not jit.DISABLED))
+ANY = 1_000_000  # weights
+
+
+@st.composite
+def layers(draw):
+    """Layers of constant fan-in, some weights 0."""
+    n_in, n = draw(INPUTS), draw(NEURON_COUNTS)
+    k = draw(st.integers(1, n_in))
+    name, with_zeros = draw(st.sampled_from(FIXED)), draw(st.booleans())
+    return make_layer(n_in, n, k, name, draw(SEEDS), with_zeros)
+
+
+def make_layer(n_in, n, k, name="relu", seed=0, with_zeros=False):
+    generator = np.random.default_rng(seed)
+    inputs = np.sort(generator.random((n, n_in)).argsort(1)[:, :k], 1).astype(np.int32)
+    weights = generator.standard_normal((n, k), np.float32)
+    if with_zeros:
+        weights[generator.random((n, k)) < 0.1] = 0.0
+    bias = generator.standard_normal(n, np.float32)
+    neurons = np.arange(n, dtype=np.int32)
+    return CondensedLayer(n_in, weights, inputs, neurons, bias, LayerActivation(name))
+
+
+def sample(layer, seed=1):
+    return np.random.default_rng(seed).standard_normal(layer.n_in, np.float32)
+
+
+def pack(layer, width=NARROW, most=ANY):
+    arrays = layer.weights, layer.inputs, layer.bias
+    return pack_windows(*arrays, layer.n_in, width, most)
+
+
+def layer_of(mask, dtype, name="identity", seed=0):
+    """Return a layer with weights and biases, and numbers for inputs."""
+    draw = np.random.default_rng(seed)
+    links = connections(mask, dtype, draw)
+    layer = SparseLayer(links, LayerActivation(name))
+    layer.bias[:] = draw.standard_normal(links.n_out)
+    return layer, draw

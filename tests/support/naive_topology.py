@@ -1,0 +1,153 @@
+"""Dense float64 twins of the topology algorithms: masks, weights, all gradients."""
+
+import numpy as np
+
+from support.naive import smallest
+
+
+def largest(scores, allowed, count):
+    """Mark the `count` largest positive scores among allowed cells, last ones first."""
+    scores = np.where(allowed & (scores > 0), scores, 0.0).ravel()
+    marks = np.zeros(scores.size, bool)
+    order = np.argsort(scores, kind="stable")[::-1]
+    marks[order[:count]] = True
+    return (marks & (scores > 0)).reshape(allowed.shape)
+
+
+def drop_magnitude(mask, weights, count):
+    """Return the mask of the connections of smallest magnitude."""
+    dropped = np.zeros(mask.shape, bool)
+    dropped[mask] = smallest(np.abs(weights[mask]), count)
+    return dropped
+
+
+def rigl(mask, weights, gradient, fraction):
+    """Return the new mask; dropped cells may grow again (Evci et al. 2020)."""
+    count = int(fraction * mask.sum())
+    kept = mask & ~drop_magnitude(mask, weights, count)
+    return kept | largest(np.abs(gradient), ~kept, count)
+
+
+def gse(mask, weights, gradient, fraction):
+    """Return the new mask where every absent cell is a candidate (Heddes et al.)."""
+    count = int(fraction * mask.sum())
+    kept = mask & ~drop_magnitude(mask, weights, count)
+    return kept | largest(np.abs(gradient), ~mask, count)
+
+
+def mest_dropped(mask, weights, gradient, fraction, weight):
+    """Return what MEST removes (Yuan et al. 2021)."""
+    scores = np.abs(weights) + weight * np.abs(gradient)
+    dropped = np.zeros(mask.shape, bool)
+    dropped[mask] = smallest(scores[mask], int(fraction * mask.sum()))
+    return dropped
+
+
+def dsr(masks, weights, threshold, target):
+    """Return kept masks, counts to grow before rounding, and the next threshold."""
+    kept = [m & (np.abs(w) >= threshold) for m, w in zip(masks, weights, strict=True)]
+    removed = sum(m.sum() - k.sum() for m, k in zip(masks, kept, strict=True))
+    left = np.array([k.sum() for k in kept])
+    if removed > 1.1 * target:
+        threshold /= 2
+    elif removed < 0.9 * target:
+        threshold *= 2
+    return kept, removed * left / left.sum(), threshold
+
+
+def ggr_counts(masks, gradients, total):
+    """Return how many of the `total` largest absent gradients each layer has."""
+    sizes = [np.where(m, 0, np.abs(g)) for m, g in zip(masks, gradients, strict=True)]
+    threshold = np.sort(np.concatenate([s.ravel() for s in sizes]))[-total]
+    return [int((s >= threshold).sum()) for s in sizes]
+
+
+def granet_dropped(masks, weights, surplus, fraction):
+    """Return what GraNet prunes from all layers jointly, then from each."""
+    pruned = smallest(
+        np.abs(np.concatenate([w[m] for m, w in zip(masks, weights, strict=True)])),
+        surplus,
+    )
+    parts = np.split(pruned, np.cumsum([m.sum() for m in masks])[:-1])
+    result = []
+    for mask, values, part in zip(masks, weights, parts, strict=True):
+        dropped = np.zeros(mask.shape, bool)
+        dropped[mask] = part
+        left = mask & ~dropped
+        result.append(
+            dropped | drop_magnitude(left, values, int(fraction * left.sum()))
+        )
+    return result
+
+
+def chains(masks, evolving):
+    """Remove connections that lead nowhere, from above, then those from nowhere."""
+    masks = [mask.copy() for mask in masks]
+    for k in range(len(masks) - 2, -1, -1):
+        if k in evolving:
+            masks[k][:, masks[k + 1].sum(1) == 0] = False
+    for k in range(1, len(masks)):
+        if k in evolving:
+            masks[k][masks[k - 1].sum(0) == 0] = False
+    return masks
+
+
+def srigl(mask, weights, gradient, fraction, gamma_salience):
+    """Return a hidden layer's new mask; all cells are candidates (Lasby et al.)."""
+    n_in, n_out = mask.shape
+    nnz = int(mask.sum())
+    count = max(int(fraction * nnz), int((weights[mask] == 0).sum()))
+    kept = mask & ~drop_magnitude(mask, weights, count)
+    sizes = np.where(mask, 0.0, np.abs(gradient))
+    salient = (kept | largest(sizes, ~mask, count)).sum(0)
+    limit = gamma_salience
+    if limit < 1:
+        limit = max(1, int(limit * (nnz // n_out))) if limit else 0
+    limit = min(limit, np.sort(salient)[-max(1, -(-nnz // n_in))])
+    active = salient >= limit
+    fan_in = min(nnz // active.sum(), n_in)
+    left = mask & active
+    kept = left & ~drop_magnitude(left, weights, max(left.sum() - nnz + count, 0))
+    new = np.zeros(mask.shape, bool)
+    for j in np.flatnonzero(active):
+        order = np.argsort(np.where(kept[:, j], -np.abs(weights[:, j]), 0))
+        new[order[: min(fan_in, kept[:, j].sum())], j] = True
+        order = np.argsort(-sizes[:, j], kind="stable")
+        new[order[: fan_in - new[:, j].sum()], j] = True
+    return new
+
+
+# Pruning -----------------------------------------------------------------------------
+
+
+def largest_kept(weights, share, scope):
+    """Masks of the largest magnitudes of full layers: of all together or of each."""
+    groups = (
+        [range(len(weights))]
+        if scope == "global"
+        else [[i] for i in range(len(weights))]
+    )
+    masks = []
+    for group in groups:
+        sizes = np.concatenate([abs(weights[i]).ravel() for i in group])
+        count = sum(round(share * weights[i].size) for i in group)
+        limit = np.sort(sizes)[::-1][count - 1]
+        masks += [abs(weights[i]) >= limit for i in group]
+    return masks
+
+
+def most_sensitive(weights, gradients, count):
+    """Masks of the largest |w g| of all layers, without ties."""
+    scores = [abs(w * g) for w, g in zip(weights, gradients, strict=True)]
+    limit = np.sort(np.concatenate([s.ravel() for s in scores]))[::-1][count - 1]
+    return [s >= limit for s in scores]
+
+
+def important(weights, share):
+    """Neurons that stay when a share of those with inputs goes, of equals the first."""
+    sums = abs(weights).sum(axis=0)
+    connected = np.flatnonzero(sums)
+    order = connected[np.argsort(sums[connected], kind="stable")]
+    stays = np.ones(len(sums), bool)
+    stays[order[: int(share * len(order))]] = False
+    return stays

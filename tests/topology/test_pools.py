@@ -1,0 +1,272 @@
+"""Algorithms that hold a pool of candidates: SNFS and Top-KAST; and NeST, AccSET."""
+
+import numpy as np
+import pytest
+from support.strategies import connections
+from support.topology_net import SIZES, Net, at
+from support.training import make_problem, make_trainer
+
+from truesparse import topology
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.optimizers import Optimizer
+from truesparse.topology import Batches, Update, UpdateContext, UpdateSchedule
+
+LR = 0.1
+
+
+def begun(name, net, **options):
+    algorithm = topology.make(name, **options)
+    algorithm.begin(net.model)
+    return algorithm
+
+
+# SNFS --------------------------------------------------------------------------------
+
+
+def test_the_pool_of_snfs_averages_gradients():
+    net = Net()
+    algorithm = begun("snfs", net, sample_every=2, pool_momentum=0.5)
+    want = [np.zeros(mask.shape) for mask in net.masks]
+    for step in range(1, 8):
+        assert algorithm.advance("step", net.model, at(step), net.batches) in (None, [])
+        if step % 2 == 0:
+            for sums, gradient in zip(want, net.gradients(at(step)), strict=True):
+                sums *= 0.5
+                sums += gradient
+    state = algorithm.state()
+    for k in range(2):
+        keys = state["pool"][str(k)]
+        # gamma 1: as many candidates as connections, none of them connected.
+        assert np.unique(keys).size == keys.size == net.masks[k].sum()
+        assert not net.masks[k].flat[keys].any()
+        got = state["momentum"][str(k)]
+        np.testing.assert_allclose(got, want[k].flat[keys], atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_snfs_shares_out_by_momentum_and_grows_the_largest(optimizer):
+    net = Net()
+    net.model.allocate_moments(Optimizer(optimizer))
+    draw = np.random.default_rng(0)
+    importance = []
+    for layer in net.model.layers:
+        first, second = layer.connections.moments
+        first[:] = draw.standard_normal(first.size)
+        second[:] = draw.random(second.size)
+        scale = np.sqrt(second) + 1e-8 if second.size else 1.0
+        importance.append(np.mean(abs(first) / scale))
+    gradients = net.gradients(at())
+    options = {"zeta": 0.4, "decay": "constant", "gamma": 100.0}
+    changes = net.update(begun("snfs", net, **options))
+    removed = [int(0.4 * mask.sum()) for mask in net.masks[:2]]
+    assert [change.removed for change in changes] == removed
+    shares = sum(removed) * np.array(importance[:2]) / sum(importance[:2])
+    for k, change in enumerate(changes):
+        assert abs(change.grown - shares[k]) < 1
+        grown = net.new_masks()[k] & ~net.masks[k]
+        absent = abs(gradients[k][~net.masks[k]])
+        limit = np.sort(absent)[-change.grown]
+        np.testing.assert_array_equal(
+            grown, ~net.masks[k] & (abs(gradients[k]) >= limit)
+        )
+    assert algorithm_pool_is_empty(net)
+
+
+def algorithm_pool_is_empty(net):
+    """After an update the next pool is drawn at the next look, from what is absent."""
+    algorithm = begun("snfs", net, sample_every=1)
+    net.update(algorithm)
+    return algorithm.state()["pool"] == {}
+
+
+def test_snfs_without_momentum_shares_out_by_connections():
+    net = Net()
+    net.model.allocate_moments(Optimizer(momentum=0.0))
+    changes = net.update(begun("snfs", net))
+    assert sum(c.grown for c in changes) == sum(c.removed for c in changes) > 0
+
+
+def test_a_nearly_full_layer_loses_less_only_if_it_is_to_gain():
+    for momentum, share in ((2.0, 1 / 9), (0.5, 0.4)):
+        net = Net()
+        mask = np.ones(SIZES[:2], bool)
+        mask.flat[::9] = False
+        links = connections(mask)
+        links.allocate_moments(True, False)
+        links.moments.first[:] = momentum
+        net.model.layers[0].connections = links
+        net.model.layers[1].connections.moments.first[:] = 1.0
+        net.model.prepare(16, net.batches.data)
+        update = Update(net.model, at(), [0, 1], net.batches)
+        begun("snfs", net, zeta=0.4, decay="constant").drop(update)
+        assert update.removed(0) == pytest.approx(share * links.nnz, abs=1)
+        assert update.removed(1) == int(0.4 * update.links[1].nnz)
+
+
+# Top-KAST ----------------------------------------------------------------------------
+
+
+def test_the_pool_of_top_kast_learns():
+    net = Net()
+    algorithm = begun("top_kast", net, sample_every=3, penalty=0.01)
+    want = [np.zeros(mask.shape) for mask in net.masks]
+    for step in range(1, 10):
+        algorithm.advance("step", net.model, at(step), net.batches)
+        if step % 3 == 0:
+            for k, gradient in enumerate(net.gradients(at(step))):
+                density = net.masks[k].mean()
+                want[k] *= 1 - 3 * LR * 0.01 / density
+                want[k] -= 3 * LR * gradient
+    state = algorithm.state()
+    for k in range(2):
+        keys = state["keys"][str(k)]
+        np.testing.assert_allclose(
+            state["weights"][str(k)], want[k].flat[keys], atol=1e-12
+        )
+
+
+def test_top_kast_uses_the_largest_of_connections_and_pool():
+    net = Net()
+    algorithm = begun("top_kast", net, sample_every=1)
+    algorithm.advance("step", net.model, at(1), net.batches)
+    state = algorithm.state()
+    for weights in state["weights"].values():
+        weights *= 30.0
+    changes = net.update(algorithm)
+    for k, change in enumerate(changes):
+        both = net.weights[k].copy()
+        keys = state["keys"][str(k)]
+        both.flat[keys] = state["weights"][str(k)]
+        limit = np.sort(abs(both).ravel())[-net.masks[k].sum()]
+        np.testing.assert_array_equal(net.new_masks()[k], abs(both) >= limit)
+        assert change.grown == change.removed > 0
+        # What lost its place is in the pool, with its weight.
+        lost = np.flatnonzero(net.masks[k] & ~net.new_masks()[k])
+        after = algorithm.state()
+        pool = dict(zip(after["keys"][str(k)], after["weights"][str(k)], strict=True))
+        strongest = lost[np.argsort(-abs(net.weights[k].flat[lost]))[:3]]
+        for key in strongest:
+            assert pool[key] == net.weights[k].flat[key]
+        assert not net.new_masks()[k].flat[after["keys"][str(k)]].any()
+
+
+@pytest.mark.parametrize("name", ["snfs", "top_kast"])
+def test_a_pool_is_not_taken_to_another_net(name):
+    net, algorithm = Net(), topology.make(name, sample_every=1)
+    wide = SparseMLP((60, 70, 50, 4), dtype="float64", epsilon=2)
+    wide.allocate_moments(Optimizer())
+    data = np.ones((40, 60))
+    wide.prepare(16, data)
+    targets = np.zeros(40, np.int32)
+    batches = Batches(wide, data, targets, np.arange(40), 16)
+    algorithm.begin(wide)
+    algorithm.advance("step", wide, at(1), batches)
+    algorithm.begin(net.model)
+    algorithm.advance("step", net.model, at(2), net.batches)
+    pool = algorithm.state()["pool" if name == "snfs" else "keys"]
+    for k in range(2):
+        assert pool[str(k)].max() < net.masks[k].size
+    assert net.update(algorithm)
+
+
+# NeST --------------------------------------------------------------------------------
+
+
+def test_nest_grows_by_a_step_of_descent_then_prunes():
+    net = Net()
+    options = {"zeta": 0.25, "gamma": 100.0, "gradient_batches": 2}
+    algorithm = begun("nest", net, most_growth=1.5, **options)
+    gradients = net.gradients(at(), 2)
+    changes = net.update(algorithm)
+    for k, change in enumerate(changes):
+        assert change.removed == 0
+        assert change.grown == int(0.25 * net.masks[k].sum())
+        links = net.model.layers[k].connections
+        grown = net.new_masks()[k] & ~net.masks[k]
+        want = -LR / 2 * gradients[k][grown]
+        np.testing.assert_allclose(
+            links.values[~net.masks[k][net.new_masks()[k]]], want
+        )
+        absent = np.sort(abs(gradients[k][~net.masks[k]]))
+        assert abs(gradients[k][grown]).min() == absent[-change.grown]
+    for step in (20, 30, 40):
+        net.update(algorithm, at(step))
+    most = [int(1.5 * mask.sum()) for mask in net.masks[:2]]
+    assert [layer.connections.nnz for layer in net.model.layers[:2]] == most
+    before = [layer.connections.values.copy() for layer in net.model.layers[:2]]
+    for change, values in zip(net.update(algorithm, at(51)), before, strict=True):
+        small = abs(values) < 0.1 * np.sqrt(np.mean(values**2))
+        assert (change.removed, change.grown) == (small.sum(), 0)
+        assert change.removed > 0
+
+
+def test_nest_averages_over_the_batches_that_there_are():
+    net = Net()
+    gradients = net.gradients(at(), 4)
+    # 40 samples hold two batches of 16.
+    net.update(begun("nest", net, gamma=100.0, gradient_batches=4))
+    for k in range(2):
+        new, links = net.new_masks()[k], net.model.layers[k].connections
+        grown = new & ~net.masks[k]
+        assert grown.any()
+        np.testing.assert_allclose(
+            links.values[~net.masks[k][new]], -LR / 2 * gradients[k][grown]
+        )
+
+
+# AccSET ------------------------------------------------------------------------------
+
+
+def test_accset_regrows_less_the_better_the_score():
+    net = Net()
+    algorithm = begun("accset", net)
+    for score, rho in ((0.4, 1.0), (0.3, 1.0), (0.7, 0.5), (1.0, 0.0)):
+        where = UpdateContext(0, 10, 1, 100, 10, score=score)
+        for change in net.update(algorithm, where):
+            assert abs(change.grown - rho * change.removed) <= 0.5
+            assert change.removed > 0
+
+
+def test_accset_needs_validation_data():
+    trainer = make_trainer(topology="accset")
+    with pytest.raises(UsageError, match="give X_val and y_val"):
+        trainer.fit(*make_problem())
+    history = make_trainer(topology="accset", epochs=6).fit(
+        *make_problem(), validation_fraction=0.3
+    )
+    counts = [record.nnz for record in history]
+    assert counts[-1] < counts[0]
+    assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("snfs", {"pool_momentum": 1.0}, "pool_momentum must be from 0 up to"),
+        ("snfs", {"sample_every": 0}, "sample_every must be a whole number"),
+        ("top_kast", {"extra": 0}, "extra must be above 0"),
+        ("top_kast", {"penalty": -1}, "penalty must be at least 0"),
+        ("nest", {"most_growth": 0.5}, "most_growth must be at least 1"),
+        ("nest", {"grow_until": 2}, "grow_until must be from 0 to 1"),
+        ("nest", {"prune_threshold": -1}, "prune_threshold must be at least 0"),
+        ("srigl", {"gamma_salience": -1}, "gamma_salience must be at least 0"),
+        ("accset", {"final_share": 0.5}, "unknown option"),
+        ("set", {"schedule": 3}, "schedule must be an UpdateSchedule, got 3"),
+        ("set", {"layers": "all"}, "layers must be a list of numbers, got 'all'"),
+        ("set", {"layers": [-1]}, "layers must be a whole number of at least 0"),
+        ("set", {"evolve_output": 1}, "evolve_output must be true or false, got 1"),
+    ],
+)
+def test_bad_options(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        topology.make(name, **options)
+
+
+@pytest.mark.parametrize("name", ["snfs", "top_kast"])
+def test_a_run_feeds_the_pool(name):
+    algorithm = topology.make(name, schedule=UpdateSchedule(), sample_every=1)
+    trainer = make_trainer(topology=algorithm)
+    history = trainer.fit(*make_problem())
+    assert history[-1].nnz == trainer.model.nnz
+    assert history[-1].train_loss < history[0].train_loss

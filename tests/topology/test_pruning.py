@@ -1,0 +1,398 @@
+"""Baselines that prune, options that prune neurons, and the exploration rate."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from support import naive_topology as naive
+from support.topology_net import Net, at
+from support.training import Recorder, arrays_of, make_model, make_problem, make_trainer
+
+from truesparse import topology
+from truesparse.callbacks.exploration import Explored, uniform_rate
+from truesparse.drawing.cells import erdos_renyi
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.schedules import LearningRate
+from truesparse.sparse.connections import Connections
+from truesparse.topology import Exploration, Update, UpdateContext
+from truesparse.topology.parts.importance import drop_neurons
+
+FULL = {"density": 1.0, "epsilon": None}
+
+
+def run(algorithm, model=None, epochs=6, **settings):
+    """Train on the small problem; return the model and the records of the run."""
+    model = model or make_model(**FULL)
+    recorder = Recorder()
+    trainer = make_trainer(
+        model, topology=algorithm, epochs=epochs, callbacks=[recorder], **settings
+    )
+    trainer.fit(*make_problem())
+    return model, recorder
+
+
+def counts(model):
+    return [layer.connections.nnz for layer in model.layers]
+
+
+def dense(model):
+    return [layer.connections.to_scipy().toarray() for layer in model.layers]
+
+
+# Magnitude ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("prune_at", "epoch"), [(1.0, 6), (0.5, 3), (0.6, 4)])
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_magnitude_keeps_the_largest_weights_once(prune_at, epoch, scope):
+    model = make_model(**FULL)
+    n = model.nnz
+    options = {"final_share": 0.25, "prune_at": prune_at, "scope": scope}
+    before = {}
+
+    class Look(Recorder):
+        def on_batch_end(self, run):
+            # Weights at the end of the epoch that is pruned.
+            if run.model.step == 3 * epoch:
+                before["weights"] = dense(run.model)
+
+    trainer = make_trainer(
+        model,
+        topology=topology.make("magnitude", **options),
+        epochs=6,
+        callbacks=[Look(), recorder := Recorder()],
+    )
+    trainer.fit(*make_problem())
+    assert [event[:2] for event in recorder.of("topology_update")] == [
+        (epoch, 3 * epoch)
+    ]
+    assert model.nnz == pytest.approx(n / 4, abs=2)
+    wanted = naive.largest_kept(before["weights"], 0.25, scope)
+    for got, mask in zip(model.layers, wanted, strict=True):
+        pattern = got.connections.to_scipy().astype(bool).toarray()
+        links = got.connections
+        pattern = np.zeros((links.n_in, links.n_out), bool)
+        pattern.flat[links.keys(np.arange(links.nnz))] = True
+        np.testing.assert_array_equal(pattern, mask)
+
+
+def test_magnitude_can_leave_the_output_layer():
+    model, _ = run(topology.make("magnitude", final_share=0.1, evolve_output=False))
+    assert model.layers[-1].connections.density == 1.0
+    hidden = [layer.connections for layer in model.layers[:-1]]
+    cells = sum(links.n_in * links.n_out for links in hidden)
+    assert sum(links.nnz for links in hidden) == round(0.1 * cells)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, -1.0, "x"])
+def test_magnitude_refuses_times_outside_of_the_run(value):
+    with pytest.raises(UsageError, match="prune_at"):
+        topology.make("magnitude", prune_at=value)
+
+
+# Lottery -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rewind_epoch", [0, 1])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
+    model = make_model(**FULL, activation="srelu")
+    at_start = [layer.srelu.values.copy() for layer in model.layers[:-1]]
+    n, at_first = model.nnz, dense(model)
+    seen = {}
+
+    class Look(Recorder):
+        def on_epoch_end(self, run, record):
+            if run.epoch == 1:
+                seen[1] = dense(run.model), [b.bias.copy() for b in run.model.layers]
+
+        def on_topology_update(self, run, changes):
+            seen[run.epoch] = copy.deepcopy(run.model)
+
+    algorithm = topology.make(
+        "lottery", rounds=2, final_share=0.16, rewind_epoch=rewind_epoch
+    )
+    trainer = make_trainer(
+        model, topology=algorithm, epochs=9, optimizer=optimizer, callbacks=[Look()]
+    )
+    trainer.fit(*make_problem())
+    assert sorted(seen) == [1, 3, 6]
+    # The same share of what is left goes every time: 0.4, then 0.4 of that.
+    assert [seen[3].nnz, seen[6].nnz] == pytest.approx([0.4 * n, 0.16 * n], abs=2)
+    weights, biases = seen[1] if rewind_epoch else (at_first, [0.0] * 3)
+    for pruned in (seen[3], seen[6]):
+        for layer, weight, bias in zip(pruned.layers, weights, biases, strict=True):
+            links = layer.connections
+            keys = links.keys(np.arange(links.nnz))
+            np.testing.assert_array_equal(links.values, weight.flat[keys])
+            np.testing.assert_array_equal(
+                layer.bias, np.broadcast_to(bias, links.n_out)
+            )
+            own = () if layer.srelu is None else layer.srelu.moments
+            for moment in (*links.moments, *layer.bias_moments, *own):
+                assert not moment.any()
+        if rewind_epoch == 0:
+            for layer, want in zip(pruned.layers, at_start, strict=False):
+                np.testing.assert_array_equal(layer.srelu.values, want)
+    # The last part trains what is left, which was there the round before.
+    assert model.nnz == seen[6].nnz
+    for layer, earlier in zip(model.layers, seen[3].layers, strict=True):
+        links = layer.connections
+        assert earlier.connections.contains(links.keys(np.arange(links.nnz))).all()
+
+
+def test_lottery_goes_on_from_its_state():
+    def go(algorithm, model, epochs):
+        for epoch in epochs:
+            for layer in model.layers:
+                layer.connections.values[::3] *= 0.5
+                layer.bias += 0.25
+            where = UpdateContext(0, 3 * epoch, epoch, 36, 12)
+            algorithm.advance("epoch", model, where, None)
+
+    model = make_model(**FULL)
+    algorithm = topology.make("lottery", rounds=3, rewind_epoch=2)
+    algorithm.begin(model)
+    go(algorithm, model, range(1, 5))
+    resumed, other = (
+        topology.make("lottery", rounds=3, rewind_epoch=2),
+        copy.deepcopy(model),
+    )
+    resumed.begin(other)
+    resumed.restore(copy.deepcopy(algorithm.state()))
+    go(algorithm, model, range(5, 13))
+    go(resumed, other, range(5, 13))
+    for ours, theirs in zip(arrays_of(model), arrays_of(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert model.nnz == pytest.approx(
+        0.1 * sum(np.prod(w.shape) for w in dense(model)), abs=2
+    )
+
+
+def test_lottery_says_if_the_run_is_too_short():
+    with pytest.raises(UsageError, match="3 rounds takes at least 4 epochs, got 3"):
+        run(topology.make("lottery", rounds=3), epochs=3)
+    with pytest.raises(
+        UsageError, match="first round ends after epoch 2, before epoch"
+    ):
+        run(topology.make("lottery", rounds=1, rewind_epoch=3), epochs=4)
+
+
+# SNIP --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_snip_keeps_the_most_sensitive_cells(is_sparse):
+    net = Net(is_sparse)
+    n = [layer.connections.nnz for layer in net.model.layers]
+    bigger = Net(is_sparse)
+    algorithm = topology.make("snip", gamma=100.0, gradient_batches=2)
+    for index in (0, 1):
+        algorithm._enlarge(bigger.model, index)
+    assert [layer.connections.density for layer in bigger.model.layers[:2]] == [1, 1]
+    bigger.read()
+    start = UpdateContext(bigger.model.seed, 0, 0, 1, 1)
+    gradients = bigger.gradients(start, 2)
+    algorithm.begin(net.model, net.batches)
+    masks = naive.most_sensitive(bigger.weights[:2], gradients[:2], sum(n[:2]))
+    for layer, mask, weights in zip(
+        net.model.layers, masks, bigger.weights, strict=False
+    ):
+        want = np.where(mask, weights, 0.0)
+        want *= np.sqrt(np.sum(weights**2) / np.sum(want**2))
+        got = layer.connections.to_scipy().toarray()
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+        layer.connections.check()
+    assert net.model.layers[2].connections.nnz == n[2]
+
+
+def test_snip_without_candidates_keeps_everything():
+    net = Net()
+    before = arrays_of(net.model)
+    topology.make("snip", gamma=0.0).begin(net.model, net.batches)
+    for got, want in zip(arrays_of(net.model), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_snip_chooses_before_the_first_step_only():
+    model, recorder = run("snip", make_model(), epochs=2)
+    assert recorder.of("topology_update") == []
+    again = copy.deepcopy(model)
+    keys = [
+        layer.connections.keys(np.arange(layer.connections.nnz))
+        for layer in model.layers
+    ]
+    run("snip", again, epochs=1)
+    for layer, want in zip(again.layers, keys, strict=True):
+        links = layer.connections
+        np.testing.assert_array_equal(links.keys(np.arange(links.nnz)), want)
+
+
+def test_snip_says_that_it_needs_batches():
+    with pytest.raises(UsageError, match=r"give begin\(\) batches"):
+        topology.make("snip").begin(make_model())
+
+
+# Importance pruning ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["set", "rigl", "mest", "chts", "accset"])
+def test_unimportant_neurons_lose_their_inputs_for_good(name):
+    net = Net()
+    before = counts(net.model)
+    algorithm = topology.make(
+        name, importance=0.4, importance_start=0.0, importance_every=5, zeta=0.2
+    )
+    algorithm.begin(net.model)
+    where = UpdateContext(0, 10, 1, 100, 10, lr=0.1, score=0.0)
+    changes = net.update(algorithm, where)
+    lost = [b - c.nnz for b, c in zip(before, changes, strict=False)]
+    assert all(count > 0 for count in lost)
+    for index, change in enumerate(changes):
+        kept = naive.important(net.weights[index], 0.4)
+        assert lost[index] == np.count_nonzero(net.masks[index][:, ~kept])
+        assert change.removed > lost[index]
+    # Not again before so many epochs have gone by, and what is lost stays lost.
+    after = counts(net.model)
+    net.update(algorithm, UpdateContext(0, 20, 5, 100, 10, lr=0.1, score=0.0))
+    assert counts(net.model) == after
+    net.update(algorithm, UpdateContext(0, 30, 6, 100, 10, lr=0.1, score=0.0))
+    assert all(a < b for a, b in zip(counts(net.model)[:2], after, strict=False))
+    assert counts(net.model)[2] == before[2]
+
+
+@given(
+    st.integers(0, 2**31), st.floats(0.0, 0.99), st.integers(1, 9), st.integers(1, 9)
+)
+def test_the_least_important_neurons_are_those_of_the_twin(seed, share, n_in, n_out):
+    draw = np.random.default_rng(seed)
+    mask = draw.random((n_in, n_out)) < 0.5
+    mask[0, 0] = True
+    weights = np.where(mask, draw.integers(1, 4, mask.shape) * 1.0, 0.0)
+    model = SparseMLP([n_in, n_out, 2])
+    links = Connections.from_scipy(sparse.csr_array(weights))
+    model.layers[0].connections = links
+    update = Update(model, at(), [0, 1])
+    drop_neurons(update, share)
+    wanted = mask & ~naive.important(weights, share)
+    got = np.zeros(mask.shape, bool)
+    got.flat[update.dropped_keys(0)] = True
+    np.testing.assert_array_equal(got, wanted)
+    assert update.lost == {0: wanted.sum()}
+    assert not update.dropped[1].any()
+
+
+def test_importance_pruning_starts_late_and_is_remembered():
+    def go(algorithm, steps):
+        return [net.update(algorithm, UpdateContext(0, s, s, 10, 10)) for s in steps]
+
+    net = Net()
+    options = {"importance": 0.3, "importance_start": 0.5, "importance_every": 2}
+    algorithm = topology.make("set", **options)
+    algorithm.begin(net.model)
+    at_first = counts(net.model)
+    go(algorithm, range(1, 6))
+    assert counts(net.model) == at_first
+    go(algorithm, [6])
+    after = counts(net.model)
+    assert after[0] < at_first[0]
+    resumed = topology.make("set", **options)
+    resumed.begin(net.model)
+    resumed.restore(algorithm.state())
+    go(resumed, [7])
+    assert counts(net.model) == after
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("", 1.0), ("", -0.1), ("_every", 0), ("_start", 2.0)]
+)
+def test_bad_options_of_importance_pruning(name, value):
+    with pytest.raises(UsageError, match="importance" + name):
+        topology.make("set", **{"importance" + name: value})
+
+
+# Exploration -------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**31), st.integers(2, 64))
+def test_explored_cells_are_counted_exactly_while_there_is_room(seed, room):
+    draw = np.random.default_rng(seed)
+    masks = draw.random((3, 6, 7)) < 0.3
+    masks[:, 0, 0] = True
+    links = [links_of(mask) for mask in masks]
+    explored = Explored(links[0], room)
+    for each in (*links[1:], links[0]):
+        explored.add(each)
+    union = np.count_nonzero(masks.any(axis=0))
+    assert explored.is_exact == (union <= room)
+    if explored.is_exact:
+        assert explored.count == union
+        assert explored.rate == union / 42
+
+
+def links_of(mask):
+    return Connections.from_scipy(sparse.csr_array(mask.astype(np.float32)))
+
+
+def test_beyond_its_room_the_count_is_an_estimate():
+    draw = np.random.default_rng(3)
+    layers = [erdos_renyi(300, 400, 12_000, draw) for _ in range(6)]
+    exact, rough = Explored(layers[0]), Explored(layers[0], 1000)
+    for links in layers[1:]:
+        exact.add(links)
+        rough.add(links)
+    assert exact.is_exact
+    assert not rough.is_exact
+    # Three deviations of 1 / sqrt(1000).
+    assert rough.count == pytest.approx(exact.count, rel=0.095)
+    # In the order of the union, not of what came first.
+    backwards = Explored(layers[-1], 1000)
+    for links in layers[-2::-1]:
+        backwards.add(links)
+    assert backwards.count == rough.count
+
+
+def test_the_closed_form_is_what_uniform_growth_explores():
+    model = SparseMLP([60, 80, 70, 5], density=0.1, seed=2)
+    tracked = Exploration()
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((20, 60)).astype(np.float32)
+    trainer = make_trainer(
+        model,
+        topology=topology.make("mest", zeta=0.3, decay="constant"),
+        epochs=12,
+        callbacks=[tracked],
+    )
+    trainer.fit(x, draw.integers(0, 5, 20))
+    assert len(tracked.history) == 12
+    assert tracked.history == sorted(tracked.history)
+    for index, explored in enumerate(tracked.layers[:2]):
+        links = model.layers[index].connections
+        assert explored.is_exact
+        grown = [int(0.3 * links.nnz)] * 11
+        wanted = uniform_rate(explored.cells, links.nnz, grown)
+        # The binomial's deviation is below 0.007 there.
+        assert explored.rate == pytest.approx(wanted, abs=0.025)
+    assert tracked.layers[2].rate == model.layers[2].connections.density
+
+
+# Learning rate -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "step", "exponential"])
+def test_a_learning_rate_starts_again_with_every_cycle(name):
+    once, twice = LearningRate(0.1, name, warmup=1.0), None
+    twice = LearningRate(0.1, name, warmup=1.0, cycles=3)
+    for epoch in (0.0, 0.5, 3.0, 9.9):
+        want = once.at(epoch, 10)
+        for cycle in range(3):
+            assert twice.at(epoch + 10 * cycle, 30) == pytest.approx(want)
+
+
+def test_adaptive_takes_no_cycles():
+    with pytest.raises(UsageError, match="'adaptive' takes no cycles, got 2"):
+        LearningRate(0.1, "adaptive", cycles=2)

@@ -1,0 +1,48 @@
+"""Tasks by name: which losses suit each, and what its score is called."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a net is trained to answer.
+
+    Attributes
+    ----------
+    name : str
+    losses : tuple of str
+        Names of the losses that suit the task, the usual one first.
+    score : str
+        Name of the score that `losses.Loss.score` returns.
+    """
+
+    name: str
+    losses: tuple[str, ...]
+    score: str
+
+    @property
+    def loss(self) -> str:
+        """The usual loss."""
+        return self.losses[0]
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("classification", ("softmax",), "accuracy"),
+        Task("multilabel", ("logistic",), "accuracy"),
+        Task("regression", ("squared", "huber"), "R2"),
+    )
+}
+
+
+def task_of(loss: str) -> Task:
+    """Return the task that a loss is made for.
+
+    Examples
+    --------
+    >>> from truesparse.tasks import task_of
+    >>> task_of("huber").score
+    'R2'
+    """
+    return next(task for task in TASKS.values() if loss in task.losses)
