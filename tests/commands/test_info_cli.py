@@ -217,7 +217,7 @@ def test_condensed_files_of_which_nothing_is_left(tmp_path):
         "format": 1,
         "n_features": 4,
         "layers": [spec, spec],
-        "loss": {"name": "softmax"},
+        "loss": Loss("softmax").to_json(),
     }
     tensors = {
         f"layers.{index}.{name}": array
