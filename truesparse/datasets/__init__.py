@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import choose
-from ..errors import DataError, UsageError
-from .build import Options, Parts, build, check_options
-from .bundled import BUNDLED, load_bundled
-from .columns import Expected
-from .dataset import Dataset
-from .features import check_features
-from .files import READERS, read_file
-from .madelon import SYNTHETIC, make_madelon, parse_synthetic
-from .npz import read_npz, save_npz
-from .openml import SOURCES, default_data_home, load_openml
-from .room import require_room_for_file
-from .rows import PARTS, Rows, take_rows
-from .targets import check_targets, encode_labels
+from truesparse.checks import choose
+from truesparse.datasets.build import Options, Parts, build, check_options
+from truesparse.datasets.bundled import BUNDLED, load_bundled
+from truesparse.datasets.columns import Expected
+from truesparse.datasets.dataset import Dataset
+from truesparse.datasets.features import check_features
+from truesparse.datasets.files import READERS, read_file
+from truesparse.datasets.madelon import SYNTHETIC, make_madelon, parse_synthetic
+from truesparse.datasets.npz import read_npz, save_npz
+from truesparse.datasets.openml import SOURCES, default_data_home, load_openml
+from truesparse.datasets.room import require_room_for_file
+from truesparse.datasets.rows import PARTS, Rows, take_rows
+from truesparse.datasets.targets import check_targets, encode_labels
+from truesparse.errors import DataError, UsageError
 
 __all__ = [
     "BUNDLED",

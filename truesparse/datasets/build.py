@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import choose
-from ..errors import DataError, UsageError
-from ..tasks import TASKS
-from .dataset import Dataset
-from .features import check_dtype, check_features
-from .room import require_room_for_scales
-from .scaling import SCALES, Scaler, apply_scaler, fit_scaler
-from .split import split_rows
-from .targets import check_targets, encode_labels
+from truesparse.checks import choose
+from truesparse.datasets.dataset import Dataset
+from truesparse.datasets.features import check_dtype, check_features
+from truesparse.datasets.room import require_room_for_scales
+from truesparse.datasets.scaling import SCALES, Scaler, apply_scaler, fit_scaler
+from truesparse.datasets.split import split_rows
+from truesparse.datasets.targets import check_targets, encode_labels
+from truesparse.errors import DataError, UsageError
+from truesparse.tasks import TASKS
 
 
 @dataclass

@@ -3,10 +3,10 @@
 import contextlib
 from importlib.metadata import version
 
-from ..errors import DataError
-from .build import Parts
-from .npz import read_npz, save_npz
-from .openml import default_data_home
+from truesparse.datasets.build import Parts
+from truesparse.datasets.npz import read_npz, save_npz
+from truesparse.datasets.openml import default_data_home
+from truesparse.errors import DataError
 
 # Name to loader in sklearn.datasets, its options, and the task.
 BUNDLED = {

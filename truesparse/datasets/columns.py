@@ -8,7 +8,7 @@ import difflib
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DataError
+from truesparse.errors import DataError
 
 TARGET_NAMES = ("y", "target", "label", "class")
 

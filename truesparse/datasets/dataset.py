@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .features import Features, check_features
-from .scaling import Scaler, apply_scaler
+from truesparse.datasets.features import Features, check_features
+from truesparse.datasets.scaling import Scaler, apply_scaler
 
 
 @dataclass(frozen=True, eq=False, repr=False)

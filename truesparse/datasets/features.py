@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
 
-from ..errors import DataError, UsageError
+from truesparse.errors import DataError, UsageError
 
 Features: TypeAlias = np.ndarray | sparse.csr_array
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ..errors import DataError
-from .build import Parts
-from .columns import Expected
-from .npz import read_npz
-from .svmlight import read_svmlight
-from .tables import read_csv, read_parquet
+from truesparse.datasets.build import Parts
+from truesparse.datasets.columns import Expected
+from truesparse.datasets.npz import read_npz
+from truesparse.datasets.svmlight import read_svmlight
+from truesparse.datasets.tables import read_csv, read_parquet
+from truesparse.errors import DataError
 
 READERS = {
     ".npz": read_npz,

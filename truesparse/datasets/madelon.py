@@ -20,8 +20,8 @@ import re
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import MemoryLimitError, UsageError
-from .features import check_dtype, row_blocks
+from truesparse.datasets.features import check_dtype, row_blocks
+from truesparse.errors import MemoryLimitError, UsageError
 
 SYNTHETIC = "synthetic:"
 

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from scipy import sparse
 
-from ..errors import DataError
-from .build import Parts, reason
-from .columns import Expected
-from .features import check_features
+from truesparse.datasets.build import Parts, reason
+from truesparse.datasets.columns import Expected
+from truesparse.datasets.features import check_features
+from truesparse.errors import DataError
 
 CSR_FIELDS = ("data", "indices", "indptr", "shape")
 NEEDED = "X_train, y_train, X_test, y_test or X, y (or for CSR X_data, X_indices, ...)"

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
-from .build import Parts, reason
-from .npz import read_npz, save_npz
+from truesparse.datasets.build import Parts, reason
+from truesparse.datasets.npz import read_npz, save_npz
+from truesparse.errors import DataError
 
 
 class Source(NamedTuple):

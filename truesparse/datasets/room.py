@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MemoryLimitError
+from truesparse.errors import MemoryLimitError
 
 # Parts of a CSR matrix in an .npz file that are not turned to the wanted type.
 _INDEX_FIELDS = ("_indices", "_indptr", "_shape")

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ..checks import choose
-from ..errors import DataError
-from .build import Parts
-from .columns import Expected
-from .features import Features, check_features
-from .split import split_rows
-from .targets import check_targets
+from truesparse.checks import choose
+from truesparse.datasets.build import Parts
+from truesparse.datasets.columns import Expected
+from truesparse.datasets.features import Features, check_features
+from truesparse.datasets.split import split_rows
+from truesparse.datasets.targets import check_targets
+from truesparse.errors import DataError
 
 PARTS = ("train", "test", "all")
 

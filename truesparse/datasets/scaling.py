@@ -15,9 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ..checks import choose
-from ..errors import DataError, UsageError
-from .features import TOO_LARGE, Features, cast_features, check_finite, row_blocks
+from truesparse.checks import choose
+from truesparse.datasets.features import (
+    TOO_LARGE,
+    Features,
+    cast_features,
+    check_finite,
+    row_blocks,
+)
+from truesparse.errors import DataError, UsageError
 
 SCALES = ("auto", "standard", "maxabs", "unit", "none")
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..errors import DataError
+from truesparse.errors import DataError
 
 
 def split_rows(

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from ..errors import DataError
-from .build import Parts, reason
-from .columns import Expected
+from truesparse.datasets.build import Parts, reason
+from truesparse.datasets.columns import Expected
+from truesparse.errors import DataError
 
 
 def read_svmlight(path: Path, expected: Expected | None = None) -> Parts:

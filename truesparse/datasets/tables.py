@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
-from .build import Parts, reason
-from .columns import TARGET_NAMES, Columns, Expected, choose_columns
+from truesparse.datasets.build import Parts, reason
+from truesparse.datasets.columns import TARGET_NAMES, Columns, Expected, choose_columns
+from truesparse.errors import DataError
 
 DELIMITERS = (",", ";", "\t")
 

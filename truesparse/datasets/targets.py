@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from truesparse.checks import choose
+from truesparse.errors import DataError
 from truesparse.tasks import TASKS
-
-from ..checks import choose
-from ..errors import DataError
 
 # Whole-number targets are labels up to 20 distinct values, or while each value occurs
 # 5 times on average; beyond that (ages, prices, counts) they are a quantity.
