@@ -142,7 +142,7 @@ def test_the_reader_of_imports_sees_them():
     assert "truesparse.kernels.simd" in own_imports("truesparse.kernels.forward")
     assert "truesparse.sparse.layer" in own_imports("truesparse.network.sparse_mlp")
     assert "truesparse.topology.__init__" in own_imports("truesparse.training.trainer")
-    assert "truesparse.datasets.build" in own_imports("truesparse.datasets.__init__")
+    assert "truesparse.datasets.prepare" in own_imports("truesparse.datasets.__init__")
     # Also within functions.
     assert "truesparse.storage.models" in own_imports("truesparse.train")
 

@@ -1,6 +1,6 @@
-"""Data sets by name: what is bundled, how it is split and scaled, what README says.
+"""Data sets by name: which are bundled, how they are split and scaled, and README.
 
-Checks, files with downloads, and the generator have a test_datasets_*.py each.
+Checks of arrays, files, downloads and the generator have a file each beside this one.
 """
 
 import doctest
@@ -109,9 +109,9 @@ def test_public_callables_have_an_example(name):
         ("synthetic:5", "synthetic:2000x500"),
         ("synthetic:-5x3", "at least 1"),
         ("synthetic:0x3", "at least 2"),
-        ("", "no name"),
-        ("a\0b", "no name"),
-        (None, "no name"),
+        ("", "must be a name or a path"),
+        ("a\0b", "must be a name or a path"),
+        (None, "must be a name or a path"),
     ],
 )
 def test_unknown_names_say_what_is_accepted(name, hint):
@@ -282,7 +282,7 @@ def test_sparse_features_are_never_centred(tmp_path):
     assert data.X_train.nnz + data.X_test.nnz == X.nnz
     assert data.X_train.max() == 1
     assert "(CSR)" in repr(data)
-    with pytest.raises(UsageError, match="would fill in sparse features"):
+    with pytest.raises(UsageError, match="would fill in the zeros of sparse"):
         load(path, scale="standard")
 
 

@@ -80,7 +80,7 @@ def test_more_columns_than_int32_counts_are_refused():
 def test_more_values_than_int32_counts_are_refused(monkeypatch):
     monkeypatch.setattr(features, "MAX_INDEX", 3)
     check_features(sparse.csr_array([[1, 1, 1], [0, 0, 0]]))
-    with pytest.raises(DataError, match="X stores 4 values; at most 3 fit"):
+    with pytest.raises(DataError, match="X stores 4 values, but at most 3 fit"):
         check_features(sparse.csr_array([[1, 1, 1], [0, 1, 0]]))
 
 
@@ -102,7 +102,7 @@ def test_many_bad_columns_are_summarised():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.ones(3), r"shape \(3,\); 2 dimensions"),
+        (np.ones(3), r"shape \(3,\), but needs 2 dimensions"),
         (np.ones((2, 2, 2)), "2 dimensions"),
         (5.0, "2 dimensions"),
         (np.ones((0, 3)), "empty: 0 rows x 3"),
@@ -166,7 +166,7 @@ def test_task_is_found_from_targets(y, task, expected):
 @pytest.mark.parametrize(
     ("y", "task", "message"),
     [
-        ([1, 2], "auto", "y has 2 rows; the features 3"),
+        ([1, 2], "auto", "y has 2 rows, but there are 3 rows of features"),
         ([1, math.nan, 2], "auto", "in 1 rows, the first in row 1"),
         (["a", None, "b"], "auto", "lacks 1 values"),
         (np.array([1, "b", 2.5], dtype=object), "auto", "mixes text and numbers"),

@@ -104,7 +104,7 @@ CSR["y"] = [1, 2]
         (store(X=X), "lacks y; it holds 'X'"),
         (store(), "lacks X, y; it holds nothing"),
         (store(X_train=X, y_train=LABELS), "lacks X_test, y_test"),
-        (store(X=X, y=LABELS[:9]), "y has 9 rows; the features 30"),
+        (store(X=X, y=LABELS[:9]), "y has 9 rows, but there are 30 rows of features"),
         (store(X=X, y=np.array([None] * 30)), "allow_pickle=False"),
         (store(X=np.array([[1, "a"]], dtype=object), y=[1]), "allow_pickle=False"),
         (store(X=X[:0], y=LABELS[:0]), "X is empty: 0 rows"),
@@ -115,10 +115,10 @@ CSR["y"] = [1, 2]
         (store(**CSR | {"X_indices": [7]}), "X has invalid index arrays"),
         (store(**CSR | {"X_indices": [-1]}), "X has invalid index arrays"),
         (store(**CSR | {"X_indptr": [0, 2, 1]}), "X has invalid index arrays"),
-        (store(**CSR | {"X_indptr": [0, 1]}), "X is no valid CSR matrix"),
+        (store(**CSR | {"X_indptr": [0, 1]}), "X is not a valid CSR matrix"),
         (store(**CSR | {"X_indices": [0.5]}), "must be whole numbers"),
-        (store(**CSR | {"X_shape": [2]}), "X is no valid CSR matrix"),
-        (store(**CSR | {"X_shape": [-2, 3]}), "X is no valid CSR matrix"),
+        (store(**CSR | {"X_shape": [2]}), "X is not a valid CSR matrix"),
+        (store(**CSR | {"X_shape": [-2, 3]}), "X is not a valid CSR matrix"),
         (lambda path: sparse.save_npz(path, sparse.eye_array(3)), "without targets"),
         (lambda path: np.save(path.open("wb"), X), "single .npy array"),
         (lambda path: path.write_text("no archive"), "cannot read .* as .npz"),
@@ -132,7 +132,7 @@ CSR["y"] = [1, 2]
         ),
         (
             store(X_train=X, y_train=X[:, :2], X_test=X, y_test=X[:, :3]),
-            "y_test has 3 columns; y_train 2",
+            "y_test has 3 columns, but y_train has 2",
         ),
     ],
 )
@@ -183,10 +183,10 @@ def damaged_source(folder, name):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ((X, LABELS[:5]), "y has 5 rows; X 30"),
+        ((X, LABELS[:5]), "y has 5 rows, but there are 30 rows of features"),
         ((X, LABELS, X), "belong together"),
-        ((X, [None] * 30), "no array of numbers or text"),
-        ((X, 5), "no array of numbers or text"),
+        ((X, [None] * 30), "must be an array of numbers or text, got Python objects"),
+        ((X, 5), "must be an array of numbers or text, got one value"),
         ((X, [[1, 2], [3]]), "different lengths"),
         ((sparse.csr_array((0, 3)), []), "X is empty"),
     ],
@@ -281,7 +281,7 @@ def test_csv_regression_target(folder):
     [
         ("", "the file is empty"),
         ("\n\n", "has 0 columns"),
-        ("1 2 3\n4 5 6\n", "has 1 columns"),
+        ("1 2 3\n4 5 6\n", "has 1 column;"),
         ("a,b,y\n", "has a header but no rows"),
         ("a,b,y\n1,2,0\n3,,1\n", "line 3, column 2 holds ''"),
         ("\na,b,y\n1,2,0\n3,x,1\n", "line 4, column 2 holds 'x'"),
@@ -322,9 +322,9 @@ def test_parquet_reads_numbers_and_categories(folder):
     for bad, message in [
         (frame.assign(a="x"), "column 'a' holds"),
         (frame.assign(n=pd.array([None] * 30, dtype="Int64")), "X has 30 NaN"),
-        (frame.assign(Label=None), "the target lacks 30 values"),
+        (frame.assign(Label=None), "the target column has 30 empty cells"),
         (frame.assign(target=1), "could be the target: 'Label', 'target'"),
-        (frame[["a"]], "has 1 columns"),
+        (frame[["a"]], "has 1 column;"),
     ]:
         bad.to_parquet(folder / "b.parquet")
         with pytest.raises(DataError, match=message):

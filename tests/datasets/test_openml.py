@@ -131,7 +131,7 @@ def test_failed_fetch_says_why_and_what_else_to_do(tmp_path, network, error):
         ("mnist", (PIXELS, DIGITS, "letters"), "id 554 is 'letters' of shape"),
         ("mnist", (PIXELS[:5], DIGITS[:5], "mnist_784"), r"of shape \(5, 16\), not"),
         ("mnist", (PIXELS, DIGITS == "7", "mnist_784"), "has 2 classes, not 3"),
-        ("cifar10", (PIXELS, np.sort(DIGITS), "CIFAR_10"), "is not in its order"),
+        ("cifar10", (PIXELS, np.sort(DIGITS), "CIFAR_10"), "is not in the usual order"),
     ],
 )
 def test_another_set_than_expected_is_refused(tmp_path, network, name, answer, message):

@@ -55,7 +55,9 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path, name, monkeypatch)
     source = tmp_path / name if folder is None else name
     assert load(source, folder, memory=needed).n_features == N_FEATURES
     monkeypatch.setattr(np, "load", None)
-    with pytest.raises(MemoryLimitError, match=r"about 0\.00962 GB where 0\.00962 GB"):
+    with pytest.raises(
+        MemoryLimitError, match=r"about 0\.00962 GB, but only 0\.00962 GB"
+    ):
         load(source, folder, memory=needed - 1)
 
 

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from truesparse import datasets
 from truesparse.datasets import load, load_rows
-from truesparse.datasets.tables import save_parquet
+from truesparse.datasets.parquet_table import save_parquet
 from truesparse.errors import DataError, UsageError
 
 CSV = "a,b,c,kind\n1,2,3,x\n4,5,6,y\n"
@@ -64,10 +64,14 @@ def test_one_feature_alone(file):
 @pytest.mark.parametrize(
     ("text", "names", "message"),
     [
-        ("1,2\n3,4\n", None, "has 2 columns; the model takes 3 features, and one"),
-        ("1,2,3,4,5\n", NAMES, "has 5 columns; the model takes 3 features"),
-        ("a,b,cc\n1,2,3\n", NAMES, "lacks 1 of the 3 columns .* 'c'; it has 'cc'"),
-        ("p,q,r\n1,2,3\n", NAMES, "lacks 3 of the 3 columns .*: 'a', 'b', 'c'$"),
+        (
+            "1,2\n3,4\n",
+            None,
+            "has 2 columns, but the model takes 3 features; .* one more for the target",
+        ),
+        ("1,2,3,4,5\n", NAMES, "has 5 columns, but the model takes 3 features"),
+        ("a,b,cc\n1,2,3\n", NAMES, "lacks 1 of the 3 columns .* 'c' \\(it has 'cc'\\)"),
+        ("p,q,r\n1,2,3\n", NAMES, "lacks 3 of the 3 columns .*: 'a', 'b', 'c'; add"),
         ("y,class,b,c\n1,2,3,4\n", None, "2 columns that could be the target"),
         ("a,b,c\n1,2,oops\n", NAMES, "line 2, column 3 holds 'oops'"),
         ("a,b,c\n1,2,3\n1,2\n", NAMES, "line 3 has 2 columns, not 3"),
@@ -196,12 +200,14 @@ def test_parts_are_those_of_training(name, dtype):
 
 def test_parts_that_cannot_be(file, tmp_path):
     path = file("a,b,c\n1,2,3\n4,5,6\n")
-    with pytest.raises(DataError, match="without targets rows cannot be split"):
+    with pytest.raises(DataError, match="rows without targets cannot be split"):
         load_rows(path, n_features=3, part="test")
     with pytest.raises(UsageError, match=r"unknown part 'tests'.*'test'"):
         load_rows(path, n_features=3, part="tests")
     np.savez(tmp_path / "t.npz", X=np.array(X), y=[1])
-    with pytest.raises(DataError, match="2 rows but 1 targets"):
+    with pytest.raises(
+        DataError, match="y has 1 rows, but there are 2 rows of features"
+    ):
         load_rows(tmp_path / "t.npz", n_features=3)
     with pytest.raises(UsageError, match="unknown data set 'iriss'"):
         load_rows("iriss", n_features=4)

@@ -12,9 +12,9 @@ from scipy import sparse
 from support.training import make_model
 
 from truesparse import datasets
+from truesparse.datasets import Preprocessing
 from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.storage import models, run_folder
-from truesparse.storage.preprocessing import Preprocessing
 
 FIELDS = (
     *("classes", "feature_mean", "feature_scale", "target_mean", "target_scale"),
@@ -108,20 +108,38 @@ def test_a_file_without_it(tmp_path):
     ("preprocessing", "message"),
     [
         (Preprocessing("clustering"), "unknown task"),
-        (Preprocessing("classification"), "None classes do not suit 2 outputs"),
-        (Preprocessing("classification", np.arange(3)), "3 classes do not suit 2"),
-        (Preprocessing("classification", np.array([2, 1])), "classes must ascend"),
-        (Preprocessing("multilabel", np.array(["a", "a"])), "classes must ascend"),
-        (Preprocessing("regression", None, MEAN), "feature_mean needs a"),
+        (
+            Preprocessing("classification"),
+            "no classes do not suit a model of 2 outputs",
+        ),
+        (
+            Preprocessing("classification", np.arange(3)),
+            "3 classes do not suit a model of 2",
+        ),
+        (
+            Preprocessing("classification", np.array([2, 1])),
+            "classes must be sorted and differ",
+        ),
+        (
+            Preprocessing("multilabel", np.array(["a", "a"])),
+            "classes must be sorted and differ",
+        ),
+        (Preprocessing("regression", None, MEAN), "feature_mean needs a feature_scale"),
         (
             Preprocessing("regression", target_scale=np.ones(2)),
-            "target_scale needs a target_mean",
+            "target_mean and target_scale belong together",
         ),
-        (Preprocessing("regression", None, None, SCALE[:2]), r"must be \(3,\) float64"),
+        (
+            Preprocessing("regression", None, None, SCALE[:2]),
+            r"must be float64 of shape \(3,\)",
+        ),
         (Preprocessing("regression", None, None, SCALE * 0), "must be above 0"),
         (Preprocessing("regression", None, None, SCALE * np.nan), "holds NaN"),
         (Preprocessing("regression", None, None, SCALE.astype("f4")), "float64"),
-        (Preprocessing("regression", feature_names=("a",)), "1 feature names for 3"),
+        (
+            Preprocessing("regression", feature_names=("a",)),
+            "has 1 names, but the model takes 3 features",
+        ),
         (Preprocessing("regression", first_index=2), "first_index must be 0 or 1"),
     ],
 )
@@ -170,8 +188,8 @@ def change(text, **fields):
     ],
 )
 def test_damaged_metadata_are_refused(damage, tmp_path):
-    kept = Preprocessing("classification", np.array(["a", "b"]), MEAN, SCALE)
-    path = write(tmp_path / "m", kept)
+    written = Preprocessing("classification", np.array(["a", "b"]), MEAN, SCALE)
+    path = write(tmp_path / "m", written)
     with safetensors.safe_open(path, "numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
@@ -189,8 +207,8 @@ def test_damaged_metadata_are_refused(damage, tmp_path):
     "scale", [SCALE[:2], SCALE.astype("f4"), SCALE * -1, SCALE * np.inf, SCALE[None]]
 )
 def test_damaged_scales_are_refused(scale, tmp_path):
-    kept = Preprocessing("classification", np.array(["a", "b"]), MEAN, SCALE)
-    path = write(tmp_path / "m", kept)
+    written = Preprocessing("classification", np.array(["a", "b"]), MEAN, SCALE)
+    path = write(tmp_path / "m", written)
     with safetensors.safe_open(path, "numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()

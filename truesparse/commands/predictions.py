@@ -16,7 +16,7 @@ import numpy as np
 from truesparse.checks import choose
 from truesparse.datasets import check_targets, encode_labels
 from truesparse.datasets.features import Features
-from truesparse.datasets.tables import require_parquet, save_parquet
+from truesparse.datasets.parquet_table import require_parquet, save_parquet
 from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.losses import r2
 from truesparse.network.sparse_mlp import SparseMLP

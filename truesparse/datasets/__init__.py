@@ -1,4 +1,4 @@
-"""Data sets by name or file, split, encoded and scaled for training.
+"""Data sets by name or file, split, scaled and encoded for training.
 
     load("digits")                      bundled with scikit-learn: BUNDLED
     load("synthetic:2000x500")          generated: make_madelon
@@ -7,7 +7,9 @@
     load("words.svm")                   a file: READERS
     load_rows("new.csv", n_features=9)  rows for a trained model, targets or not
 
-Each file reads one kind of source into Parts; parts.py makes a Dataset of them.
+One module reads each kind of source into RawData, and prepare.py makes a Dataset of it:
+features.py and targets.py check the arrays, split.py splits the rows, scaling.py scales
+the features, and classes.py turns labels into class numbers.
 """
 
 import os
@@ -17,18 +19,20 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from truesparse.checks import choose
-from truesparse.datasets.build import Options, Parts, build, check_options
 from truesparse.datasets.bundled import BUNDLED, load_bundled
+from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.columns import Expected
-from truesparse.datasets.dataset import Dataset
+from truesparse.datasets.dataset import Dataset, Preprocessing
 from truesparse.datasets.features import check_features
 from truesparse.datasets.files import READERS, read_file
 from truesparse.datasets.madelon import SYNTHETIC, make_madelon, parse_synthetic
 from truesparse.datasets.npz import read_npz, save_npz
 from truesparse.datasets.openml import SOURCES, default_data_home, load_openml
+from truesparse.datasets.prepare import Options, check_options, prepare_dataset
+from truesparse.datasets.raw import RawData
 from truesparse.datasets.room import require_room_for_file
 from truesparse.datasets.rows import PARTS, Rows, take_rows
-from truesparse.datasets.targets import check_targets, encode_labels
+from truesparse.datasets.targets import check_targets
 from truesparse.errors import DataError, UsageError
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "READERS",
     "SOURCES",
     "Dataset",
+    "Preprocessing",
     "check_features",
     "check_targets",
     "default_data_home",
@@ -65,35 +70,36 @@ def load(
     dtype: DTypeLike = np.float32,
     memory: int | None = None,
 ) -> Dataset:
-    """Load a data set, split into training and test part, ready for training.
+    """Load a data set, split into a training and a test part, ready for training.
 
     Parameters
     ----------
     name : str or path
-        One of ``NAMES``; ``synthetic:SAMPLESxFEATURES``; a file that ends in .npz,
-        .csv, .parquet, .svm, .libsvm or .svmlight; or NAME for NAME.npz in data_home.
+        One of ``NAMES``; ``synthetic:SAMPLESxFEATURES``; a file with one of the endings
+        of ``READERS``; or NAME for NAME.npz in data_home.
     data_home : path, optional
-        Folder of downloaded sets; `default_data_home` if left out.
+        Folder of downloaded sets; that of `default_data_home` if left out.
     test_fraction : float
-        Share of rows that are held out, by class where possible; not used where the
-        source has a test part.
+        Share of the rows that are held out, the same of every class; not used where
+        the source has a test part.
     seed : int
-        Of the split. The same seed gives the same parts.
+        Seed of the split. The same seed gives the same parts.
     scale : {"auto", "standard", "maxabs", "unit", "none"}
-        standard: every feature has mean 0 and deviation 1 in the training part;
-        maxabs: its largest absolute value is 1; unit: that of all features together;
-        auto: maxabs for sparse features, which are never centred, unit for grey
-        values (whole numbers from 0 to 255), standard for all others.
+        ``"standard"`` gives every feature mean 0 and deviation 1 in the training part;
+        ``"maxabs"`` divides it by its largest absolute value there, ``"unit"`` by the
+        largest of all features. ``"auto"`` is maxabs for sparse features, which are
+        never centred, unit for grey values (whole numbers from 0 to 255), and standard
+        for all others.
     scale_target : bool
         Standardise regression targets; `Dataset.unscale_targets` undoes it.
     task : {"auto", "classification", "multilabel", "regression"}
-        What the targets are; see `check_targets` for what ``"auto"`` does.
+        Kind of targets; `check_targets` says how ``"auto"`` decides.
     fetch : bool
         Download a set of ``SOURCES`` that data_home lacks.
     dtype : {float32, float64}
-        Of features and real targets.
+        Type of features and real targets.
     memory : int, optional
-        Bytes that may be used; all there are in the machine if left out.
+        Bytes that may be used; all memory of the machine if left out.
 
     Returns
     -------
@@ -104,7 +110,7 @@ def load(
     UsageError
         If the name is unknown or an option is out of range.
     DataError
-        If the data are absent, unreadable or invalid.
+        If the data are missing, unreadable or invalid.
     MemoryLimitError
         If the arrays of a file, or the scales of its features, do not fit in `memory`.
 
@@ -121,9 +127,9 @@ def load(
         test_fraction, seed, scale, scale_target, task, dtype, memory
     )
     text, home = _check_names(name, data_home)
-    parts = _read(text, home, fetch, options)
+    raw = _read(text, home, fetch, options)
     try:
-        return build(parts, Path(text).name, options)
+        return prepare_dataset(raw, Path(text).name, options)
     except DataError as error:
         raise DataError(f"{text}: {error}") from error
 
@@ -150,18 +156,18 @@ def load_rows(
     name, data_home, fetch, memory
         As `load` takes them.
     n_features : int
-        How many features the model takes. A table of that width has no target; the
-        target of one with a column more is found as in training.
+        Number of features that the model takes. A table of that width has no target;
+        in one with a column more, the target is chosen as in training.
     feature_names : tuple of str, optional
-        Of the training data. In a table with a header these columns are taken, in this
-        order, whatever others there are.
+        Names of the columns of the training data. From a table with a header these
+        columns are taken, in this order; others are ignored.
     first_index : int, optional
-        What the SVMlight file of the training data calls the first feature.
+        Number of the first feature in the SVMlight file of the training data, 0 or 1.
     part : {"train", "test", "all"}, optional
-        By default the test part of a set with a name or a test part of its own, and
-        all rows of other files.
+        Rows to return. By default the test part of a set that has a name or a test
+        part, and all rows of other files.
     task, test_fraction, seed, dtype
-        As in training: rows are then split, and generated ones drawn, as they were.
+        As in training: rows are then split, and generated ones drawn, in the same way.
 
     Returns
     -------
@@ -173,7 +179,7 @@ def load_rows(
     UsageError
         If the name or part is unknown.
     DataError
-        If the data are absent, unreadable or invalid, or do not suit the model.
+        If the data are missing, unreadable or invalid, or do not suit the model.
     MemoryLimitError
         If the arrays of a file do not fit in `memory`.
 
@@ -189,10 +195,10 @@ def load_rows(
     options = check_options(test_fraction, seed, "none", False, task, dtype, memory)
     text, home = _check_names(name, data_home)
     expected = Expected(n_features, feature_names, first_index)
-    parts = _read(text, home, fetch, options, expected)
+    raw = _read(text, home, fetch, options, expected)
     try:
         return take_rows(
-            parts,
+            raw,
             part,
             expected,
             task=task,
@@ -205,14 +211,16 @@ def load_rows(
 
 
 def _check_names(name, data_home) -> tuple[str, Path]:
-    try:
-        text = os.fspath(name)
-        home = default_data_home() if data_home is None else Path(data_home)
-    except TypeError as error:
-        raise UsageError(f"no name or path of a data set: {error}") from error
+    if not isinstance(name, str | os.PathLike):
+        raise UsageError(f"a data set must be a name or a path, got {name!r}")
+    text = os.fspath(name)
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"{text!r} is no name or path of a data set")
-    return text, home.expanduser()
+        raise UsageError(f"a data set must be a name or a path, got {text!r}")
+    if data_home is None:
+        return text, default_data_home().expanduser()
+    if not isinstance(data_home, str | os.PathLike):
+        raise UsageError(f"data_home must be the path of a folder, got {data_home!r}")
+    return text, Path(data_home).expanduser()
 
 
 def _is_path(name: str) -> bool:
@@ -228,7 +236,7 @@ def _read(
     fetch: bool,
     options: Options,
     expected: Expected | None = None,
-) -> Parts:
+) -> RawData:
     dtype, in_home = options.dtype, home / f"{name}.npz"
     if name in BUNDLED:
         return load_bundled(name)
@@ -243,7 +251,7 @@ def _read(
         X, y = make_madelon(
             n_samples, n_features, n_informative, n_redundant, 0, dtype=dtype
         )
-        return Parts(X, y, task="classification")
+        return RawData(X, y, task="classification")
     if _is_path(name):
         path = Path(name).expanduser()
         require_room_for_file(path, dtype, options.memory)

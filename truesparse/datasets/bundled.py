@@ -3,12 +3,12 @@
 import contextlib
 from importlib.metadata import version
 
-from truesparse.datasets.build import Parts
 from truesparse.datasets.npz import read_npz, save_npz
 from truesparse.datasets.openml import default_data_home
+from truesparse.datasets.raw import RawData
 from truesparse.errors import DataError
 
-# Name to loader in sklearn.datasets, its options, and the task.
+# For each name its loader in sklearn.datasets, the loader's options, and the task.
 BUNDLED = {
     "digits": ("load_digits", {}, "classification"),
     "breast_cancer": ("load_breast_cancer", {}, "classification"),
@@ -20,12 +20,12 @@ BUNDLED = {
 }
 
 
-def load_bundled(name: str) -> Parts:
+def load_bundled(name: str) -> RawData:
     """Return one of scikit-learn's bundled data sets.
 
     Importing scikit-learn takes longer than drawing a million neurons, so the arrays
-    are kept in `default_data_home`, by the version they came with. A folder that cannot
-    be written, or a damaged file, costs that time and nothing else.
+    are cached in `default_data_home`, by the version they came with. If that folder
+    cannot be written or the cached file is damaged, scikit-learn is imported again.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ def load_bundled(name: str) -> Parts:
     """
     loader, options, task = BUNDLED[name]
     folder = default_data_home() / f"scikit-learn-{version('scikit-learn')}"
-    kept = folder / f"{name}.npz"
+    cached = folder / f"{name}.npz"
     with contextlib.suppress(DataError):
-        parts = read_npz(kept)
-        return Parts(parts.X_train, parts.y_train, task=task)
+        raw = read_npz(cached)
+        return RawData(raw.X_train, raw.y_train, task=task)
 
     import sklearn.datasets
 
     X, y = getattr(sklearn.datasets, loader)(return_X_y=True, **options)
     with contextlib.suppress(DataError):
-        save_npz(kept, X, y)
-    return Parts(X, y, task=task)
+        save_npz(cached, X, y)
+    return RawData(X, y, task=task)

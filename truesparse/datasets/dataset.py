@@ -1,4 +1,8 @@
-"""One loaded data set: the two parts, ready for training, and how they were scaled.
+"""One loaded data set: two parts, ready for training, and what was done to raw rows.
+
+    x' = (x - feature_mean) / feature_scale       features, see scaling.py
+    y' = (y - target_mean) / target_scale         targets of a regression
+    classes[c]                                    the label that class number c encodes
 
 Features are rows of samples, either a C-contiguous array or a CSR array; targets are
 class numbers, 0/1 label columns, or columns of real values, by task:
@@ -8,18 +12,184 @@ class numbers, 0/1 label columns, or columns of real values, by task:
     regression       y (n, n_targets) of dtype
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy import sparse
 
+from truesparse.checks import choose
 from truesparse.datasets.features import Features, check_features
 from truesparse.datasets.scaling import Scaler, apply_scaler
+from truesparse.errors import DataError, UsageError
+from truesparse.tasks import TASKS
+
+SCALE_NAMES = ("feature_mean", "feature_scale", "target_mean", "target_scale")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """How raw features become inputs of a model, and its outputs labels or values.
+
+    A model file keeps it, so that the model can predict from raw rows; a `Dataset`
+    carries it beside its rows.
+
+    Attributes
+    ----------
+    task : {"classification", "multilabel", "regression"}
+        The kind of targets.
+    classes : ndarray or None, shape (n_classes,)
+        The original labels in the order of the class numbers, which is that of a
+        model's outputs: text, whole numbers, floats or bools. For multilabel data the
+        names of the columns, where the source has names.
+    feature_mean, feature_scale : ndarray or None, shape (n_features,), float64
+        Scaling of the training part: ``(x - feature_mean) / feature_scale``; None
+        where nothing was subtracted or divided.
+    target_mean, target_scale : ndarray or None, shape (n_targets,), float64
+        The same for regression targets, if they were scaled.
+    feature_names : tuple of str or None
+        Names of the columns of a table, if its header tells them apart.
+    first_index : int or None
+        Number of the first feature in an SVMlight file, 0 or 1.
+
+    Examples
+    --------
+    >>> from truesparse.datasets import Preprocessing, load
+    >>> iris = load("iris")
+    >>> how = Preprocessing.of(iris)
+    >>> how.task, how.classes.tolist()
+    ('classification', [0, 1, 2])
+    >>> how.transform([[5.8, 3.1, 3.8, 1.2]], iris.X_train.dtype).round(0) + 0.0
+    array([[0., 0., 0., 0.]], dtype=float32)
+    """
+
+    task: str
+    classes: np.ndarray | None = None
+    feature_mean: np.ndarray | None = None
+    feature_scale: np.ndarray | None = None
+    target_mean: np.ndarray | None = None
+    target_scale: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
+    first_index: int | None = None
+
+    @classmethod
+    def of(cls, data: "Preprocessing") -> "Preprocessing":
+        """Return the preprocessing of a data set, without its rows."""
+        return cls(*(getattr(data, field.name) for field in fields(Preprocessing)))
+
+    def transform(self, X: object, dtype: DTypeLike, name: str = "X") -> Features:
+        """Scale raw rows as the training part was scaled.
+
+        Parameters
+        ----------
+        X : array-like or sparse array, shape (n, n_features)
+            Rows in the units of the source. They are not changed.
+        dtype : {float32, float64}
+            Type of the result.
+        name : str
+            What messages call the rows.
+
+        Returns
+        -------
+        ndarray or csr_array, shape (n, n_features)
+
+        Raises
+        ------
+        DataError
+            If `X` is not finite, real and two-dimensional, or is sparse although
+            features are centred.
+        """
+        rows = check_features(X, None, name)
+        if self.feature_mean is not None and not isinstance(rows, np.ndarray):
+            raise DataError(
+                f"{name} is sparse, but the model was trained on centred features, "
+                "which have no zeros to leave out; give a dense table"
+            )
+        scaler = Scaler(self.feature_mean, self.feature_scale)
+        return apply_scaler(rows, scaler, np.dtype(dtype), name, in_place=False)
+
+    def unscale_targets(self, predictions: np.ndarray) -> np.ndarray:
+        """Put predictions of scaled regression targets back into their original units.
+
+        Parameters
+        ----------
+        predictions : ndarray, shape (n, n_targets)
+            Predictions in the units that the model was trained on.
+
+        Returns
+        -------
+        ndarray, shape (n, n_targets)
+            The same array if the targets were not scaled.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from truesparse.datasets import load
+        >>> scaled = load("diabetes", scale_target=True, dtype=np.float64)
+        >>> plain = load("diabetes", dtype=np.float64)
+        >>> np.allclose(scaled.unscale_targets(scaled.y_test), plain.y_test)
+        True
+        """
+        if self.target_scale is None or self.target_mean is None:
+            return predictions
+        return predictions * self.target_scale + self.target_mean
+
+    def check(self, n_features: int, n_outputs: int) -> None:
+        """Raise UsageError unless all fields suit a model of this width."""
+        choose(self.task, TASKS, "task")
+        n_classes = None if self.classes is None else len(self.classes)
+        accepted = {n_outputs, None}
+        if self.task == "classification":
+            # One logistic output tells two classes apart.
+            accepted = {n_outputs, max(n_outputs, 2)}
+        if n_classes not in accepted:
+            raise UsageError(
+                f"{n_classes or 'no'} classes do not suit a model of {n_outputs} "
+                "outputs; give one class for each output"
+            )
+        if self.classes is not None:
+            labels = self.classes
+            if self.task != "classification":
+                labels = np.sort(labels)
+            if not (labels[:-1] < labels[1:]).all():
+                raise UsageError("classes must be sorted and differ from each other")
+        if self.feature_names is not None and len(self.feature_names) != n_features:
+            raise UsageError(
+                f"feature_names has {len(self.feature_names)} names, but the model "
+                f"takes {n_features} features; give one name for each"
+            )
+        for name in SCALE_NAMES:
+            is_feature = name.startswith("feature")
+            self._check_scale(name, n_features if is_feature else n_outputs)
+        if self.feature_mean is not None and self.feature_scale is None:
+            raise UsageError("feature_mean needs a feature_scale; give both")
+        if (self.target_mean is None) != (self.target_scale is None):
+            raise UsageError("target_mean and target_scale belong together; give both")
+        if self.first_index not in (None, 0, 1):
+            raise UsageError(f"first_index must be 0 or 1, got {self.first_index}")
+
+    def _check_scale(self, name: str, width: int) -> None:
+        scale = getattr(self, name)
+        if scale is None:
+            return
+        if scale.shape != (width,) or scale.dtype != np.float64:
+            raise UsageError(
+                f"{name} must be float64 of shape ({width},), got {scale.dtype} of "
+                f"shape {scale.shape}"
+            )
+        if not np.isfinite(scale).all():
+            raise UsageError(f"{name} must be finite, but holds NaN or infinity")
+        if name.endswith("scale") and (scale <= 0).any():
+            raise UsageError(f"{name} must be above 0, got {scale.min()}")
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Dataset(Preprocessing):
     """Training and test part of one data set, checked, encoded and scaled.
+
+    What was done to the raw rows stands in the attributes of `Preprocessing`: task,
+    classes, feature_mean, feature_scale, target_mean, target_scale, feature_names and
+    first_index.
 
     Attributes
     ----------
@@ -29,20 +199,6 @@ class Dataset:
         Features of dtype float32 or float64; CSR with sorted, unique int32 indices.
     y_train, y_test : ndarray
         Class numbers (n,) int32, or (n, n_outputs) of the dtype of the features.
-    task : str
-        ``"classification"``, ``"multilabel"`` or ``"regression"``.
-    classes : ndarray or None, shape (n_classes,)
-        The original labels in the order of the class numbers; for multilabel data
-        the name of each column where the source has one.
-    feature_mean, feature_scale : ndarray or None, shape (n_features,), float64
-        Scaling of the training part: ``(x - feature_mean) / feature_scale``; None
-        where nothing was subtracted or divided.
-    target_mean, target_scale : ndarray or None, shape (n_targets,), float64
-        The same for regression targets, if they were scaled.
-    feature_names : tuple of str or None
-        Of the columns of a table, if its header tells them apart.
-    first_index : int or None
-        What an SVMlight file calls the first feature, 0 or 1.
 
     Examples
     --------
@@ -59,14 +215,6 @@ class Dataset:
     y_train: np.ndarray
     X_test: Features
     y_test: np.ndarray
-    task: str
-    classes: np.ndarray | None = None
-    feature_mean: np.ndarray | None = None
-    feature_scale: np.ndarray | None = None
-    target_mean: np.ndarray | None = None
-    target_scale: np.ndarray | None = None
-    feature_names: tuple[str, ...] | None = None
-    first_index: int | None = None
 
     @property
     def n_features(self) -> int:
@@ -86,23 +234,29 @@ class Dataset:
         """Whether the features are CSR arrays."""
         return isinstance(self.X_train, sparse.csr_array)
 
-    def transform(self, X: object) -> Features:
+    def transform(
+        self, X: object, dtype: DTypeLike | None = None, name: str = "X"
+    ) -> Features:
         """Scale new rows as the training part was scaled.
 
         Parameters
         ----------
         X : array-like or sparse array, shape (n, n_features)
             Rows in the units of the source. They are not changed.
+        dtype : {float32, float64}, optional
+            Type of the result; that of the training part if left out.
+        name : str
+            What messages call the rows.
 
         Returns
         -------
         ndarray or csr_array, shape (n, n_features)
-            Of the dtype of the training part.
 
         Raises
         ------
         DataError
-            If `X` is not finite, real and two-dimensional with n_features columns.
+            If `X` is not finite, real and two-dimensional with n_features columns, or
+            is sparse although features are centred.
 
         Examples
         --------
@@ -112,35 +266,10 @@ class Dataset:
         >>> new.shape, bool((new == new[0, 0]).all())
         ((1, 13), True)
         """
-        rows = check_features(X, None, n_features=self.n_features)
-        scaler = Scaler(self.feature_mean, self.feature_scale)
-        return apply_scaler(rows, scaler, self.X_train.dtype, "X", in_place=False)
-
-    def unscale_targets(self, predictions: np.ndarray) -> np.ndarray:
-        """Put predictions of scaled regression targets back into their own units.
-
-        Parameters
-        ----------
-        predictions : ndarray, shape (n, n_targets)
-            Predictions in the units of ``y_train``.
-
-        Returns
-        -------
-        ndarray, shape (n, n_targets)
-            The same array if the targets were not scaled.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from truesparse.datasets import load
-        >>> scaled = load("diabetes", scale_target=True, dtype=np.float64)
-        >>> plain = load("diabetes", dtype=np.float64)
-        >>> np.allclose(scaled.unscale_targets(scaled.y_test), plain.y_test)
-        True
-        """
-        if self.target_scale is None or self.target_mean is None:
-            return predictions
-        return predictions * self.target_scale + self.target_mean
+        rows = check_features(X, None, name, n_features=self.n_features)
+        return super().transform(
+            rows, self.X_train.dtype if dtype is None else dtype, name
+        )
 
     def __repr__(self) -> str:
         n_train, n_test = self.X_train.shape[0], self.X_test.shape[0]

@@ -1,17 +1,18 @@
 """Checks of features at the boundary where a user's data come in.
 
-What passes is finite, real, two-dimensional and not empty; sparse features are CSR
-with index arrays that a kernel can follow without looking. Nothing below this
-boundary checks again.
+Features that pass are finite, real, two-dimensional and not empty; sparse ones are CSR
+with index arrays that a kernel can follow without checks. Nothing below this boundary
+checks again.
 """
 
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
 
-from truesparse.errors import DataError, UsageError
+from truesparse.checks import float_type
+from truesparse.errors import DataError
 
 Features: TypeAlias = np.ndarray | sparse.csr_array
 
@@ -30,28 +31,20 @@ def row_blocks(shape: tuple[int, ...]) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, shape[0], rows)]
 
 
-def check_dtype(dtype: DTypeLike) -> np.dtype:
-    """Return `dtype` if it is float32 or float64.
+def as_dense(values: Any, name: str) -> np.ndarray:
+    """Return values, sparse or not, as a dense array.
 
     Raises
     ------
-    UsageError
-        For every other dtype.
-
-    Examples
-    --------
-    >>> from truesparse.datasets.features import check_dtype
-    >>> check_dtype("float32")
-    dtype('float32')
+    DataError
+        If the rows differ in length.
     """
-    message = f"unknown dtype {dtype!r}; use float32 or float64"
     try:
-        found = np.dtype(dtype)
-    except TypeError as error:
-        raise UsageError(message) from error
-    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise UsageError(message)
-    return found
+        return values.toarray() if sparse.issparse(values) else np.asarray(values)
+    except ValueError as error:
+        raise DataError(
+            f"{name} has rows of different lengths; give each row equally many values"
+        ) from error
 
 
 def check_features(
@@ -67,13 +60,13 @@ def check_features(
     ----------
     X : array-like or sparse array, shape (n_samples, n_features)
         Real, finite numbers. CSC, COO and other sparse formats become CSR. The
-        argument is never changed; it is returned itself if nothing needs doing.
+        argument is never changed; it is returned itself if nothing is to be done.
     dtype : {float32, float64} or None
-        Of the result; None keeps the numbers as they are stored.
+        Type of the result; None keeps the type that the numbers are stored in.
     name : str
         What messages call the array.
     n_features : int, optional
-        Number of columns that must be present.
+        Number of columns that `X` must have.
 
     Returns
     -------
@@ -99,7 +92,7 @@ def check_features(
     truesparse.errors.DataError: X has 1 NaN and 0 infinite values: column 1 holds 1 \
 (columns count from 0); drop those rows or fill the gaps
     """
-    target = None if dtype is None else check_dtype(dtype)
+    target = None if dtype is None else np.dtype(float_type(dtype))
     checked = _check_csr(X, name) if sparse.issparse(X) else _check_dense(X, name)
     n_rows, n_columns = checked.shape
     if n_rows == 0 or n_columns == 0:
@@ -125,7 +118,7 @@ def cast_features(X: Features, dtype: np.dtype, name: str) -> Features:
 
 
 def check_finite(X: Features, name: str, advice: str = GAPS) -> None:
-    """Raise DataError that counts NaN and infinities by column, if there are any."""
+    """Raise a DataError that counts NaN and infinities by column, if there are any."""
     if X.dtype.kind != "f":
         return
     if isinstance(X, sparse.csr_array):
@@ -158,19 +151,18 @@ def _refuse_nonfinite(X: Features, name: str, advice: str) -> NoReturn:
 
 
 def _check_dense(X: object, name: str) -> np.ndarray:
-    try:
-        array = np.asarray(X)
-    except ValueError as error:
-        raise DataError(f"{name} has rows of different lengths") from error
+    array = as_dense(X, name)
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise DataError(f"{name} holds values that are not numbers") from error
+            raise DataError(
+                f"{name} holds values that are not numbers; give real numbers"
+            ) from error
     _check_real(array.dtype, name)
     if array.ndim != 2:
         raise DataError(
-            f"{name} has shape {array.shape}; 2 dimensions are needed, rows of samples "
+            f"{name} has shape {array.shape}, but needs 2 dimensions, rows of samples "
             "and columns of features; reshape it, e.g. X.reshape(len(X), -1)"
         )
     return np.ascontiguousarray(array)
@@ -184,19 +176,23 @@ def _check_real(dtype: np.dtype, name: str) -> None:
 
 def _check_csr(X: sparse.sparray, name: str) -> sparse.csr_array:
     if X.ndim != 2:
-        raise DataError(f"{name} has shape {X.shape}; 2 dimensions are needed")
+        raise DataError(f"{name} has shape {X.shape}, but needs 2 dimensions")
     _check_real(X.dtype, name)
     if X.shape[1] > MAX_INDEX:
         raise DataError(
-            f"{name} has {X.shape[1]} columns; indices are int32: at most {MAX_INDEX}"
+            f"{name} has {X.shape[1]} columns, but 32-bit indices count at most "
+            f"{MAX_INDEX}"
         )
     try:
         csr = _rebuild(X).tocsr()
     except ValueError as error:
         raise DataError(f"{name} has invalid index arrays: {error}") from error
     if csr.nnz > MAX_INDEX:
-        raise DataError(f"{name} stores {csr.nnz} values; at most {MAX_INDEX} fit")
-    # SciPy's arrays keep int64 indices even where int32 would do.
+        raise DataError(
+            f"{name} stores {csr.nnz} values, but at most {MAX_INDEX} fit; give fewer "
+            "rows"
+        )
+    # SciPy keeps int64 indices even where int32 would do.
     indices, indptr = (
         a.astype(np.int32, copy=False) for a in (csr.indices, csr.indptr)
     )
@@ -209,7 +205,7 @@ def _check_csr(X: sparse.sparray, name: str) -> sparse.csr_array:
 
 
 def _rebuild(X: sparse.sparray) -> sparse.sparray:
-    """Make a new sparse object on the same arrays, with every index looked at."""
+    """Return a new sparse object on the same arrays, with every index checked."""
     if X.format in ("csr", "csc"):
         if {X.indices.dtype.kind, X.indptr.dtype.kind} - {"i", "u"}:
             raise ValueError("indices and indptr must be whole numbers")
@@ -217,7 +213,7 @@ def _rebuild(X: sparse.sparray) -> sparse.sparray:
         rebuilt.check_format(full_check=True)
         return rebuilt
     if X.dtype.kind in "biu":
-        # Conversion to CSR sums duplicates, in the type they have.
+        # Conversion to CSR sums duplicates, in the type of the values.
         X = X.astype(np.float64)
     if X.format == "coo":
         return sparse.coo_array((X.data, (X.row, X.col)), shape=X.shape)

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from truesparse.datasets.build import Parts
 from truesparse.datasets.columns import Expected
+from truesparse.datasets.csv_table import read_csv
 from truesparse.datasets.npz import read_npz
+from truesparse.datasets.parquet_table import read_parquet
+from truesparse.datasets.raw import RawData
 from truesparse.datasets.svmlight import read_svmlight
-from truesparse.datasets.tables import read_csv, read_parquet
 from truesparse.errors import DataError
 
 READERS = {
@@ -19,15 +20,15 @@ READERS = {
 }
 
 
-def read_file(path: Path, expected: Expected | None = None) -> Parts:
+def read_file(path: Path, expected: Expected | None = None) -> RawData:
     """Read a data set from a file.
 
     Parameters
     ----------
     path : Path
-        With one of the endings of ``READERS``.
+        File with one of the endings of ``READERS``.
     expected : Expected, optional
-        What a model takes: targets may then be absent.
+        Features that a model takes: targets may then be absent.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def read_file(path: Path, expected: Expected | None = None) -> Parts:
         If there is no such file, its ending is unknown, or it cannot be read.
     """
     if path.is_dir():
-        raise DataError(f"cannot read {path}: it is a folder; give a file")
+        raise DataError(f"cannot read {path}: it is a folder; give a file in it")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -48,5 +49,5 @@ def read_file(path: Path, expected: Expected | None = None) -> Parts:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if is_empty:
-        raise DataError(f"cannot read {path}: the file is empty")
+        raise DataError(f"cannot read {path}: the file is empty; give one with rows")
     return reader(path, expected)

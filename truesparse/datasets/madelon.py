@@ -14,13 +14,13 @@ the defaults k = 5, s = 2. Departure from Madelon: there the vertices carry rand
 labels and clusters are sheared; XOR needs no table of 2^k vertices.
 """
 
-import operator
 import re
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from truesparse.datasets.features import check_dtype, row_blocks
+from truesparse.checks import check_whole, float_type
+from truesparse.datasets.features import row_blocks
 from truesparse.errors import MemoryLimitError, UsageError
 
 SYNTHETIC = "synthetic:"
@@ -38,7 +38,7 @@ def make_madelon(
     shuffle: bool = True,
     dtype: DTypeLike = np.float32,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Generate two classes that only several features together tell apart.
+    """Generate two classes that no single feature, only several together, separate.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def make_madelon(
     label_noise : float
         Fraction of labels that are flipped.
     shuffle : bool
-        Put the columns in random order; else informative ones come first, then
+        Put the columns in random order; otherwise informative ones come first, then
         redundant ones, then noise.
     dtype : {float32, float64}
-        Of the features.
+        Type of the features.
 
     Returns
     -------
@@ -80,23 +80,26 @@ def make_madelon(
     >>> X.shape, X.dtype.name, sorted(set(y.tolist()))
     ((100, 30), 'float32', [0, 1])
     """
-    n_samples = _count(n_samples, "n_samples", 1)
-    n_features = _count(n_features, "n_features", 1)
-    n_informative = _count(n_informative, "n_informative", 1)
-    n_redundant = _count(n_redundant, "n_redundant", 0)
+    n_samples = check_whole("n_samples", n_samples, 1)
+    n_features = check_whole("n_features", n_features, 1)
+    n_informative = check_whole("n_informative", n_informative, 1)
+    n_redundant = check_whole("n_redundant", n_redundant, 0)
+    seed = check_whole("seed", seed, 0)
     n_useful = n_informative + n_redundant
     if n_useful > n_features:
         raise UsageError(
-            f"n_features is {n_features}, fewer than n_informative + n_redundant = "
-            f"{n_useful}; raise it or lower those"
+            f"n_features must be at least n_informative + n_redundant = {n_useful}, "
+            f"got {n_features}"
         )
     if not 0 <= label_noise <= 1:
-        raise UsageError(f"label_noise is {label_noise}; give a fraction from 0 to 1")
+        raise UsageError(
+            f"label_noise must be a fraction from 0 to 1, got {label_noise}"
+        )
     if not 0 < separation < np.inf:
-        raise UsageError(f"separation is {separation}; give a number above 0")
-    X = _allocate(n_samples, n_features, check_dtype(dtype))
+        raise UsageError(f"separation must be above 0 and finite, got {separation}")
+    X = _allocate(n_samples, n_features, np.dtype(float_type(dtype)))
     y = np.empty(n_samples, dtype=np.int32)
-    rng = np.random.default_rng(_count(seed, "seed", 0))
+    rng = np.random.default_rng(seed)
     combine = rng.standard_normal((n_informative, n_redundant))
     combine /= np.linalg.norm(combine, axis=0)
     order = rng.permutation(n_features) if shuffle else np.arange(n_features)
@@ -128,12 +131,12 @@ def parse_synthetic(name: str) -> tuple[int, int]:
     >>> parse_synthetic("synthetic:2000x500")
     (2000, 500)
     """
-    found = re.fullmatch(re.escape(SYNTHETIC) + r"([0-9]{1,18})x([0-9]{1,18})", name)
-    sizes = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(re.escape(SYNTHETIC) + r"([0-9]{1,18})x([0-9]{1,18})", name)
+    sizes = (int(match[1]), int(match[2])) if match else (0, 0)
     if sizes[0] < 2 or sizes[1] < 1:
         raise UsageError(
-            f"unknown data set {name!r}; a synthetic one is named by samples (at "
-            "least 2) x features (at least 1), e.g. synthetic:2000x500"
+            f"unknown data set {name!r}; name a synthetic one by samples (at least 2) "
+            "x features (at least 1), e.g. synthetic:2000x500"
         )
     return sizes
 
@@ -145,15 +148,5 @@ def _allocate(n_samples: int, n_features: int, dtype: np.dtype) -> np.ndarray:
         gigabytes = n_samples * n_features * dtype.itemsize / 1e9
         raise MemoryLimitError(
             f"{n_samples} samples x {n_features} features take {gigabytes:.3g} GB, "
-            "more than can be allocated; ask for fewer"
+            "more than can be allocated; ask for less"
         ) from error
-
-
-def _count(value: int, name: str, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = least - 1
-    if count < least:
-        raise UsageError(f"{name} is {value!r}; give a whole number from {least} up")
-    return count

@@ -1,6 +1,6 @@
 """Data sets in one .npz file, dense or CSR; no pickle is read or written.
 
-    X_train, y_train, X_test, y_test        with a test part of its own, or
+    X_train, y_train, X_test, y_test        with a test part, or
     X, y                                    to be split
 
 A CSR matrix M is stored as M_data, M_indices, M_indptr and M_shape in place of M.
@@ -17,16 +17,17 @@ from typing import Any, BinaryIO
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.build import Parts, reason
 from truesparse.datasets.columns import Expected
-from truesparse.datasets.features import check_features
+from truesparse.datasets.features import as_dense, check_features
+from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.targets import check_one_target_a_row
 from truesparse.errors import DataError
 
 CSR_FIELDS = ("data", "indices", "indptr", "shape")
 NEEDED = "X_train, y_train, X_test, y_test or X, y (or for CSR X_data, X_indices, ...)"
 
 
-def read_npz(path: Path, expected: Expected | None = None) -> Parts:
+def read_npz(path: Path, expected: Expected | None = None) -> RawData:
     """Read a data set that `save_npz` or NumPy wrote.
 
     Images, (n, height, width) or more dimensions, become rows.
@@ -34,26 +35,28 @@ def read_npz(path: Path, expected: Expected | None = None) -> Parts:
     Parameters
     ----------
     path : Path
-        Of an existing file.
+        An existing file.
     expected : Expected, optional
-        What a model takes: targets may then be absent, and the file may be one matrix
-        of scipy.sparse.save_npz.
+        Features that a model takes: targets may then be absent, and the file may be
+        one matrix of scipy.sparse.save_npz.
 
     Raises
     ------
     DataError
-        If the file is damaged, not .npz, needs pickle, or lacks arrays.
+        If the file is damaged, is not .npz, needs pickle, or lacks arrays.
     """
     try:
         # np.load leaves a file that it opened itself open if the archive is damaged.
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is a single .npy array; store {NEEDED}")
+                raise DataError(
+                    f"{path} is a single .npy array; store {NEEDED} in an .npz file"
+                )
             with archive:
                 if expected is not None and _is_scipy_matrix(archive):
-                    return Parts(sparse.load_npz(path), None)
-                return _read_parts(archive, path, needs_targets=expected is None)
+                    return RawData(sparse.load_npz(path), None)
+                return _read_arrays(archive, path, needs_targets=expected is None)
     except DataError:
         raise
     except (
@@ -70,7 +73,7 @@ def read_npz(path: Path, expected: Expected | None = None) -> Parts:
         zlib.error,
     ) as error:
         raise DataError(
-            f"cannot read {path} as .npz: {reason(error)}; write it with "
+            f"cannot read {path} as .npz: {first_line(error)}; write it with "
             "truesparse.datasets.save_npz or numpy.savez, without object arrays"
         ) from error
 
@@ -79,13 +82,13 @@ def _is_scipy_matrix(archive: np.lib.npyio.NpzFile) -> bool:
     return {"format", "shape", "data"} <= set(archive.files)
 
 
-def _read_parts(
+def _read_arrays(
     archive: np.lib.npyio.NpzFile, path: Path, needs_targets: bool = True
-) -> Parts:
+) -> RawData:
     keys = set(archive.files)
     if _is_scipy_matrix(archive):
         raise DataError(
-            f"{path} is one matrix of scipy.sparse.save_npz, without targets; write "
+            f"{path} is a matrix of scipy.sparse.save_npz, without targets; write "
             "features and targets with truesparse.datasets.save_npz"
         )
     has_train = _has(keys, "X_train")
@@ -105,7 +108,7 @@ def _read_parts(
         if name.startswith("X") and array.ndim > 2:
             arrays[name] = array.reshape(len(array), -1)
     train = "_train" if has_train else ""
-    return Parts(
+    return RawData(
         arrays[f"X{train}"],
         arrays.get(f"y{train}"),
         arrays.get("X_test"),
@@ -125,14 +128,16 @@ def _matrix(
     data, indices, indptr, shape = (archive[f"{name}_{field}"] for field in CSR_FIELDS)
     if {indices.dtype.kind, indptr.dtype.kind} - {"i", "u"}:
         raise DataError(
-            f"{path}: {name}_indices and {name}_indptr must be whole numbers"
+            f"{path}: {name}_indices and {name}_indptr must be whole numbers; write "
+            "the file with truesparse.datasets.save_npz"
         )
     try:
         rows, columns = (int(size) for size in shape)
         return sparse.csr_array((data, indices, indptr), shape=(rows, columns))
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(
-            f"{path}: {name} is no valid CSR matrix: {reason(error)}"
+            f"{path}: {name} is not a valid CSR matrix: {first_line(error)}; write the "
+            "file with truesparse.datasets.save_npz"
         ) from error
 
 
@@ -152,18 +157,19 @@ def save_npz(
     Parameters
     ----------
     path : path
-        Of the file; ``.npz`` is added if it has another ending.
+        Name of the file; ``.npz`` is added if it has another ending.
     X, X_test : array-like or sparse array, shape (n, n_features)
-        Features, stored in the type they have. Without a test part `load` splits.
+        Features, stored in the type they have. Without a test part, `load` splits
+        the rows.
     y, y_test : array-like
-        Labels or values, one row for each row of features.
+        Labels or values, one for each row of features.
     compress : bool
-        Smaller, but several times slower to write and to read.
+        Compress the file, which makes it several times slower to write and to read.
 
     Returns
     -------
     Path
-        Of the file.
+        Path of the file.
 
     Raises
     ------
@@ -194,7 +200,7 @@ def save_npz(
 
 
 def _members(name: str, X: Any, y: Any) -> dict[str, np.ndarray]:
-    """Name the arrays that store one part."""
+    """Return the arrays that store one part, by name."""
     members: dict[str, np.ndarray] = {}
     for key, value in ((name, X), ("y" + name[1:], y)):
         if sparse.issparse(value):
@@ -204,32 +210,31 @@ def _members(name: str, X: Any, y: Any) -> dict[str, np.ndarray]:
             members |= {f"{key}_{field}": array for field, array in named}
             n_rows = csr.shape[0]
         else:
-            try:
-                array = np.asarray(value)
-            except ValueError as error:
-                raise DataError(f"{key} has rows of different lengths") from error
+            array = as_dense(value, key)
             if array.dtype.hasobject or array.ndim == 0:
-                raise DataError(f"{key} is no array of numbers or text")
+                raise DataError(
+                    f"{key} must be an array of numbers or text, got "
+                    f"{'Python objects' if array.dtype.hasobject else 'one value'}"
+                )
             members[key] = array
             n_rows = len(array)
         if key == name:
             n_samples = n_rows
-    if n_rows != n_samples:
-        raise DataError(f"{key} has {n_rows} rows; {name} {n_samples}")
+    check_one_target_a_row(n_rows, n_samples, key)
     return members
 
 
 def _write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with partial.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        partial.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
-            part.unlink()
+            partial.unlink()

@@ -1,6 +1,6 @@
-"""Data sets from OpenML, downloaded only when asked and kept as .npz in data_home.
+"""Data sets from OpenML, downloaded on request and cached as .npz in data_home.
 
-https://www.openml.org/d/554 is the page of id 554, and so on. The rows of MNIST,
+The page of id 554 is https://www.openml.org/d/554, and so on. The rows of MNIST,
 Fashion-MNIST, EMNIST and CIFAR-10 are the training part followed by the test part.
 """
 
@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from truesparse.datasets.build import Parts, reason
 from truesparse.datasets.npz import read_npz, save_npz
+from truesparse.datasets.raw import RawData, first_line
 from truesparse.errors import DataError
 
 
 class Source(NamedTuple):
-    """What OpenML must return for an id.
+    """Data set that OpenML must return for an id.
 
     `n_rows` includes rows with missing values, which are left out (HIGGS has one);
-    `n_train` is None where no test part is defined; `balanced` says that each part has
-    equally many rows of each class, which shows whether rows are still in order.
+    `n_train` is None where no test part is defined; `balanced` is true if each part has
+    equally many rows of each class, which shows whether the rows are still in order.
     """
 
     data_id: int
@@ -61,9 +61,9 @@ def default_data_home() -> Path:
     >>> default_data_home().is_absolute()
     True
     """
-    own = os.environ.get("TRUESPARSE_DATA")
-    if own:
-        return Path(own).expanduser().absolute()
+    folder = os.environ.get("TRUESPARSE_DATA")
+    if folder:
+        return Path(folder).expanduser().absolute()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or ".")
     # The XDG specification says to ignore relative paths.
     if not cache.is_absolute():
@@ -71,8 +71,8 @@ def default_data_home() -> Path:
     return cache / "truesparse"
 
 
-def load_openml(name: str, data_home: Path, fetch: bool) -> Parts:
-    """Return a data set from data_home, or download it into there first.
+def load_openml(name: str, data_home: Path, fetch: bool) -> RawData:
+    """Return a data set from data_home, downloading it there first if asked.
 
     Parameters
     ----------
@@ -86,32 +86,34 @@ def load_openml(name: str, data_home: Path, fetch: bool) -> Parts:
     Raises
     ------
     DataError
-        If the set is absent and not asked for, cannot be downloaded, or is not what
-        OpenML is known to have.
+        If the set is absent and `fetch` is false, cannot be downloaded, or is not the
+        one that ``SOURCES`` describes.
     """
     source = SOURCES[name]
     path = data_home / f"{name}.npz"
     if not path.is_file():
         if not fetch:
             raise DataError(
-                f"data set {name!r} is not in {data_home}: {_ways(name, data_home)}"
+                f"data set {name!r} is not in {data_home}; download it from OpenML (id "
+                f"{source.data_id}) with --fetch or load({name!r}, fetch=True), or "
+                f"{_put_file(name, data_home)}"
             )
         save_npz(path, *_download(name, source, data_home))
-    parts = read_npz(path)
-    n_features = np.shape(parts.X_train)[1:]
+    raw = read_npz(path)
+    n_features = np.shape(raw.X_train)[1:]
     if n_features != (source.n_features,):
         raise DataError(
-            f"{path} has rows of shape {n_features}; {name} has {source.n_features} "
-            "features; remove the file to fetch it again"
+            f"{path} has rows of shape {n_features}, but {name} has "
+            f"{source.n_features} features; remove the file and fetch the set again"
         )
-    return parts
+    return raw
 
 
-def _ways(name: str, data_home: Path) -> str:
+def _put_file(name: str, data_home: Path) -> str:
+    """Return how a user provides a set without downloading it."""
     return (
-        f"--fetch, or load({name!r}, fetch=True), downloads it from OpenML (id "
-        f"{SOURCES[name].data_id}); or put {name}.npz with X_train, y_train, X_test, "
-        f"y_test (or X, y) into {data_home}"
+        f"put {name}.npz with X_train, y_train, X_test, y_test (or X, y) into "
+        f"{data_home}"
     )
 
 
@@ -122,14 +124,13 @@ def _download(name: str, source: Source, data_home: Path) -> tuple[np.ndarray, .
     parser = "auto" if importlib.util.find_spec("pandas") else "liac-arff"
     try:
         data_home.mkdir(parents=True, exist_ok=True)
-        # With a cache the file is downloaded once and its MD5 is that of what is
-        # parsed (scikit-learn 1.9 downloads twice without); afterwards the .npz is
-        # all that is kept.
+        # A cache makes scikit-learn 1.9 download the file once, not twice, and check
+        # the MD5 of the bytes that it parses. Only the .npz remains afterwards.
         with (
             tempfile.TemporaryDirectory(prefix=f".{name}.", dir=data_home) as folder,
             warnings.catch_warnings(),
         ):
-            # It warns of every attempt; what matters is whether the last one failed.
+            # It warns at every attempt; only the last one matters.
             warnings.simplefilter("ignore")
             bunch = fetch_openml(
                 data_id=source.data_id, data_home=folder, as_frame=False, parser=parser
@@ -143,9 +144,8 @@ def _download(name: str, source: Source, data_home: Path) -> tuple[np.ndarray, .
         http.client.HTTPException,
     ) as error:
         raise DataError(
-            f"cannot fetch {name!r} from OpenML: {reason(error)}; try again when "
-            f"online, or put {name}.npz with X_train, y_train, X_test, y_test (or "
-            f"X, y) into {data_home}"
+            f"cannot fetch {name!r} from OpenML: {first_line(error)}; try again when "
+            f"online, or {_put_file(name, data_home)}"
         ) from error
     X, y = np.asarray(bunch.data), np.asarray(bunch.target)
     title = str(bunch.details.get("name", ""))
@@ -155,7 +155,8 @@ def _download(name: str, source: Source, data_home: Path) -> tuple[np.ndarray, .
     ):
         raise DataError(
             f"OpenML id {source.data_id} is {title!r} of shape {X.shape}, not "
-            f"{source.title!r} of shape {(source.n_rows, source.n_features)}"
+            f"{source.title!r} of shape {(source.n_rows, source.n_features)}; "
+            f"{_put_file(name, data_home)}"
         )
     return _arrange(name, source, X, y)
 
@@ -163,7 +164,7 @@ def _download(name: str, source: Source, data_home: Path) -> tuple[np.ndarray, .
 def _arrange(
     name: str, source: Source, X: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Bring what OpenML returned into the arrays and types that are stored."""
+    """Split OpenML's rows into the stored arrays and give them their stored types."""
     y = _plain_labels(y)
     if len(np.unique(y)) != source.n_classes:
         raise DataError(
@@ -180,7 +181,7 @@ def _arrange(
         counts = np.unique(part, return_counts=True)[1]
         if np.any(counts * source.n_classes != len(part)):
             raise DataError(
-                f"OpenML's {name} is not in its order, training part before test part: "
+                f"OpenML's {name} is not in the usual order, training part first: "
                 f"classes have {counts.min()} to {counts.max()} of {len(part)} rows"
             )
     return X[:n], y[:n], X[n:], y[n:]

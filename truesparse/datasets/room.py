@@ -1,7 +1,7 @@
-"""Whether a source fits in memory, told before its arrays are made.
+"""Refusal of sources that would not fit in memory, before their arrays are made.
 
-Linux grants memory until it is written to, so that an allocation that is too large does
-not fail: the process is killed later, without a word.
+Linux grants memory until it is written to, so an allocation that is too large does not
+fail: the process is killed later, without a message.
 """
 
 import zipfile
@@ -11,63 +11,65 @@ import numpy as np
 
 from truesparse.errors import MemoryLimitError
 
-# Parts of a CSR matrix in an .npz file that are not turned to the wanted type.
+# Arrays of a CSR matrix in an .npz file that are not converted to the wanted type.
 _INDEX_FIELDS = ("_indices", "_indptr", "_shape")
 
 
 def require_room_for_file(path: Path, dtype: np.dtype, memory: int) -> None:
-    """Refuse a file whose arrays would not fit.
+    """Refuse a file whose arrays would not fit in memory.
 
     Parameters
     ----------
     path : Path
-        One that does not exist passes, for its reader to say so.
+        File to load. One that does not exist passes; its reader reports that.
     dtype : dtype
-        Of the features when they are loaded.
+        Type of the features when they are loaded.
     memory : int
         Bytes that may be used.
 
     Raises
     ------
     MemoryLimitError
+        If loading would take more than `memory`.
     """
     if not path.is_file():
         return
     needed = loading_bytes(path, dtype)
     if needed > memory:
         raise MemoryLimitError(
-            f"loading {path} takes about {needed / 1e9:.3g} GB where "
+            f"loading {path} takes about {needed / 1e9:.3g} GB, but only "
             f"{memory / 1e9:.3g} GB are left; give fewer rows, or store them in an "
             ".npz file as float32 or, if they are mostly zeros, as CSR"
         )
 
 
 def require_room_for_scales(n_features: int, memory: int, name: str) -> None:
-    """Refuse so many features that the scaler would not fit.
+    """Refuse so many features that the scaler would not fit in memory.
 
     A sparse file with one absurd index is small, but its scaler is not.
 
     Raises
     ------
     MemoryLimitError
+        If the scales of so many features would take more than `memory`.
     """
     # Largest values and scales, float64, and marks: see fit_scaler.
     needed = (8 + 8 + 1) * n_features
     if needed > memory:
         raise MemoryLimitError(
             f"{name} has {n_features:,} features, whose scales take {needed / 1e9:.3g} "
-            f"GB where {memory / 1e9:.3g} GB are left; renumber the features so that "
-            "the largest index is their number"
+            f"GB, but only {memory / 1e9:.3g} GB are left; number the features without "
+            "gaps, so that the largest index is their number"
         )
 
 
 def loading_bytes(path: Path, dtype: np.dtype) -> int:
     """Return about how many bytes loading a file takes at its peak.
 
-    Of .npz files the headers tell: the stored arrays, and beside them either the two
-    parts they are split into or the features in the type they are scaled to. Other
-    files count as they are, since a number takes about as much as text as it does in
-    memory. 0 for what cannot be read.
+    The headers of an .npz file say how large the stored arrays are; beside them stand
+    either the two parts they are split into or the features in the type they are scaled
+    to. Other files count with their size, since a number takes about as many bytes as
+    text as it does in memory. A file that cannot be read counts 0.
     """
     try:
         if path.suffix.lower() != ".npz":
@@ -83,7 +85,7 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
             has_test = any(m.filename.startswith("X_test") for m in features)
             split = 0 if has_test else sum(member.file_size for member in features)
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
-        # Its reader finds out what is wrong with it.
+        # Its reader reports what is wrong with it.
         return 0
     return stored + max(scaled, split)
 

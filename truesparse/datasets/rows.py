@@ -1,16 +1,16 @@
 """Rows for a trained model: features as they are stored, with targets or without."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from truesparse.checks import choose
-from truesparse.datasets.build import Parts
 from truesparse.datasets.columns import Expected
-from truesparse.datasets.features import Features, check_features
+from truesparse.datasets.features import Features, as_dense, check_features
+from truesparse.datasets.raw import RawData
 from truesparse.datasets.split import split_rows
-from truesparse.datasets.targets import check_targets
+from truesparse.datasets.targets import check_one_target_a_row, check_targets
 from truesparse.errors import DataError
 
 PARTS = ("train", "test", "all")
@@ -28,7 +28,7 @@ class Rows(NamedTuple):
 
 
 def take_rows(
-    parts: Parts,
+    raw: RawData,
     part: str | None,
     expected: Expected,
     *,
@@ -37,38 +37,37 @@ def take_rows(
     seed: int,
     is_named: bool,
 ) -> Rows:
-    """Return one part of what a reader returned.
+    """Return one part of the rows that a reader returned.
 
     Parameters
     ----------
-    parts : Parts
+    raw : RawData
         Emptied.
     part : {"train", "test", "all"} or None
         None is the test part of a set with a name or a test part, else all rows.
     expected : Expected
-        What the model takes.
+        Features that the model takes.
     task : str
         Decides how rows are split, as in training.
     test_fraction, seed
-        Of the split, where the source has no test part of its own.
+        Share and seed of the split, where the source has no test part.
     is_named : bool
         Whether the source is a set that is known by its name.
 
     Raises
     ------
     DataError
-        If features are invalid or of another number than expected, or there is no
-        such part.
+        If features are invalid or not as many as expected, or there is no such part.
     """
-    has_test = parts.X_test is not None
+    has_test = raw.X_test is not None
     if part is None:
         part = "test" if is_named or has_test else "all"
     choose(part, PARTS, "part")
-    chosen = [(parts.X_train, parts.y_train)]
+    chosen = [(raw.X_train, raw.y_train)]
     if has_test:
-        held_out = (parts.X_test, parts.y_test)
+        held_out = (raw.X_test, raw.y_test)
         chosen = {"train": chosen, "test": [held_out], "all": [*chosen, held_out]}[part]
-    parts.X_train = parts.X_test = None
+    raw.X_train = raw.X_test = None
     n_features = expected.n_features
     blocks = [check_features(X, None, n_features=n_features) for X, _ in chosen]
     X = blocks[0]
@@ -77,14 +76,13 @@ def take_rows(
         X = sparse.vstack(blocks, format="csr") if is_sparse else np.concatenate(blocks)
     y = None
     if all(targets is not None for _, targets in chosen):
-        columns = [_dense(targets) for _, targets in chosen]
+        columns = [as_dense(targets, "y") for _, targets in chosen]
         y = np.concatenate(columns) if len(columns) > 1 else columns[0]
-        if len(y) != X.shape[0]:
-            raise DataError(f"there are {X.shape[0]} rows but {len(y)} targets")
+        check_one_target_a_row(len(y), X.shape[0], "y")
     if not has_test and part != "all":
         if y is None:
             raise DataError(
-                "without targets rows cannot be split as in training; ask for all"
+                "rows without targets cannot be split as in training; ask for all rows"
             )
         labels, _ = check_targets(y, X.shape[0], task)
         is_classes = task == "classification"
@@ -93,8 +91,4 @@ def take_rows(
         )
         rows = both[PARTS.index(part)]
         X, y = X[rows], y[rows]
-    return Rows(X, y, parts.classes)
-
-
-def _dense(targets: Any) -> np.ndarray:
-    return targets.toarray() if sparse.issparse(targets) else np.asarray(targets)
+    return Rows(X, y, raw.classes)

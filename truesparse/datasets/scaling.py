@@ -29,7 +29,7 @@ SCALES = ("auto", "standard", "maxabs", "unit", "none")
 
 
 class Scaler(NamedTuple):
-    """What is subtracted from and what divides each column; None for nothing.
+    """Values subtracted from each column, and divisors; None for nothing.
 
     Both are float64 of shape (n_features,).
     """
@@ -54,7 +54,7 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     Returns
     -------
     Scaler
-        For `apply_scaler`.
+        Statistics for `apply_scaler`.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     if scale == "standard":
         if is_sparse:
             raise UsageError(
-                "scale 'standard' would fill in sparse features; "
-                "use 'maxabs', 'unit' or 'none'"
+                "scale 'standard' would fill in the zeros of sparse features; use "
+                "'maxabs', 'unit' or 'none'"
             )
         return _standard(X, name)
     largest = _largest(X)
@@ -92,8 +92,8 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
 def is_grey(X: np.ndarray) -> bool:
     """Whether all features are whole numbers from 0 to 255, as pixels are.
 
-    They share one scale, and dividing each by its own deviation would blow up the
-    noise of those that hardly vary, such as the corners of an image.
+    Pixels share one scale: dividing each by its own deviation would blow up the noise
+    of those that hardly vary, such as the corners of an image.
     """
     if X.dtype == np.uint8:
         return True
@@ -105,7 +105,9 @@ def is_grey(X: np.ndarray) -> bool:
 
 
 def _standard(X: np.ndarray, name: str) -> Scaler:
-    """Mean and deviation by merging blocks (Chan, Golub and LeVeque 1983, eq. 2.1).
+    """Return mean and deviation by merging blocks of rows.
+
+    The formula is eq. 2.1 of Chan, Golub and LeVeque 1983.
 
     Values are taken relative to the first row: a constant column then has a deviation
     of exactly 0, where summing the values themselves would leave rounding errors.
@@ -159,12 +161,12 @@ def apply_scaler(
     scaler : Scaler
         Statistics of the training part.
     dtype : {float32, float64}
-        Of the result.
+        Type of the result.
     name : str
         What messages call the array.
     in_place : bool
-        Overwrite `X` if it has that dtype already, so that one array exists. Values
-        of another dtype need a second array in any case, and there is no third.
+        Overwrite `X` if it has that dtype already, so that only one array exists.
+        Values of another dtype need a second array in any case.
 
     Returns
     -------

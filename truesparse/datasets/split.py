@@ -1,4 +1,4 @@
-"""Training and test rows, where the source has no test part of its own."""
+"""Split of rows into training and test part, where the source has no test part."""
 
 import math
 
@@ -12,24 +12,24 @@ def split_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the rows of the training and of the test part.
 
-    Classes have the same share of both parts, to one row; of each, at least one row is
-    in the training part, so that no class is unknown in training.
+    Both parts have the same share of every class, to one row; the training part has at
+    least one row of each.
 
     Parameters
     ----------
     n_rows : int
-        Rows to split.
+        Number of rows to split.
     labels : ndarray, shape (n_rows,), or None
         Class labels; None for other tasks.
     test_fraction : float
-        Between 0 and 1; the test part has this share of rows, rounded up.
+        Share of the test part, between 0 and 1; its rows are rounded up.
     seed : int
         The same seed gives the same rows.
 
     Returns
     -------
     train, test : ndarray of int64
-        Row numbers in rising order, without common ones, at least one each.
+        Row numbers in rising order, at least one each, none in both.
 
     Raises
     ------
@@ -53,11 +53,15 @@ def split_rows(
     _, first = np.unique(codes[order], return_index=True)
     rest = np.delete(order, first)
     if n_rows < 2:
-        raise DataError(f"{n_rows} rows cannot be split into training and test part")
+        raise DataError(
+            f"{n_rows} rows cannot be split into training and test part; give at least "
+            "2"
+        )
     if len(rest) == 0:
         raise DataError(
             f"each of the {n_rows} rows has a class of its own, so none can be held "
-            "out; if the target is a quantity, use task 'regression'"
+            "out; give more rows of each class, or use task 'regression' if the target "
+            "is a quantity"
         )
     n_test = min(math.ceil(test_fraction * n_rows), len(rest))
     # Even steps through the rows in order of class take the same share of each.

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.build import Parts, reason
 from truesparse.datasets.columns import Expected
+from truesparse.datasets.raw import RawData, first_line
 from truesparse.errors import DataError
 
 
-def read_svmlight(path: Path, expected: Expected | None = None) -> Parts:
+def read_svmlight(path: Path, expected: Expected | None = None) -> RawData:
     """Read a .svm, .libsvm or .svmlight file with scikit-learn, as CSR.
 
     If NAME.t lies beside NAME (LIBSVM's way to name a test part), it becomes the test
@@ -19,16 +19,16 @@ def read_svmlight(path: Path, expected: Expected | None = None) -> Parts:
     Parameters
     ----------
     path : Path
-        Of an existing text file.
+        An existing text file.
     expected : Expected, optional
-        What a model takes: labels may then be absent, and its training file decides
-        whether features count from 0 or from 1. Without it, they count from 1 unless
-        there is a feature 0.
+        Features that a model takes: labels may then be absent, and its training file
+        decides whether features count from 0 or from 1. Without it, they count from 1
+        unless there is a feature 0.
 
     Raises
     ------
     DataError
-        If the file is empty or not in that format.
+        If the file is empty or not in this format.
     """
     from sklearn.datasets import load_svmlight_files
 
@@ -42,54 +42,54 @@ def read_svmlight(path: Path, expected: Expected | None = None) -> Parts:
             loaded = load_svmlight_files(files, multilabel=True, zero_based=True)
     except (OSError, ValueError, OverflowError) as error:
         raise DataError(
-            f"cannot read {path} as SVMlight text: {reason(error)}; each line is "
-            "'label index:value index:value ...' with rising indices"
+            f"cannot read {path} as SVMlight text: {first_line(error)}; write each "
+            "line as 'label index:value index:value ...' with rising indices"
         ) from error
     first = _renumber(loaded, expected, path)
-    parts = _as_parts(loaded, expected, path)
-    parts.first_index = first
-    return parts
+    raw = _as_raw_data(loaded, expected, path)
+    raw.first_index = first
+    return raw
 
 
-def _as_parts(loaded: list, expected: Expected | None, path: Path) -> Parts:
+def _as_raw_data(loaded: list, expected: Expected | None, path: Path) -> RawData:
     if isinstance(loaded[1], np.ndarray):
-        return Parts(*loaded)
+        return RawData(*loaded)
     labels = np.array(sorted({name for y in loaded[1::2] for row in y for name in row}))
     if len(labels) == 0:
         if expected is None:
-            raise DataError(f"{path} has no labels; begin each line with one")
+            raise DataError(f"{path} has no labels; begin each line with a label")
         loaded[1::2] = [None] * len(loaded[1::2])
-        return Parts(*loaded)
+        return RawData(*loaded)
     for i in range(1, len(loaded), 2):
         loaded[i] = _label_columns(loaded[i], labels)
     whole = bool((labels == np.floor(labels)).all())
-    parts = Parts(*loaded)
-    parts.task = "multilabel"
-    parts.classes = labels.astype(np.int64) if whole else labels
-    return parts
+    raw = RawData(*loaded)
+    raw.task = "multilabel"
+    raw.classes = labels.astype(np.int64) if whole else labels
+    return raw
 
 
 def _renumber(loaded: list, expected: Expected | None, path: Path) -> int:
-    """Let features count from 0 and be as many as expected; return the first number."""
+    """Make features count from 0, as many as expected; return the first's number."""
     matrices = loaded[::2]
     indices = [matrix.indices for matrix in matrices]
-    first = int(all(part.size and part.min() > 0 for part in indices))
-    lowest = min((int(part.min()) for part in indices if part.size), default=first)
-    last = max(int(part.max(initial=0)) for part in indices)
+    first = int(all(each.size and each.min() > 0 for each in indices))
+    lowest = min((int(each.min()) for each in indices if each.size), default=first)
+    last = max(int(each.max(initial=0)) for each in indices)
     n_features = last + 1 - first
     if expected is not None:
         n_features = expected.n_features
         first = first if expected.first_index is None else expected.first_index
         if lowest < first or last - first >= n_features:
             raise DataError(
-                f"{path} has features {lowest} to {last}; the model takes "
-                f"{first} to {n_features - 1 + first}"
+                f"{path} has features {lowest} to {last}, but the model takes {first} "
+                f"to {n_features - 1 + first}; number them as in the training file"
             )
     for i, matrix in enumerate(matrices):
         matrix.indices -= first
-        parts = matrix.data, matrix.indices, matrix.indptr
+        arrays = matrix.data, matrix.indices, matrix.indptr
         shape = matrix.shape[0], n_features
-        loaded[2 * i] = sparse.csr_matrix(parts, shape=shape)
+        loaded[2 * i] = sparse.csr_matrix(arrays, shape=shape)
     return first
 
 

@@ -13,12 +13,13 @@ import pathlib
 import numpy as np
 
 from truesparse.checks import check_whole
+from truesparse.datasets import Preprocessing
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.losses import Loss
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
-from truesparse.storage.preprocessing import Preprocessing
+from truesparse.storage.preprocessing import from_tensors, to_tensors
 from truesparse.storage.tensors import (
     open_tensors,
     read_activation,
@@ -90,7 +91,7 @@ def save(
         metadata["config"] = config
     if preprocessing is not None:
         preprocessing.check(model.layer_sizes[0], model.layer_sizes[-1])
-        more, text = preprocessing.to_tensors()
+        more, text = to_tensors(preprocessing)
         tensors |= more
         metadata["preprocessing"] = text
     tensors |= more_tensors or {}
@@ -141,7 +142,7 @@ def load_preprocessing(path) -> Preprocessing | None:
     >>> import os, tempfile
     >>> from truesparse import SparseMLP, datasets, save
     >>> from truesparse.storage.models import load_preprocessing
-    >>> from truesparse.storage.preprocessing import Preprocessing
+    >>> from truesparse.datasets import Preprocessing
     >>> how = Preprocessing.of(datasets.load("iris"))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "m")
@@ -154,7 +155,7 @@ def load_preprocessing(path) -> Preprocessing | None:
         layers = _parse_description(metadata, path)["layers"]
         if "preprocessing" not in metadata:
             return None
-        found = Preprocessing.from_tensors(file, metadata["preprocessing"])
+        found = from_tensors(file, metadata["preprocessing"])
         found.check(layers[0]["n_in"], layers[-1]["n_out"])
     return found
 

@@ -1,0 +1,42 @@
+"""What a reader returns: the arrays of a source, before they are checked or split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class RawData:
+    """Arrays as a source stores them, before any check.
+
+    Attributes
+    ----------
+    X_train, y_train : array-like or sparse array
+        All rows where the source has no test part. `y_train` is None only where rows
+        for a trained model were asked for.
+    X_test, y_test : array-like or sparse array, or None
+        The test part, where the source has one.
+    task : {"auto", "classification", "multilabel", "regression"}
+        The kind of targets, ``"auto"`` where the source does not say.
+    classes : ndarray or None, shape (n_labels,)
+        Names of the columns of multilabel targets.
+    feature_names : tuple of str or None
+        Names of the columns, where the header of a table tells them apart.
+    first_index : int or None
+        Number of the first feature in an SVMlight file, 0 or 1.
+    """
+
+    X_train: Any
+    y_train: Any
+    X_test: Any = None
+    y_test: Any = None
+    task: str = "auto"
+    classes: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
+    first_index: int | None = None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type, in 300 characters."""
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:300]
