@@ -1,4 +1,10 @@
-"""Names of a package that are loaded when first used."""
+"""Names of a package that are loaded when first used.
+
+Such a package lists its names three times, once for each reader: the imports under
+``if TYPE_CHECKING`` for type checkers and editors, ``_HOMES`` for `attach`, and
+``__all__`` for star imports and people. None of them can be computed from another one:
+type checkers read literals only. tests/test_lazy.py compares the three.
+"""
 
 import importlib
 import sys
@@ -14,11 +20,11 @@ def attach(
     Parameters
     ----------
     package : str
-        Its ``__name__``.
+        The package's ``__name__``.
     homes : mapping of str to str
-        Of each name the module of the package that defines it.
+        For each name, the module of the package that defines it.
     modules : tuple of str
-        Modules that are names themselves.
+        Modules that can be reached as attributes.
 
     Examples
     --------
