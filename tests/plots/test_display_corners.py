@@ -12,13 +12,13 @@ from truesparse import SparseMLP, plots
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite_are_told_and_harm_no_others(bad):
     model = model_of(*random_masks(25, 40, 4))
-    links = model.layers[0].connections
-    feature = links.rows()[10]
+    connections = model.layers[0].connections
+    feature = connections.rows()[10]
     expected = plots.InputConnectivityDisplay.from_model(model, values="strength")
-    links.values[10] = bad
+    connections.values[10] = bad
     display = drawn(plots.WeightHistogramDisplay.from_model(model))
-    assert display.histograms[0].counts.sum() == links.nnz - 1
-    assert f"{links.nnz} weights, 1 not finite" in display.ax_[0].get_title()
+    assert display.histograms[0].counts.sum() == connections.nnz - 1
+    assert f"{connections.nnz} weights, 1 not finite" in display.ax_[0].get_title()
     got = plots.InputConnectivityDisplay.from_model(model, values="strength")
     low, high = drawn(got).images_[0].get_clim()
     assert 0 <= low < high < np.inf

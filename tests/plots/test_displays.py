@@ -32,34 +32,34 @@ matplotlib.use("Agg")
 
 @given(cases(), st.integers(1, 12), st.integers(1, 12))
 def test_binned_patterns_match_brute_force(case, n_rows, n_columns):
-    links = case.links
-    n_rows, n_columns = min(n_rows, links.n_in), min(n_columns, links.n_out)
-    got = counts.binned_pattern(links, n_rows, n_columns)
+    connections = case.links
+    n_rows, n_columns = min(n_rows, connections.n_in), min(n_columns, connections.n_out)
+    got = counts.binned_pattern(connections, n_rows, n_columns)
     np.testing.assert_array_equal(
         got, naive.binned_pattern(case.mask, n_rows, n_columns)
     )
-    assert got.sum() == links.nnz
+    assert got.sum() == connections.nnz
 
 
 @given(cases(), st.integers(1, 50))
 def test_chunks_do_not_matter(case, size):
-    links = case.links
+    connections = case.links
     want_out, want_in = naive.degrees(case.mask)
     before, counts.CHUNK = counts.CHUNK, size
     try:
-        chunks = list(counts.row_chunks(links))
-        got = counts.binned_pattern(links, 1, links.n_out)[0]
-        strengths = counts.out_strengths(links)
-        np.testing.assert_array_equal(counts.in_degrees(links), want_in)
+        chunks = list(counts.row_chunks(connections))
+        got = counts.binned_pattern(connections, 1, connections.n_out)[0]
+        strengths = counts.out_strengths(connections)
+        np.testing.assert_array_equal(counts.in_degrees(connections), want_in)
     finally:
         counts.CHUNK = before
     np.testing.assert_array_equal(got, want_in)
-    np.testing.assert_array_equal(counts.out_degrees(links), want_out)
+    np.testing.assert_array_equal(counts.out_degrees(connections), want_out)
     np.testing.assert_allclose(strengths, np.abs(case.dense).sum(axis=1), atol=1e-12)
     # They cover all rows and all connections, once.
     assert [rows.start for rows, _ in chunks[1:]] == [r.stop for r, _ in chunks[:-1]]
-    assert (chunks[0][0].start, chunks[-1][0].stop) == (0, links.n_in)
-    assert sum(part.stop - part.start for _, part in chunks) == links.nnz
+    assert (chunks[0][0].start, chunks[-1][0].stop) == (0, connections.n_in)
+    assert sum(part.stop - part.start for _, part in chunks) == connections.nnz
 
 
 @given(st.integers(1, 400), st.data())
@@ -107,11 +107,11 @@ def test_a_layer_of_a_million_neurons_is_never_dense():
     draw = np.random.default_rng(0)
     rows = np.arange(nnz) % n
     columns = draw.integers(0, n, nnz).astype(np.int32)
-    links = Connections(n, n, np.arange(n + 1), columns, np.ones(nnz, np.float32))
+    connections = Connections(n, n, np.arange(n + 1), columns, np.ones(nnz, np.float32))
     tail = Connections(
         *(n, 2, np.arange(n + 1), np.zeros(n, np.int32), np.ones(n, np.float32))
     )
-    model = SparseMLP.from_layers([layer(links, "relu"), layer(tail)])
+    model = SparseMLP.from_layers([layer(connections, "relu"), layer(tail)])
     figures = 0
     tracemalloc.start()
     try:

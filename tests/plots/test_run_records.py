@@ -96,7 +96,7 @@ def test_turnover_leaves_out_what_grew_again():
 def test_no_updates_are_said():
     display = drawn(plots.TurnoverDisplay.from_history(epochs(2)))
     assert display.shape == (1, 1)
-    assert display.text_.get_text() == "no topology updates noted"
+    assert display.text_.get_text() == "no topology updates recorded"
 
 
 @hashes_may_wrap

@@ -14,6 +14,9 @@ _CHANGES = ("epoch", "step", "layer", "removed", "grown", "nnz", "regrown", "gro
 class History(Callback):
     """What each epoch and each topology update did, as lists by name.
 
+    This callback collects the records while a run trains; `truesparse.plots.History`
+    reads records, these among others, to draw them.
+
     Attributes
     ----------
     epochs : dict of str to list

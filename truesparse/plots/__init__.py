@@ -1,9 +1,8 @@
 """Pictures of models and of runs, with matplotlib: ``pip install 'truesparse[plot]'``.
 
-Each display is computed by a ``from_...`` method, in time O(connections), and drawn by
-``plot(ax=None)``; it keeps its figure and axes as ``figure_`` and ``ax_``, as the
-displays of scikit-learn do. Names are loaded when first used, matplotlib when something
-is drawn.
+A display's ``from_...`` method computes it, in O(connections), and ``plot(ax=None)``
+draws it; figure and axes are then in ``figure_`` and ``ax_``, as in the displays of
+scikit-learn. Names are loaded when first used, matplotlib when something is drawn.
 """
 
 from typing import TYPE_CHECKING

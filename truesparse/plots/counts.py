@@ -1,4 +1,4 @@
-"""Counts over the connections of a model, in O(connections), none of them dense."""
+"""Counts over the connections of a model, in O(connections) time and memory."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 
-# Connections that are looked at together: enough to be quick, few enough to be small.
+# Connections counted together: enough to be quick, few enough to take little memory.
 CHUNK = 1 << 20
 
 
@@ -21,7 +21,7 @@ def as_model(source: Any) -> SparseMLP:
 
     Parameters
     ----------
-    source : SparseMLP, fitted estimator, path of a model file or of a run folder
+    source : SparseMLP, fitted estimator, or path of a model file or run folder
 
     Raises
     ------
@@ -39,89 +39,96 @@ def as_model(source: Any) -> SparseMLP:
 
         return load(find_model(model))
     raise UsageError(
-        "expected a SparseMLP, a fitted estimator, a model file or a run folder, got "
-        f"{type(source).__name__}"
+        "model must be a SparseMLP, a fitted estimator, or the path of a model file or "
+        f"run folder, got {type(source).__name__}"
     )
 
 
 def chosen_layers(model: SparseMLP, layers: Any) -> list[int]:
-    """Return the numbers of the layers asked for, from 0; all of them for None."""
+    """Return the numbers of the chosen layers, from 0; all of them for None."""
     n_layers = len(model.layers)
     if layers is None:
         return list(range(n_layers))
     if isinstance(layers, int):
         layers = [layers]
     if not len(layers):
-        raise UsageError("layers must name at least one layer")
+        raise UsageError("layers must name at least one layer, got none")
     return [check_whole("layers", index, 0, n_layers - 1) for index in layers]
 
 
-def row_chunks(links: Connections) -> Iterator[tuple[slice, slice]]:
-    """Yield rows, and the positions of their connections, in about equal parts."""
-    cuts = np.searchsorted(links.indptr, np.arange(0, links.nnz, CHUNK))
-    cuts = np.unique(np.concatenate([[0], cuts, [links.n_in]]))
+def row_chunks(connections: Connections) -> Iterator[tuple[slice, slice]]:
+    """Yield slices of rows and of their connections, about ``CHUNK`` at a time."""
+    cuts = np.searchsorted(connections.indptr, np.arange(0, connections.nnz, CHUNK))
+    cuts = np.unique(np.concatenate([[0], cuts, [connections.n_in]]))
     for start, stop in itertools.pairwise(cuts):
-        positions = slice(int(links.indptr[start]), int(links.indptr[stop]))
+        positions = slice(int(connections.indptr[start]), int(connections.indptr[stop]))
         yield slice(int(start), int(stop)), positions
 
 
-def out_degrees(links: Connections) -> np.ndarray:
-    """Return the connections of every input neuron, (n_in,) int64."""
-    return np.diff(links.indptr)
+def out_degrees(connections: Connections) -> np.ndarray:
+    """Return the number of connections of every input neuron, (n_in,) int64."""
+    return np.diff(connections.indptr)
 
 
-def in_degrees(links: Connections) -> np.ndarray:
-    """Return the connections of every output neuron, (n_out,) int64."""
-    degrees = np.zeros(links.n_out, np.int64)
-    # bincount would turn all indices into int64 at once; a part much smaller than
-    # n_out would cost more than it saves.
-    size = max(CHUNK, links.n_out)
-    for start in range(0, links.nnz, size):
-        part = links.indices[start : start + size]
-        degrees += np.bincount(part, minlength=links.n_out)
+def in_degrees(connections: Connections) -> np.ndarray:
+    """Return the number of connections of every output neuron, (n_out,) int64."""
+    degrees = np.zeros(connections.n_out, np.int64)
+    # bincount would turn all indices into int64 at once; chunks much smaller than
+    # n_out would cost more than they save.
+    size = max(CHUNK, connections.n_out)
+    for start in range(0, connections.nnz, size):
+        chunk = connections.indices[start : start + size]
+        degrees += np.bincount(chunk, minlength=connections.n_out)
     return degrees
 
 
-def out_strengths(links: Connections) -> np.ndarray:
-    """Return the sum of |weight| over the connections of inputs, (n_in,) float64."""
-    strengths = np.zeros(links.n_in)
-    for rows, positions in row_chunks(links):
-        sizes = np.abs(links.values[positions], dtype=np.float64)
-        degrees = np.diff(links.indptr[rows.start : rows.stop + 1])
+def out_strengths(connections: Connections) -> np.ndarray:
+    """Return the sum of |weight| of every input neuron, (n_in,) float64."""
+    strengths = np.zeros(connections.n_in)
+    for rows, positions in row_chunks(connections):
+        sizes = np.abs(connections.values[positions], dtype=np.float64)
+        degrees = np.diff(connections.indptr[rows.start : rows.stop + 1])
         owners = np.repeat(np.arange(degrees.size), degrees)
         strengths[rows] = np.bincount(owners, sizes, degrees.size)
     return strengths
 
 
 def bin_edges(n: int, n_bins: int) -> np.ndarray:
-    """Return where each of `n_bins` parts of 0 to n begins; part b ends at b + 1.
+    """Return the edges of `n_bins` bins of about equally many of n neurons.
 
-    Neuron i is in part ``i * n_bins // n``.
+    Bin b holds the neurons from ``edges[b]`` to below ``edges[b + 1]``: neuron i is in
+    bin ``i * n_bins // n``.
+
+    Returns
+    -------
+    (n_bins + 1,) int64 array
     """
     return -(-np.arange(n_bins + 1) * n // n_bins)
 
 
-def binned_pattern(links: Connections, n_rows: int, n_columns: int) -> np.ndarray:
-    """Count the connections in each part of the matrix, O(nnz + parts).
+def binned_pattern(connections: Connections, n_rows: int, n_columns: int) -> np.ndarray:
+    """Count the connections in each bin of the matrix, O(nnz + bins).
 
     Returns
     -------
     (n_rows, n_columns) int64 array
-        Part (r, c) holds the rows and columns that `bin_edges` says.
+        Entry (r, c) counts those in bin r of the rows and c of the columns, see
+        `bin_edges`.
     """
     counts = np.zeros(n_rows * n_columns, np.int64)
-    for rows, positions in row_chunks(links):
-        degrees = np.diff(links.indptr[rows.start : rows.stop + 1])
-        bins = np.arange(rows.start, rows.stop, dtype=np.int64) * n_rows // links.n_in
-        parts = np.repeat(bins * n_columns, degrees)
-        columns = links.indices[positions].astype(np.int64)
-        parts += columns * n_columns // links.n_out
-        counts += np.bincount(parts, minlength=counts.size)
+    for rows, positions in row_chunks(connections):
+        degrees = np.diff(connections.indptr[rows.start : rows.stop + 1])
+        neurons = np.arange(rows.start, rows.stop, dtype=np.int64)
+        row_bins = neurons * n_rows // connections.n_in
+        cells = np.repeat(row_bins * n_columns, degrees)
+        columns = connections.indices[positions].astype(np.int64)
+        cells += columns * n_columns // connections.n_out
+        counts += np.bincount(cells, minlength=counts.size)
     return counts.reshape(n_rows, n_columns)
 
 
 class Dead(NamedTuple):
-    """Hidden neurons of a layer that cannot take part."""
+    """Numbers of hidden neurons of a layer that lack connections on a side."""
 
     n_neurons: int
     no_input: int  # no incoming connection, though perhaps outgoing ones
@@ -130,7 +137,7 @@ class Dead(NamedTuple):
 
     @property
     def total(self) -> int:
-        """Those that lack the one, the other or both."""
+        """Number of neurons that lack incoming or outgoing connections, or both."""
         return self.no_input + self.no_output + self.neither
 
 
@@ -146,12 +153,12 @@ def dead_neurons(model: SparseMLP) -> list[Dead]:
     >>> [layer.total for layer in dead_neurons(SparseMLP([4, 8, 2], density=1.0))]
     [0]
     """
-    found = []
-    links = [layer.connections for layer in model.layers]
-    for before, after in itertools.pairwise(links):
+    dead = []
+    connections = [layer.connections for layer in model.layers]
+    for before, after in itertools.pairwise(connections):
         no_input, no_output = in_degrees(before) == 0, out_degrees(after) == 0
         neither = int(np.count_nonzero(no_input & no_output))
-        found.append(
+        dead.append(
             Dead(
                 before.n_out,
                 int(np.count_nonzero(no_input)) - neither,
@@ -159,4 +166,4 @@ def dead_neurons(model: SparseMLP) -> list[Dead]:
                 neither,
             )
         )
-    return found
+    return dead

@@ -6,34 +6,41 @@ from typing import Any
 import numpy as np
 
 from truesparse.errors import UsageError
-from truesparse.plots.display import BLUE, GREEN, ORANGE, Display, legend_above
+from truesparse.plots.display import (
+    BLUE,
+    FEW_POINTS,
+    GREEN,
+    ORANGE,
+    Display,
+    legend_above,
+    set_epochs,
+)
 from truesparse.plots.run_records import History
 
-# Loss curves that span more than this are drawn on a log axis.
+# Losses whose largest is more than this many times the smallest get a log axis.
 _LOG_FROM = 50.0
-# Curves of fewer epochs have their points marked.
-_FEW = 40
 
 
 class TrainingDisplay(Display):
-    """Losses and, where there was validation, scores; ticks mark topology updates.
+    """Losses and, with validation, scores; ticks mark topology updates.
 
     Parameters
     ----------
     epochs : list of float
-    losses : dict of str to list of float
+        Numbers of the epochs.
+    losses, scores : dict of str to list of float
         Curves by name, NaN where unknown.
-    scores : dict of str to list of float
     updates : (n,) float64 array
-        When the topology changed, in epochs.
+        Times when the topology changed, in epochs.
     score_name : str
+        Label of the axis of scores.
 
     Attributes
     ----------
     lines_ : list of matplotlib Line2D
         Losses, then scores.
     updates_ : list of matplotlib LineCollection
-        Ticks at the bottom, one collection a panel; empty without updates.
+        Ticks at the bottom, one collection for each panel; empty without updates.
 
     Examples
     --------
@@ -71,7 +78,7 @@ class TrainingDisplay(Display):
         ----------
         history : list of EpochRecord or dict, fitted estimator, path or History
         score_name : str
-            What ``val_score`` is, for instance "accuracy".
+            Name of ``val_score``, for instance "accuracy".
 
         Raises
         ------
@@ -80,7 +87,7 @@ class TrainingDisplay(Display):
         """
         history = History.of(history)
         if not history.epochs:
-            raise UsageError("there are no training curves: no epoch has ended")
+            raise UsageError("there are no training curves yet: no epoch has ended")
         losses = {"training": "train_loss", "validation": "val_loss"}
         return cls(
             history.column("epoch"),
@@ -117,14 +124,14 @@ class TrainingDisplay(Display):
     def _draw_curves(self, ax: Any, curves: dict[str, list[float]]) -> None:
         for name, values in curves.items():
             is_first = name == "training"
-            # Without gaps, which would leave nothing of validation now and then.
+            # Without gaps, which would hide a validation done every few epochs.
             known = np.isfinite(values)
             (line,) = ax.plot(
                 np.array(self.epochs)[known],
                 np.array(values)[known],
                 color=BLUE if is_first else ORANGE,
                 linestyle="-" if is_first else "--",
-                marker=("o" if is_first else "s") if known.sum() < _FEW else None,
+                marker=("o" if is_first else "s") if known.sum() < FEW_POINTS else None,
                 markersize=3.5,
                 label=name,
             )
@@ -134,7 +141,7 @@ class TrainingDisplay(Display):
         times = self.updates[np.isfinite(self.updates)]
         if not times.size:
             return
-        # In the height of the axes, so that they are out of the way of the curves.
+        # At the foot of the axes, where they do not cross the curves.
         low, high = ax.get_ylim()
         count = "update" if times.size == 1 else "updates"
         ticks = ax.vlines(
@@ -143,7 +150,7 @@ class TrainingDisplay(Display):
             0.045,
             transform=ax.get_xaxis_transform(),
             color=GREEN,
-            # Not so wide that many run together.
+            # Thin enough that many do not run together.
             lw=1.2 if times.size < 100 else 0.5,
             label=f"{times.size:,} topology {count}",
         )
@@ -157,14 +164,3 @@ class TrainingDisplay(Display):
             ax.set_yscale("log")
             ax.set_ylim(min(values) / 2, max(values) * 1.3)
             ax.set_ylabel("loss (log)")
-
-
-def set_epochs(ax: Any, *times: Any) -> None:
-    """Give an axes an axis of epochs on which all of the times can be seen."""
-    found = [float(t) for each in times for t in each if math.isfinite(t)]
-    low, high = min(found, default=0.0), max(found, default=1.0)
-    # One epoch alone needs some room about it.
-    room = max(0.03 * (high - low), 0.3 if high - low < 3 else 0.0)
-    ax.set_xlim(low - room, high + room)
-    ax.set_xlabel("epoch")
-    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

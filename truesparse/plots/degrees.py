@@ -1,8 +1,8 @@
-"""How many connections neurons have, against a random graph of the same density.
+"""Degrees, the connections of each neuron, beside a random graph of this density.
 
 The reference is the graph of Erdos and Renyi (1959), in which each cell is connected
-with the same probability p: degrees are then binomial, and for small p Poisson. SET
-starts from it (Mocanu et al. 2018) and moves away from it towards few neurons with many
+with the same probability p: degrees are then binomial, and for small p about Poisson.
+SET starts from it (Mocanu et al. 2018) and moves towards few neurons with many
 connections.
 """
 
@@ -20,9 +20,9 @@ from truesparse.plots.display import (
     legend_above,
 )
 
-# Degrees beyond this many are put together in bins.
+# More degrees than this share bins.
 MOST_BINS = 40
-# From such a ratio of largest to mean degree on, equal bins would hide the small ones.
+# From this ratio of largest to mean degree on, equal bins would hide small degrees.
 _HEAVY_TAIL = 6.0
 
 
@@ -52,7 +52,7 @@ class DegreeDisplay(Display):
     Parameters
     ----------
     degrees : list of Degrees
-        Two a layer, which are the two panels of a row.
+        Two for each layer, which are the two panels of a row.
     n_layers : int
         Layers of the model.
 
@@ -60,7 +60,7 @@ class DegreeDisplay(Display):
     ----------
     bars_ : list of matplotlib StepPatch
     lines_ : list of matplotlib Line2D
-        The reference.
+        Degrees of the random graph.
 
     Examples
     --------
@@ -89,15 +89,15 @@ class DegreeDisplay(Display):
             Numbers from 0; all by default.
         """
         model = as_model(model)
-        found = []
+        degrees = []
         for index in chosen_layers(model, layers):
-            links = model.layers[index].connections
-            out = _in_bins(index, "out", out_degrees(links), links.n_out, links.density)
-            found += [
-                out,
-                _in_bins(index, "in", in_degrees(links), links.n_in, links.density),
-            ]
-        return cls(found, len(model.layers))
+            connections = model.layers[index].connections
+            sides = (
+                ("out", out_degrees(connections), connections.n_out),
+                ("in", in_degrees(connections), connections.n_in),
+            )
+            degrees += [_in_bins(index, *side, connections.density) for side in sides]
+        return cls(degrees, len(model.layers))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -112,7 +112,7 @@ class DegreeDisplay(Display):
 
     def _draw_panel(self, ax: Any, each: Degrees, has_legend: bool) -> None:
         widths = np.diff(each.edges)
-        # Where bins widen, only shares a degree can be compared.
+        # Where bins widen, only shares per degree can be compared.
         scale = widths if each.is_heavy else np.ones_like(widths)
         edges = each.edges - 0.5
         shares, expected = each.shares / scale, each.expected / scale
@@ -153,7 +153,7 @@ class DegreeDisplay(Display):
 
 
 def degree_edges(degrees: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return bins for degrees, and whether they widen with the degree.
+    """Return the edges of bins for degrees, and whether they widen with the degree.
 
     Returns
     -------
@@ -165,10 +165,10 @@ def degree_edges(degrees: np.ndarray) -> tuple[np.ndarray, bool]:
     if high - low > MOST_BINS / 2 and high > _HEAVY_TAIL * max(degrees.mean(), 1.0):
         steps = np.geomspace(1.0, high, MOST_BINS // 2 + 1)
         return np.unique(np.concatenate([[0], np.round(steps)]).astype(np.int64)), True
-    # A little room on either side, for the reference.
+    # Some room on either side, for the degrees of the random graph.
     room = max((high - low) // 10, 2)
     low, high = max(low - room, 0), high + room
-    # Few neurons fill few bins.
+    # Few neurons fill only few bins.
     most = int(np.clip(2 * degrees.size**0.5, 8, MOST_BINS))
     width = -(-(high - low) // most)
     n_bins = -(-(high - low) // width)
@@ -204,7 +204,7 @@ def binomial_below(k: np.ndarray, n: int, p: float) -> np.ndarray:
 
 
 def _label_degrees(ax: Any) -> None:
-    """Put 0 and powers of ten on an axis of degrees, and 2 and 5 if there is room."""
+    """Label 0 and powers of ten on the axis of degrees, also 2 and 5 if they fit."""
     high = ax.get_xlim()[1]
     ticks = [10**e for e in range(12) if 10**e < high]
     if len(ticks) < 4:

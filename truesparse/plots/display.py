@@ -1,17 +1,21 @@
-"""What all displays share: the axes they draw on, colours, and how numbers read."""
+"""Base and helpers of all displays: axes, colours, and the form of numbers."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 
 from truesparse.errors import UsageError
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; yellow is left out,
-# since lines of it do not show on white. https://jfly.uni-koeln.de/color
+# Okabe and Ito's colours, which colour-blind people can distinguish; yellow is left
+# out, since its lines hardly show on white. https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 AMBER, SKY, GREY = "#E69F00", "#56B4E9", "#777777"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, "#000000")
 LINE_STYLES = ("-", "--", ":", "-.")
+
+# Lines of fewer points have these marked.
+FEW_POINTS = 40
 
 
 class Display:
@@ -46,12 +50,12 @@ class Display:
         return columns * width, rows * height
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw.
+        """Draw the panels.
 
         Parameters
         ----------
-        ax : matplotlib Axes, or array of as many as there are panels, optional
-            By default those of a new figure, of pyplot.
+        ax : matplotlib Axes, or array of them, optional
+            One axes for each panel, by default those of a new figure of pyplot.
 
         Returns
         -------
@@ -61,7 +65,7 @@ class Display:
         Raises
         ------
         UsageError
-            If matplotlib is not installed, or the axes are too few or too many.
+            If matplotlib is not installed, or there is not one axes for each panel.
         """
         require_matplotlib()
         if ax is None:
@@ -73,8 +77,8 @@ class Display:
         rows, columns = self.shape
         if axes.size != rows * columns or not all(hasattr(a, "plot") for a in axes):
             raise UsageError(
-                f"{type(self).__name__} has {rows} x {columns} panels and needs as "
-                f"many axes, got {axes.size}; a display of fewer layers has fewer"
+                f"{type(self).__name__} has {rows} x {columns} panels, but ax holds "
+                f"{axes.size} axes; give one for each panel, or show fewer layers"
             )
         self.ax_ = axes[0] if axes.size == 1 else axes
         self.figure_ = axes[0].figure
@@ -86,32 +90,32 @@ class Display:
 
 
 def require_matplotlib() -> None:
-    """Raise UsageError if matplotlib is not there."""
+    """Raise UsageError unless matplotlib is installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise UsageError(
-            "pictures need matplotlib: pip install 'truesparse[plot]'"
+            "pictures need matplotlib; install it: pip install 'truesparse[plot]'"
         ) from None
 
 
 def grid(n_panels: int, most_columns: int = 3) -> tuple[int, int]:
-    """Return rows and columns of a grid for `n_panels` that leaves no gap, if any."""
+    """Return rows and columns of a grid for `n_panels`, without gaps if possible."""
     columns = min(n_panels, most_columns)
-    # 4 panels look better as 2 x 2 than as 3 + 1; 5 have to leave a gap.
+    # 4 panels look better as 2 x 2 than as 3 + 1; 5 always leave a gap.
     if n_panels % columns and n_panels % 2 == 0:
         columns = 2
     return -(-n_panels // columns), columns
 
 
 def layer_label(index: int, n_layers: int, kind: str = "layer") -> str:
-    """Return what a reader knows a layer of connections as; they count from 1."""
+    """Return the name of a layer of connections; names count from 1."""
     name = f"{kind} {index + 1}"
     return f"{name} (output)" if n_layers > 1 and index == n_layers - 1 else name
 
 
 def style(index: int) -> dict[str, str]:
-    """Return colour and line style of one of many lines."""
+    """Return colour and line style of the line with this number."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": LINE_STYLES[index // len(COLOURS) % len(LINE_STYLES)],
@@ -127,12 +131,12 @@ def short(value: float) -> str:
 
 
 def share_text(value: float) -> str:
-    """Return a share as percentage in three digits."""
+    """Return a share as a percentage of three digits."""
     return f"{100 * value:.3g} %"
 
 
 def legend_above(ax: Any, n_columns: int = 3) -> None:
-    """Put the legend above the axes, where it covers nothing; none if it is empty."""
+    """Put the legend, unless it is empty, above the axes, where it covers nothing."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(
             fontsize="small",
@@ -153,3 +157,14 @@ def label_shares(axis: Any) -> None:
 def label_counts(axis: Any) -> None:
     """Write the ticks of an axis as counts in few characters."""
     axis.set_major_formatter(lambda value, _: short(value))
+
+
+def set_epochs(ax: Any, *times: Any) -> None:
+    """Make the x axis one of epochs that shows all of these times."""
+    known = [float(t) for each in times for t in each if math.isfinite(t)]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    # A single epoch needs some room around it.
+    room = max(0.03 * (high - low), 0.3 if high - low < 3 else 0.0)
+    ax.set_xlim(low - room, high + room)
+    ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

@@ -1,4 +1,4 @@
-"""How strongly the first layer is connected to each feature: an image or a curve."""
+"""Connections of the first layer to each feature, as an image or as a curve."""
 
 import math
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ VALUES = {
     "degree": "connections of a feature",
     "strength": "sum of |weight| of a feature",
 }
-# Squares of fewer features are images by accident.
+# A square number of features with a smaller side is hardly an image.
 _SMALLEST_SQUARE = 5
-# More features than that share points of the curve.
+# More features than this share points of the curve.
 MOST_POINTS = 500
 
 
@@ -27,11 +27,12 @@ class InputConnectivityDisplay(Display):
     Parameters
     ----------
     values : (n_features,) array
+        Connections, or sum of absolute weights, of each feature.
     label : str
-        What they are.
+        Name of the values, for the axis or the colour bar.
     image_shape : tuple of int or None
-        (height, width), or (height, width, channels) with a panel each; None draws a
-        curve.
+        (height, width), or (height, width, channels) with one panel for each channel;
+        None draws a curve.
 
     Attributes
     ----------
@@ -71,21 +72,21 @@ class InputConnectivityDisplay(Display):
         ----------
         model : SparseMLP, fitted estimator or path
         values : {"degree", "strength"}
-            Connections, or the sum of their absolute weights.
+            Number of connections, or the sum of their absolute weights.
         image_shape : (height, width) or (height, width, channels), optional
-            By default a square, if the number of features is that of 5 or more.
-            Features are in row-major order.
+            Features are in row-major order. By default a square if the number of
+            features is that of a square of at least 5 x 5, and no image otherwise.
 
         Raises
         ------
         UsageError
-            If the shape does not hold all features.
+            If `values` is unknown or the shape does not hold all features.
         """
         choose(values, VALUES, "values")
-        links = as_model(model).layers[0].connections
-        shape = _shape_of(links.n_in, image_shape)
+        connections = as_model(model).layers[0].connections
+        shape = _shape_of(connections.n_in, image_shape)
         count = out_degrees if values == "degree" else out_strengths
-        return cls(count(links), VALUES[values], shape)
+        return cls(count(connections), VALUES[values], shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -103,7 +104,7 @@ class InputConnectivityDisplay(Display):
         known = image[np.isfinite(image)].astype(np.float64)
         low, high = float(known.min(initial=np.inf)), float(known.max(initial=1e-12))
         low = min(low, high)
-        # From 0, where that leaves colours enough to the differences.
+        # Colours begin at 0 unless that would leave too few for the differences.
         low = 0.0 if low < high / 2 or low == high else low
         for channel, ax in enumerate(axes):
             picture = ax.imshow(
@@ -143,7 +144,7 @@ def _shape_of(n: int, given: Sequence[int] | None) -> tuple[int, ...] | None:
     shape = tuple(check_whole("image_shape", side, 1) for side in given)
     if len(shape) not in (2, 3) or math.prod(shape) != n:
         raise UsageError(
-            "image_shape must be (height, width) or (height, width, channels) of "
-            f"{n} features in all, got {tuple(given)}"
+            "image_shape must be (height, width) or (height, width, channels) with a "
+            f"product of {n}, the number of features, got {tuple(given)}"
         )
     return shape

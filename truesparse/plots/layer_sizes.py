@@ -1,4 +1,4 @@
-"""Connections by layer, and hidden neurons that have lost all on one side."""
+"""Connections of each layer, and hidden neurons without any on one side."""
 
 from typing import Any
 
@@ -19,37 +19,39 @@ from truesparse.plots.display import (
     short,
 )
 
-# Bars that differ by more than this need a log axis.
+# Bars that differ by more than this factor need a log axis.
 _LOG_FROM = 100.0
-# Names and numbers of more layers would lie on each other, and a picture higher than
-# 65,536 pixels cannot be drawn.
+# Names and numbers of more layers would overlap, and a picture higher than 65,536
+# pixels cannot be drawn.
 _MOST_LINES = 100
+# Connections that dead neurons lack, the field of Dead, colour and hatching.
 _DEAD = (
-    ("no incoming", "no_input", ORANGE, ""),
-    ("no outgoing", "no_output", SKY, "//"),
-    ("none at all", "neither", AMBER, ".."),
+    ("incoming", "no_input", ORANGE, ""),
+    ("outgoing", "no_output", SKY, "//"),
+    ("both", "neither", AMBER, ".."),
 )
 
 
 class LayersDisplay(Display):
-    """Connections of every layer, and the dead neurons of every hidden one.
+    """Connections of every layer, and dead neurons of every hidden layer.
 
-    A hidden neuron is dead that has no incoming or no outgoing connection: nothing it
-    does can reach an output, or nothing but its bias comes to it.
+    A hidden neuron is dead if it has no incoming connection, so that its value depends
+    on its bias alone, or no outgoing one, so that it cannot affect an output.
 
     Parameters
     ----------
     nnz : list of int
+        Connections of each layer.
     cells : list of int
-        n_in n_out of each layer.
+        Cells of each layer: n_in times n_out.
     dead : list of Dead
-        One a hidden layer.
+        One for each hidden layer.
 
     Attributes
     ----------
     bars_ : list of matplotlib BarContainer
-        Connections (points, a Line2D, if they ask for a log axis), then the kinds of
-        dead neurons.
+        Connections (a Line2D of points on a log axis), then the kinds of dead
+        neurons.
     texts_ : list of matplotlib Text
 
     Examples
@@ -77,13 +79,13 @@ class LayersDisplay(Display):
         model : SparseMLP, fitted estimator or path
         """
         model = as_model(model)
-        links = [layer.connections for layer in model.layers]
-        cells = [each.n_in * each.n_out for each in links]
-        return cls([each.nnz for each in links], cells, dead_neurons(model))
+        connections = [layer.connections for layer in model.layers]
+        cells = [each.n_in * each.n_out for each in connections]
+        return cls([each.nnz for each in connections], cells, dead_neurons(model))
 
     @property
     def panel_size(self) -> tuple[float, float]:
-        """Width and height of a panel, in inches; each layer needs its line."""
+        """Width and height of a panel, in inches; it has a line for each layer."""
         width, height = self._panel
         return width, max(height, 1.0 + 0.28 * min(len(self.nnz), _MOST_LINES))
 
@@ -106,7 +108,7 @@ class LayersDisplay(Display):
         ax.set_title("connections", fontsize="medium")
         ax.set_xlabel("connections, and density")
         if high > _LOG_FROM * low:
-            # Points: on a log axis the length of a bar says nothing.
+            # Points, since the length of a bar means nothing on a log axis.
             ends = np.maximum(ends, low / 2)
             self.bars_ += ax.plot(ends, lines, "o", color=BLUE)
             ax.set_xscale("log")
@@ -151,15 +153,15 @@ class LayersDisplay(Display):
         label_shares(ax.xaxis)
         ax.locator_params(axis="x", nbins=5)
         self._label(ax, [f"hidden {i + 1}" for i in range(len(self.dead))], left, texts)
-        ax.set_title("hidden neurons with ... connections", fontsize="medium", pad=20)
+        ax.set_title("hidden neurons that lack connections", fontsize="medium", pad=20)
         legend_above(ax)
 
     def _label(
         self, ax: Any, names: list[str], ends: np.ndarray, texts: list[str]
     ) -> None:
-        """Name the lines, the first at the top, and put a text where each ends.
+        """Name the lines, the first at the top, and put a text at the end of each.
 
-        Of too many only some have names, and none a text.
+        If there are too many, only some have names, and none has a text.
         """
         named = range(0, len(names), -(-len(names) // _MOST_LINES))
         ax.set_yticks(named, [names[index] for index in named])

@@ -18,14 +18,14 @@ from truesparse.plots.display import (
 )
 from truesparse.sparse.connections import Connections
 
-# A panel has about 300 x 200 pixels: more points would lie on each other.
+# A panel has about 300 x 200 pixels: more points would overlap.
 MOST_POINTS = 6_000
-# Bins that hold fewer connections than this show chance rather than structure.
+# Bins with fewer connections than this would show chance rather than structure.
 _CONNECTIONS_A_BIN = 5
 
 
 class Pattern(NamedTuple):
-    """The pattern of one layer: either points or counts are None."""
+    """Pattern of one layer: either its points or the counts of its bins are None."""
 
     layer: int
     n_in: int
@@ -39,7 +39,7 @@ class Pattern(NamedTuple):
 
     @property
     def densities(self) -> np.ndarray:
-        """Share of the cells of each bin that are connected."""
+        """Share of the cells of each bin that hold a connection."""
         assert self.row_edges is not None
         assert self.column_edges is not None
         heights, widths = np.diff(self.row_edges), np.diff(self.column_edges)
@@ -47,12 +47,12 @@ class Pattern(NamedTuple):
 
 
 class SparsityPatternDisplay(Display):
-    """Sparsity pattern of layers: inputs downwards, outputs to the right.
+    """Sparsity pattern of layers: inputs run downwards, outputs to the right.
 
     Parameters
     ----------
     patterns : list of Pattern
-        One a panel.
+        One for each panel.
     n_layers : int
         Layers of the model.
 
@@ -60,7 +60,7 @@ class SparsityPatternDisplay(Display):
     ----------
     points_ : list of matplotlib Line2D or None
     images_ : list of matplotlib QuadMesh or None
-        Of each panel the one or the other.
+        Each panel has either points or an image.
 
     Examples
     --------
@@ -89,8 +89,8 @@ class SparsityPatternDisplay(Display):
         layers : int or list of int, optional
             Numbers from 0; all by default.
         bins : int
-            Most bins a side, of a layer too large for points. Few connections get
-            fewer, so that a bin holds some of them.
+            Most bins on a side, for a layer too large for points. Few connections get
+            fewer bins, so that each holds some of them.
         """
         check_whole("bins", bins, 1, 10_000)
         model = as_model(model)
@@ -129,23 +129,24 @@ class SparsityPatternDisplay(Display):
             ax.set_axis_off()
 
 
-def _pattern(links: Connections, layer: int, bins: int) -> Pattern:
-    head = (layer, links.n_in, links.n_out, links.nnz)
-    if links.nnz <= MOST_POINTS:
-        return Pattern(*head, links.rows(), links.indices, None, None, None)
-    n_bins = max(links.nnz // _CONNECTIONS_A_BIN, 1)
-    # As square as the sides allow: a side of few neurons leaves more to the other.
+def _pattern(connections: Connections, layer: int, bins: int) -> Pattern:
+    head = (layer, connections.n_in, connections.n_out, connections.nnz)
+    if connections.nnz <= MOST_POINTS:
+        return Pattern(*head, connections.rows(), connections.indices, None, None, None)
+    n_bins = max(connections.nnz // _CONNECTIONS_A_BIN, 1)
+    # As square as the sides allow: a side with few neurons leaves more bins to the
+    # other.
     side = min(round(n_bins**0.5), bins)
-    n_rows = min(links.n_in, side)
-    n_columns = min(links.n_out, bins, max(n_bins // n_rows, 1))
-    n_rows = min(links.n_in, bins, max(n_bins // n_columns, 1))
-    counts = binned_pattern(links, n_rows, n_columns)
-    edges = bin_edges(links.n_in, n_rows), bin_edges(links.n_out, n_columns)
+    n_rows = min(connections.n_in, side)
+    n_columns = min(connections.n_out, bins, max(n_bins // n_rows, 1))
+    n_rows = min(connections.n_in, bins, max(n_bins // n_columns, 1))
+    counts = binned_pattern(connections, n_rows, n_columns)
+    edges = bin_edges(connections.n_in, n_rows), bin_edges(connections.n_out, n_columns)
     return Pattern(*head, None, None, counts, *edges)
 
 
 def _draw_points(ax: Any, pattern: Pattern) -> Any:
-    # A point is as wide as a cell, and never too small to be seen.
+    # A point is as wide as a cell, but never too small to be seen.
     size = min(max(150 / max(pattern.n_in, pattern.n_out), 1.6), 8.0)
     (points,) = ax.plot(
         pattern.columns, pattern.rows, "s", color=BLUE, markersize=size, mew=0

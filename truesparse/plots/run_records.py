@@ -1,8 +1,8 @@
-"""What happened in a run: epochs and topology updates, from records or metrics.jsonl.
+"""Records of a run to draw: epochs and topology updates, also from metrics.jsonl.
 
-Files are read with patience: runs are stopped while they write, and resumed. A line
-that is no event counts in `n_unreadable`. What a resumed run did again replaces what it
-did before.
+Runs can be stopped while they write, and resumed. A line that is no event is therefore
+skipped and counted in `n_unreadable`, and records of a resumed run replace those that
+an earlier one wrote for the same steps.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ from truesparse import callbacks
 from truesparse.errors import DataError, UsageError
 from truesparse.storage.run_folder import METRICS
 
-# How every line begins.
+# Beginning of every line.
 _EVENT = '{"event"'
 
-# What a record must have to be drawn. Other fields may be missing or None.
+# Fields that a record needs to be drawn. Others may be missing or None.
 _NEEDED = {"epoch": ("epoch",), "topology": ("layer", "removed", "grown", "nnz")}
 
 
@@ -30,16 +30,19 @@ _NEEDED = {"epoch": ("epoch",), "topology": ("layer", "removed", "grown", "nnz")
 class History:
     """Events of a run in order, as dicts with the fields of metrics.jsonl.
 
+    This class reads the records of a run, past or present, for the displays;
+    `truesparse.callbacks.History` collects them while a run trains.
+
     Attributes
     ----------
     epochs : list of dict
-        Fields of EpochRecord; ``epoch`` is there and rises strictly.
+        Fields of EpochRecord; ``epoch`` is always present and rises strictly.
     changes : list of dict
         Fields of LayerChange, and ``epoch`` and ``step`` of the update.
     starts, ends : list of dict
-        ``run_start`` and ``run_end``; a resumed run has several.
+        Events ``run_start`` and ``run_end``; a resumed run has several.
     n_unreadable : int
-        Lines or records that make no sense.
+        Number of lines or records that are no valid events.
 
     Examples
     --------
@@ -54,7 +57,7 @@ class History:
     starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     ends: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     n_unreadable: int = 0
-    # Counts run_start, and places where the steps go back without one.
+    # Number of the run: counts run_start, and steps that go back without one.
     _run: int = dataclasses.field(default=0, repr=False)
 
     @classmethod
@@ -64,12 +67,12 @@ class History:
         Parameters
         ----------
         source : History, path, estimator, or iterable of EpochRecord or dict
-            A path is that of a run folder or of its metrics.jsonl; an estimator has
-            ``history_``; dicts are as the lines of metrics.jsonl, where those without
-            ``event`` are epochs. The History of truesparse.callbacks will do, too.
+            A path leads to a run folder or its metrics.jsonl; an estimator has
+            ``history_``; dicts are like the lines of metrics.jsonl, and epochs if they
+            have no ``event``. A `truesparse.callbacks.History` is accepted, too.
 
-        Records whose ``epoch`` begins again are numbered on: of an estimator with
-        ``warm_start``, each call of ``fit`` goes on from what the last one learnt.
+        If ``epoch`` begins again, the numbers continue: with ``warm_start``, each call
+        of an estimator's ``fit`` continues the training of the one before.
 
         Raises
         ------
@@ -90,8 +93,8 @@ class History:
             ]
         if not isinstance(records, Iterable):
             raise UsageError(
-                "a history is a list of EpochRecord or dict, a run folder or a fitted "
-                f"estimator, got {type(source).__name__}"
+                "a history must be a list of EpochRecord or dict, a run folder or a "
+                f"fitted estimator, got {type(source).__name__}"
             )
         self = cls()
         earlier, last = 0, 0  # epochs of the calls of fit before, and of this one
@@ -107,21 +110,27 @@ class History:
 
     @classmethod
     def read(cls, path) -> "History":
-        """Read a run folder's metrics.jsonl, or such a file.
+        """Read the metrics.jsonl of a run folder.
+
+        Parameters
+        ----------
+        path : path
+            The run folder, or the file itself.
 
         Raises
         ------
         DataError
-            If it is not there or cannot be read.
+            If the file is missing or cannot be read.
         UsageError
-            If it is no path.
+            If `path` is not a path.
         """
         self = cls()
         try:
             file = pathlib.Path(path)
         except TypeError:
             raise UsageError(
-                f"expected a run folder or metrics.jsonl, got {type(path).__name__}"
+                "a run must be the path of a run folder or its metrics.jsonl, got "
+                f"{type(path).__name__}"
             ) from None
         if file.is_dir():
             file = file / METRICS
@@ -135,15 +144,15 @@ class History:
         return self
 
     def column(self, name: str) -> list[float]:
-        """Return one field of all epochs; NaN where it is missing or no number."""
+        """Return one field of all epochs, NaN where it is missing or not a number."""
         return [as_number(record.get(name)) for record in self.epochs]
 
     def has(self, name: str) -> bool:
-        """Whether any epoch has this field."""
+        """Whether any epoch has a finite number in this field."""
         return any(math.isfinite(value) for value in self.column(name))
 
     def times(self, changes: list[dict[str, Any]]) -> np.ndarray:
-        """Return when updates were, in epochs, (n,) float64; from steps, if known."""
+        """Return the times of updates in epochs, (n,) float64, from steps if known."""
         steps = np.array([as_number(change.get("step")) for change in changes])
         ends = np.array(self.column("step"))
         epochs = np.array(self.column("epoch"))
@@ -157,12 +166,12 @@ class History:
         # An epoch before the first and one after the last, at the same pace.
         ends = np.concatenate([[ends[0] - first], ends, [ends[-1] + last]])
         epochs = np.concatenate([[epochs[0] - 1], epochs, [epochs[-1] + 1]])
-        # Updates before that belong to training that the history does not tell of.
+        # Earlier updates belong to training that the history does not cover.
         return np.interp(steps, ends, epochs, left=np.nan)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the last run came to its end, rather than being killed."""
+        """Whether the last run ended by itself rather than being killed."""
         return bool(self.ends) and self.ends[-1]["_run"] == self._run
 
     def _add_line(self, line: str) -> None:
@@ -170,7 +179,7 @@ class History:
         self._add(event)
         start = line.rfind(_EVENT)
         if event is None and start > 0:
-            # A run was killed while it wrote, and the next one went on behind that.
+            # A run was killed while it wrote; the next one wrote on the same line.
             whole = _parse(line[start:])
             if whole is not None:
                 self._add(whole)
@@ -178,7 +187,7 @@ class History:
     def _add(self, event: dict[str, Any] | None) -> None:
         kind = event.get("event", "epoch") if event else None
         if kind not in ("epoch", "topology", "run_start", "run_end"):
-            # Other events are none of our business.
+            # Events of other kinds are not drawn.
             self.n_unreadable += event is None
             return
         assert event is not None
@@ -202,7 +211,7 @@ class History:
         events.append(event)
 
     def _forget_from(self, event: dict[str, Any], is_epoch: bool) -> None:
-        """Remove what an earlier run did at this point and beyond."""
+        """Remove the records of an earlier run from this point on."""
         epoch, step = as_number(event.get("epoch")), as_number(event.get("step"))
         while self.epochs and (
             self.epochs[-1]["epoch"] >= epoch
@@ -219,7 +228,7 @@ class History:
 
 
 def as_number(value: Any) -> float:
-    """Return a number as float, NaN for anything else."""
+    """Return a number as a float, NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
@@ -237,7 +246,7 @@ def _as_event(record: Any) -> dict[str, Any]:
         return record
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return dataclasses.asdict(record)
-    raise UsageError(f"a history holds EpochRecord or dict, got {record!r}")
+    raise UsageError(f"a history must hold EpochRecord or dict, got {record!r}")
 
 
 def _rows(columns: dict[str, list[Any]], event: str) -> list[dict[str, Any]]:
@@ -256,5 +265,5 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def layers_of(changes: Iterable[dict[str, Any]]) -> Iterator[int]:
-    """Yield the numbers of the layers that changed, ascending."""
+    """Yield the numbers of the layers that changed, in rising order."""
     yield from sorted({change["layer"] for change in changes})

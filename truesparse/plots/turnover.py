@@ -1,45 +1,48 @@
-"""How the topology moved: connections replaced by each update, and cells explored."""
+"""Change of the topology: connections replaced by each update, and cells explored."""
 
 from typing import Any
 
 import numpy as np
 
-from truesparse.plots.curves import set_epochs
 from truesparse.plots.display import (
+    FEW_POINTS,
     Display,
     label_shares,
     layer_label,
     legend_above,
+    set_epochs,
     style,
 )
 from truesparse.plots.run_records import History, as_number, layers_of
 
-# Lines of fewer updates have their points marked.
-_FEW = 40
+# Layers that the legend names.
 _MOST_NAMES = 10
 
 
 class TurnoverDisplay(Display):
     """Share of the connections that each update replaced, and the exploration rate.
 
-    What was removed and grown again at once (``regrown``) is not replaced. The second
-    panel is there if the run noted which share of all cells it had explored (Liu et
-    al., "Do we actually need dense over-parameterization?", ICML 2021).
+    A connection that an update removes and grows again (``regrown``) does not count as
+    replaced. There is a second panel if the run recorded which share of all cells it
+    had explored (Liu et al., "Do we actually need dense over-parameterization?",
+    ICML 2021).
 
     Parameters
     ----------
     turnover : dict of int to (times, shares)
-        Of each layer two (n,) float64 arrays: epochs, and shares of the connections
+        For each layer two (n,) float64 arrays: epochs, and shares of the connections
         that the layer had before.
     explored : (epochs, shares)
-        Two (n,) float64 arrays, empty if it was not noted.
+        Two (n,) float64 arrays, empty if the run did not record it.
+    n_layers : int
+        Layers of the model; 0 if unknown.
 
     Attributes
     ----------
     lines_ : list of matplotlib Line2D
-        One a layer, then the exploration rate.
+        One for each layer, then the exploration rate.
     text_ : matplotlib Text or None
-        Says that no updates were noted.
+        The note that no updates were recorded.
 
     Examples
     --------
@@ -65,7 +68,7 @@ class TurnoverDisplay(Display):
     def from_history(cls, history: Any) -> "TurnoverDisplay":
         """Take the updates from a history, see `History.of`.
 
-        An estimator's history and lists of EpochRecord know of no updates: give a run
+        An estimator's history and lists of EpochRecord hold no updates: give a run
         folder, the lines of its metrics.jsonl, or a truesparse.callbacks.History that
         was among the callbacks.
         """
@@ -98,7 +101,7 @@ class TurnoverDisplay(Display):
         self._draw_turnover(axes[0])
         if len(axes) > 1:
             epochs, shares = self.explored
-            marker = "o" if epochs.size < _FEW else None
+            marker = "o" if epochs.size < FEW_POINTS else None
             self.lines_ += axes[1].plot(
                 epochs, shares, marker=marker, markersize=3.5, **style(0)
             )
@@ -109,19 +112,19 @@ class TurnoverDisplay(Display):
             label_shares(ax.yaxis)
 
     def _draw_turnover(self, ax: Any) -> None:
-        # Of very many layers some have to do.
+        # The legend has room for some of very many layers.
         most = min(len(self.turnover), _MOST_NAMES)
         named = set(np.linspace(0, len(self.turnover) - 1, most).astype(int))
         for index, (layer, (times, shares)) in enumerate(self.turnover.items()):
-            # Layers often replace the same share: lines that lie on each other show
-            # through by their widths. Many that differ would hide each other.
+            # Layers often replace the same share: widths that differ show lines that
+            # lie on each other. Among many lines, wide ones would hide the others.
             others = len(self.turnover) - 1
             width = 1.2 + (0.8 if others < 4 else 2.4 / others) * (others - index)
             self.lines_ += ax.plot(
                 times,
                 shares,
                 lw=width,
-                marker="o" if times.size < _FEW else None,
+                marker="o" if times.size < FEW_POINTS else None,
                 markersize=width + 2.0,
                 label=layer_label(layer, self.n_layers) if index in named else None,
                 **style(index),
@@ -134,7 +137,7 @@ class TurnoverDisplay(Display):
             ax.set_xticks([])
             ax.set_yticks([])
             self.text_ = ax.text(
-                *(0.5, 0.5, "no topology updates noted"),
+                *(0.5, 0.5, "no topology updates recorded"),
                 ha="center",
                 transform=ax.transAxes,
             )

@@ -18,17 +18,17 @@ from truesparse.plots.display import (
 
 
 class Histogram(NamedTuple):
-    """Weights of one layer: `counts` of them in bins with these edges."""
+    """Histogram of the weights of one layer."""
 
     layer: int
     edges: np.ndarray  # (bins + 1,) float64
     counts: np.ndarray  # (bins,) int64
     n_zero: int
-    n_infinite: int  # or NaN: in none of the bins
+    n_infinite: int  # infinite or NaN, in none of the bins
 
 
 class WeightHistogramDisplay(Display):
-    """Histograms of weights, one panel a layer; each has its own range.
+    """Histograms of weights, one panel for each layer, with a range of its own.
 
     Parameters
     ----------
@@ -68,15 +68,18 @@ class WeightHistogramDisplay(Display):
         layers : int or list of int, optional
             Numbers from 0; all by default.
         bins : int, optional
-            Of each histogram; an odd number has one around 0. By default 11 to 61 as
-            there are weights.
+            Bins of each histogram; of an odd number, one lies around 0. By default 11
+            to 61, more for more weights.
         """
         if bins is not None:
             check_whole("bins", bins, 1, 100_000)
         model = as_model(model)
         chosen = chosen_layers(model, layers)
-        found = [_count(i, model.layers[i].connections.values, bins) for i in chosen]
-        return cls(found, len(model.layers))
+        histograms = [
+            _count(index, model.layers[index].connections.values, bins)
+            for index in chosen
+        ]
+        return cls(histograms, len(model.layers))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,7 +94,7 @@ class WeightHistogramDisplay(Display):
             ax.axvline(0.0, color=GREY, lw=0.8, ls=":")
             label = "connections"
             if np.median(counts) < 0.05 * counts.max():
-                # Most bars would be too low to be seen.
+                # Most bars would be too low to see.
                 ax.set_yscale("log")
                 ax.set_ylim(0.6, 2.0 * counts.max())
                 label += " (log)"
@@ -114,7 +117,7 @@ class WeightHistogramDisplay(Display):
 def _count(layer: int, values: np.ndarray, bins: int | None) -> Histogram:
     if bins is None:
         bins = int(np.clip(2 * values.size**0.5, 11, 61)) | 1
-    # The edges must differ, whatever the weights.
+    # Edges must differ even if all weights are 0.
     largest, n_infinite = 1e-30, 0
     for start in range(0, values.size, CHUNK):
         sizes = np.abs(values[start : start + CHUNK])
@@ -124,7 +127,7 @@ def _count(layer: int, values: np.ndarray, bins: int | None) -> Histogram:
     edges = largest * np.linspace(-1.0, 1.0, bins + 1)
     counts = np.zeros(bins, np.int64)
     for start in range(0, values.size, CHUNK):
-        part = values[start : start + CHUNK].astype(np.float64)
-        counts += np.histogram(part[np.isfinite(part)], edges)[0]
+        chunk = values[start : start + CHUNK].astype(np.float64)
+        counts += np.histogram(chunk[np.isfinite(chunk)], edges)[0]
     n_zero = values.size - int(np.count_nonzero(values))
     return Histogram(layer, edges, counts, n_zero, n_infinite)
