@@ -24,7 +24,8 @@ from truesparse.datasets.targets import check_one_target_a_row
 from truesparse.errors import DataError
 
 CSR_FIELDS = ("data", "indices", "indptr", "shape")
-NEEDED = "X_train, y_train, X_test, y_test or X, y (or for CSR X_data, X_indices, ...)"
+ARRAYS = "X_train, y_train, X_test, y_test or X, y"
+NEEDED = f"{ARRAYS} (or for CSR X_data, X_indices, ...)"
 
 
 def read_npz(path: Path, expected: Expected | None = None) -> RawData:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from truesparse.datasets.npz import read_npz, save_npz
+from truesparse.datasets.npz import ARRAYS, read_npz, save_npz
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.errors import DataError
 
@@ -111,10 +111,7 @@ def load_openml(name: str, data_home: Path, fetch: bool) -> RawData:
 
 def _put_file(name: str, data_home: Path) -> str:
     """Return how a user provides a set without downloading it."""
-    return (
-        f"put {name}.npz with X_train, y_train, X_test, y_test (or X, y) into "
-        f"{data_home}"
-    )
+    return f"put {name}.npz with {ARRAYS} into {data_home}"
 
 
 def _download(name: str, source: Source, data_home: Path) -> tuple[np.ndarray, ...]:
