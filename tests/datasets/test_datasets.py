@@ -147,7 +147,7 @@ def test_names_are_distinct_and_no_file_names():
     assert not any("." in name or ":" in name for name in NAMES)
 
 
-def test_bundled_sets_are_kept_and_read_without_scikit_learn(tmp_path, monkeypatch):
+def test_bundled_sets_are_cached_and_read_without_scikit_learn(tmp_path, monkeypatch):
     monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path))
     first = load_bundled("diabetes")
     monkeypatch.setattr("sklearn.datasets.load_diabetes", None)
@@ -157,13 +157,13 @@ def test_bundled_sets_are_kept_and_read_without_scikit_learn(tmp_path, monkeypat
     np.testing.assert_array_equal(again.y_train, first.y_train)
     monkeypatch.undo()
     monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path))
-    (kept,) = tmp_path.glob("scikit-learn-*/diabetes.npz")
-    kept.write_bytes(kept.read_bytes()[:999])
+    (cached,) = tmp_path.glob("scikit-learn-*/diabetes.npz")
+    cached.write_bytes(cached.read_bytes()[:999])
     np.testing.assert_array_equal(load_bundled("diabetes").X_train, first.X_train)
-    assert kept.stat().st_size > 999
+    assert cached.stat().st_size > 999
 
 
-def test_bundled_sets_load_where_nothing_can_be_kept(tmp_path, monkeypatch):
+def test_bundled_sets_load_where_nothing_can_be_cached(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path / "file"))
     assert len(load_bundled("wine").y_train) == 178
@@ -290,8 +290,8 @@ def test_scaling_overwrites_what_has_the_dtype_and_never_new_rows():
     X = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
     before, single = X.copy(), np.dtype(np.float32)
     for scaler in (fit_scaler(X), Scaler(None, None)):
-        kept = apply_scaler(X, scaler, single, "X", in_place=False)
-        assert not np.shares_memory(kept, X)
+        scaled = apply_scaler(X, scaler, single, "X", in_place=False)
+        assert not np.shares_memory(scaled, X)
         np.testing.assert_array_equal(X, before)
     assert apply_scaler(X, fit_scaler(X), single, "X", in_place=True) is X
     X.flags.writeable = False

@@ -1,4 +1,4 @@
-"""What features and targets may be, and the one line that says why they may not."""
+"""Features that are accepted, and the line that says why others are not."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from truesparse.datasets import check_features, check_targets, encode_labels, features
+from truesparse.datasets import check_features, features
 from truesparse.errors import DataError
 
 KINDS = [np.bool_, np.int8, np.uint8, np.int64, np.float32, np.float64]
@@ -133,73 +133,3 @@ def test_good_features_are_returned_without_a_copy():
     assert check_features(np.asfortranarray(np.ones((3, 2)))).flags.c_contiguous
     assert check_features(np.ones((3, 2), dtype=">f8")).dtype == np.float32
     assert check_features(np.array([[1, 2.5]], dtype=object)).tolist() == [[1, 2.5]]
-
-
-# --- targets
-
-
-@pytest.mark.parametrize(
-    ("y", "task", "expected"),
-    [
-        (["b", "a", "b"], "classification", ["b", "a", "b"]),
-        (np.array(["b", "a"], dtype=object), "classification", ["b", "a"]),
-        (np.array([1, 2], dtype=object), "classification", [1, 2]),
-        (np.array([b"x", b"y"]), "classification", ["x", "y"]),
-        ([True, False], "classification", [True, False]),
-        ([3.0, -1.0], "classification", [3, -1]),
-        (np.array([[1], [2]]), "classification", [1, 2]),
-        (np.arange(21), "regression", np.arange(21.0)[:, None]),
-        (np.repeat(np.arange(30), 5), "classification", np.repeat(np.arange(30), 5)),
-        ([0.5, 2], "regression", [[0.5], [2]]),
-        ([[0, 1], [1, 1]], "multilabel", [[0, 1], [1, 1]]),
-        (sparse.csr_array([[0, 1.0], [1, 1]]), "multilabel", [[0, 1], [1, 1]]),
-        ([[0, 2], [1, 1]], "regression", [[0, 2], [1, 1]]),
-    ],
-)
-def test_task_is_found_from_targets(y, task, expected):
-    n = y.shape[0] if sparse.issparse(y) else len(y)
-    got, found = check_targets(y, n)
-    assert found == task
-    np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.parametrize(
-    ("y", "task", "message"),
-    [
-        ([1, 2], "auto", "y has 2 rows, but there are 3 rows of features"),
-        ([1, math.nan, 2], "auto", "in 1 rows, the first in row 1"),
-        (["a", None, "b"], "auto", "lacks 1 values"),
-        (np.array([1, "b", 2.5], dtype=object), "auto", "mixes text and numbers"),
-        ([[1, 2], [3], [4]], "auto", "different lengths"),
-        (np.array([[1, 2], [3], [4]], dtype=object), "auto", "different lengths"),
-        ([1j, 2, 3], "auto", "complex"),
-        (np.ones((3, 0)), "auto", "shape"),
-        (np.ones((3, 2, 2)), "auto", "shape"),
-        (np.ones((3, 2)), "classification", "class labels are one column"),
-        ([1, 2.5, 3], "classification", "real values such as 2.5"),
-        ([0, 1, 2], "multilabel", "only 0 and 1"),
-        (["a", "b", "c"], "multilabel", "only 0 and 1"),
-        (["a", "b", "c"], "regression", "holds text such as 'a'"),
-    ],
-)
-def test_bad_targets_say_what_is_wrong(y, task, message):
-    with pytest.raises(DataError, match=message) as caught:
-        check_targets(y, 3, task)
-    assert "\n" not in str(caught.value)
-
-
-@given(hnp.arrays(np.int64, st.integers(1, 40), elements=st.integers(-3, 3)))
-def test_encoding_is_undone_by_classes(labels):
-    codes, classes = encode_labels(labels)
-    assert codes.dtype == np.int32
-    np.testing.assert_array_equal(classes[codes], labels)
-    np.testing.assert_array_equal(encode_labels(labels, classes)[0], codes)
-
-
-@pytest.mark.parametrize(
-    ("labels", "named"),
-    [(["a", "c", "c"], "in 2 rows: 'c'"), ([1, 2, 3], "in 3 rows: 1, 2, 3")],
-)
-def test_unseen_labels_are_named(labels, named):
-    with pytest.raises(DataError, match=f"y_test has labels .* {named}"):
-        encode_labels(np.array(labels), np.array(["a", "b"]), "y_test")

@@ -10,7 +10,7 @@ from truesparse import SparseMLP, plots
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_told_and_harm_no_others(bad):
+def test_weights_that_are_not_finite_are_counted_and_harm_no_others(bad):
     model = model_of(*random_masks(25, 40, 4))
     connections = model.layers[0].connections
     feature = connections.rows()[10]

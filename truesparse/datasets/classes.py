@@ -17,7 +17,7 @@ def encode_labels(
     classes : ndarray, shape (n_classes,), optional
         The sorted labels of the training part; those of `labels` if left out.
     name : str
-        What messages call the array.
+        Name of the array in messages.
 
     Returns
     -------

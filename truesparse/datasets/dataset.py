@@ -72,10 +72,11 @@ class Preprocessing:
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
 
-    @classmethod
-    def of(cls, data: "Preprocessing") -> "Preprocessing":
+    @staticmethod
+    def of(data: "Preprocessing") -> "Preprocessing":
         """Return the preprocessing of a data set, without its rows."""
-        return cls(*(getattr(data, field.name) for field in fields(Preprocessing)))
+        names = (field.name for field in fields(Preprocessing))
+        return Preprocessing(*(getattr(data, name) for name in names))
 
     def transform(self, X: object, dtype: DTypeLike, name: str = "X") -> Features:
         """Scale raw rows as the training part was scaled.
@@ -87,7 +88,7 @@ class Preprocessing:
         dtype : {float32, float64}
             Type of the result.
         name : str
-            What messages call the rows.
+            Name of the rows in messages.
 
         Returns
         -------
@@ -187,9 +188,8 @@ class Preprocessing:
 class Dataset(Preprocessing):
     """Training and test part of one data set, checked, encoded and scaled.
 
-    What was done to the raw rows stands in the attributes of `Preprocessing`: task,
-    classes, feature_mean, feature_scale, target_mean, target_scale, feature_names and
-    first_index.
+    The attributes of `Preprocessing` say what was done to the raw rows: task, classes,
+    feature_mean, feature_scale, target_mean, target_scale, feature_names, first_index.
 
     Attributes
     ----------
@@ -246,7 +246,7 @@ class Dataset(Preprocessing):
         dtype : {float32, float64}, optional
             Type of the result; that of the training part if left out.
         name : str
-            What messages call the rows.
+            Name of the rows in messages.
 
         Returns
         -------

@@ -64,7 +64,7 @@ def check_features(
     dtype : {float32, float64} or None
         Type of the result; None keeps the type that the numbers are stored in.
     name : str
-        What messages call the array.
+        Name of the array in messages.
     n_features : int, optional
         Number of columns that `X` must have.
 

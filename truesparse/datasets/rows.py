@@ -82,7 +82,8 @@ def take_rows(
     if not has_test and part != "all":
         if y is None:
             raise DataError(
-                "rows without targets cannot be split as in training; ask for all rows"
+                "rows without targets cannot be split as in training; ask for all of "
+                "them (part='all', or --part all)"
             )
         labels, _ = check_targets(y, X.shape[0], task)
         is_classes = task == "classification"

@@ -49,7 +49,7 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
         ``"auto"`` is maxabs for sparse features, unit for grey values (see
         `is_grey`) and standard otherwise.
     name : str
-        What messages call the array.
+        Name of the array in messages.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def apply_scaler(
     dtype : {float32, float64}
         Type of the result.
     name : str
-        What messages call the array.
+        Name of the array in messages.
     in_place : bool
         Overwrite `X` if it has that dtype already, so that only one array exists.
         Values of another dtype need a second array in any case.

@@ -37,7 +37,7 @@ def check_targets(
         unless it has more than 20 distinct values that occur fewer than 5 times on
         average.
     name : str
-        What messages call the array.
+        Name of the array in messages.
 
     Returns
     -------
