@@ -58,8 +58,8 @@ def require_room_for_scales(n_features: int, memory: int, name: str) -> None:
     if needed > memory:
         raise MemoryLimitError(
             f"{name} has {n_features:,} features, whose scales take {needed / 1e9:.3g} "
-            f"GB, but only {memory / 1e9:.3g} GB are left; number the features without "
-            "gaps, so that the largest index is their number"
+            f"GB, but only {memory / 1e9:.3g} GB are left; renumber the features "
+            "without gaps, so that the largest index is their number"
         )
 
 
