@@ -138,6 +138,29 @@ def test_imports_form_no_circle():
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
+def test_no_two_modules_have_the_same_name():
+    homes = {}
+    for name in MODULES:
+        package, _, stem = name.rpartition(".")
+        if stem not in COMMON_NAMES:
+            homes.setdefault(stem, set()).add(package)
+    packages = {name.split(".")[-2] for name in MODULES if name.endswith(".__init__")}
+    for stem, places in homes.items():
+        # Kernels may be called as the module or package that they serve.
+        others = places - {"truesparse.kernels"}
+        assert len(others) <= 1, f"{stem} stands in {sorted(places)}"
+        assert stem not in packages or not others, f"{stem} is a package, too"
+
+
+def test_rooms_can_be_taken_in_at_a_glance():
+    at_the_top = {name.split(".")[1] for name in MODULES} | {"__init__"}
+    assert len(at_the_top) <= MOST_AT_THE_TOP
+    packages = [name.rpartition(".")[0] for name in MODULES]
+    sizes = {package: packages.count(package) - 1 for package in packages}
+    large = {package for package, size in sizes.items() if size > MOST_MODULES}
+    assert large == {"truesparse", *LARGE}
+
+
 def test_the_reader_of_imports_sees_them():
     assert "truesparse.kernels.simd" in own_imports("truesparse.kernels.forward")
     assert "truesparse.sparse.layer" in own_imports("truesparse.network.sparse_mlp")

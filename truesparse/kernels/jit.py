@@ -59,8 +59,7 @@ _own = threading.local()
 def _package_stamp() -> tuple[float, int]:
     """Newest change and total size of all kernel sources."""
     here = pathlib.Path(__file__)
-    sources = [here, here.with_name("aligned.py"), *here.parent.glob("kernels/*.py")]
-    stats = [os.stat(path) for path in sources]
+    stats = [os.stat(path) for path in here.parent.glob("*.py")]
     return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
 
 
