@@ -1,43 +1,54 @@
-"""The README's examples run as they stand there, one after the other."""
+"""What README.md and the guide show runs, and their links lead to files."""
 
 import importlib.util
 import pathlib
 import re
 
 import pytest
+from support import architecture
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
+README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+DOCUMENTS = [README, GUIDE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_examples_of_the_readme_run(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("path", "n_blocks", "n_promised"), [(README, 2, 0), (GUIDE, 5, 1)]
+)
+def test_the_examples_run(path, n_blocks, n_promised, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) >= 7
+    text = path.read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == n_blocks
     names = {}
     for block in blocks:
         if importlib.util.find_spec("torch") is None:
             block = re.sub(r"^module = .*$", "", block, flags=re.MULTILINE)
-        exec(compile(block, str(README), "exec"), names)
-    first, last = map(float, capsys.readouterr().out.splitlines()[-1].split())
-    promised = re.findall(r"# (0\.\d+) and (0\.\d+)\n", README.read_text())
-    assert promised == [(f"{first:.2f}", f"{last:.2f}")]
+        exec(compile(block, str(path), "exec"), names)
+    # What the last example says that it prints.
+    promised = re.findall(r"# (0\.\d+) and (0\.\d+)\n", text)
+    assert len(promised) == n_promised
+    for numbers in promised:
+        first, last = map(float, capsys.readouterr().out.splitlines()[-1].split())
+        assert numbers == (f"{first:.2f}", f"{last:.2f}")
     import matplotlib.pyplot as plt
 
     plt.close("all")
 
 
-def test_the_commands_of_the_readme_are_accepted():
+@pytest.mark.parametrize(("path", "n_lines"), [(README, 6), (GUIDE, 13)])
+def test_the_commands_are_accepted(path, n_lines):
     from truesparse.commands import build
     from truesparse.commands.config import RunConfig, merge
     from truesparse.commands.flags import parse_flags
 
-    text = README.read_text().replace("\\\n", " ")
-    found = re.findall(r"^    .*-m truesparse\.train(.*)$", text, re.MULTILINE)
-    assert len(found) > 10
-    for line in found:
+    text = path.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^    .*-m truesparse\.train(.*)$", text, re.MULTILINE)
+    assert len(lines) == n_lines
+    for line in lines:
         words = line.split("#")[0].split(">")[0].split()
         flags = vars(parse_flags(words))
         for name in ("json", "quiet", "dry_run", "config", "resume", "debug"):
@@ -46,3 +57,29 @@ def test_the_commands_of_the_readme_are_accepted():
             continue
         config = RunConfig(**merge({}, flags))
         build._topology(config)
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_code():
+    [picture] = architecture.BLOCK.findall(README.read_text())
+    assert picture == architecture.mermaid(), "run python -m support.architecture"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_links_lead_to_files(path):
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+    assert targets or path.name == "CHANGELOG.md"
+    for target in targets:
+        if target.startswith("benchmarks/"):
+            continue
+        assert (path.parent / target).exists(), target
+
+
+def test_the_files_that_contributing_names_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    names = set(re.findall(r"`([\w./]+(?:\.py|\.json|\.txt|/))`", text))
+    assert len(names) > 40
+    for name in names:
+        # What a reader is to write has a name in capitals.
+        is_new = re.fullmatch(r"[A-Z]+\.py", pathlib.Path(name).name)
+        places = (ROOT / name, ROOT / "truesparse" / name)
+        assert is_new or any(place.exists() for place in places), name
