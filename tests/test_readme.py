@@ -7,6 +7,8 @@ import re
 import pytest
 from support import architecture
 
+import truesparse
+
 ROOT = pathlib.Path(__file__).parents[1]
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
 DOCUMENTS = [README, GUIDE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
@@ -83,3 +85,8 @@ def test_the_files_that_contributing_names_exist():
         is_new = re.fullmatch(r"[A-Z]+\.py", pathlib.Path(name).name)
         places = (ROOT / name, ROOT / "truesparse" / name)
         assert is_new or any(place.exists() for place in places), name
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {truesparse.__version__}\n" in text
