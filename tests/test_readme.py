@@ -17,7 +17,9 @@ DOCUMENTS = [README, GUIDE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
-    ("path", "n_blocks", "n_promised"), [(README, 2, 0), (GUIDE, 5, 1)]
+    ("path", "n_blocks", "n_promised"),
+    [(README, 2, 0), (GUIDE, 5, 1)],
+    ids=["README", "guide"],
 )
 def test_the_examples_run(path, n_blocks, n_promised, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -41,7 +43,9 @@ def test_the_examples_run(path, n_blocks, n_promised, tmp_path, monkeypatch, cap
     plt.close("all")
 
 
-@pytest.mark.parametrize(("path", "n_lines"), [(README, 6), (GUIDE, 13)])
+@pytest.mark.parametrize(
+    ("path", "n_lines"), [(README, 6), (GUIDE, 13)], ids=["README", "guide"]
+)
 def test_the_commands_are_accepted(path, n_lines):
     from truesparse.commands import build
     from truesparse.commands.config import RunConfig, merge
