@@ -3,11 +3,10 @@
 cd tests && python -m support.architecture     # writes it into README.md
 """
 
-import itertools
 import pathlib
 import re
 
-from test_house_rules import LAYERS, MODULES, own_imports, part
+from test_house_rules import LAYERS, MODULES, imports, part
 
 README = pathlib.Path(__file__).parents[2] / "README.md"
 # Everything may import these, so that arrows to them would say nothing.
@@ -47,10 +46,11 @@ def arrows() -> dict[str, set[str]]:
     home = boxes()
     imported = {box: set() for box in home.values()}
     for name in MODULES:
-        pairs = itertools.product([part(name)], map(part, own_imports(name)))
-        for upper, lower in pairs:
-            if {upper, lower} <= home.keys() and home[upper] != home[lower]:
-                imported[home[upper]].add(home[lower])
+        if box := home.get(part(name)):
+            local = {
+                part(each) for each in imports(name) if each.startswith("truesparse.")
+            }
+            imported[box] |= {home[each] for each in local & home.keys()} - {box}
     return imported
 
 
