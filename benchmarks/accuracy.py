@@ -37,8 +37,8 @@ from truesparse.checks import choose
 from truesparse.commands.config import CHOICES
 from truesparse.errors import DataError, TruesparseError, UsageError
 
-from .harness import ROOT, git_commit, write_results
 from .options import names, numbers
+from .stored import git_commit, refuse_uncommitted, results_file, write_results
 
 if TYPE_CHECKING:
     from truesparse.datasets import Dataset
@@ -317,7 +317,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     name = f"{'regrow' if study else 'accuracy'}-{options.stem}"
     if options.epochs != defaults["epochs"]:
         name += f"-{options.epochs}"
-    options.out = options.out or ROOT / "benchmarks" / "results" / f"{name}.json"
+    options.out = results_file(options.out, f"{name}.json")
     return options
 
 
@@ -325,6 +325,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and write its results."""
     try:
         options = parse(arguments)
+        refuse_uncommitted(options.out)
         runs = finished(options)
         done = {identity(run) for run in runs}
         missing = [run for run in plan(options) if identity(run) not in done]

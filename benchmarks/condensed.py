@@ -22,6 +22,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,12 @@ from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
-from .harness import ROOT, Timing, median_times, write_results
+from .harness import Timing, median_times
 from .options import numbers
 from .peers import PeerUnavailableError
 from .peers.numpy_peers import blas_threads
 from .peers.torch_peers import load_torch
+from .stored import refuse_uncommitted, results_file, write_results
 
 SHAPES = {
     "768-3072": (768, 3072),
@@ -225,12 +227,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=6, help="rounds")
     parser.add_argument("--seconds", type=float, default=0.1, help="a turn")
     parser.add_argument("--smoke", action="store_true", help="tiny, no meaning")
-    default = ROOT / "benchmarks/results/condensed.json"
-    parser.add_argument("--out", help=f"{default.relative_to(ROOT)}; none with --smoke")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.repeats, options.seconds = 1, 0.001
-    options.out = options.out or (None if options.smoke else default)
+    options.out = results_file(
+        options.out, "condensed.json", is_published=not options.smoke
+    )
     return options
 
 
@@ -238,6 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print and write."""
     options = parse(arguments)
     try:
+        refuse_uncommitted(options.out)
         options.threads = numbers(options.threads, "--threads")
         options.sparsities = numbers(options.sparsities, "--sparsities")
         threads = jit.set_threads(None)
@@ -245,9 +249,8 @@ def main(arguments: list[str] | None = None) -> int:
             rows = measure(options)
         finally:
             jit.set_threads(threads)
-        if options.out:
-            targets = {"sparsity": TARGET_SPARSITY, "dense": VS_DENSE, "csr": VS_CSR}
-            write_results(options.out, {"targets": targets, "rows": rows})
+        targets = {"sparsity": TARGET_SPARSITY, "dense": VS_DENSE, "csr": VS_CSR}
+        write_results(options.out, {"targets": targets, "rows": rows})
     except TruesparseError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -35,10 +35,11 @@ from typing import Any
 from truesparse.errors import DataError, TruesparseError, UsageError
 
 from .estimator_data import SETS, load
-from .harness import ROOT, WorkerError, git_commit, write_results
+from .harness import WorkerError
 from .options import assignments, names, numbers
 from .peers.machine import machine
 from .probe import clean_environment, run_json
+from .stored import git_commit, refuse_uncommitted, results_file, write_results
 
 METHODS = ("mlp", "sparse")
 KEY = ("data", "method", "seed", "fold")
@@ -206,8 +207,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if not 0.0 <= options.holdout < 1.0:
         raise UsageError(f"--holdout must be in [0, 1), got {options.holdout}")
     options.options = SPARSE | assignments(options.options.split(":"))
-    if options.out is None and not (options.smoke or options.holdout):
-        options.out = ROOT / "benchmarks" / "results" / "estimators.json"
+    is_published = not (options.smoke or options.holdout)
+    options.out = results_file(
+        options.out, "estimators.json", is_published=is_published
+    )
     return options
 
 
@@ -215,6 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Take the runs that are missing and write the results after each."""
     try:
         options = parse(arguments)
+        refuse_uncommitted(options.out)
         compare(options)
     except (TruesparseError, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -244,11 +248,8 @@ def compare(options: argparse.Namespace) -> None:
             raise WorkerError(f"{got['epochs_done']} epochs: {run}")
         runs.append(run | got | {"commit": git_commit()})
         print(line(runs[-1]), flush=True)
-        if options.out:
-            payload = {"settings": header, "first_fit": first_fit}
-            write_results(
-                options.out, payload | {"rows": summarise(runs), "runs": runs}
-            )
+        payload = {"settings": header, "first_fit": first_fit}
+        write_results(options.out, payload | {"rows": summarise(runs), "runs": runs})
 
 
 def prepare(

@@ -1,23 +1,23 @@
-"""Time candidates fairly, measure what the machine can do, write results as JSON.
+"""Time candidates fairly and measure what the machine can do.
 
     with Worker("torch_csr", net, 128) as a, Worker("scipy_csr", net, 128) as b:
         timings = median_times({a.name: a, b.name: b}, repeats=8, min_seconds=0.2)
-    write_results("step.json", {"sgemm": sgemm_gflops(2), "steps": timings})
 
 `median_times` runs its candidates in turn, round after round, so that whatever else
-the machine does hits all alike; a candidate is a callable in this process or a
-`Worker`, a peer in a process of its own. Compare peers as workers. What was found
-(net 784-1000x3-10, batch 128; 2 cores of an AMD EPYC, 2026-11; medians in ms):
+the machine does affects all of them alike. A candidate is a callable in this process or
+a `Worker`, which is a peer in a process of its own. Compare peers as workers. These
+observations are the reason (net 784-1000x3-10, batch 128; 2 cores of an AMD EPYC,
+2026-11; medians in ms):
 
 * torch, Numba and SparseProp share one libgomp inside a process, and its threads stop
   spinning soon: set_numba takes 7.2 to 7.4 alone and 7.1 to 7.6 right after torch_csr.
-* OpenBLAS threads (NumPy, scikit-learn) spin on after their work: right after
+* OpenBLAS threads (NumPy, scikit-learn) keep spinning after their work: right after
   sklearn_mlp, even in another process, set_numba takes 11 to 32 and the upper quartile
   of torch_csr rises from 1.8 to 6. A pause of 50 ms before each turn ends that.
-* ``OMP_WAIT_POLICY=PASSIVE`` ruins peers with many short parallel regions: sparseprop
-  79 instead of 3.4, torch_csr 3.1 instead of 1.7; ACTIVE gains nothing. Workers get
-  the libraries' defaults, whatever the parent's environment says.
-* Another program on the same cores hurts peers in proportion to their barriers
+* ``OMP_WAIT_POLICY=PASSIVE`` slows peers with many short parallel regions: sparseprop
+  takes 79 instead of 3.4, torch_csr 3.1 instead of 1.7; ACTIVE gains nothing. Workers
+  get the libraries' defaults, whatever the parent's environment says.
+* Another program on the same cores slows peers in proportion to their barriers
   (sparseprop doubles first); look at the quartiles before believing a median.
 """
 
@@ -31,34 +31,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, is_dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from truesparse.errors import DataError, UsageError
-
 from .peers import NetSpec, PeerUnavailableError
-from .peers.machine import THREAD_VARIABLES, machine, peak_rss_mb
+from .peers.machine import THREAD_VARIABLES
 from .peers.numpy_peers import blas_threads
 from .peers.torch_peers import load_torch
+from .stored import ROOT
 
-__all__ = [
-    "Timing",
-    "Worker",
-    "WorkerError",
-    "git_commit",
-    "machine",
-    "median_times",
-    "peak_rss_mb",
-    "sgemm_gflops",
-    "stream_gbs",
-    "write_results",
-]
-
-ROOT = Path(__file__).resolve().parent.parent
 # Seconds for the thread pools of one candidate to stop spinning; see above.
 SETTLE_S = 0.05
 
@@ -205,9 +188,9 @@ class Worker:
 
 def worker_environment(threads: int) -> dict[str, str]:
     """Return the environment of a worker: `threads` for every pool, default waiting."""
-    kept = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
+    inherited = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
     pools = ("OMP", "MKL", "OPENBLAS", "NUMBA")
-    return kept | {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
+    return inherited | {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
 
 
 def median_times(
@@ -342,56 +325,3 @@ def _fastest(work: Callable[[], object], seconds: float) -> float:
         work()
         shortest = min(shortest, time.perf_counter() - start)
     return shortest
-
-
-def git_commit() -> str | None:
-    """Return the commit of the repository, "-dirty" appended if files differ."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def write_results(path: str | Path, payload: dict[str, Any]) -> None:
-    """Write `payload` as JSON beside the machine, the date (UTC) and the git commit.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write; its folder is made.
-    payload : dict
-        JSON types, NumPy scalars, and dataclasses such as Timing. Its keys come
-        beside ``machine``, ``date`` and ``commit``, which it may not contain.
-
-    Raises
-    ------
-    UsageError
-        If `payload` has one of the three keys.
-    DataError
-        If the file cannot be written, or a value has no JSON form.
-    """
-    header = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": git_commit(),
-        "machine": machine(),
-    }
-    if clash := header.keys() & payload.keys():
-        raise UsageError(f"payload has {sorted(clash)}; give these another name.")
-    try:
-        text = json.dumps(header | payload, indent=2, default=_to_json)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text + "\n")
-    except (OSError, TypeError) as error:
-        raise DataError(f"cannot write results to {path}: {error}") from error
-
-
-def _to_json(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no JSON form")

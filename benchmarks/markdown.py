@@ -51,8 +51,39 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], n_text: int = 1) -
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def listed(words: Iterable[str]) -> str:
+    """Return words with commas and a last "and".
+
+    Examples
+    --------
+    >>> from benchmarks.markdown import listed
+    >>> listed(["set", "cht", "ggr"])
+    'set, cht and ggr'
+    """
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def missing(names: Iterable[str]) -> str:
+    """Return a sentence that names what was not measured, or nothing."""
+    names = list(names)
+    return f"Not measured with the present code: {listed(names)}." if names else ""
+
+
+def score(mean: float, spread: float | None) -> str:
+    """Return an accuracy in percent, with its deviation if there is one.
+
+    Examples
+    --------
+    >>> from benchmarks.markdown import score
+    >>> score(0.9843, 0.0012), score(0.9843, None)
+    ('98.43% ± 0.12', '98.43%')
+    """
+    return f"{mean:.2%}" if spread is None else f"{mean:.2%} ± {100 * spread:.2f}"
+
+
 def source(results: dict[str, Any]) -> str:
-    """Return where, when and of which commit results are, as a sentence."""
+    """Return machine, date and commits of results, as a paragraph."""
     machine = results["machine"]
     extras = ""
     if "rates" in results:
@@ -64,7 +95,10 @@ def source(results: dict[str, Any]) -> str:
     settings = results.get("settings", results)
     if settings.get("smoke"):
         extras += "; a smoke run, whose figures mean nothing"
+    # Runs of one file may come from several commits.
+    commits = {run["commit"] for run in results.get("runs", [results])}
+    names = sorted(commit or "unknown" for commit in commits)
     return (
         f"\n\n{machine['cpu']}, {machine['usable_cores']} cores{extras}; "
-        f"{results['date'][:10]}, commit {results['commit'] or 'unknown'}."
+        f"{results['date'][:10]}, commit{'s' * (len(names) > 1)} {listed(names)}."
     )

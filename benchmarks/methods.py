@@ -46,8 +46,8 @@ from truesparse.checks import choose
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 
-from .harness import ROOT, git_commit, write_results
 from .options import assignments, numbers
+from .stored import git_commit, refuse_uncommitted, results_file, write_results
 from .torch_dense import TorchDense, check_torch_dense
 
 # What all runs of a file share, beside the data.
@@ -282,8 +282,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if min(options.seeds, options.jobs) < 1:
         raise UsageError("--seeds and --jobs must be at least 1")
     options.stem = Path(options.data).stem
-    default = ROOT / "benchmarks" / "results" / f"methods-{options.stem}.json"
-    options.out = options.out or default
+    options.out = results_file(options.out, f"methods-{options.stem}.json")
     return options
 
 
@@ -303,6 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Take the runs that are missing and write the results after each."""
     try:
         options = parse(arguments)
+        refuse_uncommitted(options.out)
         settings = {key: getattr(options, key) for key in SETTINGS}
         header = {"data": options.stem, "settings": settings}
         runs = []

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from .harness import ROOT, WorkerError, sgemm_gflops, stream_gbs, worker_environment
+from .harness import WorkerError, sgemm_gflops, stream_gbs, worker_environment
 from .peers.common import LEARNING_RATE, MOMENTUM
 from .peers.machine import machine, peak_rss_mb
+from .stored import ROOT
 
 
 def probe(

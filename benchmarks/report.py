@@ -19,8 +19,7 @@ from pathlib import Path
 from truesparse.checks import choose
 from truesparse.errors import DataError, TruesparseError
 
-from .harness import ROOT
-from .stored import MissingResultsError, Results
+from .stored import RESULTS, ROOT, MissingResultsError, Results
 from .tables import TABLES
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
@@ -73,7 +72,7 @@ def table(name: str, results: Results) -> str:
     try:
         return TABLES[name](results)
     except MissingResultsError as program:
-        return f"*Not measured yet: `{program}`.*"
+        return f"*Not measured with the present code: `{program}`.*"
     except (KeyError, TypeError) as error:
         raise DataError(
             f"results for table {name!r} are of another version ({error!r}); run the "
@@ -89,9 +88,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("documents", nargs="*", type=Path, metavar="FILE.md")
     parser.add_argument("--check", action="store_true", help="fail if one is stale")
-    parser.add_argument(
-        "--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR"
-    )
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
     options.documents = options.documents or DOCUMENTS
     return options
@@ -103,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(options.results)
     is_stale = False
     try:
+        results.refuse_uncommitted()
         for path in options.documents:
             text = read(path)
             new, stale = render(text, results)

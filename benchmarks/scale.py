@@ -26,9 +26,10 @@ from typing import Any
 
 from truesparse.errors import TruesparseError
 
-from .harness import ROOT, WorkerError, write_results
+from .harness import WorkerError
 from .options import names, numbers
 from .probe import clean_environment, probe, run_json
+from .stored import ROOT, refuse_uncommitted, results_file, write_results
 from .subnormal import compare
 
 PARTS = ("table", "main_job", "start", "help", "subnormal")
@@ -191,12 +192,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--smoke", action="store_true", help="small nets, and nothing runs cold"
     )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks" / "results" / "scale.json"
-    )
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     options.parts = names(options.parts, PARTS, "part")
     smoke = options.smoke
+    options.out = results_file(options.out, "scale.json", is_published=not smoke)
     default = "1000,2000" if smoke else "10000,100000,1000000,4000000"
     options.neurons = [int(n) for n in numbers(options.neurons or default, "--neurons")]
     options.epsilons = numbers(options.epsilons, "--epsilons")
@@ -215,13 +215,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the parts asked for and write their results."""
     try:
         options = parse(arguments)
+        refuse_uncommitted(options.out)
         found = {part: MEASURES[part](options) for part in options.parts}
         payload = {"threads": options.threads, "smoke": options.smoke, **found}
         write_results(options.out, payload)
     except (TruesparseError, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
-    print(f"results: {options.out}")
+    if options.out:
+        print(f"results: {options.out}")
     return 0
 
 

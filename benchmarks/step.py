@@ -30,7 +30,7 @@ from typing import Any
 
 from truesparse.errors import TruesparseError
 
-from .harness import ROOT, Timing, Worker, WorkerError, median_times, write_results
+from .harness import Timing, Worker, WorkerError, median_times
 from .nets import (
     BYTES_TARGETS,
     CASES,
@@ -43,6 +43,7 @@ from .nets import (
 from .options import names
 from .peers import PEERS
 from .probe import probe
+from .stored import refuse_uncommitted, results_file, write_results
 
 OWN = "truesparse"
 # By name: importing it would make this process large, and with it the least peak memory
@@ -50,7 +51,6 @@ OWN = "truesparse"
 BUILDER = "benchmarks.peers.truesparse_step:Truesparse"
 # Of float32 sums in different orders.
 LOSS_TOLERANCE = 1e-3
-RESULTS = ROOT / "benchmarks" / "results"
 
 
 def run_case(case: Case, options: argparse.Namespace) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--nets", help=f"of {', '.join(CASES)} (default: all)")
     parser.add_argument("--peers", help=f"of {', '.join(PEERS)} (default: all)")
     parser.add_argument("--smoke", action="store_true", help="tiny nets, few steps")
-    parser.add_argument("--out", type=Path, default=RESULTS / "step.json")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--peer-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -268,6 +268,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     cases = SMOKE_CASES if options.smoke else CASES
     options.cases = [cases[key] for key in names(options.nets, cases, "net")]
     options.peers = names(options.peers, PEERS, "peer")
+    options.out = results_file(options.out, "step.json", is_published=not options.smoke)
     options.repeats = options.repeats or (2 if options.smoke else 8)
     options.skip_cold |= options.smoke
     options.seconds = options.seconds or (0.01 if options.smoke else 0.25)
@@ -334,6 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and write its results."""
     try:
         options = parse(arguments)
+        refuse_uncommitted(options.out)
         payload = run(options)
     except (TruesparseError, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -345,7 +347,8 @@ def main(arguments: list[str] | None = None) -> int:
         if target["met"] is False
     ]
     print(f"\n{len(missed)} targets missed" + "".join(f"\n  {m}" for m in missed))
-    print(f"results: {options.out}")
+    if options.out:
+        print(f"results: {options.out}")
     return 0 if all(case["losses_agree"] for case in payload["cases"]) else 1
 
 

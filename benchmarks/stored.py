@@ -1,10 +1,37 @@
-"""The JSON files in a results folder, which tables are made of."""
+"""The JSON files of benchmarks/results: written by the benchmarks, read by the tables.
 
+    write_results(RESULTS / "scale.json", {"threads": 2, "table": rows})
+    rows = Results(RESULTS).one("scale")["table"]
+
+A file begins with the date, the commit and the machine. Each entry of the file, and
+each element of a list in it, stands on a line of its own, so that a new run is one new
+line in ``git diff``.
+
+What lies in benchmarks/results is published, and must be what a commit gives: nothing
+is written there while truesparse/ or a program of benchmarks/ has changes that are not
+committed.
+"""
+
+import functools
 import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import DataError
+import numpy as np
+
+from truesparse.errors import DataError, UsageError
+
+from .peers.machine import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+# What figures depend on; results files and documents do not count.
+CODE = ("truesparse", ":(glob)benchmarks/**/*.py")
+DIRTY = "-dirty"
 
 
 class MissingResultsError(Exception):
@@ -17,8 +44,8 @@ class Results:
     Parameters
     ----------
     folder : Path
-        With step.json, scale.json, accuracy-NAME.json and regrow-NAME.json, as far as
-        they exist.
+        Folder that holds step.json, scale.json, accuracy-NAME.json and so on; each of
+        them may be absent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +59,7 @@ class Results:
         MissingResultsError
             If there is none.
         DataError
-            If it is no JSON.
+            If it is not JSON.
         """
         path = self.folder / f"{name}.json"
         if not path.is_file():
@@ -40,18 +67,29 @@ class Results:
         return _read(path)
 
     def part(self, name: str, key: str) -> tuple[dict[str, Any], Any]:
-        """Return NAME.json and its entry `key`, which not every run has."""
+        """Return NAME.json and its entry `key`, which some runs leave out."""
         results = self.one(name)
         if key not in results:
             raise MissingResultsError(f"python -m benchmarks.{name}")
         return results, results[key]
 
     def several(self, name: str, program: str) -> list[dict[str, Any]]:
-        """Return all NAME-*.json in order of their names."""
+        """Return all NAME-*.json in the order of their names."""
         paths = sorted(self.folder.glob(f"{name}-*.json"))
         if not paths:
             raise MissingResultsError(f"python -m benchmarks.{program}")
         return [_read(path) for path in paths]
+
+    def refuse_uncommitted(self) -> None:
+        """Raise DataError if a run was measured with code that was not committed."""
+        for path in sorted(self.folder.glob("*.json")):
+            commits = {str(commit) for commit in _commits(_read(path))}
+            if dirty := sorted(c for c in commits if c.endswith(DIRTY)):
+                raise DataError(
+                    f"{path} holds runs of code that was not committed "
+                    f"({', '.join(dirty)}); remove these runs, and measure again after "
+                    "a commit"
+                )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -59,3 +97,131 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read results {path}: {error}") from error
+
+
+def _commits(value: Any) -> Iterator[str | None]:
+    """Yield every commit that a file names: its own and those of its runs."""
+    if isinstance(value, dict):
+        if "commit" in value:
+            yield value["commit"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _commits(each)
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """Return the commit of the code that runs, or None outside a git checkout.
+
+    "-dirty" is appended if truesparse/ or a program of benchmarks/ has changes that are
+    not committed. The answer is that of the first call: later changes of the files do
+    not reach a process that has imported them.
+    """
+    try:
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + (DIRTY if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def results_file(
+    given: Path | None, name: str, *, is_published: bool = True
+) -> Path | None:
+    """Return the file that results go to: `given`, or `name` in benchmarks/results.
+
+    Smoke runs and the like are not published: without `given` they go to no file.
+    """
+    return given or (RESULTS / name if is_published else None)
+
+
+def refuse_uncommitted(path: Path | None) -> None:
+    """Raise UsageError if `path` is a published file and the code is not committed.
+
+    Programs call this before they measure anything; None stands for no file.
+    """
+    if path is None or path.resolve().parent != RESULTS:
+        return
+    if (git_commit() or "").endswith(DIRTY):
+        raise UsageError(
+            f"{path} would be published, but truesparse/ or benchmarks/ has changes "
+            "that are not committed; commit them, or write elsewhere with --out"
+        )
+
+
+def write_results(path: Path | None, payload: dict[str, Any]) -> None:
+    """Write `payload` as JSON below the date (UTC), the git commit and the machine.
+
+    Parameters
+    ----------
+    path : Path or None
+        File to write; its folder is made. None writes nothing.
+    payload : dict
+        JSON types, NumPy scalars, and dataclasses such as Timing. Its keys come
+        beside ``machine``, ``date`` and ``commit``, which it may not contain.
+
+    Raises
+    ------
+    UsageError
+        If `payload` has one of the three keys, or `refuse_uncommitted` refuses `path`.
+    DataError
+        If the file cannot be written, or a value has no JSON form.
+    """
+    if path is None:
+        return
+    refuse_uncommitted(path)
+    header = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": git_commit(),
+        "machine": machine(),
+    }
+    if clash := header.keys() & payload.keys():
+        raise UsageError(f"payload has {sorted(clash)}; give these another name.")
+    try:
+        text = as_lines(header | payload)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except (OSError, TypeError) as error:
+        raise DataError(f"cannot write results to {path}: {error}") from error
+
+
+def as_lines(entries: dict[str, Any]) -> str:
+    """Return JSON with a line for each entry and each element of its lists.
+
+    Examples
+    --------
+    >>> from benchmarks.stored import as_lines
+    >>> print(as_lines({"threads": 2, "runs": [{"ms": 1.5}, {"ms": 1.4}]}), end="")
+    {
+    "threads": 2,
+    "runs": [
+    {"ms": 1.5},
+    {"ms": 1.4}
+    ]
+    }
+    """
+    lines = []
+    for key, value in entries.items():
+        if not isinstance(value, list) or not value:
+            text = json.dumps(value, default=_to_json)
+        else:
+            elements = (json.dumps(each, default=_to_json) for each in value)
+            text = "[\n" + ",\n".join(elements) + "\n]"
+        lines.append(f"{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _to_json(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -28,9 +28,9 @@ JOB_SCORE, JOB_SECONDS, JOB_PEAK_MB = 0.97, 180, 3000
 
 def step(results: Results) -> str:
     """Speed of a step beside the fastest peer and torch dense."""
-    found = results.one("step")
+    file = results.one("step")
     rows = []
-    for case in found["cases"]:
+    for case in file["cases"]:
         f = case["figures"]
         peers = [row for row in case["rows"] if row["name"] != "truesparse"]
         fastest = ABSENT
@@ -56,19 +56,19 @@ def step(results: Results) -> str:
         )
     head = ["net", "weights", "ms a step", "ns/(w s)", "GFLOP/s", "of sgemm"]
     head += ["of the lower bound", "faster than the fastest peer", "than torch dense"]
-    return table(head, rows) + source(found)
+    return table(head, rows) + source(file)
 
 
 def peers(results: Results) -> str:
     """Milliseconds a step of everybody, with the quartiles of truesparse."""
-    found = results.one("step")
+    file = results.one("step")
     rows = []
     reasons: dict[str, list[str]] = {}
-    for case in found["cases"]:
+    for case in file["cases"]:
         times = {row["name"]: row for row in case["rows"]}
-        own = times["truesparse"]
-        cells = [f"**{digits(own['ms'])}** ({digits(own['q1_ms'])} to "]
-        cells[0] += f"{digits(own['q3_ms'])})"
+        ours = times["truesparse"]
+        cells = [f"**{digits(ours['ms'])}** ({digits(ours['q1_ms'])} to "]
+        cells[0] += f"{digits(ours['q3_ms'])})"
         for name in PEER_NAMES:
             cells.append(digits(times[name]["ms"]) if name in times else ABSENT)
         rows.append((case["title"], *cells))
@@ -79,26 +79,26 @@ def peers(results: Results) -> str:
         f"\n* {', '.join(keys)}: {reason}" for reason, keys in reasons.items()
     )
     absent = f"\n\nNot run:\n{notes}" if notes else ""
-    return table(head, rows) + absent + source(found)
+    return table(head, rows) + absent + source(file)
 
 
 def targets(results: Results) -> str:
-    """Every target with the value found."""
-    found = results.one("step")
+    """Every target, with the value measured."""
+    file = results.one("step")
     rows = [
         (case["title"], t["text"], digits(t["value"]), VERDICTS[t["met"]])
-        for case in found["cases"]
+        for case in file["cases"]
         for t in case["targets"]
     ]
     head = ["net", "target", "measured", ""]
-    return table(head, rows, n_text=2) + source(found)
+    return table(head, rows, n_text=2) + source(file)
 
 
 def memory(results: Results) -> str:
     """Bytes a weight, peak memory, initialisation, topology update, compilation."""
-    found = results.one("step")
+    file = results.one("step")
     rows = []
-    for case in found["cases"]:
+    for case in file["cases"]:
         f = case["figures"]
         rows.append(
             (
@@ -120,12 +120,12 @@ def memory(results: Results) -> str:
         "\n\nBytes of all arrays with an entry a weight; in brackets with the row "
         "pointers, 8 bytes a neuron and direction. Small batches need no column view."
     )
-    return table(head, rows) + note + source(found)
+    return table(head, rows) + note + source(file)
 
 
 def scale(results: Results) -> str:
     """Growth with the number of neurons."""
-    found, rows = results.part("scale", "table")
+    file, rows = results.part("scale", "table")
     head = ["hidden neurons", "eps", "weights", "initialisation, s", "step, ms"]
     head += ["SET update, s", "peak memory", "bytes a weight"]
     head += ["dense weights and momentum"]
@@ -143,12 +143,12 @@ def scale(results: Results) -> str:
         )
         for row in rows
     ]
-    return table(head, cells) + source(found)
+    return table(head, cells) + source(file)
 
 
 def main_job(results: Results) -> str:
     """What the main job reports on a fresh machine, beside its bounds."""
-    found, job = results.part("scale", "main_job")
+    file, job = results.part("scale", "main_job")
     command = "`python -m truesparse.train " + " ".join(job["flags"]) + "`"
     score, seconds, peak = job["test_score"], job["wall_s"], job["peak_rss_mb"]
     rows = [
@@ -176,28 +176,28 @@ def main_job(results: Results) -> str:
         ),
         ("dense weights and momentum", size(job["dense_mb"] * 1e6), "", ""),
     ]
-    return table((command, "", "bound", ""), rows) + source(found)
+    return table((command, "", "bound", ""), rows) + source(file)
 
 
 def start(results: Results) -> str:
     """Compilation, first step, help, beside their bounds."""
-    found, times = results.part("scale", "start")
+    file, times = results.part("scale", "start")
     measured = [
         ("compiling all that a run uses", times["compile_s"], 20),
         ("main job to its first step, kernels compiled", times["first_step_s"], 3),
     ]
-    if "help" in found:
-        measured.append(("`--help`", found["help"]["median_s"], 0.5))
+    if "help" in file:
+        measured.append(("`--help`", file["help"]["median_s"], 0.5))
     rows = [
         (text, digits(seconds), f"{bound:g}", VERDICTS[seconds <= bound])
         for text, seconds, bound in measured
     ]
-    return table(("start", "seconds", "at most", ""), rows) + source(found)
+    return table(("start", "seconds", "at most", ""), rows) + source(file)
 
 
 def subnormal(results: Results) -> str:
     """A step with subnormal numbers, flushed and kept."""
-    found, cases = results.part("scale", "subnormal")
+    file, cases = results.part("scale", "subnormal")
     names = {
         "normal": "none",
         "deltas": "deltas, gradients, momentum",
@@ -214,12 +214,12 @@ def subnormal(results: Results) -> str:
         for case, row in cases.items()
     ]
     head = ["subnormal", "flushed, ms a step", "kept, ms a step", "kept is slower by"]
-    return table(head, rows) + source(found)
+    return table(head, rows) + source(file)
 
 
 def updates(results: Results) -> str:
     """A topology update of a large net, algorithm by algorithm."""
-    found = results.one("updates")
+    file = results.one("updates")
     rows = [
         (
             f"`{row['topology']}`",
@@ -232,17 +232,17 @@ def updates(results: Results) -> str:
             f"{row['peak_ratio']:.2f}x",
             VERDICTS[row["peak_ratio"] <= row["most_memory"]],
         )
-        for row in found["rows"]
+        for row in file["rows"]
     ]
     head = ("topology", "seconds", "at most", "", "grown", "memory", "at most 1.5x")
-    return table(head, rows) + source(found)
+    return table(head, rows) + source(file)
 
 
 def condensed(results: Results) -> str:
     """Latency of the condensed layout at batch 1 beside torch and the CSR layout."""
-    found = results.one("condensed")
-    targets, rows = found["targets"], []
-    for row in found["rows"]:
+    file = results.one("condensed")
+    targets, rows = file["targets"], []
+    for row in file["rows"]:
         verdict = ABSENT
         if "target_dense_met" in row:
             met = row["target_dense_met"], row["target_csr_met"]
@@ -263,7 +263,7 @@ def condensed(results: Results) -> str:
     bounds = f"{targets['dense']:g}x, {targets['csr']:g}x"
     head = ["layers", "sparsity", "threads", "condensed, us", "as CSR, us"]
     head += ["faster than torch dense", "than the fastest CSR", f"at least {bounds}"]
-    return table(head, rows) + source(found)
+    return table(head, rows) + source(file)
 
 
 def ratio(value: float | None) -> str:

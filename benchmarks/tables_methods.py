@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from .markdown import ABSENT, VERDICTS, count, digits, source, table
+from truesparse.topology import ALGORITHMS
+
+from .markdown import ABSENT, VERDICTS, count, digits, missing, score, source, table
 from .stored import MissingResultsError, Results
 
 # Test accuracy of LeNet-300-100 on MNIST by sparsity: result files of Dettmers and
@@ -15,19 +17,32 @@ PUBLISHED = {
     "set": {0.9: 0.9839, 0.95: 0.9814, 0.98: 0.9774, 0.99: 0.9580},
     "deepr": {0.9: 0.9819, 0.95: 0.9806, 0.98: 0.9821, 0.99: 0.9400},
 }
-# How far below a published figure is still the same; what the best must reach at .99.
+# A figure this far below the published one still counts as equal; what the best method
+# must reach at 99 %.
 TOLERANCE, BEST_AT_99 = 0.003, 0.976
 # How far below the dense net the best method may be on Fashion-MNIST.
 NEAR_DENSE = 0.005
 # They have one row, under no sparsity.
 DENSE = ("dense", "torch_dense")
+# What is to be measured, and how many seeds of each.
+SEEDS = 3
+METHODS = ("torch_dense", *ALGORITHMS)
+BEST_METHODS = ("torch_dense", "granet:start=20:zeta=0.1", "chts", "static")
+CLAIMS = {
+    "erk": (
+        *("set", "set:chain_removal=true"),
+        *("cht", "cht:chain_removal=false"),
+        *("chts", "chts:chain_removal=false"),
+    ),
+    "uniform": ("ggr", "rigl", "set", "static"),
+}
 _PROGRAM = "methods --data {}"
 
 
 def methods_mnist(results: Results) -> str:
     """LeNet-300-100 on MNIST: every method at every sparsity, beside what is known."""
-    found = _one(results, "mnist")
-    rows = {(row["method"], row["sparsity"]): row for row in found["rows"]}
+    file = _one(results, "mnist")
+    rows = {(row["method"], row["sparsity"]): row for row in file["rows"]}
     sparsities = sorted({sparsity for _, sparsity in rows} - {0.0})
     last = sparsities[-1]
     names = sorted({name for name, _ in rows} - set(DENSE))
@@ -35,57 +50,58 @@ def methods_mnist(results: Results) -> str:
     lines = []
     for name in DENSE:
         if dense := rows.get((name, 0.0)):
-            score = f"{_score(dense)}{_published(dense)}"
+            first = f"{_score(dense)}{_published(dense)}"
             rest = [ABSENT] * (len(sparsities) - 1)
-            lines.append((name, score, *rest, *_costs(dense)))
+            lines.append((name, first, *rest, *_costs(dense), _seeds([dense])))
     for name in names:
         cells = [rows.get((name, sparsity)) for sparsity in sparsities]
         scores = [ABSENT if c is None else _score(c) + _published(c) for c in cells]
-        lines.append((f"`{name}`", *scores, *_costs(cells[-1])))
+        lines.append((f"`{name}`", *scores, *_costs(cells[-1]), _seeds(cells)))
     head = ["method", *(f"{sparsity:.0%} sparse" for sparsity in sparsities)]
-    head += [f"weights at {last:.0%}", "cells tried", "s an epoch"]
+    head += [f"weights at {last:.0%}", "cells tried", "s an epoch", "seeds measured"]
     below = [
         f"{row['method']} at {row['sparsity']:g}"
         for row in rows.values()
         if _published(row) and row["final_mean"] < _figure(row) - TOLERANCE
     ]
     best = max((row for row in rows.values() if row["sparsity"] == 0.99), key=_final)
-    says = (
-        f"\n\nNot more than {100 * TOLERANCE:g} points below a published figure: "
+    verdicts = (
+        f"Not more than {100 * TOLERANCE:g} points below a published figure: "
         f"{'met' if not below else '**missed** by ' + ', '.join(below)}. Best at 99 %: "
         f"{best['method']}, {best['final_mean']:.2%}; above {BEST_AT_99:.1%}: "
         f"{VERDICTS[best['final_mean'] > BEST_AT_99]}."
     )
-    return table(head, lines) + says + _notes(found)
+    return table(head, lines) + _notes(file, METHODS, verdicts)
 
 
 def methods_fashion(results: Results) -> str:
     """Fashion-MNIST at 99 %: every method beside static and dense nets."""
-    return _beside_dense(_one(results, "fashion_mnist"))
+    return _beside_dense(_one(results, "fashion_mnist"), METHODS)
 
 
 def methods_fashion_32(results: Results) -> str:
     """Fashion-MNIST at 99 %, batches of 32: the best methods, static and dense nets."""
-    return _beside_dense(_one(results, "fashion_mnist", "-32"))
+    return _beside_dense(_one(results, "fashion_mnist", "-32"), BEST_METHODS)
 
 
-def _beside_dense(found: dict[str, Any]) -> str:
-    rows = {row["method"]: row for row in found["rows"]}
+def _beside_dense(file: dict[str, Any], methods: tuple[str, ...]) -> str:
+    rows = {row["method"]: row for row in file["rows"]}
     full = rows.get("dense") or rows["torch_dense"]
-    dense, static = full["final_mean"], rows["static"]["final_mean"]
+    dense, static = full["final_mean"], rows.get("static")
     ordered = sorted(rows.values(), key=lambda row: -_final(row))
     lines = [
         (
             _quoted(row["method"]),
             _score(row),
-            f"{100 * (row['final_mean'] - static):+.2f}",
-            f"{100 * (row['final_mean'] - dense):+.2f}",
+            ABSENT if static is None else _points(row, static),
+            _points(row, full),
             *_costs(row),
+            _seeds([row]),
         )
         for row in ordered
     ]
     head = ["method", "test accuracy", "points over static", "over dense", "weights"]
-    head += ["cells tried", "s an epoch"]
+    head += ["cells tried", "s an epoch", "seeds measured"]
     # Not those that keep no budget and have more weights.
     near = [
         row["method"]
@@ -94,20 +110,20 @@ def _beside_dense(found: dict[str, Any]) -> str:
         and row["nnz_mean"] <= 1.01 * (1.0 - row["sparsity"]) * full["nnz_mean"]
         and row["final_mean"] >= dense - NEAR_DENSE
     ]
-    says = (
-        f"\n\nWithin {100 * NEAR_DENSE:g} points of dense: "
+    verdict = (
+        f"Within {100 * NEAR_DENSE:g} points of dense: "
         f"{', '.join(near) if near else '**none**'}."
     )
-    return table(head, lines) + says + _notes(found)
+    return table(head, lines) + _notes(file, methods, verdict)
 
 
 def claims(results: Results) -> str:
-    """What papers say of CHT, chain removal and GGR, and what comes out here."""
+    """Claims of papers about CHT, chain removal and GGR, and the figures here."""
     parts = []
-    for found in results.several(
+    for file in results.several(
         "claims", _PROGRAM.format("... --out claims-NAME.json")
     ):
-        settings = found["settings"]
+        settings = file["settings"]
         lines = [
             (
                 f"`{row['method']}`",
@@ -116,14 +132,16 @@ def claims(results: Results) -> str:
                 f"{row['area_mean']:.2%}",
                 _score(row),
                 digits(row["active_neurons_mean"]),
-                str(row["seeds"]),
+                _seeds([row]),
             )
-            for row in sorted(found["rows"], key=lambda row: -_final(row))
+            for row in sorted(file["rows"], key=lambda row: -_final(row))
         ]
         head = ["method", "sparsity", "mean of epochs 1 to 5", "of all epochs"]
-        head += ["last epoch", "active neurons", "seeds"]
-        title = f"{found['data']}, layers by `{settings['init_topology']}`:\n\n"
-        parts.append(title + table(head, lines) + _notes(found))
+        head += ["last epoch", "active neurons", "seeds measured"]
+        budgets = settings["init_topology"]
+        title = f"{file['data']}, layers by `{budgets}`:\n\n"
+        methods = CLAIMS.get(budgets, ())
+        parts.append(title + table(head, lines) + _notes(file, methods))
     return "\n\n".join(parts)
 
 
@@ -150,9 +168,18 @@ def _published(row: dict[str, Any]) -> str:
 
 
 def _score(row: dict[str, Any]) -> str:
-    spread = row["final_sd"]
-    final = f"{row['final_mean']:.2%}"
-    return final if spread is None else f"{final} ± {100 * spread:.2f}"
+    return score(row["final_mean"], row["final_sd"])
+
+
+def _points(row: dict[str, Any], other: dict[str, Any]) -> str:
+    return f"{100 * (row['final_mean'] - other['final_mean']):+.2f}"
+
+
+def _seeds(rows: list[dict[str, Any] | None]) -> str:
+    """Return how many of the seeds the rows of a method have, or "1 to 3 of 3"."""
+    numbers = [row["seeds"] for row in rows if row]
+    least, most = min(numbers), max(numbers)
+    return f"{least if least == most else f'{least} to {most}'} of {SEEDS}"
 
 
 def _quoted(method: str) -> str:
@@ -168,17 +195,20 @@ def _costs(row: dict[str, Any] | None) -> tuple[str, str, str]:
     return weights, share, digits(row["seconds_per_epoch"])
 
 
-def _notes(found: dict[str, Any]) -> str:
-    s = found["settings"]
-    seeds = sorted({row["seeds"] for row in found["rows"]})
-    commits = {run["commit"] or "unknown" for run in found["runs"]}
-    others = sorted(commits - {found["commit"] or "unknown"})
-    older = f" Some runs: {' and '.join(others)}." if others else ""
-    return (
-        f"\n\n{found['data']}: hidden {'-'.join(map(str, s['hidden']))}, "
+def _notes(file: dict[str, Any], methods: tuple[str, ...], verdict: str = "") -> str:
+    """Return what stands below a table: verdict, absent methods, settings, origin."""
+    s = file["settings"]
+    # The dense net is trained by truesparse or by torch.
+    measured = {
+        "torch_dense" if row["method"] in DENSE else row["method"]
+        for row in file["rows"]
+    }
+    absent = missing(f"`{name}`" for name in methods if name not in measured)
+    first = " ".join(filter(None, (verdict, absent)))
+    return (f"\n\n{first}" if first else "") + (
+        f"\n\n{file['data']}: hidden {'-'.join(map(str, s['hidden']))}, "
         f"{s['epochs']} epochs, batch {s['batch_size']}, SGD with momentum "
         f"{s['momentum']:g}, {s['lr_schedule']} learning rate from {s['lr']:g}, weight "
         f"decay {s['weight_decay']:g}, dropout {s['dropout']:g}, an update every "
-        f"{s['update_every']} steps, one thread; seeds: "
-        f"{' or '.join(map(str, seeds))}." + source(found) + older
+        f"{s['update_every']} steps, one thread.{source(file)}"
     )

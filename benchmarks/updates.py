@@ -27,9 +27,10 @@ import numpy as np
 from truesparse.errors import TruesparseError
 from truesparse.topology import ALGORITHMS
 
-from .harness import ROOT, WorkerError, write_results
+from .harness import WorkerError
 from .options import names
 from .probe import clean_environment, own_peak_mb, run_json
+from .stored import refuse_uncommitted, results_file, write_results
 
 BATCH, FEATURES, CLASSES, SAMPLES = 32, 64, 10, 1024
 # Seconds that an update may take.
@@ -140,9 +141,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="a net of 400 neurons")
     parser.add_argument("--measure", metavar="NAME", help="in this process, as JSON")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks" / "results" / "updates.json"
-    )
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     accepted = (*DEFAULT, "cht")
     options.topologies = (
@@ -152,6 +151,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     if options.smoke:
         options.neurons = SMALL
+    options.out = results_file(
+        options.out, "updates.json", is_published=not options.smoke
+    )
     return options
 
 
@@ -166,6 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             found = measure(options.measure, options.neurons, options.epsilon)
             print(json.dumps(found))
             return 0
+        refuse_uncommitted(options.out)
         rows = []
         for name in options.topologies:
             row = run_json(
@@ -181,7 +184,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (TruesparseError, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
-    print(f"results: {options.out}")
+    if options.out:
+        print(f"results: {options.out}")
     return 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.training import save_small_data
 
 from benchmarks import accuracy, report, stored, tables_accuracy
-from benchmarks.harness import ROOT
+from benchmarks.stored import ROOT
 from benchmarks.torch_dense import TorchDense
 from truesparse.errors import DivergedError
 from truesparse.network.sparse_mlp import SparseMLP

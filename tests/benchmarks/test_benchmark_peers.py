@@ -14,16 +14,15 @@ from benchmarks.harness import (
     Worker,
     WorkerError,
     median_times,
-    peak_rss_mb,
     sgemm_gflops,
     stream_gbs,
     worker_environment,
-    write_results,
 )
 from benchmarks.peers import PEERS, NetSpec, Peer, Task, build, machine
 from benchmarks.peers.common import draw_cells
+from benchmarks.peers.machine import peak_rss_mb
 from benchmarks.peers.truesparse_step import Truesparse
-from truesparse.errors import DataError, UsageError
+from truesparse.errors import UsageError
 
 # The last layer is fully connected, the others are not.
 NET = NetSpec((20, 30, 25, 5), 5)
@@ -273,23 +272,3 @@ def test_machine_and_memory_are_reported():
     assert described["versions"]["numpy"] == np.__version__
     assert described["cores"] >= 1
     assert peak_rss_mb() is None or peak_rss_mb() > 1
-
-
-def test_results_say_where_and_when(tmp_path):
-    path = tmp_path / "new" / "step.json"
-    timing = Timing.of([1.0], first=2.0)
-    write_results(path, {"steps": {"a": timing}, "rate": np.float32(0.5)})
-    got = json.loads(path.read_text())
-    assert got["steps"]["a"]["median"] == 1
-    assert got["rate"] == 0.5
-    assert got.keys() >= {"date", "commit", "machine"}
-
-
-def test_results_refuse_what_they_cannot_write(tmp_path):
-    with pytest.raises(UsageError, match="machine"):
-        write_results(tmp_path / "a.json", {"machine": 1})
-    with pytest.raises(DataError, match="JSON"):
-        write_results(tmp_path / "a.json", {"a": object()})
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot write"):
-        write_results(tmp_path / "file" / "a.json", {})

@@ -22,10 +22,11 @@ from benchmarks import (
     subnormal,
     tables,
 )
-from benchmarks.harness import ROOT, WorkerError
+from benchmarks.harness import WorkerError
 from benchmarks.nets import CASES, SMOKE_CASES
 from benchmarks.options import names, numbers
 from benchmarks.peers import NetSpec
+from benchmarks.stored import ROOT
 from truesparse.errors import UsageError
 
 TINY = SMOKE_CASES["tinyb2"]
@@ -241,7 +242,7 @@ def test_report_says_what_to_run(results, tmp_path):
     text, _ = report.render(
         "<!-- benchmark:step -->\n<!-- /benchmark -->", stored.Results(results)
     )
-    assert "*Not measured yet: `python -m benchmarks.step`.*" in text
+    assert "*Not measured with the present code: `python -m benchmarks.step`.*" in text
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_sizes_and_counts_are_readable():
     assert markdown.digits(0) == "0"
 
 
-@pytest.mark.parametrize("module", [markdown, nets, options, step])
+@pytest.mark.parametrize("module", [markdown, nets, options, step, stored])
 def test_examples_run(module):
     failed, attempted = doctest.testmod(module)
     assert attempted

@@ -1,0 +1,130 @@
+"""Files of results: their lines, where they come from, and what is not published."""
+
+import json
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+
+from benchmarks import methods, report, scale, step, stored
+from benchmarks.harness import Timing
+from benchmarks.stored import RESULTS, git_commit, write_results
+from truesparse.errors import DataError, UsageError
+
+
+@pytest.fixture
+def uncommitted(monkeypatch):
+    """Pretend that the code has changes that are not committed."""
+    monkeypatch.setattr(stored, "git_commit", lambda: "0123456789ab-dirty")
+
+
+def test_results_say_where_and_when(tmp_path):
+    path = tmp_path / "new" / "step.json"
+    timing = Timing.of([1.0], first=2.0)
+    write_results(path, {"steps": {"a": timing}, "rate": np.float32(0.5)})
+    got = json.loads(path.read_text())
+    assert got["steps"]["a"]["median"] == 1
+    assert got["rate"] == 0.5
+    assert got.keys() >= {"date", "commit", "machine"}
+
+
+def test_results_refuse_what_they_cannot_write(tmp_path):
+    with pytest.raises(UsageError, match="machine"):
+        write_results(tmp_path / "a.json", {"machine": 1})
+    with pytest.raises(DataError, match="JSON"):
+        write_results(tmp_path / "a.json", {"a": object()})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write"):
+        write_results(tmp_path / "file" / "a.json", {})
+
+
+def test_each_run_of_a_file_has_a_line(tmp_path):
+    path = tmp_path / "step.json"
+    runs = [
+        {"seed": seed, "scores": [0.5, 0.25], "nested": {"a": [1]}} for seed in (0, 1)
+    ]
+    write_results(path, {"settings": {"lr": 0.1}, "runs": runs, "rows": []})
+    lines = path.read_text().splitlines()
+    assert len(lines) == 1 + 3 + 1 + 4 + 1 + 1
+    before = path.read_text()
+    write_results(path, {"settings": {"lr": 0.1}, "runs": [*runs, runs[0]], "rows": []})
+    added = set(path.read_text().splitlines()) - set(before.splitlines())
+    # The run before ends in a comma now; the date may differ.
+    assert len({line for line in added if '"date"' not in line}) <= 2
+    assert json.loads(path.read_text())["runs"] == [*runs, runs[0]]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.name)
+def test_published_files_are_as_the_programs_write_them(path):
+    text = path.read_text(encoding="utf-8")
+    assert stored.as_lines(json.loads(text)) == text
+
+
+def test_published_results_are_those_of_commits():
+    stored.Results(RESULTS).refuse_uncommitted()
+    for path in RESULTS.glob("*.json"):
+        for commit in stored._commits(json.loads(path.read_text())):
+            assert commit is not None, path
+
+
+def test_uncommitted_code_publishes_nothing(uncommitted, tmp_path, capsys):
+    path = RESULTS / "new.json"
+    with pytest.raises(UsageError, match="not committed"):
+        write_results(path, {})
+    assert not path.exists()
+    write_results(tmp_path / "new.json", {})
+    assert json.loads((tmp_path / "new.json").read_text())["commit"].endswith("-dirty")
+    # Before anything is measured.
+    for program in (step, scale, methods):
+        assert program.main([]) == 2
+        found = capsys.readouterr()
+        assert "--out" in found.err
+        assert not found.out
+
+
+def test_documents_show_no_results_of_uncommitted_code(tmp_path, capsys):
+    runs = [{"commit": "abc"}, {"commit": "def-dirty"}]
+    file = {"commit": "abc", "machine": {}, "runs": runs}
+    (tmp_path / "methods-x.json").write_text(json.dumps(file))
+    with pytest.raises(DataError, match=r"methods-x.*def-dirty"):
+        stored.Results(tmp_path).refuse_uncommitted()
+    document = tmp_path / "document.md"
+    document.write_text("")
+    assert report.main([str(document), "--results", str(tmp_path)]) == 4
+    assert "def-dirty" in capsys.readouterr().err
+
+
+def test_only_changes_of_code_count_as_uncommitted(tmp_path, monkeypatch):
+    for name in ("truesparse/a.py", "benchmarks/peers/b.py", "benchmarks/c.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    monkeypatch.setattr(stored, "ROOT", tmp_path)
+    identity = "-c", "user.name=a", "-c", "user.email=a@example.org"
+    for words in (("init",), ("add", "."), ("commit", "-m", "1")):
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True)
+
+    def commit() -> str:
+        git_commit.cache_clear()
+        try:
+            return git_commit()
+        finally:
+            git_commit.cache_clear()
+
+    clean = commit()
+    assert len(clean) == 12
+    (tmp_path / "benchmarks" / "c.md").write_text("2")
+    (tmp_path / "truesparse" / "untracked.py").write_text("2")
+    assert commit() == clean
+    for name in ("truesparse/a.py", "benchmarks/peers/b.py"):
+        (tmp_path / name).write_text("2")
+        assert commit() == f"{clean}-dirty"
+        (tmp_path / name).write_text("1")
+    monkeypatch.setattr(stored, "ROOT", pathlib.Path(tmp_path.anchor))
+    assert commit() is None
+
+
+def test_smoke_runs_are_not_published():
+    for program in (step, scale):
+        assert program.parse(["--smoke"]).out is None
+        assert program.parse([]).out.parent == RESULTS
