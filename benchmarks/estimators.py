@@ -9,8 +9,8 @@
 Both get the same float32 samples, hidden layers and epochs, and the cores of the
 machine. Each run is a process of its own. MLPClassifier has its defaults, with early
 ending by the loss switched off so that both do all epochs; SparseMLPClassifier has
-`SPARSE`, one setting for all data, chosen as benchmarks/README.md tells on parts of the
-training data (``--holdout``), never on test data.
+`SPARSE`, one setting for all data, chosen on parts of the training data (``--holdout``)
+as SETTINGS.md describes, never on test data.
 
 ``fit_s`` is the first fit of a process, so that loading compiled kernels counts, as it
 does for a user; they were compiled before. What the first fit takes where they were not
@@ -43,7 +43,7 @@ from .stored import git_commit, refuse_uncommitted, results_file, write_results
 
 METHODS = ("mlp", "sparse")
 KEY = ("data", "method", "seed", "fold")
-# Chosen on parts of the training data; benchmarks/README.md has the figures.
+# Chosen on parts of the training data; SETTINGS.md has the figures.
 SPARSE: dict[str, Any] = {
     "epsilon": 20,
     "learning_rate": "linear",

@@ -1,6 +1,6 @@
-"""Write the tables of the documents from the results of the benchmarks.
+"""Write the tables and the picture of the documents from the results.
 
-    python -m benchmarks.report             README.md and benchmarks/README.md
+    python -m benchmarks.report             README.md, benchmarks/RESULTS.md, picture
     python -m benchmarks.report --check     change nothing; exit code 1 if one is stale
 
 A document asks for a table by two comments, and what stands between them is replaced:
@@ -8,7 +8,8 @@ A document asks for a table by two comments, and what stands between them is rep
     <!-- benchmark:step -->
     <!-- /benchmark -->
 
-The names are those of tables.py.
+tables.py has the names. The picture is drawn by pictures.py, which needs matplotlib;
+``--check`` does not.
 """
 
 import argparse
@@ -19,10 +20,12 @@ from pathlib import Path
 from truesparse.checks import choose
 from truesparse.errors import DataError, TruesparseError
 
+from . import pictures
 from .stored import RESULTS, ROOT, MissingResultsError, Results
-from .tables import TABLES
+from .tables import README_TABLES, TABLES
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md")
+ALL_TABLES = TABLES | README_TABLES
 _BLOCK = re.compile(
     r"(?P<open><!-- benchmark:(?P<name>[\w-]+) -->\n)"
     r"(?P<body>.*?)"
@@ -38,7 +41,7 @@ def render(text: str, results: Results) -> tuple[str, list[str]]:
     Parameters
     ----------
     text : str
-        Of the document.
+        The document, in Markdown.
     results : Results
 
     Raises
@@ -51,7 +54,7 @@ def render(text: str, results: Results) -> tuple[str, list[str]]:
     stale = []
 
     def replace(block: re.Match[str]) -> str:
-        name = choose(block["name"], TABLES, "table")
+        name = choose(block["name"], ALL_TABLES, "table")
         body = f"\n{table(name, results)}\n\n"
         if body != block["body"]:
             stale.append(name)
@@ -70,7 +73,7 @@ def render(text: str, results: Results) -> tuple[str, list[str]]:
 def table(name: str, results: Results) -> str:
     """Return a table, or what to run to get it."""
     try:
-        return TABLES[name](results)
+        return ALL_TABLES[name](results)
     except MissingResultsError as program:
         return f"*Not measured with the present code: `{program}`.*"
     except (KeyError, TypeError) as error:
@@ -84,39 +87,65 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.report",
-        description="Write the tables of the documents from benchmark results.",
+        description="Write the tables and the picture of the documents from results.",
     )
-    parser.add_argument("documents", nargs="*", type=Path, metavar="FILE.md")
-    parser.add_argument("--check", action="store_true", help="fail if one is stale")
+    parser.add_argument(
+        "documents",
+        nargs="*",
+        type=Path,
+        metavar="FILE.md",
+        help="documents to update; README.md, RESULTS.md and the picture by default",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, fail if one is stale"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    options = parser.parse_args(arguments)
-    options.documents = options.documents or DOCUMENTS
-    return options
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Update or check the documents."""
+    """Update or check the documents and the picture."""
     options = parse(arguments)
     results = Results(options.results)
-    is_stale = False
     try:
         results.refuse_uncommitted()
-        for path in options.documents:
-            text = read(path)
-            new, stale = render(text, results)
-            for name in stale:
-                word = "stale" if options.check else "updated"
-                print(f"{path}: table {name} {word}")
-            if stale and not options.check:
-                path.write_text(new, encoding="utf-8")
-            is_stale |= bool(stale)
+        changed = [
+            name
+            for path in options.documents or DOCUMENTS
+            for name in update(path, results, options.check)
+        ]
+        if not options.documents:
+            changed += update_picture(results, options.check)
     except TruesparseError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    if options.check and is_stale:
+    for name in changed:
+        print(f"{name} {'stale' if options.check else 'updated'}")
+    if options.check and changed:
         print("run python -m benchmarks.report", file=sys.stderr)
         return 1
     return 0
+
+
+def update(path: Path, results: Results, is_check: bool) -> list[str]:
+    """Update a document, unless it is only checked; return which tables changed."""
+    text, stale = render(read(path), results)
+    if stale and not is_check:
+        path.write_text(text, encoding="utf-8")
+    return [f"{path}: table {name}" for name in stale]
+
+
+def update_picture(results: Results, is_check: bool) -> list[str]:
+    """Draw the picture anew if its figures have changed, unless it is only checked."""
+    try:
+        if not pictures.is_stale(pictures.MEMORY, results):
+            return []
+    except MissingResultsError:
+        # It stays as it is until growth with neurons has been measured.
+        return []
+    if not is_check:
+        pictures.draw(pictures.MEMORY, results)
+    return [f"{pictures.MEMORY}: picture"]
 
 
 def read(path: Path) -> str:

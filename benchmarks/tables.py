@@ -1,8 +1,9 @@
-"""Tables in Markdown, one function each, from the JSON in a results folder.
+"""Tables in Markdown, one function each, from the JSON files of a results folder.
 
-`TABLES` names them; report.py puts them where a document asks for them. A function gets
-`Results` and returns text; `MissingResultsError` says which program to run. Those of
-accuracy are in tables_accuracy.py, tables_methods.py and tables_estimators.py.
+`TABLES` and `README_TABLES` name them, and report.py puts them where a document asks
+for them. A function takes `Results` and returns text; `MissingResultsError` says which
+program to run. Tables of accuracy are in tables_accuracy.py, tables_methods.py and
+tables_estimators.py, those of README.md in tables_readme.py.
 """
 
 from collections.abc import Callable
@@ -12,16 +13,8 @@ from .stored import Results
 from .tables_accuracy import accuracy, regrow
 from .tables_estimators import estimators
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
+from .tables_readme import PEER_NAMES, readme_accuracy, readme_scale, readme_speed
 
-PEER_NAMES = {
-    "torch_csr": "torch CSR",
-    "sparseprop": "SparseProp",
-    "scipy_csr": "SciPy",
-    "set_numba": "SET in Numba",
-    "torch_dense": "torch dense",
-    "torch_masked": "torch masked",
-    "sklearn_mlp": "scikit-learn",
-}
 # Bounds of the main job.
 JOB_SCORE, JOB_SECONDS, JOB_PEAK_MB = 0.97, 180, 3000
 
@@ -54,8 +47,9 @@ def step(results: Results) -> str:
                 "no memory" if dense is None else f"{digits(dense)}x",
             )
         )
-    head = ["net", "weights", "ms a step", "ns/(w s)", "GFLOP/s", "of sgemm"]
-    head += ["of the lower bound", "faster than the fastest peer", "than torch dense"]
+    head = ["net", "weights", "ms a step", "ns per weight and sample"]
+    head += ["GFLOP/s", "of the sgemm rate", "of the lower bound"]
+    head += ["faster than the fastest peer", "than torch dense"]
     return table(head, rows) + source(file)
 
 
@@ -271,6 +265,7 @@ def ratio(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.2f}x"
 
 
+# All figures, for RESULTS.md.
 TABLES: dict[str, Callable[[Results], str]] = {
     "step": step,
     "peers": peers,
@@ -289,4 +284,11 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "methods_fashion_32": methods_fashion_32,
     "claims": claims,
     "estimators": estimators,
+}
+
+# A few figures in three columns, for README.md.
+README_TABLES: dict[str, Callable[[Results], str]] = {
+    "readme_speed": readme_speed,
+    "readme_scale": readme_scale,
+    "readme_accuracy": readme_accuracy,
 }

@@ -101,7 +101,7 @@ def test_runs_are_kept_and_those_missing_are_taken(flags, tmp_path, capsys):
     assert "other settings" in capsys.readouterr().err
 
 
-def test_a_run_that_fails_is_reported_and_the_others_are_stored(flags, tmp_path, capsys):
+def test_a_failed_run_is_reported_and_the_others_are_stored(flags, tmp_path, capsys):
     words = "--methods", "static,set:zeta=2", "--sparsities", "0.5", "--seeds", "1"
     assert methods.main([*flags, *words]) == 1
     assert "failed: zeta must be" in capsys.readouterr().out

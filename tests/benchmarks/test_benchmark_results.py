@@ -1,13 +1,15 @@
-"""Files of results: their lines, where they come from, and what is not published."""
+"""Results: their files, what is not published, and the documents that show them."""
 
 import json
 import pathlib
+import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from benchmarks import methods, report, scale, step, stored
+from benchmarks import methods, pictures, report, scale, step, stored, tables
 from benchmarks.harness import Timing
 from benchmarks.stored import RESULTS, git_commit, write_results
 from truesparse.errors import DataError, UsageError
@@ -128,3 +130,64 @@ def test_smoke_runs_are_not_published():
     for program in (step, scale):
         assert program.parse(["--smoke"]).out is None
         assert program.parse([]).out.parent == RESULTS
+
+
+# Documents ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", tables.README_TABLES)
+def test_tables_of_the_readme_are_small(name):
+    head, rule, *rows = [
+        line
+        for line in report.table(name, stored.Results(RESULTS)).splitlines()
+        if line.startswith("|")
+    ]
+    assert head.count("|") == rule.count("|") == 4
+    assert 3 <= len(rows) <= 6
+
+
+def test_the_picture_shows_the_published_results():
+    results = stored.Results(RESULTS)
+    assert not pictures.is_stale(pictures.MEMORY, results)
+    assert report.update_picture(results, is_check=True) == []
+
+
+def test_the_picture_is_drawn_anew_when_results_change(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    path, results = tmp_path / "memory.svg", stored.Results(tmp_path)
+    monkeypatch.setattr(pictures, "MEMORY", path)
+    # Without results it stays as it is.
+    assert report.update_picture(results, is_check=False) == []
+    file = stored.Results(RESULTS).one("scale")
+    (tmp_path / "scale.json").write_text(json.dumps(file))
+    assert report.update_picture(results, is_check=True)
+    assert not path.exists()
+    assert report.update_picture(results, is_check=False)
+    drawn = path.read_bytes()
+    assert report.update_picture(results, is_check=False) == []
+    pictures.draw(path, results)
+    assert path.read_bytes() == drawn
+    for row in file["table"]:
+        row["peak_update_mb"] *= 2
+    (tmp_path / "scale.json").write_text(json.dumps(file))
+    assert report.update_picture(results, is_check=True)
+
+
+def test_a_picture_needs_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match="matplotlib"):
+        pictures.draw(tmp_path / "memory.svg", stored.Results(RESULTS))
+
+
+@pytest.mark.parametrize("name", ["README.md", "RESULTS.md", "SETTINGS.md"])
+def test_links_lead_somewhere(name):
+    folder = RESULTS.parent
+    text = (folder / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        other = folder / (path or name)
+        assert other.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.M)
+            words = (re.sub(r"[^\w -]", "", title.lower()) for title in titles)
+            assert anchor in {each.replace(" ", "-") for each in words}, target

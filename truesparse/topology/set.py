@@ -12,7 +12,7 @@ cells, among them those just emptied.
 
 Departures: nothing is replaced where the rule would empty a layer (it does so with two
 weights), or where a layer is fully connected; new weights start at 0 by default, which
-trains better than a random value (benchmarks/README.md), and can be drawn instead.
+trains better than a random value (benchmarks/SETTINGS.md), and can be drawn instead.
 Those that are still exactly 0 at the next update, because their inputs or outputs are
 silent, lie between the pivots, where the rule would remove them on top of the fraction.
 They count in it here: with five layers of 200 neurons on digits ever more connections
