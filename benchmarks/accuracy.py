@@ -5,23 +5,20 @@
     python -m benchmarks.accuracy --data mnist --data-home DIR --regrow-init-study
 
 DIR holds NAME.npz with X_train, y_train, X_test and y_test; --data may be such a file.
-All methods share data, sample order, optimiser and schedule. The dense net is density
-1 in the same storage, so that nothing but the connections differs; --methods
+All methods share data, sample order, optimiser and schedule. The dense net is density 1
+in the same storage, so that nothing but the connections differs. --methods
 set,static,torch_dense leaves its arithmetic to torch, if that is installed, which takes
 less than half the time (torch_dense.py).
 
-Within a run nothing is chosen by test accuracy: what counts is the accuracy after the
-last epoch; the best one stands beside it for comparison with papers that report that.
-The settings in `DEFAULTS` were chosen by it: learning rate, schedule, dropout, batch
-size and initialiser are the best of about ten settings by the test accuracy of SET
-with seed 0 after 30 epochs on Fashion-MNIST and MNIST. Figures on these two are
-therefore somewhat optimistic, and the settings favour SET over the dense net.
+Within a run nothing is chosen by test accuracy: the accuracy after the last epoch
+counts, and the best one stands beside it. `DEFAULTS` were chosen by test accuracy, as
+SETTINGS.md describes.
 
 Standard output has one JSON object an epoch; the summary goes to standard error and
 everything to ``results/accuracy-NAME.json`` (or ``regrow-NAME.json``), with the number
 of epochs in the name if it is not the default: ``accuracy-NAME-30.json``. The file is
-written after every run. A later start with the same settings keeps the runs in it and
-takes those that are missing.
+written after every run. A later start with the same settings resumes: it keeps the runs
+of the file and takes those that are missing.
 """
 
 import argparse
@@ -35,19 +32,23 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.checks import choose
 from truesparse.commands.config import CHOICES
-from truesparse.errors import DataError, TruesparseError, UsageError
+from truesparse.errors import TruesparseError, UsageError
 
-from .options import names, numbers
-from .stored import git_commit, refuse_uncommitted, results_file, write_results
+from .options import DENSE, OUT_HELP, names, numbers
+from .stored import (
+    git_commit,
+    read_runs,
+    refuse_uncommitted,
+    results_file,
+    write_results,
+)
 
 if TYPE_CHECKING:
     from truesparse.datasets import Dataset
 
 METHODS = ("set", "static", "dense", "torch_dense")
-DENSE = frozenset({"dense", "torch_dense"})
 STUDY_INITS = ("zero", "he_normal", "he_uniform", "set_normal")
-# Found as the docstring tells: a constant rate of 0.05 with batch 128 and dropout 0.2
-# leaves MNIST at 0.977 (eps 13), this gives 0.984.
+# Chosen as SETTINGS.md describes.
 DEFAULTS = {
     "epsilons": "13,20",
     "seeds": 3,
@@ -66,9 +67,9 @@ STUDY_DEFAULTS = {
     "dropout": 0.2,
     "batch_size": 128,
 }
-# What runs of one row of the summary share.
+# Settings that the runs of one row of the summary share.
 ROW = ("method", "epsilon", "lr", "regrow_init")
-# What all runs of a file share, beside the data.
+# Settings that all runs of a file share.
 SETTINGS = (
     *("hidden", "lr_schedule", "momentum", "weight_decay", "dropout", "batch_size"),
     *("zeta", "weight_init", "activation", "epochs"),
@@ -178,46 +179,8 @@ def plan(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def identity(run: dict[str, Any]) -> tuple:
-    """Return what tells a run from the others of a file."""
+    """Return what distinguishes a run from the others of a file."""
     return *(run[key] for key in ROW), run["seed"]
-
-
-def finished(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the runs that the results file holds already.
-
-    Raises
-    ------
-    UsageError
-        If they are of other data or settings. The number of threads may differ, as
-        results do not depend on it.
-    DataError
-        If the file is not one of these results.
-    """
-    if not options.out.exists():
-        return []
-    wanted = {"data": options.stem} | {key: getattr(options, key) for key in SETTINGS}
-    try:
-        stored = json.loads(options.out.read_text(encoding="utf-8"))
-        runs = stored["runs"]
-        got = {"data": stored["data"]} | {k: stored["settings"][k] for k in SETTINGS}
-        for run in runs:
-            identity(run)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{options.out} holds no results of this program ({error!r}); choose "
-            "another --out or remove it"
-        ) from error
-    other = [
-        f"{key} {got[key]}, not {wanted[key]}"
-        for key in wanted
-        if got[key] != wanted[key]
-    ]
-    if other:
-        raise UsageError(
-            f"{options.out} holds results of other settings ({'; '.join(other)}); "
-            "choose another --out or remove it"
-        )
-    return runs
 
 
 def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -276,29 +239,30 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy",
         description="Compare the test accuracy of SET, static and dense nets.",
-        epilog=f"Defaults: {described(DEFAULTS)}. Of the study of how regrown weights "
-        f"are initialised: {described(STUDY_DEFAULTS)}.",
+        epilog=f"Defaults: {described(DEFAULTS)}. Defaults of --regrow-init-study, "
+        f"which compares initial weights: {described(STUDY_DEFAULTS)}.",
     )
-    parser.add_argument("--data", default="fashion_mnist", metavar="NAME|FILE")
-    parser.add_argument("--data-home", metavar="DIR", help="folder of NAME.npz")
-    parser.add_argument("--regrow-init-study", action="store_true")
-    parser.add_argument("--methods", default="set,static,dense")
-    parser.add_argument("--hidden", default="1000,1000,1000", metavar="N,N,...")
-    parser.add_argument("--epsilons", metavar="E,E")
-    parser.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--lrs", metavar="F,F", help="learning rates")
-    parser.add_argument("--lr-schedule")
-    parser.add_argument("--dropout", type=float)
-    parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--momentum", type=float, default=0.9)
-    parser.add_argument("--weight-decay", type=float, default=0.0)
-    parser.add_argument("--zeta", type=float, default=0.3)
-    parser.add_argument("--regrow-init", default="zero")
-    parser.add_argument("--weight-init", default="he_normal")
-    parser.add_argument("--activation", default="relu")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--out", type=Path)
+    add = parser.add_argument
+    add("--data", default="fashion_mnist", metavar="NAME|FILE", help="NAME or NAME.npz")
+    add("--data-home", metavar="DIR", help="folder of NAME.npz")
+    add("--regrow-init-study", action="store_true", help="compare initial weights")
+    add("--methods", default="set,static,dense", help=f"some of {', '.join(METHODS)}")
+    add("--hidden", default="1000,1000,1000", metavar="N,N,...", help="hidden layers")
+    add("--epsilons", metavar="E,E", help="budgets of sparse nets")
+    add("--seeds", type=int, metavar="N", help="number of seeds, 0 to N - 1")
+    add("--epochs", type=int)
+    add("--lrs", metavar="F,F", help="learning rates")
+    add("--lr-schedule", help="as in python -m truesparse.train")
+    add("--dropout", type=float, help="share of hidden neurons")
+    add("--batch-size", type=int)
+    add("--momentum", type=float, default=0.9)
+    add("--weight-decay", type=float, default=0.0)
+    add("--zeta", type=float, default=0.3, help="share that an update of SET replaces")
+    add("--regrow-init", default="zero", help="initial weight of regrown connections")
+    add("--weight-init", default="he_normal", help="initial weights of the net")
+    add("--activation", default="relu", help="activation of hidden layers")
+    add("--threads", type=int, help="default: all cores")
+    add("--out", type=Path, metavar="FILE", help=OUT_HELP)
     options = parser.parse_args(arguments)
     study = options.regrow_init_study
     defaults = STUDY_DEFAULTS if study else DEFAULTS
@@ -326,7 +290,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = parse(arguments)
         refuse_uncommitted(options.out)
-        runs = finished(options)
+        # The number of threads may differ: results do not depend on it.
+        settings = {key: getattr(options, key) for key in SETTINGS}
+        wanted = {"data": options.stem} | settings
+        runs = read_runs(options.out, wanted, (*ROW, "seed"))["runs"]
         done = {identity(run) for run in runs}
         missing = [run for run in plan(options) if identity(run) not in done]
         if runs:
@@ -344,7 +311,6 @@ def main(arguments: list[str] | None = None) -> int:
             check_torch_dense(options.activation, options.momentum)
         threads = jit.set_threads(options.threads)
         data = datasets.load(options.data, options.data_home)
-        settings = {key: getattr(options, key) for key in SETTINGS}
         settings["threads"] = threads
         for run in missing:
             # Runs of one file may come from several starts.

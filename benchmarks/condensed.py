@@ -38,7 +38,7 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
 from .harness import Timing, median_times
-from .options import numbers
+from .options import OUT_HELP, numbers
 from .peers import PeerUnavailableError
 from .peers.numpy_peers import blas_threads
 from .peers.torch_peers import load_torch
@@ -171,11 +171,11 @@ def figures(timings: dict[str, Timing]) -> dict[str, Any]:
     """Return the ratios of medians that the targets are about."""
     ours = timings["condensed"].median
     csr = min((timings[name].median, name) for name in timings if name in CSR)
-    found: dict[str, Any] = {"vs_fastest_csr": csr[0] / ours, "fastest_csr": csr[1]}
+    ratios: dict[str, Any] = {"vs_fastest_csr": csr[0] / ours, "fastest_csr": csr[1]}
     if "torch_dense" in timings:
-        found["vs_torch_dense"] = timings["torch_dense"].median / ours
-    found["vs_truesparse_csr"] = timings["truesparse_csr"].median / ours
-    return found
+        ratios["vs_torch_dense"] = timings["torch_dense"].median / ours
+    ratios["vs_truesparse_csr"] = timings["truesparse_csr"].median / ours
+    return ratios
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -226,8 +226,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sparsities", default="80,90,95,99", help="percent")
     parser.add_argument("--repeats", type=int, default=6, help="rounds")
     parser.add_argument("--seconds", type=float, default=0.1, help="a turn")
-    parser.add_argument("--smoke", action="store_true", help="tiny, no meaning")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--smoke", action="store_true", help="tiny, not published")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.repeats, options.seconds = 1, 0.001

@@ -1,8 +1,8 @@
-"""Data of the estimators' benchmark: what both see, split, scaled and held out.
+"""Data of the estimators' benchmark: split, scaled and held out.
 
 NAME.npz is read by truesparse.datasets; a sparse set may also be three files of DIR,
 NAME_X_train.npz and NAME_X_test.npz from scipy.sparse.save_npz, NAME_y.npz with y_train
-and y_test. All features are float32. Scales, and the weights of words, are of the
+and y_test. All features are float32. Scales and the weights of words come from the
 training part alone.
 """
 
@@ -19,19 +19,19 @@ from truesparse.errors import DataError
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set and how long it is trained.
+    """A data set and how many epochs it is trained.
 
     Parameters
     ----------
     title : str
         As tables name it.
     epochs : int
-        Of both.
+        Epochs of both estimators.
     folds : int
-        More than one asks for stratified cross-validation, where a test part would
-        be a handful of samples; the folds go by the seed.
+        Folds of a stratified cross-validation that the seed draws, for sets whose test
+        part would be a handful of samples; 1 for none.
     is_text : bool
-        Counts of words, which TfidfTransformer weighs.
+        Whether features are counts of words, which TfidfTransformer weights.
     """
 
     title: str
@@ -73,14 +73,13 @@ def load(
     Parameters
     ----------
     name : str
-        Of `SETS`.
+        A key of `SETS`.
     data_home : path, optional
         Folder of the files.
     seed, fold : int
         Which part of a cross-validation is the test part.
     holdout : float
-        Share of the training part that takes the place of the test part, by class; the
-        latter is not looked at then.
+        Share of the training part, drawn by class, that replaces the test part.
 
     Raises
     ------

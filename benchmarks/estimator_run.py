@@ -2,7 +2,7 @@
 
     python -m benchmarks.estimator_run TASK
 
-`measure` tells what is in TASK, JSON too, and what is measured.
+TASK is JSON as well; `measure` describes it and what is measured.
 """
 
 import gc
@@ -21,9 +21,9 @@ import numpy as np
 from truesparse.errors import TruesparseError
 
 from .estimator_data import load
-from .probe import own_peak_mb
+from .peers.machine import peak_rss_mb
 
-# Samples of a fit that is there to compile, or to load what is compiled.
+# Samples of a fit that only compiles kernels or loads compiled ones.
 FEW = 600
 # Seconds after which a prediction has been timed often enough.
 LONG_S = 1.0
@@ -35,7 +35,7 @@ def make(task: dict[str, Any]) -> Any:
         "hidden_layer_sizes": tuple(task["hidden"]),
         "max_iter": task["epochs"],
         "random_state": task["seed"],
-        # More than there are epochs: the loss ends no run.
+        # More than there are epochs, so that the loss ends no run.
         "n_iter_no_change": task["epochs"] + 1,
     }
     if task["method"] == "mlp":
@@ -49,6 +49,8 @@ def make(task: dict[str, Any]) -> Any:
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Fit in this process, which must be a new one, and predict.
+
+    ``memory_mb`` is by how much the fit raises the peak of resident memory.
 
     Parameters
     ----------
@@ -70,20 +72,20 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     before = reset_peak()
     start = time.perf_counter()
     with warnings.catch_warnings():
-        # That the last epoch came before the loss had settled.
+        # It says that the last epoch came before the loss had settled.
         warnings.filterwarnings("ignore", category=_convergence_warning())
         estimator.fit(X, y)
     fit_s = time.perf_counter() - start
-    after = own_peak_mb()
+    after = peak_rss_mb()
     is_known = before is not None and after is not None
-    found = estimator.predict(parts.X_test)
+    predicted = estimator.predict(parts.X_test)
     sizes = (
         [coefs.size for coefs in estimator.coefs_]
         if task["method"] == "mlp"
         else [estimator.model_.nnz]
     )
     return {
-        "accuracy": float(np.mean(found == parts.y_test)),
+        "accuracy": float(np.mean(predicted == parts.y_test)),
         "fit_s": fit_s,
         "predict_s": median_seconds(estimator, parts.X_test, 5),
         "predict_one_s": median_seconds(estimator, parts.X_test[:1], 50),
@@ -105,19 +107,19 @@ def _convergence_warning() -> type[Warning]:
 
 
 def reset_peak() -> float | None:
-    """Let peak memory begin at what is resident now, in 10^6 bytes, and return it.
+    """Reset peak memory to what is resident now, and return that in 10^6 bytes.
 
-    Where the kernel does not offer that, the peak so far is returned: a fit that stays
+    Where the kernel does not allow it, the peak so far is returned: a fit that stays
     below what loading the data took then seems to need nothing.
     """
     gc.collect()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    return own_peak_mb()
+    return peak_rss_mb()
 
 
 def median_seconds(estimator: Any, X: Any, repeats: int) -> float:
-    """Return how long a prediction takes; `repeats` times, fewer if that is long."""
+    """Return the median seconds of `repeats` predictions, fewer if they are slow."""
     times: list[float] = []
     while len(times) < 3 or (len(times) < repeats and sum(times) < LONG_S):
         start = time.perf_counter()

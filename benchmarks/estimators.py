@@ -7,20 +7,20 @@
         --holdout 0.2 --options epsilon=20:learning_rate_init=0.003
 
 Both get the same float32 samples, hidden layers and epochs, and the cores of the
-machine. Each run is a process of its own. MLPClassifier has its defaults, with early
-ending by the loss switched off so that both do all epochs; SparseMLPClassifier has
+machine. Each run has a process of its own. MLPClassifier has its defaults, except that
+the loss does not end a run early, so that both do all epochs; SparseMLPClassifier has
 `SPARSE`, one setting for all data, chosen on parts of the training data (``--holdout``)
 as SETTINGS.md describes, never on test data.
 
 ``fit_s`` is the first fit of a process, so that loading compiled kernels counts, as it
-does for a user; they were compiled before. What the first fit takes where they were not
-is measured once, on a few samples. ``memory_mb`` is by how much the fit raises the peak
+does for a user; they were compiled before. A first fit that has to compile them is
+measured once, on a few samples. ``memory_mb`` is by how much the fit raises the peak
 of resident memory above what data and libraries need. Predictions are medians, without
 the first.
 
-The file is written after every run; a later start with the same settings keeps the runs
-in it and takes those that are missing. Smoke and holdout runs go to no file unless
-`--out` names one.
+The file is written after every run; a later start with the same settings resumes and
+takes the runs that are missing. Smoke and holdout runs go to no file unless `--out`
+names one.
 """
 
 import argparse
@@ -32,14 +32,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import DataError, TruesparseError, UsageError
+from truesparse.errors import TruesparseError, UsageError
 
 from .estimator_data import SETS, load
 from .harness import WorkerError
-from .options import assignments, names, numbers
+from .options import OUT_HELP, assignments, names, numbers
 from .peers.machine import machine
 from .probe import clean_environment, run_json
-from .stored import git_commit, refuse_uncommitted, results_file, write_results
+from .stored import (
+    git_commit,
+    read_runs,
+    refuse_other_settings,
+    refuse_uncommitted,
+    results_file,
+    write_results,
+)
 
 METHODS = ("mlp", "sparse")
 KEY = ("data", "method", "seed", "fold")
@@ -49,7 +56,7 @@ SPARSE: dict[str, Any] = {
     "learning_rate": "linear",
     "learning_rate_init": 0.006,
 }
-# Of a fit that is there to compile: the topology changes between two epochs.
+# Epochs of a fit that only compiles: the topology changes between two epochs.
 FEW_EPOCHS = 2
 SMOKE_HIDDEN, SMOKE_EPOCHS = [30, 20], 2
 
@@ -71,57 +78,35 @@ def plan(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def identity(run: dict[str, Any]) -> tuple:
-    """Return what tells a run from the others of a file."""
+    """Return what distinguishes a run from the others of a file."""
     return tuple(run[key] for key in KEY)
 
 
-def finished(options: argparse.Namespace, header: dict[str, Any]) -> dict[str, Any]:
+def finished(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
     """Return what the results file holds: ``runs`` and ``first_fit``.
 
     Raises
     ------
     UsageError
-        If its settings are others.
+        If it has other settings.
     DataError
-        If it is not one of these results.
+        If it is not a file of this program.
     """
-    if options.out is None or not options.out.exists():
-        return {"runs": [], "first_fit": {}}
-    advice = "choose another --out or remove it"
-    try:
-        stored = json.loads(options.out.read_text(encoding="utf-8"))
-        kept = {"runs": stored["runs"], "first_fit": stored["first_fit"]}
-        settings = stored["settings"]
-        done = {identity(run): run for run in kept["runs"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{options.out} holds no results of this program ({error!r}); {advice}"
-        ) from error
-    other = [
-        f"{key} {settings.get(key)}, not {header[key]}"
-        for key in header
-        if settings.get(key) != header[key]
-    ]
+    keys = (*KEY, "epochs", "options")
+    file = {"first_fit": {}} | read_runs(options.out, settings, keys)
+    done = {identity(run): run for run in file["runs"]}
     for run in plan(options):
-        was = done.get(identity(run), run)
-        other += [
-            f"{run['data']}, {run['method']}: {key} {was.get(key)}, not {run[key]}"
-            for key in ("epochs", "options")
-            if was.get(key) != run[key]
-        ]
-    if other:
-        raise UsageError(
-            f"{options.out} holds results of other settings "
-            f"({'; '.join(dict.fromkeys(other))}); {advice}"
-        )
-    return kept
+        if stored := done.get(identity(run)):
+            wanted = {key: run[key] for key in keys}
+            refuse_other_settings(options.out, stored, wanted)
+    return file
 
 
 def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each data set and method.
 
-    The accuracy is the mean over seeds; of a cross-validation it is the share of all
-    samples that were predicted rightly. Times and memory are medians.
+    The accuracy is the mean over seeds; that of a cross-validation is the share of all
+    samples that were predicted correctly. Times and memory are medians.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
@@ -131,8 +116,8 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         scores = []
         for seed in sorted({run["seed"] for run in group}):
             folds = [run for run in group if run["seed"] == seed]
-            rightly = sum(run["accuracy"] * run["n_test"] for run in folds)
-            scores.append(rightly / sum(run["n_test"] for run in folds))
+            correct = sum(run["accuracy"] * run["n_test"] for run in folds)
+            scores.append(correct / sum(run["n_test"] for run in folds))
         figures = ("fit_s", "predict_s", "predict_one_s", "weights")
         memory = [r["memory_mb"] for r in group if r["memory_mb"] is not None]
         rows.append(
@@ -156,7 +141,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def line(run: dict[str, Any]) -> str:
-    """Return what is said of a run."""
+    """Return a line about a run."""
     return (
         f"{run['data']:<14} {run['method']:<6} seed {run['seed']} fold {run['fold']}: "
         f"{run['accuracy']:.4f}, fit {run['fit_s']:.2f} s ({run['epochs']} epochs), "
@@ -172,25 +157,31 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Compare SparseMLPClassifier with scikit-learn's MLPClassifier.",
     )
     parser.add_argument("--data-home", metavar="DIR", help="folder of NAME.npz")
-    parser.add_argument("--sets", metavar="NAME,NAME", help=f"of {', '.join(SETS)}")
+    parser.add_argument(
+        "--sets", metavar="NAME,NAME", help=f"some of {', '.join(SETS)}"
+    )
     parser.add_argument("--methods", metavar="NAME,NAME", help=" and ".join(METHODS))
     parser.add_argument("--seeds", type=int, metavar="N", help="3; 0 to N - 1")
     parser.add_argument("--epochs", type=int, help="those of estimator_data.py")
     parser.add_argument("--hidden", default="1000,1000,1000", metavar="N,N,...")
     parser.add_argument(
-        "--options", default="", metavar="KEY=VALUE:...", help="of SparseMLPClassifier"
+        "--options",
+        default="",
+        metavar="KEY=VALUE:...",
+        help="options of SparseMLPClassifier",
     )
     parser.add_argument(
         "--holdout",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the training "
-        "data, which stands for the test data; for choosing settings",
+        help="share of the training data that replaces the test data",
     )
     parser.add_argument("--threads", type=int, default=machine()["usable_cores"])
-    parser.add_argument("--smoke", action="store_true", help="digits, tiny, no meaning")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--smoke", action="store_true", help="digits, tiny, not published"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     options = parser.parse_args(arguments)
     default = "digits" if options.smoke else None
     options.sets = names(options.sets or default, SETS, "data set")
@@ -220,9 +211,9 @@ def main(arguments: list[str] | None = None) -> int:
         options = parse(arguments)
         refuse_uncommitted(options.out)
         compare(options)
-    except (TruesparseError, WorkerError) as error:
+    except TruesparseError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return error.exit_code
     if options.out:
         print(f"results: {options.out}")
     return 0
@@ -230,25 +221,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 def compare(options: argparse.Namespace) -> None:
     """Take the runs of a command line that has been read."""
-    header = {
+    settings = {
         key: getattr(options, key) for key in ("hidden", "holdout", "threads", "smoke")
     }
-    kept = finished(options, header)
-    runs, first_fit = kept["runs"], kept["first_fit"]
+    file = finished(options, settings)
+    runs, first_fit = file["runs"], file["first_fit"]
     done = {identity(run) for run in runs}
     missing = [run for run in plan(options) if identity(run) not in done]
     for name in dict.fromkeys(run["data"] for run in missing):
-        # What is absent shows before hours have passed.
+        # Absent data are reported before hours have passed.
         load(name, options.data_home, holdout=options.holdout)
     if not options.smoke:
         prepare(options, missing, first_fit)
     for run in missing:
         got = in_new_process(options, run)
         if got["epochs_done"] != run["epochs"]:
-            raise WorkerError(f"{got['epochs_done']} epochs: {run}")
+            raise WorkerError(
+                f"{run['data']}, {run['method']}: ended after {got['epochs_done']} "
+                f"epochs, not {run['epochs']}"
+            )
         runs.append(run | got | {"commit": git_commit()})
         print(line(runs[-1]), flush=True)
-        payload = {"settings": header, "first_fit": first_fit}
+        payload = {"settings": settings, "first_fit": first_fit}
         write_results(options.out, payload | {"rows": summarise(runs), "runs": runs})
 
 

@@ -36,6 +36,8 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.errors import TruesparseError
+
 from .peers import NetSpec, PeerUnavailableError
 from .peers.machine import THREAD_VARIABLES
 from .peers.numpy_peers import blas_threads
@@ -53,7 +55,7 @@ class Timing:
     Parameters
     ----------
     median, q1, q3, minimum : float
-        Of all timed steps, in seconds.
+        Median, quartiles and minimum of all timed steps, in seconds.
     steps : int
         How many steps were timed.
     first : float
@@ -74,7 +76,7 @@ class Timing:
         return cls(median, q1, q3, float(min(times)), len(times), first)
 
 
-class WorkerError(RuntimeError):
+class WorkerError(TruesparseError):
     """A worker process ended without an answer."""
 
 
@@ -205,7 +207,7 @@ def median_times(
     Parameters
     ----------
     steps : dict of str to callable or Worker
-        What to time; a callable takes one step.
+        Candidates by name; a callable takes one step.
     repeats : int
         Rounds; every candidate runs once in each, in an order that reverses.
     min_seconds : float

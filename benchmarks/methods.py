@@ -5,32 +5,28 @@ r"""Test accuracy of every topology algorithm at several sparsities.
         --hidden 1000,1000,1000 --sparsities 0.99
     python -m benchmarks.methods ... --methods cht,cht:chain_removal=false,static
 
-The net is LeNet-300-100 by default. Its budget is split over the layers by ERK, all of
-which evolve. Data, sample order, optimiser and learning rate are the same for all
-methods; each has the defaults of truesparse.topology and beside them
+The net is LeNet-300-100 by default. Its budget is split over the layers by ERK, and all
+layers evolve. Data, sample order, optimiser and learning rate are the same for all
+methods; each has the defaults of truesparse.topology, except that
 
-    updates every 300 steps, half a pass over MNIST, unless a method sets its own pace
-    a fraction that falls by a cosine, where the default is a constant one; but for dsr,
-    which exchanges a fifth up to 95 % of the run
+    updates come every 300 steps, half a pass over MNIST, unless a method has a pace
+    a fraction that is constant by default falls by a cosine; but that of dsr, a fifth,
+        stays up to 95 % of the run
     granet and chtss start with 5 times the budget, magnitude and lottery with a full
-    net; snip chooses among all cells; srigl starts with a constant fan-in
-    a fifth of the learning rate for snip, top_kast and nets that start with over a
-    fifth of all cells
+        net; snip chooses among all cells; srigl starts with a constant fan-in
+    snip, top_kast and nets that start with over a fifth of all cells have a fifth of
+        the learning rate
 
-A method may be given options after colons; granet and chtss take `start` too, their
-first connections as a multiple of the budget. What counts is the accuracy after the
-last epoch. Rate, decay and pace of updates were chosen on the last 10,000 training
-samples, `--holdout 10000`; the lower rates, the budgets of srigl and that dsr's
-fraction is constant after a first look at test accuracy, where nets had died or fallen
-behind; that fraction, the threshold and srigl's salience (0.6 for 0.3) again on
-held-out samples. The file is written after every run; a later start takes those that
-are missing. The dense net is density 1 in the same storage; torch_dense leaves its
-arithmetic to torch. Each of `--jobs` processes uses one thread.
+Options of a method follow its name after colons; `start`, for granet and chtss, is the
+number of first connections as a multiple of the budget. The accuracy after the last
+epoch counts. SETTINGS.md describes how settings were chosen. The file is written after
+every run; a later start resumes and takes the runs that are missing. The dense net is
+density 1 in the same storage; torch_dense leaves its arithmetic to torch. Each of
+`--jobs` processes uses one thread.
 """
 
 import argparse
 import concurrent.futures
-import json
 import multiprocessing
 import os
 import statistics
@@ -46,26 +42,31 @@ from truesparse.checks import choose
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 
-from .options import assignments, numbers
-from .stored import git_commit, refuse_uncommitted, results_file, write_results
+from .options import DENSE, OUT_HELP, assignments, numbers
+from .stored import (
+    git_commit,
+    read_runs,
+    refuse_uncommitted,
+    results_file,
+    write_results,
+)
 from .torch_dense import TorchDense, check_torch_dense
 
-# What all runs of a file share, beside the data.
+# Settings that all runs of a file share.
 SETTINGS = (
     *("hidden", "init_topology", "lr", "lr_schedule", "momentum", "weight_decay"),
     *("dropout", "batch_size", "epochs", "update_every", "holdout"),
 )
 KEY = ("method", "sparsity", "seed")
-DENSE = ("dense", "torch_dense")
 # Connections at first, as a multiple of those in the end, unless `start` is given.
 GRADUAL = {"granet": 5.0, "chtss": 5.0}
-# It prunes in this many rounds, magnitude in the middle.
+# Lottery prunes in this many rounds, magnitude once, in the middle.
 ROUNDS = 4
 # Nets that start with more than this share of all cells take this share of the learning
 # rate, as a dense LeNet-300-100 dies at 0.5; so do SNIP, which chooses among all cells,
 # and Top-KAST, whose pool learns by plain gradients.
 MANY_CELLS, SLOW, SLOW_RATE = 0.2, ("snip", "top_kast"), 0.2
-# They update every step, or once, or in rounds.
+# Methods that update every step, or once, or in rounds.
 OWN_PACE = ("deepr", "snip", "magnitude", "lottery")
 DECAYING = ("set", "accset", "cht", "chts", "chtss")
 
@@ -107,8 +108,7 @@ def prepare(
         options["final_share"] = density / net["density"]
     elif name in ("magnitude", "lottery"):
         net["density"], options["final_share"] = 1.0, density
-        own = {"prune_at": 0.5} if name == "magnitude" else {"rounds": ROUNDS}
-        options |= own
+        options |= {"prune_at": 0.5} if name == "magnitude" else {"rounds": ROUNDS}
         cycles = 2 if name == "magnitude" else ROUNDS + 1
     elif name == "dsr":
         # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
@@ -159,7 +159,7 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
     ).fit(data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test)
     scores = [record.val_score for record in history]
     hidden = [layer.connections for layer in model.layers[:-1]]
-    active = sum(np.count_nonzero(np.bincount(links.indices)) for links in hidden)
+    active = sum(np.count_nonzero(np.bincount(c.indices)) for c in hidden)
     return run | {
         "commit": git_commit(),
         "nnz": model.nnz,
@@ -174,7 +174,7 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
 
 
 def load(name: str, data_home: str | None, holdout: int) -> Any:
-    """Load data; with a holdout the end of the training part stands for the test."""
+    """Load data; `holdout` samples at the end of the training part replace the test."""
     from truesparse import datasets
     from truesparse.kernels import jit
 
@@ -188,7 +188,7 @@ def load(name: str, data_home: str | None, holdout: int) -> Any:
 
 
 class Worker:
-    """One process that takes runs; the data are loaded once."""
+    """A process that takes runs and loads the data once."""
 
     data: Any = None
 
@@ -201,7 +201,7 @@ class Worker:
 
     @classmethod
     def train(cls, run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-        """Take one run; one that fails is a record that says why."""
+        """Take one run and return its record, or why it failed."""
         try:
             return train(cls.data, run, settings)
         except TruesparseError as error:
@@ -209,7 +209,7 @@ class Worker:
 
 
 def _end_with(process: Any) -> None:
-    """End this process, which no one waits for, after another one."""
+    """End this process when `process` has ended."""
     process.join()
     os._exit(1)
 
@@ -250,25 +250,36 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods")
-    parser.add_argument("--data", default="mnist", metavar="NAME|FILE")
-    parser.add_argument("--data-home", metavar="DIR")
-    parser.add_argument("--methods", help=f"of dense, {', '.join(ALGORITHMS)}")
-    parser.add_argument("--sparsities", default="0.9,0.95,0.98,0.99")
-    parser.add_argument("--hidden", default="300,100")
-    parser.add_argument("--init-topology", default="erk")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--lr", type=float, default=0.5)
-    parser.add_argument("--lr-schedule", default="linear")
-    parser.add_argument("--momentum", type=float, default=0.9)
-    parser.add_argument("--weight-decay", type=float, default=1e-4)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--batch-size", type=int, default=96)
-    parser.add_argument("--update-every", type=int, default=300)
-    parser.add_argument("--holdout", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.methods",
+        description="Compare the test accuracy of topology algorithms.",
+    )
+    add = parser.add_argument
+    add("--data", default="mnist", metavar="NAME|FILE", help="NAME or NAME.npz")
+    add("--data-home", metavar="DIR", help="folder of NAME.npz")
+    known = ", ".join((*DENSE, *ALGORITHMS))
+    add("--methods", help=f"some of {known}; options after colons")
+    add("--sparsities", default="0.9,0.95,0.98,0.99", metavar="F,F")
+    add("--hidden", default="300,100", metavar="N,N,...", help="hidden layers")
+    add("--init-topology", default="erk", help="how layers share the budget")
+    add("--seeds", type=int, default=3, metavar="N", help="number of seeds")
+    add("--epochs", type=int, default=50)
+    add("--lr", type=float, default=0.5, help="learning rate")
+    add("--lr-schedule", default="linear", help="as in python -m truesparse.train")
+    add("--momentum", type=float, default=0.9)
+    add("--weight-decay", type=float, default=1e-4)
+    add("--dropout", type=float, default=0.0, help="share of hidden neurons")
+    add("--batch-size", type=int, default=96)
+    add("--update-every", type=int, default=300, metavar="N", help="steps")
+    add(
+        "--holdout",
+        type=int,
+        default=0,
+        metavar="N",
+        help="training samples that replace the test data",
+    )
+    add("--jobs", type=int, default=1, metavar="N", help="processes of one thread")
+    add("--out", type=Path, metavar="FILE", help=OUT_HELP)
     options = parser.parse_args(arguments)
     if options.methods is None:
         options.methods = ",".join(("dense", *ALGORITHMS))
@@ -305,15 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
         refuse_uncommitted(options.out)
         settings = {key: getattr(options, key) for key in SETTINGS}
         header = {"data": options.stem, "settings": settings}
-        runs = []
-        if options.out.exists():
-            stored = json.loads(options.out.read_text(encoding="utf-8"))
-            if {key: stored.get(key) for key in header} != header:
-                raise UsageError(
-                    f"{options.out} holds results of other settings; choose another "
-                    "--out or remove it"
-                )
-            runs = stored["runs"]
+        wanted = {"data": options.stem} | settings
+        runs = read_runs(options.out, wanted, KEY)["runs"]
         todo = missing_runs(options, runs)
         if any(run["method"] == "torch_dense" for run in todo):
             check_torch_dense("relu", options.momentum)
@@ -344,7 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def line(run: dict[str, Any]) -> str:
-    """Return what is said of a run."""
+    """Return a line about a run."""
     head = f"{run['method']:<12} {run['sparsity']:.2f} seed {run['seed']}: "
     if "error" in run:
         return f"{head}failed: {run['error']}"

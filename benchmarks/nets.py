@@ -1,4 +1,4 @@
-"""The nets of the step benchmark, what each must reach, and the arithmetic of a step.
+"""The nets of the step benchmark, their targets, and the arithmetic of a step.
 
 flops   6 nnz B - 2 nnz_1 B     forward, input gradient and weight gradient, a
                                 multiplication and an addition each; nobody needs
@@ -30,7 +30,7 @@ class Target:
     at_least : bool
         Whether more is better.
     text : str
-        What it says in tables.
+        The target in words, for tables.
     """
 
     figure: str
@@ -85,12 +85,12 @@ class Case:
 
 
 def at_least(figure: str, bound: float, text: str) -> Target:
-    """Return a target for a figure of which more is better."""
+    """Return a target for a figure that should be large."""
     return Target(figure, bound, True, text)
 
 
 def at_most(figure: str, bound: float, text: str) -> Target:
-    """Return a target for a figure of which less is better."""
+    """Return a target for a figure that should be small."""
     return Target(figure, bound, False, text)
 
 

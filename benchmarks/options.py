@@ -1,4 +1,4 @@
-"""What the command lines of the benchmarks share: lists with commas, and options."""
+"""Read words of the benchmarks' command lines: lists with commas, and options."""
 
 import tomllib
 from collections.abc import Iterable
@@ -7,6 +7,10 @@ from typing import Any
 from truesparse.checks import choose
 from truesparse.errors import UsageError
 
+OUT_HELP = "results file, by default in benchmarks/results"
+# Methods that train a full net, in the storage of truesparse or by torch.
+DENSE = ("dense", "torch_dense")
+
 
 def names(text: str | None, known: Iterable[str], what: str) -> list[str]:
     """Return the names in a list with commas, all if there is none.
@@ -14,11 +18,11 @@ def names(text: str | None, known: Iterable[str], what: str) -> list[str]:
     Parameters
     ----------
     text : str or None
-        An empty one is an empty list.
+        Names with commas; an empty text is an empty list.
     known : iterable of str
         The names that exist.
     what : str
-        What a name stands for, used in messages.
+        Kind of thing that a name stands for, used in messages.
 
     Raises
     ------
@@ -52,16 +56,16 @@ def numbers(text: str, flag: str) -> list[float]:
     [0.01, 5.0]
     """
     try:
-        found = [float(part) for part in text.split(",")]
+        values = [float(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or not min(found) > 0:
+        values = []
+    if not values or not min(values) > 0:
         raise UsageError(f"{flag} takes positive numbers with commas, got {text!r}")
-    return found
+    return values
 
 
 def assignments(words: Iterable[str]) -> dict[str, Any]:
-    """Return what words such as ``key=value`` assign; values are TOML, or text.
+    """Return the options that words ``key=value`` assign; values are TOML, or text.
 
     Examples
     --------
@@ -69,11 +73,11 @@ def assignments(words: Iterable[str]) -> dict[str, Any]:
     >>> assignments(["zeta=0.1", "chain_removal=false", "solver=sgd"])
     {'zeta': 0.1, 'chain_removal': False, 'solver': 'sgd'}
     """
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for word in filter(None, words):
         key, _, value = word.partition("=")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
+            options[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            found[key] = value
-    return found
+            options[key] = value
+    return options

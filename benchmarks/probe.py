@@ -4,8 +4,7 @@
     python -m benchmarks.probe net --net 784,1000,1000,1000,10 --epsilon 20 --batch 128
     python -m benchmarks.probe first-step -- --neurons 100000
 
-`probe` runs such a process. Peak memory is read from VmHWM: the usual ru_maxrss of a
-new process starts at the peak of its *parent*, so that a small one seems large.
+`probe` runs such a process.
 """
 
 import argparse
@@ -38,8 +37,9 @@ def probe(
     Parameters
     ----------
     *arguments : str
-        Of the command line.
+        Arguments of the command line.
     threads : int
+        Threads of every thread pool.
     python : str
         Interpreter.
     cache : path, optional
@@ -59,7 +59,7 @@ def probe(
 
 
 def clean_environment(threads: int, cache: str | Path | None = None) -> dict[str, str]:
-    """Return the environment of a worker, with its own folder of compiled kernels."""
+    """Return the environment of a worker, with `cache` for its compiled kernels."""
     environment = worker_environment(threads)
     return environment | ({} if cache is None else {"NUMBA_CACHE_DIR": str(cache)})
 
@@ -75,7 +75,7 @@ def run_json(
     Raises
     ------
     WorkerError
-        If the process fails; the message ends with the last line of its complaint.
+        If the process fails; the message ends with the last line of its output.
     """
     done = subprocess.run(
         [python, "-m", module, *arguments],
@@ -93,16 +93,6 @@ def run_json(
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def own_peak_mb() -> float | None:
-    """Return the largest resident memory of this process alone, in 10^6 bytes."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return peak_rss_mb()
-    sizes = {line.split(":")[0]: line.split()[1] for line in lines if "kB" in line}
-    return round(int(sizes["VmHWM"]) * 1024 / 1e6, 1)
-
-
 def rates(options: argparse.Namespace) -> dict[str, Any]:
     """Measure what the machine can do."""
     seconds = options.seconds
@@ -115,9 +105,9 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
 def net(options: argparse.Namespace) -> dict[str, Any]:
     """Build a net as a user does and measure it: time, memory, topology update.
 
-    Times named first include the compilation, or the loading of compiled kernels;
-    ``init_s`` and ``update_s`` are of the second time. A topology update
-    lets the next step build the column view anew, which is counted with it.
+    Times whose names contain "first" include compiling or loading kernels; ``init_s``
+    and ``update_s`` are those of the second time. After a topology update the next step
+    builds the column view anew, which counts as part of the update.
     """
     start = time.perf_counter()
     from truesparse import topology
@@ -153,19 +143,19 @@ def net(options: argparse.Namespace) -> dict[str, Any]:
     if options.only_first:
         return first
     step_s = float(np.median([timed(step)[1] for _ in range(options.steps)]))
-    peak_step_mb = own_peak_mb()
+    peak_step_mb = peak_rss_mb()
     sgd = held_bytes(model)
     algorithm = topology.make("set", zeta=0.3)
 
     def update(count: int) -> Any:
-        # Far from the end of a run, where SET does something else.
+        # Far from the end of a run, after which SET no longer updates.
         context = UpdateContext(options.seed, count, count, 10**9, 10**9)
         return algorithm.update(model, context)
 
     for count in (1, 2):
         changes, update_call_s = timed(functools.partial(update, count))
         _, after_s = timed(step)
-    peak_update_mb = own_peak_mb()
+    peak_update_mb = peak_rss_mb()
     model.allocate_moments(Optimizer("adam"))
     adam = held_bytes(model)
     nnz, neurons = model.nnz, sum(sizes[1:-1])
@@ -190,15 +180,15 @@ def net(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def held_bytes(model: Any) -> dict[str, int]:
-    """Return bytes of all arrays of the connections, and of those a weight each.
+    """Return bytes of all arrays of the connections, and of those with a value each.
 
-    The difference are the row pointers, 8 bytes a neuron and direction.
+    The difference is the row pointers: 8 bytes a neuron and direction.
     """
-    links = [layer.connections for layer in model.layers]
-    everything = sum(c.nbytes for c in links)
+    layers = [layer.connections for layer in model.layers]
+    everything = sum(c.nbytes for c in layers)
     pointers = sum(
         c.indptr.nbytes + (0 if c._view is None else c._view.indptr.nbytes)
-        for c in links
+        for c in layers
     )
     return {"all": everything, "parallel": everything - pointers}
 
@@ -218,7 +208,7 @@ def first_step(options: argparse.Namespace) -> dict[str, Any]:
     try:
         code = train.main([*options.rest, "--debug", "--quiet"])
     except _FirstStepError as done:
-        return {"seconds": done.args[0], "peak_mb": own_peak_mb()}
+        return {"seconds": done.args[0], "peak_mb": peak_rss_mb()}
     raise WorkerError(f"the run ended with exit code {code} before its first step")
 
 

@@ -1,6 +1,6 @@
-"""How cost grows with neurons, how long a start takes, what subnormals cost.
+"""Measure how cost grows with neurons, how long a start takes, what subnormals cost.
 
-    python -m benchmarks.scale                  5 minutes
+    python -m benchmarks.scale                  7 minutes
     python -m benchmarks.scale --smoke          under a minute
     python -m benchmarks.scale --parts start,help
 
@@ -26,8 +26,7 @@ from typing import Any
 
 from truesparse.errors import TruesparseError
 
-from .harness import WorkerError
-from .options import names, numbers
+from .options import OUT_HELP, names, numbers
 from .probe import clean_environment, probe, run_json
 from .stored import ROOT, refuse_uncommitted, results_file, write_results
 from .subnormal import compare
@@ -70,7 +69,7 @@ def table(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def main_job(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the main job on what seems a fresh machine, and return what it reports."""
+    """Run the main job with no compiled kernels, and return what it reports."""
     with tempfile.TemporaryDirectory() as folder:
         cache = None if options.smoke else folder
         job = train(cache, f"{folder}/run", options, options.main_job_flags)
@@ -105,7 +104,7 @@ def start(options: argparse.Namespace) -> dict[str, Any]:
                     cache=cache,
                 )["seconds"]
             )
-    found = {
+    seconds = {
         "cold_s": cold,
         "warm_s": warm,
         "compile_s": cold - warm,
@@ -114,10 +113,10 @@ def start(options: argparse.Namespace) -> dict[str, Any]:
     }
     print(
         f"cold {cold:.1f} s, warm {warm:.1f} s: compilation {cold - warm:.1f} s; "
-        f"first step of the main job after {found['first_step_s']:.2f} s",
+        f"first step of the main job after {seconds['first_step_s']:.2f} s",
         flush=True,
     )
-    return found
+    return seconds
 
 
 def train(
@@ -135,7 +134,7 @@ def train(
         environment=clean_environment(options.threads, cache),
     )
     wall = time.perf_counter() - started
-    # Where the model was is of no use, as its folder is gone.
+    # Its folder is removed.
     result.pop("model")
     return result | {"wall_s": wall, "flags": list(flags)}
 
@@ -153,21 +152,21 @@ def help_seconds(options: argparse.Namespace) -> dict[str, float]:
             check=True,
         )
         times.append(time.perf_counter() - started)
-    found = {"median_s": statistics.median(times), "minimum_s": min(times)}
-    print(f"--help: {found['median_s']:.3f} s", flush=True)
-    return found
+    seconds = {"median_s": statistics.median(times), "minimum_s": min(times)}
+    print(f"--help: {seconds['median_s']:.3f} s", flush=True)
+    return seconds
 
 
 def subnormal(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Compare steps with and without flushing."""
-    found = compare(options.threads, options.seconds)
-    for case, row in found.items():
+    cases = compare(options.threads, options.seconds)
+    for case, row in cases.items():
         print(
             f"subnormal {case}: flushed {row['flushed_ms']:.3f} ms, kept "
             f"{row['kept_ms']:.3f} ms, {row['slowdown']:.2f}x",
             flush=True,
         )
-    return found
+    return cases
 
 
 MEASURES = {
@@ -185,14 +184,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.scale",
         description="Measure growth with neurons, start and subnormals.",
     )
-    parser.add_argument("--parts", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--parts", help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--neurons", metavar="N,N,...", help="hidden neurons in all")
     parser.add_argument("--epsilons", metavar="E,E", default="5,10")
     parser.add_argument(
-        "--smoke", action="store_true", help="small nets, and nothing runs cold"
+        "--smoke", action="store_true", help="small nets, nothing cold, not published"
     )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     options = parser.parse_args(arguments)
     options.parts = names(options.parts, PARTS, "part")
     smoke = options.smoke
@@ -216,12 +215,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = parse(arguments)
         refuse_uncommitted(options.out)
-        found = {part: MEASURES[part](options) for part in options.parts}
-        payload = {"threads": options.threads, "smoke": options.smoke, **found}
+        measured = {part: MEASURES[part](options) for part in options.parts}
+        payload = {"threads": options.threads, "smoke": options.smoke, **measured}
         write_results(options.out, payload)
-    except (TruesparseError, WorkerError) as error:
+    except TruesparseError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return error.exit_code
     if options.out:
         print(f"results: {options.out}")
     return 0

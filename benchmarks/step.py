@@ -1,12 +1,12 @@
-"""One training step: truesparse beside every peer that is installed.
+"""Time one training step: truesparse beside every peer that is installed.
 
     python -m benchmarks.step                       all nets, 15 minutes
     python -m benchmarks.step --nets 1000,4000
     python -m benchmarks.step --smoke               tiny nets, under a minute
     python -m benchmarks.step --peer-python ../bench-venv/bin/python
 
-Each implementation runs in its own process on the same pattern, weights and batch, in
-turns. Figures of a case, as nets.py has targets for them:
+Each implementation has a process of its own; they take turns on the same pattern,
+weights and batch. The figures of a case, for which nets.py has targets:
 
     ms                median of a step of truesparse
     ns                the same in nanoseconds per weight and sample
@@ -40,16 +40,16 @@ from .nets import (
     bound_seconds,
     step_flops,
 )
-from .options import names
+from .options import OUT_HELP, names
 from .peers import PEERS
 from .probe import probe
 from .stored import refuse_uncommitted, results_file, write_results
 
-OWN = "truesparse"
+TRUESPARSE = "truesparse"
 # By name: importing it would make this process large, and with it the least peak memory
-# that its children report.
+# that its children can report.
 BUILDER = "benchmarks.peers.truesparse_step:Truesparse"
-# Of float32 sums in different orders.
+# Relative difference of float32 sums in different orders.
 LOSS_TOLERANCE = 1e-3
 
 
@@ -72,7 +72,7 @@ def run_case(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         "neurons": sum(case.net.sizes[1:-1]),
         "rows": sorted(rows, key=lambda r: r["ms"]),
         "refused": refused,
-        "own": own_figures(case, options),
+        "own": figures_of_a_user(case, options),
     }
 
 
@@ -89,9 +89,9 @@ def derive(case: Case, result: dict[str, Any], rates: dict[str, Any]) -> None:
 
 def losses_agree(rows: list[dict[str, Any]]) -> bool:
     """Whether all that train the same weights have the same first loss."""
-    own = next(row for row in rows if row["name"] == OWN)
-    losses = [row["loss"] for row in rows if row["nnz"] == own["nnz"]]
-    return max(losses) - min(losses) <= LOSS_TOLERANCE * abs(own["loss"])
+    ours = next(row for row in rows if row["name"] == TRUESPARSE)
+    losses = [row["loss"] for row in rows if row["nnz"] == ours["nnz"]]
+    return max(losses) - min(losses) <= LOSS_TOLERANCE * abs(ours["loss"])
 
 
 def time_workers(
@@ -101,9 +101,9 @@ def time_workers(
     refused: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
-        for name in (OWN, *options.peers):
+        for name in (TRUESPARSE, *options.peers):
             builder, python = (BUILDER, sys.executable)
-            if name != OWN:
+            if name != TRUESPARSE:
                 builder, python = name, options.peer_python
             try:
                 worker = Worker(
@@ -116,7 +116,7 @@ def time_workers(
                     python=python,
                 )
             except WorkerError as error:
-                if name == OWN:
+                if name == TRUESPARSE:
                     raise
                 refused[name] = str(error)
                 continue
@@ -150,7 +150,7 @@ def row(name: str, case: Case, timing: Timing, worker: Worker) -> dict[str, Any]
     }
 
 
-def own_figures(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+def figures_of_a_user(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     """Build the net as a user does: compile times, initialisation, update, memory."""
     arguments = [
         "net",
@@ -175,29 +175,31 @@ def figures(
 ) -> dict[str, float | None]:
     """Return the figures of truesparse, those of the targets among them."""
     rows = {entry["name"]: entry for entry in result["rows"]}
-    own, probed = rows[OWN], result["own"]
-    seconds = own["ms"] * 1e-3
+    ours, probed = rows[TRUESPARSE], result["own"]
+    seconds = ours["ms"] * 1e-3
     bandwidth = max(rates["stream_gbs"].values())
-    found: dict[str, float | None] = {
-        key: own[key] for key in ("ms", "ns", "gflops", "of_sgemm")
+    values: dict[str, float | None] = {
+        key: ours[key] for key in ("ms", "ns", "gflops", "of_sgemm")
     }
     bound = bound_seconds(case, rates["sgemm_gflops"], bandwidth)
-    found |= {"bound_ms": bound * 1e3, "of_bound": bound / seconds}
-    peers = {name: r["ms"] / own["ms"] for name, r in rows.items() if name != OWN}
-    found["vs_fastest_peer"] = min(peers.values(), default=None)
-    found |= {f"vs_{name}": ratio for name, ratio in peers.items()}
-    kept = ["init_s", "update_s", "bytes_sgd", "bytes_adam", "cold_s"]
-    kept += ["bytes_sgd_all", "bytes_adam_all", "peak_step_mb", "peak_update_mb"]
-    found |= {key: probed[key] for key in kept}
-    found["warm_s"] = probed["first_s"]
+    values |= {"bound_ms": bound * 1e3, "of_bound": bound / seconds}
+    peers = {
+        name: r["ms"] / ours["ms"] for name, r in rows.items() if name != TRUESPARSE
+    }
+    values["vs_fastest_peer"] = min(peers.values(), default=None)
+    values |= {f"vs_{name}": ratio for name, ratio in peers.items()}
+    keys = ["init_s", "update_s", "bytes_sgd", "bytes_adam", "cold_s"]
+    keys += ["bytes_sgd_all", "bytes_adam_all", "peak_step_mb", "peak_update_mb"]
+    values |= {key: probed[key] for key in keys}
+    values["warm_s"] = probed["first_s"]
     if case.epoch_steps is not None:
-        found["epoch_s"] = seconds * case.epoch_steps
-    return found
+        values["epoch_s"] = seconds * case.epoch_steps
+    return values
 
 
-def judge(target: Target, found: dict[str, float | None]) -> dict[str, Any]:
-    """Return a target with the value found and whether it is met."""
-    value = found.get(target.figure)
+def judge(target: Target, values: dict[str, float | None]) -> dict[str, Any]:
+    """Return a target with the value measured and whether it is met."""
+    value = values.get(target.figure)
     return {
         "figure": target.figure,
         "text": target.text,
@@ -209,7 +211,7 @@ def judge(target: Target, found: dict[str, float | None]) -> dict[str, Any]:
 
 def describe(result: dict[str, Any]) -> str:
     """Return one case as lines of text."""
-    found = result["figures"]
+    values = result["figures"]
     lines = [
         f"\n{result['title']}: {result['nnz']:,} weights",
         f"  {'':<12} {'ms':>9} {'quartiles':>19} {'ns/(w s)':>9} {'GFLOP/s':>8}"
@@ -224,19 +226,20 @@ def describe(result: dict[str, Any]) -> str:
             f" {peak:>8} {entry['loss']:>8.4f}"
         )
     lines += [f"  {name}: not run: {why}" for name, why in result["refused"].items()]
-    cold = found["cold_s"]
+    cold = values["cold_s"]
     cold_text = "not measured" if cold is None else f"{cold:.1f} s"
     lines += [
-        f"  lower bound {found['bound_ms']:.3g} ms, {found['of_bound']:.0%} reached; "
-        f"initialisation {found['init_s']:.3g} s, SET update {found['update_s']:.3g} s",
-        f"  first call cold {cold_text}, warm {found['warm_s']:.2f} s; peak memory "
-        f"{found['peak_step_mb']} MB, with an update {found['peak_update_mb']} MB",
-        f"  bytes a weight: {found['bytes_sgd']:.2f} momentum, "
-        f"{found['bytes_adam']:.2f} Adam ({found['bytes_sgd_all']:.2f} and "
-        f"{found['bytes_adam_all']:.2f} with row pointers)",
+        f"  lower bound {values['bound_ms']:.3g} ms, {values['of_bound']:.0%} reached; "
+        f"initialisation {values['init_s']:.3g} s, "
+        f"SET update {values['update_s']:.3g} s",
+        f"  first call cold {cold_text}, warm {values['warm_s']:.2f} s; peak memory "
+        f"{values['peak_step_mb']} MB, with an update {values['peak_update_mb']} MB",
+        f"  bytes a weight: {values['bytes_sgd']:.2f} momentum, "
+        f"{values['bytes_adam']:.2f} Adam ({values['bytes_sgd_all']:.2f} and "
+        f"{values['bytes_adam_all']:.2f} with row pointers)",
     ]
     if not result["losses_agree"]:
-        lines.append("  FIRST LOSSES DIFFER: not everybody computes the same")
+        lines.append("  FIRST LOSSES DIFFER: not all compute the same")
     words = {True: "met", False: "MISSED", None: "not measured"}
     for target in result["targets"]:
         value = target["value"]
@@ -251,16 +254,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.step",
         description="Time one training step of truesparse and its peers.",
     )
-    parser.add_argument("--nets", help=f"of {', '.join(CASES)} (default: all)")
-    parser.add_argument("--peers", help=f"of {', '.join(PEERS)} (default: all)")
-    parser.add_argument("--smoke", action="store_true", help="tiny nets, few steps")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--peer-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--nets", help=f"some of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--peers", help=f"some of {', '.join(PEERS)} (default: all)")
+    parser.add_argument("--smoke", action="store_true", help="tiny nets, not published")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="interpreter that has the peers",
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, help="rounds (default: 8)")
-    parser.add_argument("--seconds", type=float, help="of a turn (default: 0.25)")
-    parser.add_argument("--max-bytes", type=int, default=6 * 10**9)
+    parser.add_argument("--seconds", type=float, help="length of a turn, 0.25")
+    parser.add_argument(
+        "--max-bytes",
+        type=int,
+        default=6 * 10**9,
+        help="leave out peers whose dense arrays take more",
+    )
     parser.add_argument(
         "--skip-cold", action="store_true", help="do not time compilation"
     )
@@ -337,9 +350,9 @@ def main(arguments: list[str] | None = None) -> int:
         options = parse(arguments)
         refuse_uncommitted(options.out)
         payload = run(options)
-    except (TruesparseError, WorkerError) as error:
+    except TruesparseError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return error.exit_code
     missed = [
         f"{case['title']}: {target['text']}"
         for case in payload["cases"]

@@ -15,7 +15,7 @@ committed.
 import functools
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,6 +154,58 @@ def refuse_uncommitted(path: Path | None) -> None:
         raise UsageError(
             f"{path} would be published, but truesparse/ or benchmarks/ has changes "
             "that are not committed; commit them, or write elsewhere with --out"
+        )
+
+
+def read_runs(
+    path: Path | None, settings: dict[str, Any], keys: Iterable[str]
+) -> dict[str, Any]:
+    """Return what an earlier start has written, so that its runs can be resumed.
+
+    Parameters
+    ----------
+    path : Path or None
+        Results file; where there is none, there are no runs.
+    settings : dict
+        Settings that must be those of the file, and ``data`` if it has one data set.
+    keys : iterable of str
+        Entries that every run must have.
+
+    Raises
+    ------
+    UsageError
+        If the file has other settings.
+    DataError
+        If the file was not written by a program that has these settings and runs.
+    """
+    if path is None or not path.exists():
+        return {"runs": []}
+    try:
+        file = json.loads(path.read_text(encoding="utf-8"))
+        stored = file["settings"] | {"data": file.get("data")}
+        stored = {key: stored[key] for key in settings}
+        for run in file["runs"]:
+            _ = [run[key] for key in keys]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} holds no results of this program ({error!r}); choose another "
+            "--out or remove it"
+        ) from error
+    refuse_other_settings(path, stored, settings)
+    return file
+
+
+def refuse_other_settings(path: Path, stored: dict, settings: dict) -> None:
+    """Raise UsageError unless the settings in a file are those that are asked for."""
+    differences = [
+        f"{key} {stored[key]}, not {settings[key]}"
+        for key in settings
+        if stored[key] != settings[key]
+    ]
+    if differences:
+        raise UsageError(
+            f"{path} holds results of other settings ({'; '.join(differences)}); "
+            "choose another --out or remove it"
         )
 
 

@@ -1,4 +1,4 @@
-"""What subnormal numbers cost a training step, with and without flushing them to zero.
+"""Time a training step on subnormal numbers, with and without flushing them to zero.
 
     python -m benchmarks.subnormal              one JSON object: ms a step by case
     python -m benchmarks.subnormal --keep       the same, subnormals kept
@@ -129,22 +129,24 @@ def compare(
     ----------
     threads : int
     seconds : float
-        Of each case in each round.
+        Time of each case in each round.
     rounds : int
         The two variants run in turns, each in a new process; the least median of a
         case counts.
     """
     flushed: list[dict[str, float]] = []
-    kept: list[dict[str, float]] = []
+    unflushed: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as cache:
         environments = clean_environment(threads), clean_environment(threads, cache)
         flags = f"--seconds={seconds}"
         for _ in range(rounds):
             flushed.append(run_json(MODULE, flags, environment=environments[0]))
-            kept.append(run_json(MODULE, flags, "--keep", environment=environments[1]))
+            unflushed.append(
+                run_json(MODULE, flags, "--keep", environment=environments[1])
+            )
     result = {}
     for case in CASES:
-        ms = [min(run[case] for run in runs) for runs in (flushed, kept)]
+        ms = [min(run[case] for run in runs) for runs in (flushed, unflushed)]
         result[case] = {
             "flushed_ms": ms[0],
             "kept_ms": ms[1],
@@ -163,10 +165,10 @@ def main() -> None:
         if "NUMBA_CACHE_DIR" not in os.environ:
             parser.error("--keep compiles other kernels: set NUMBA_CACHE_DIR")
         keep_subnormals()
-    found = {
+    times = {
         case: step_ms(*settings, options.seconds) for case, settings in CASES.items()
     }
-    print(json.dumps(found))
+    print(json.dumps(times))
 
 
 if __name__ == "__main__":

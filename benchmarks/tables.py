@@ -54,7 +54,7 @@ def step(results: Results) -> str:
 
 
 def peers(results: Results) -> str:
-    """Milliseconds a step of everybody, with the quartiles of truesparse."""
+    """Milliseconds a step of all implementations, with the quartiles of truesparse."""
     file = results.one("step")
     rows = []
     reasons: dict[str, list[str]] = {}
@@ -141,7 +141,7 @@ def scale(results: Results) -> str:
 
 
 def main_job(results: Results) -> str:
-    """What the main job reports on a fresh machine, beside its bounds."""
+    """Report of the main job with nothing compiled before, beside its bounds."""
     file, job = results.part("scale", "main_job")
     command = "`python -m truesparse.train " + " ".join(job["flags"]) + "`"
     score, seconds, peak = job["test_score"], job["wall_s"], job["peak_rss_mb"]

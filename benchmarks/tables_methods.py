@@ -5,6 +5,7 @@ from typing import Any
 from truesparse.topology import ALGORITHMS
 
 from .markdown import ABSENT, VERDICTS, count, digits, missing, score, source, table
+from .options import DENSE
 from .stored import MissingResultsError, Results
 
 # Test accuracy of LeNet-300-100 on MNIST by sparsity: result files of Dettmers and
@@ -22,8 +23,6 @@ PUBLISHED = {
 TOLERANCE, BEST_AT_99 = 0.003, 0.976
 # How far below the dense net the best method may be on Fashion-MNIST.
 NEAR_DENSE = 0.005
-# They have one row, under no sparsity.
-DENSE = ("dense", "torch_dense")
 # What is to be measured, and how many seeds of each.
 SEEDS = 3
 METHODS = ("torch_dense", *ALGORITHMS)

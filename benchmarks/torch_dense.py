@@ -71,8 +71,8 @@ class TorchDense(SparseMLP):
         """Return weights and biases of every layer: tensors of the same memory."""
         tensors = []
         for layer in self.layers:
-            links = layer.connections
-            weights = links.values.reshape(links.n_in, links.n_out)
+            c = layer.connections
+            weights = c.values.reshape(c.n_in, c.n_out)
             pair = map(self._torch.from_numpy, (weights, layer.bias))
             tensors.append(tuple(tensor.requires_grad_() for tensor in pair))
         return tensors

@@ -1,4 +1,4 @@
-"""What a topology update of a million neurons costs, algorithm by algorithm.
+"""Measure a topology update of a million neurons, algorithm by algorithm.
 
     python -m benchmarks.updates                       5 minutes
     python -m benchmarks.updates --smoke               seconds
@@ -27,9 +27,9 @@ import numpy as np
 from truesparse.errors import TruesparseError
 from truesparse.topology import ALGORITHMS
 
-from .harness import WorkerError
-from .options import names
-from .probe import clean_environment, own_peak_mb, run_json
+from .options import OUT_HELP, names
+from .peers.machine import peak_rss_mb
+from .probe import clean_environment, run_json
 from .stored import refuse_uncommitted, results_file, write_results
 
 BATCH, FEATURES, CLASSES, SAMPLES = 32, 64, 10, 1024
@@ -97,7 +97,7 @@ def measure(name: str, neurons: int, epsilon: float) -> dict[str, Any]:
         replaced = sum(change.grown for change in changes)
         step()
     # Not what it is above the memory of now: that holds what updates have let go.
-    grown_mb = (own_peak_mb() or 0.0) - before / 1e6
+    grown_mb = (peak_rss_mb() or 0.0) - before / 1e6
     net_mb *= model.nnz / nnz  # which some algorithms change
     return {
         "topology": name,
@@ -135,13 +135,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.updates", description="Measure topology updates."
     )
-    parser.add_argument("--topologies", help=f"of {', '.join(ALGORITHMS)}")
+    parser.add_argument("--topologies", help=f"some of {', '.join(ALGORITHMS)}")
     parser.add_argument("--neurons", type=int, default=1_000_000)
     parser.add_argument("--epsilon", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--smoke", action="store_true", help="a net of 400 neurons")
+    parser.add_argument(
+        "--smoke", action="store_true", help="400 neurons, not published"
+    )
     parser.add_argument("--measure", metavar="NAME", help="in this process, as JSON")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     options = parser.parse_args(arguments)
     accepted = (*DEFAULT, "cht")
     options.topologies = (
@@ -165,8 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
             # Once in a small net, which loads the kernels and their libraries: memory
             # is then that of the large net alone.
             measure(options.measure, SMALL, options.epsilon)
-            found = measure(options.measure, options.neurons, options.epsilon)
-            print(json.dumps(found))
+            row = measure(options.measure, options.neurons, options.epsilon)
+            print(json.dumps(row))
             return 0
         refuse_uncommitted(options.out)
         rows = []
@@ -181,9 +183,9 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append(row)
             print(describe(row), flush=True)
         write_results(options.out, {"smoke": options.smoke, "rows": rows})
-    except (TruesparseError, WorkerError) as error:
+    except TruesparseError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return error.exit_code
     if options.out:
         print(f"results: {options.out}")
     return 0

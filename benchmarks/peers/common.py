@@ -1,4 +1,4 @@
-"""What every peer shares: the net, its random pattern, the batch, the interface.
+"""The net, its random pattern, the batch and the interface that all peers share.
 
 A layer is drawn as CSR of W (n_in, n_out), row = input neuron, in time and memory
 O(nnz). The same seed gives every peer the same pattern, weights and batch, so that

@@ -1,4 +1,4 @@
-"""What the benchmark ran on: processor, memory, threads, library versions."""
+"""Describe the machine: processor, memory, threads, library versions."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Model name and feature flags, from the kernel where it tells them."""
+    """Return model name and feature flags, from the kernel where it lists them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -82,8 +82,9 @@ def _memory_gb() -> float | None:
 
 
 def peak_rss_mb() -> float | None:
-    """Largest resident memory of this process so far, in MB (10^6 bytes)."""
-    # What getrusage gives includes the parent's size at the time of the fork.
+    """Return the largest resident memory of this process so far, in MB (10^6 bytes)."""
+    # VmHWM, because ru_maxrss of a new process starts at the peak of its parent, which
+    # makes a small one seem large.
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -42,7 +42,7 @@ def _compile_coo_gradient(threads: int) -> Callable[..., None]:
 
 
 class SetNumba(Peer):
-    """Truly sparse SET as published, after its description; a rewriting of our own.
+    """Truly sparse SET as published, written anew from its description.
 
     Curci et al. 2021 ("Truly Sparse Neural Networks at Scale") keep weights and
     velocities as SciPy matrices, multiply sample-major activations with them, and take

@@ -269,7 +269,7 @@ class SparseProp(_TorchPeer):
     """The PyPI package SparseProp (C++, AVX2, OpenMP) inside a torch net.
 
     Its SparseLinear replaces every layer that is not fully connected; a full layer
-    stays torch.nn.Linear, as the package's own module swapper leaves it.
+    stays torch.nn.Linear, as the package's module swapper leaves it.
     """
 
     name = "sparseprop"

@@ -2,7 +2,7 @@
 
     Worker("benchmarks.peers.truesparse_step:Truesparse", net, batch)
 
-It is not in ``PEERS``, as those are what it is compared with.
+It is not in ``PEERS``, which lists what it is compared with.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from .common import LEARNING_RATE, MOMENTUM, Peer, Task
 
 
 class Truesparse(Peer):
-    """SparseMLP on the task's own layers, SGD with momentum."""
+    """SparseMLP on the layers of the task, SGD with momentum."""
 
     name = "truesparse"
 
@@ -27,11 +27,11 @@ class Truesparse(Peer):
         self.nnz = sum(layer.nnz for layer in drawn)
         layers = []
         for index, layer in enumerate(drawn):
-            links = Connections(
+            connections = Connections(
                 layer.n_in, layer.n_out, layer.indptr, layer.indices, layer.weights
             )
             name = "identity" if index == len(drawn) - 1 else "relu"
-            layers.append(SparseLayer(links, layer_activation(name, index)))
+            layers.append(SparseLayer(connections, layer_activation(name, index)))
         self._model = SparseMLP.from_layers(layers, "softmax", task.seed)
         self._optimizer = Optimizer("sgd", momentum=MOMENTUM)
         self._targets = labels.astype(np.int32)

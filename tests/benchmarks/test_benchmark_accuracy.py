@@ -46,9 +46,9 @@ def test_torch_trains_the_same_dense_net(decay, small_data, tmp_path):
     flags = f"{small_data} --seeds 1 --epochs 3 --dropout 0 --out {path}"
     flags += f" --methods dense,torch_dense --weight-decay {decay}"
     assert accuracy.main(flags.split()) == 0
-    own, torch = json.loads(path.read_text())["runs"]
-    assert own["nnz"] == torch["nnz"]
-    assert torch["train_losses"] == pytest.approx(own["train_losses"], rel=1e-5)
+    ours, torch = json.loads(path.read_text())["runs"]
+    assert ours["nnz"] == torch["nnz"]
+    assert torch["train_losses"] == pytest.approx(ours["train_losses"], rel=1e-5)
 
 
 def test_torch_dense_goes_on_from_arrays_that_were_replaced():
@@ -78,10 +78,10 @@ def test_torch_dense_leaves_the_model_as_it_is_when_the_loss_is_not_finite():
 def test_torch_dense_takes_sgd_with_momentum_only(small_data, tmp_path, capsys):
     flags = f"{small_data} --momentum 0 --methods static,torch_dense --epochs 1"
     assert accuracy.main([*flags.split(), "--out", str(tmp_path / "x.json")]) == 2
-    found = capsys.readouterr()
+    printed = capsys.readouterr()
     # Before the other methods have taken their hours.
-    assert not found.out
-    assert "torch_dense takes" in found.err
+    assert not printed.out
+    assert "torch_dense takes" in printed.err
 
 
 def test_torch_dense_needs_torch(small_data, tmp_path, monkeypatch, capsys):
@@ -89,9 +89,9 @@ def test_torch_dense_needs_torch(small_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     flags = f"{small_data} --methods set,torch_dense --out {tmp_path / 'x.json'}"
     assert accuracy.main(flags.split()) == 2
-    found = capsys.readouterr()
-    assert "torch is not installed" in found.err
-    assert not found.out
+    printed = capsys.readouterr()
+    assert "torch is not installed" in printed.err
+    assert not printed.out
 
 
 def test_accuracy_goes_on_where_it_was_interrupted(
@@ -141,8 +141,8 @@ def test_accuracy_goes_on_where_it_was_interrupted(
     ],
 )
 def test_results_of_other_epochs_have_a_file_of_their_own(flags, name):
-    found = accuracy.parse(["--data", "mnist", *flags.split()]).out
-    assert found == ROOT / "benchmarks" / "results" / f"{name}.json"
+    result = accuracy.parse(["--data", "mnist", *flags.split()]).out
+    assert result == ROOT / "benchmarks" / "results" / f"{name}.json"
 
 
 def test_accuracy_of_set_within_30_epochs_has_targets():

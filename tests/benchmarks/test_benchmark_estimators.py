@@ -147,7 +147,7 @@ def test_a_fit_that_compiles_takes_few_samples(monkeypatch, home):
 def test_memory_of_a_fit_is_what_it_takes_beyond_the_data():
     before = estimator_run.reset_peak()
     np.ones(10**7, np.uint8)
-    after = estimator_run.own_peak_mb()
+    after = estimator_run.peak_rss_mb()
     assert after - before == pytest.approx(10, abs=5)
 
 
@@ -160,10 +160,10 @@ def runs(monkeypatch):
         if run.get("few"):
             return {"fit_s": 9.0 if cache else 1.0}
         taken.append(estimators.identity(run))
-        own = run["method"] == "sparse"
+        ours = run["method"] == "sparse"
         return {
-            "accuracy": 0.9 if own else 0.8 + 0.1 * run["seed"],
-            "fit_s": 1.0 if own else 11.0,
+            "accuracy": 0.9 if ours else 0.8 + 0.1 * run["seed"],
+            "fit_s": 1.0 if ours else 11.0,
             **{"predict_s": 0.001, "predict_one_s": 0.0001, "memory_mb": 5.0},
             **{"peak_mb": 50.0, "weights": 1000, "n_train": 40, "n_features": 30},
             **{"n_test": 10 + run["fold"], "epochs_done": run["epochs"], "loss": 0.1},
@@ -190,7 +190,7 @@ def test_runs_are_kept_and_those_missing_are_taken(home, tmp_path, runs, capsys)
     assert (dense["seeds"], dense["runs"]) == (2, 10)
     assert dense["accuracy_mean"] == pytest.approx(0.85)
     assert dense["accuracy_sd"] == pytest.approx(np.std([0.8, 0.9], ddof=1))
-    kept = path.read_bytes()
+    written = path.read_bytes()
     for flags, said in (
         ("--epochs 3", "epochs 10, not 3"),
         ("--options epsilon=3", "options"),
@@ -199,7 +199,7 @@ def test_runs_are_kept_and_those_missing_are_taken(home, tmp_path, runs, capsys)
     ):
         assert estimators.main([*words, *flags.split()]) == 2
         assert said in capsys.readouterr().err
-    assert path.read_bytes() == kept
+    assert path.read_bytes() == written
     # What was changed in one method does not bar runs of the other.
     assert estimators.main([*words, "--options", "epsilon=3", "--methods", "mlp"]) == 0
     path.write_text("[]")
@@ -256,9 +256,9 @@ def test_only_full_runs_go_to_the_results_by_themselves():
 def test_smoke_run_in_processes_of_its_own(tmp_path):
     path = tmp_path / "estimators.json"
     assert estimators.main(["--smoke", "--out", str(path)]) == 0
-    found = json.loads(path.read_text())
-    assert [run["method"] for run in found["runs"]] == ["mlp", "sparse"]
-    assert found["runs"][0]["weights"] == 64 * 30 + 30 * 20 + 20 * 10
+    result = json.loads(path.read_text())
+    assert [run["method"] for run in result["runs"]] == ["mlp", "sparse"]
+    assert result["runs"][0]["weights"] == 64 * 30 + 30 * 20 + 20 * 10
     text = report.table("estimators", stored.Results(tmp_path))
     assert "| digits | **SparseMLPClassifier** | 2 |" in text
     assert "a smoke run" in text
@@ -295,9 +295,9 @@ def test_the_table_says_what_is_met_and_missed(tmp_path):
     settings["holdout"] = 0.0
     runs = [{"commit": "abc", "method": "sparse", "options": {"epsilon": 10}}]
     first = {"csr": {"data": "20news", "cold_s": 30.0, "warm_s": 1.5}}
-    found = {"settings": settings, "rows": rows, "runs": runs, "first_fit": first}
+    result = {"settings": settings, "rows": rows, "runs": runs, "first_fit": first}
     path = tmp_path / "estimators.json"
-    path.write_text(json.dumps(HEADER | found))
+    path.write_text(json.dumps(HEADER | result))
     text = report.table("estimators", stored.Results(tmp_path))
     assert "| +0.12: met | 20.0 | 15.0x: met |" in text
     assert "| -0.40: **missed** | 1.10 | 9.09x: **missed** |" in text
@@ -318,6 +318,6 @@ def test_the_table_says_what_is_met_and_missed(tmp_path):
     [(0.977, "-0.30: met"), (0.9769, "-0.31: **missed**"), (0.99, "+1.00: met")],
 )
 def test_accuracy_may_be_lower_by_three_tenths_of_a_point(accuracy, verdict):
-    dense, own = {"accuracy_mean": 0.98}, {"accuracy_mean": accuracy}
-    assert tables_estimators.difference(dense, own) == verdict
-    assert tables_estimators.difference(dense, own, False) == verdict.split(":")[0]
+    dense, ours = {"accuracy_mean": 0.98}, {"accuracy_mean": accuracy}
+    assert tables_estimators.difference(dense, ours) == verdict
+    assert tables_estimators.difference(dense, ours, False) == verdict.split(":")[0]

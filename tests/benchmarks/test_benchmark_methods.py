@@ -168,8 +168,8 @@ def test_workers_end_with_a_benchmark_that_is_killed(flags):
     children = pathlib.Path(f"/proc/{benchmark.pid}/task/{benchmark.pid}/children")
 
     def workers():
-        found = [int(number) for number in children.read_text().split()]
-        return [pid for pid in found if b"spawn_main" in command_of(pid)]
+        result = [int(number) for number in children.read_text().split()]
+        return [pid for pid in result if b"spawn_main" in command_of(pid)]
 
     try:
         assert wait_for(workers)
@@ -190,6 +190,6 @@ def command_of(pid):
 
 def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < deadline:
+    while not (result := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return found
+    return result

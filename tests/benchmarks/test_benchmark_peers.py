@@ -41,10 +41,10 @@ def built(name, batch=16, **options) -> Peer:
 
 @pytest.mark.parametrize("batch", [1, 2, 16, 21])
 def test_truesparse_follows_a_peer(batch):
-    peer, own = built("scipy_csr", batch), Truesparse(Task(NET, batch, 7))
-    assert own.nnz == peer.nnz
+    peer, ours = built("scipy_csr", batch), Truesparse(Task(NET, batch, 7))
+    assert ours.nnz == peer.nnz
     reference = [peer.step() for _ in range(5)]
-    got = [own.step() for _ in range(5)]
+    got = [ours.step() for _ in range(5)]
     np.testing.assert_allclose(got, reference, rtol=1e-4)
 
 

@@ -80,9 +80,9 @@ def test_uncommitted_code_publishes_nothing(uncommitted, tmp_path, capsys):
     # Before anything is measured.
     for program in (step, scale, methods):
         assert program.main([]) == 2
-        found = capsys.readouterr()
-        assert "--out" in found.err
-        assert not found.out
+        printed = capsys.readouterr()
+        assert "--out" in printed.err
+        assert not printed.out
 
 
 def test_documents_show_no_results_of_uncommitted_code(tmp_path, capsys):

@@ -90,20 +90,20 @@ def test_step_reports_every_figure(step_results):
     assert rows.keys() == {"truesparse", "scipy_csr"}
     assert "GB" in case["refused"]["sklearn_mlp"]
     assert case["losses_agree"]
-    own, found = rows["truesparse"], case["figures"]
-    assert own["q1_ms"] <= own["ms"] <= own["q3_ms"]
-    assert own["ns"] == pytest.approx(own["ms"] * 1e6 / (TINY.net.nnz * TINY.batch))
+    ours, result = rows["truesparse"], case["figures"]
+    assert ours["q1_ms"] <= ours["ms"] <= ours["q3_ms"]
+    assert ours["ns"] == pytest.approx(ours["ms"] * 1e6 / (TINY.net.nnz * TINY.batch))
     flops = nets.step_flops(TINY.net.nnz, TINY.net.layer_nnz[0], TINY.batch)
-    assert own["gflops"] == pytest.approx(flops / own["ms"] * 1e-6)
-    ratio = rows["scipy_csr"]["ms"] / own["ms"]
-    assert found["vs_fastest_peer"] == found["vs_scipy_csr"] == pytest.approx(ratio)
-    assert found["of_bound"] == pytest.approx(found["bound_ms"] / found["ms"])
+    assert ours["gflops"] == pytest.approx(flops / ours["ms"] * 1e-6)
+    ratio = rows["scipy_csr"]["ms"] / ours["ms"]
+    assert result["vs_fastest_peer"] == result["vs_scipy_csr"] == pytest.approx(ratio)
+    assert result["of_bound"] == pytest.approx(result["bound_ms"] / result["ms"])
     # Batch 2 scatters in every layer: index, value and momentum, no column view.
-    assert found["bytes_sgd"] == 12
-    assert found["bytes_adam"] == 16
-    assert found["bytes_sgd_all"] > 12
+    assert result["bytes_sgd"] == 12
+    assert result["bytes_adam"] == 16
+    assert result["bytes_sgd_all"] > 12
     for key in ("init_s", "update_s", "warm_s"):
-        assert found[key] > 0
+        assert result[key] > 0
     verdicts = {t["figure"]: t["met"] for t in case["targets"]}
     assert verdicts.keys() == {"ms", "bytes_sgd", "bytes_adam"}
     assert verdicts["bytes_sgd"] is True
@@ -147,9 +147,9 @@ def test_scale_measures_growth_and_help(tmp_path):
     path = tmp_path / "scale.json"
     flags = f"--smoke --parts table,help --neurons 100,200 --epsilons 3 --out {path}"
     assert scale.main(flags.split()) == 0
-    found = json.loads(path.read_text())
-    assert [row["neurons"] for row in found["table"]] == [100, 200]
-    for row in found["table"]:
+    result = json.loads(path.read_text())
+    assert [row["neurons"] for row in result["table"]] == [100, 200]
+    for row in result["table"]:
         assert row["nnz"] == NetSpec(tuple(row["sizes"]), 3).nnz
         assert row["peak_update_mb"] >= row["peak_step_mb"] > 1
     results = stored.Results(tmp_path)
@@ -159,8 +159,8 @@ def test_scale_measures_growth_and_help(tmp_path):
 
 def test_first_step_of_the_command_line(tmp_path):
     flags = f"--neurons=50 --epochs=1 --out={tmp_path / 'run'}"
-    found = probe.probe("first-step", "--", *flags.split())
-    assert found["seconds"] > 0
+    result = probe.probe("first-step", "--", *flags.split())
+    assert result["seconds"] > 0
 
 
 def test_a_probe_that_fails_says_why():
@@ -171,7 +171,7 @@ def test_a_probe_that_fails_says_why():
 def test_peak_memory_is_that_of_the_process_alone():
     size = 4 * 10**8
     np.ones(size, np.uint8)
-    code = "from benchmarks.probe import own_peak_mb; print(own_peak_mb())"
+    code = "from benchmarks.probe import peak_rss_mb; print(peak_rss_mb())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True
     )
