@@ -203,6 +203,8 @@ def _notes(file: dict[str, Any], methods: tuple[str, ...], verdict: str = "") ->
         for row in file["rows"]
     }
     absent = missing(f"`{name}`" for name in methods if name not in measured)
+    if verdict and (absent or min(row["seeds"] for row in file["rows"]) < SEEDS):
+        verdict = f"As far as measured: {verdict[0].lower()}{verdict[1:]}"
     first = " ".join(filter(None, (verdict, absent)))
     return (f"\n\n{first}" if first else "") + (
         f"\n\n{file['data']}: hidden {'-'.join(map(str, s['hidden']))}, "

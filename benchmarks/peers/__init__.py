@@ -10,7 +10,7 @@ A step is forward, softmax cross-entropy, backward and SGD with momentum 0.9 on 
 fixed batch of standard normal float32 data; hidden layers are ReLU, every layer has
 biases. ``peer.nnz`` counts the weights it trains (all n_in * n_out for dense ones).
 `TorchCsr` in torch_peers.py is the one to read before writing another; add its class to
-`PEERS` and the tests in tests/test_benchmark_peers.py run it too.
+`PEERS`, and tests/benchmarks/test_benchmark_peers.py runs it too.
 
 Time peers in processes of their own (``python -m benchmarks.peers``, see harness.py).
 """
