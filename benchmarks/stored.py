@@ -248,6 +248,8 @@ def write_results(path: Path | None, payload: dict[str, Any]) -> None:
 def as_lines(entries: dict[str, Any]) -> str:
     """Return JSON with a line for each entry and each element of its lists.
 
+    A comma begins a line, so that a new last element changes no other line.
+
     Examples
     --------
     >>> from benchmarks.stored import as_lines
@@ -255,8 +257,8 @@ def as_lines(entries: dict[str, Any]) -> str:
     {
     "threads": 2,
     "runs": [
-    {"ms": 1.5},
-    {"ms": 1.4}
+    {"ms": 1.5}
+    ,{"ms": 1.4}
     ]
     }
     """
@@ -266,7 +268,7 @@ def as_lines(entries: dict[str, Any]) -> str:
             text = json.dumps(value, default=_to_json)
         else:
             elements = (json.dumps(each, default=_to_json) for each in value)
-            text = "[\n" + ",\n".join(elements) + "\n]"
+            text = "[\n" + "\n,".join(elements) + "\n]"
         lines.append(f"{json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -1,4 +1,4 @@
-"""The accuracy benchmark: what it compares, goes on with, refuses and writes."""
+"""The accuracy benchmark: what it compares, resumes, refuses and writes."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ def test_torch_trains_the_same_dense_net(decay, small_data, tmp_path):
     assert torch["train_losses"] == pytest.approx(ours["train_losses"], rel=1e-5)
 
 
-def test_torch_dense_goes_on_from_arrays_that_were_replaced():
+def test_torch_dense_continues_from_arrays_that_were_replaced():
     pytest.importorskip("torch")
     draw = np.random.default_rng(0)
     X = draw.standard_normal((20, 6), np.float32)
@@ -94,7 +94,7 @@ def test_torch_dense_needs_torch(small_data, tmp_path, monkeypatch, capsys):
     assert not printed.out
 
 
-def test_accuracy_goes_on_where_it_was_interrupted(
+def test_accuracy_resumes_where_it_was_interrupted(
     small_data, tmp_path, capsys, monkeypatch
 ):
     path = tmp_path / "accuracy-small.json"

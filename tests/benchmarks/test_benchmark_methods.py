@@ -1,4 +1,4 @@
-"""The benchmark of all methods: what it trains, goes on with, refuses and writes."""
+"""The benchmark of all methods: what it trains, resumes, refuses and writes."""
 
 import json
 import pathlib

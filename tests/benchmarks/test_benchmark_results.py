@@ -1,5 +1,6 @@
 """Results: their files, what is not published, and the documents that show them."""
 
+import difflib
 import json
 import pathlib
 import re
@@ -49,12 +50,15 @@ def test_each_run_of_a_file_has_a_line(tmp_path):
     write_results(path, {"settings": {"lr": 0.1}, "runs": runs, "rows": []})
     lines = path.read_text().splitlines()
     assert len(lines) == 1 + 3 + 1 + 4 + 1 + 1
-    before = path.read_text()
-    write_results(path, {"settings": {"lr": 0.1}, "runs": [*runs, runs[0]], "rows": []})
-    added = set(path.read_text().splitlines()) - set(before.splitlines())
-    # The run before ends in a comma now; the date may differ.
-    assert len({line for line in added if '"date"' not in line}) <= 2
-    assert json.loads(path.read_text())["runs"] == [*runs, runs[0]]
+    new = {"seed": 2, "scores": [0.75], "nested": {}}
+    write_results(path, {"settings": {"lr": 0.1}, "runs": [*runs, new], "rows": []})
+    changed = [
+        line
+        for line in difflib.ndiff(lines, path.read_text().splitlines())
+        if line[0] in "+-" and '"date"' not in line
+    ]
+    assert changed == ["+ ," + json.dumps(new)]
+    assert json.loads(path.read_text())["runs"] == [*runs, new]
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.name)
