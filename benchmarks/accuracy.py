@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.checks import choose
 from truesparse.commands.config import CHOICES
+from truesparse.commands.shell import limit_spinning
 from truesparse.errors import TruesparseError, UsageError
 
 from .options import DENSE, OUT_HELP, names, numbers
@@ -309,6 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         if any(run["method"] == "torch_dense" for run in missing):
             check_torch_dense(options.activation, options.momentum)
+        limit_spinning()  # as the commands do
         threads = jit.set_threads(options.threads)
         data = datasets.load(options.data, options.data_home)
         settings["threads"] = threads

@@ -29,6 +29,7 @@ import numpy as np
 import scipy.sparse
 
 from truesparse.activations import LayerActivation
+from truesparse.commands.shell import limit_spinning
 from truesparse.condensed import CondensedMLP
 from truesparse.condensed.convert import condense
 from truesparse.errors import TruesparseError
@@ -240,6 +241,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print and write."""
     options = parse(arguments)
+    limit_spinning()  # as the commands do
     try:
         refuse_uncommitted(options.out)
         options.threads = numbers(options.threads, "--threads")

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.commands.shell import limit_spinning
 from truesparse.errors import TruesparseError
 
 from .estimator_data import load
@@ -44,6 +45,7 @@ def make(task: dict[str, Any]) -> Any:
         return MLPClassifier(**shared, **task["options"])
     from truesparse import SparseMLPClassifier
 
+    limit_spinning()  # as the commands do
     return SparseMLPClassifier(**shared, **task["options"])
 
 

@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.checks import choose
+from truesparse.commands.shell import limit_spinning
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 
@@ -178,6 +179,7 @@ def load(name: str, data_home: str | None, holdout: int) -> Any:
     from truesparse import datasets
     from truesparse.kernels import jit
 
+    limit_spinning()  # as the commands do
     jit.set_threads(1)
     data = datasets.load(name, data_home)
     if holdout:

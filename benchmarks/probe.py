@@ -111,10 +111,12 @@ def net(options: argparse.Namespace) -> dict[str, Any]:
     """
     start = time.perf_counter()
     from truesparse import topology
+    from truesparse.commands.shell import limit_spinning
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
     from truesparse.topology import UpdateContext
 
+    limit_spinning()  # as the commands do
     sizes = [int(size) for size in options.net.split(",")]
     rng = np.random.default_rng(0)
     x = rng.standard_normal((options.batch, sizes[0]), dtype=np.float32)

@@ -92,9 +92,11 @@ def step_ms(delta_size: np.float32, is_faded: bool, seconds: float) -> float:
     seconds : float
         How long steps are taken.
     """
+    from truesparse.commands.shell import limit_spinning
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
 
+    limit_spinning()  # as the commands do
     rng = np.random.default_rng(1)
     model = SparseMLP(SIZES, epsilon=EPSILON, seed=0)
     optimizer = Optimizer("sgd", momentum=MOMENTUM)

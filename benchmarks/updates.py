@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.commands.shell import limit_spinning
 from truesparse.errors import TruesparseError
 from truesparse.topology import ALGORITHMS
 
@@ -54,7 +55,8 @@ def measure(name: str, neurons: int, epsilon: float) -> dict[str, Any]:
     from truesparse.optimizers import Optimizer
     from truesparse.topology import Batches, UpdateContext
 
-    return_freed_arrays()  # as the command line does
+    limit_spinning()  # as the commands do
+    return_freed_arrays()
     draw = np.random.default_rng(0)
     x = draw.standard_normal((SAMPLES, FEATURES), dtype=np.float32)
     targets = draw.integers(0, CLASSES, SAMPLES).astype(np.int32)

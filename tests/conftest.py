@@ -8,6 +8,8 @@ import os
 
 # Read when SciPy is imported: scikit-learn skips a check without it.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# As the commands do: tests often share a machine, where idle threads must not spin.
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 from hypothesis import settings
 

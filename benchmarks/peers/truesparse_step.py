@@ -8,6 +8,7 @@ It is not in ``PEERS``, which lists what it is compared with.
 import numpy as np
 
 from truesparse.activations import layer_activation
+from truesparse.commands.shell import limit_spinning
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import Connections
@@ -22,6 +23,7 @@ class Truesparse(Peer):
     name = "truesparse"
 
     def __init__(self, task: Task) -> None:
+        limit_spinning()  # as the commands do
         self._x, labels = task.data()
         drawn = task.layers()
         self.nnz = sum(layer.nnz for layer in drawn)

@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, errors in one line, signals, flags.
+"""The frame of all commands: exit codes, errors in one line, signals, flags.
 
     0 done   1 bug, or output that cannot be written   2 usage
     3 would not fit in memory   4 data missing or invalid   5 diverged
@@ -32,27 +32,27 @@ _NO_BUGS = (
     UnicodeEncodeError,  # a terminal that cannot show a label
 )
 
-# More threads than cores take turns, which only costs time; thousands of them hang
-# Numba or end it with a segmentation fault.
+# More threads than cores only take turns, which costs time; thousands of them make
+# Numba hang or crash.
 _THREADS_PER_CORE = 4
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came where nothing else handles it."""
+    """SIGTERM arrived where nothing else handles it."""
 
 
 class CommandParser(argparse.ArgumentParser):
     """A parser of flags whose errors are UsageErrors of one line.
 
-    Every command has ``--debug``, which `run_command` acts upon.
+    Every command has ``--debug``, which `run_command` obeys.
 
     Parameters
     ----------
     module : str
-        The command is ``python -m`` this.
+        Module that ``python -m`` runs.
     description : str
     codes : tuple of int
-        Exit codes, besides 0 and those of signals, that the help explains.
+        Exit codes that the help explains, besides 0 and those of signals.
     """
 
     def __init__(self, module: str, description: str, codes: tuple[int, ...]):
@@ -61,7 +61,7 @@ class CommandParser(argparse.ArgumentParser):
             prog=f"python -m {module}",
             description=description,
             epilog=f"Exit codes: 0 done, {explained}, 130 and 143 stopped by a signal.",
-            # They would break when an option is added.
+            # A new option would break abbreviations.
             allow_abbrev=False,
         )
         self.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -71,22 +71,22 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message}; --help lists what is accepted")
 
     def print_help(self, file=None) -> None:
-        """Write the help, or raise OSError where argparse would say nothing."""
+        """Write the help; raise OSError if that fails, where argparse is silent."""
         if (stream := file or sys.stdout) is not None:
             stream.write(self.format_help())
 
     def parse(self, words: list[str]) -> argparse.Namespace:
-        """Return what the words give.
+        """Return the options that the words of a command line give.
 
         Raises
         ------
         UsageError
-            For a flag that is not known, with the one that may be meant.
+            For an unknown flag; the message suggests the closest one.
         """
         known, unknown = self.parse_known_args(words)
         if unknown:
             name = unknown[0].split("=")[0]
-            # At difflib's own 0.6, --no-fetch would be meant by --nope.
+            # At difflib's default of 0.6, --nope would suggest --no-fetch.
             options = self._option_string_actions
             close = difflib.get_close_matches(name, options, n=1, cutoff=0.75)
             hint = f"; did you mean {close[0]}?" if close else ""
@@ -105,12 +105,12 @@ def run_command(
     Parameters
     ----------
     function : callable
-        Takes the words of the command line; raises TruesparseError for what a user
-        can cause, and SystemExit where it has said all itself.
+        Takes the words of the command line; raises TruesparseError for errors that a
+        user can cause, and SystemExit after it has reported an error itself.
     arguments : list of str, optional
-        The words; those that the process was started with if left out.
+        The words; by default those that the process was started with.
     stopped : str
-        What is told of a command that a signal stopped.
+        What to say after "stopped by SIGTERM;".
 
     Examples
     --------
@@ -120,6 +120,7 @@ def run_command(
     0
     """
     words = sys.argv[1:] if arguments is None else arguments
+    limit_spinning()
     try:
         with _terminable():
             try:
@@ -136,7 +137,7 @@ def run_command(
             text, code = f"stopped by {number.name}; {stopped}", 128 + number
         elif isinstance(error, MemoryError) and not isinstance(error, TruesparseError):
             text, code = f"out of memory: {text}", MemoryLimitError.exit_code
-        # Where stderr is full too, the code alone tells.
+        # If stderr is full as well, only the code is left.
         with contextlib.suppress(OSError):
             if "--debug" in words:
                 say(traceback.format_exc().rstrip())
@@ -145,7 +146,7 @@ def run_command(
 
 
 def check_threads(threads: int | None) -> None:
-    """Raise UsageError for a number of threads that no machine of this size has."""
+    """Raise UsageError for fewer threads than 1 or far more than there are cores."""
     n_cores = os.cpu_count() or 1
     most = _THREADS_PER_CORE * n_cores
     if threads is not None and not 1 <= threads <= most:
@@ -156,28 +157,65 @@ def check_threads(threads: int | None) -> None:
 
 
 def allow_threads(threads: int | None) -> None:
-    """Let Numba use more threads than there are cores; before it is imported."""
+    """Let Numba use more threads than there are cores; call it before Numba loads."""
     check_threads(threads)
     if threads is not None:
-        # Numba reads this when it is first imported, and never allows more later.
+        # Numba reads this when it is imported, and never allows more later.
         most = max(threads, os.cpu_count() or 1)
         os.environ.setdefault("NUMBA_NUM_THREADS", str(most))
 
 
+def limit_spinning() -> None:
+    """Limit how long idle OpenMP threads spin; call it before the first kernel runs.
+
+    The setting concerns the whole process, so programs make it, not the library; see
+    kernels/jit.py for what it gains.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+
+
+def start_engine(threads: int | None) -> int:
+    """Set the process up, load Numba, and return how many threads kernels use.
+
+    Parameters
+    ----------
+    threads : int, optional
+        By default as many as there are cores.
+
+    Raises
+    ------
+    UsageError
+        If that is more than the process may have.
+    """
+    allow_threads(threads)
+    from truesparse import memory
+    from truesparse.kernels import jit
+
+    memory.return_freed_arrays()
+    return jit.set_threads(threads)
+
+
+def announce_compilation(say: Callable[[str], None]) -> None:
+    """Say once, when the first kernel has to be compiled, why that takes a while."""
+    from truesparse.kernels import jit
+
+    jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
+
+
 def say(text: str) -> None:
-    """Tell people something, on stderr."""
-    # Where that is closed, None would stand for stdout.
+    """Print a text for people, on stderr."""
+    # With stderr closed, print(file=None) would write to stdout.
     if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
 
 def say_nothing(text: str) -> None:
-    """Stand for `say` where people want to hear nothing."""
+    """Print nothing, in place of `say`."""
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise, as SIGINT does, where nothing else handles it."""
+    """Let SIGTERM raise an exception, as SIGINT does, unless something handles it."""
 
     def terminate(number, frame):
         raise Terminated
@@ -193,11 +231,11 @@ def _terminable() -> Iterator[None]:
 
 
 def _flush_stdout() -> None:
-    """Write what is left now, where an error is still reported."""
+    """Write what is left while an error can still be reported."""
     try:
         if sys.stdout is not None:  # as it is after `>&-`
             sys.stdout.flush()
     except OSError:
-        # Python would try once more when it ends, and fail with a traceback.
+        # Python would try again at its end, and fail with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise

@@ -3,6 +3,20 @@
 Kernels take arrays, NamedTuples of arrays and scalars, write into arguments named
 ``out...`` and allocate nothing. Compilation is lazy and cached on disk; importing
 the package compiles nothing.
+
+At the end of a parallel loop the threads of GNU OpenMP spin for milliseconds before
+they sleep. On a machine that does other work too, they thereby keep the last thread
+from its core. The environment variable ``GOMP_SPINCOUNT`` limits this; milliseconds a
+step on a Xeon (AVX-512 FP16) with 2 cores, 2026-11:
+
+    GOMP_SPINCOUNT                not set   2000   4000   8000
+    beside four busy processes       51     4.2    4.2    6.5
+    on a quiet machine              0.8    0.95    0.8    0.8
+
+(2000 turns, 25 us, are too few where nothing else runs, as it takes 50 us to wake a
+thread.) The commands set it to 4000, see commands/shell.py. The library leaves the
+environment alone: set it before the first kernel runs, as in
+``GOMP_SPINCOUNT=4000 python program.py``. It changes no result.
 """
 
 import contextlib
@@ -13,14 +27,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-
-# Threads of GNU OpenMP spin for milliseconds at the end of a loop. On a machine that
-# does other work too, they so keep the last one from its core: a step of 0.8 ms takes
-# 51 ms beside four busy processes, 4.2 ms spinning 2000 or 4000 times, 6.5 ms 8000
-# times. On a quiet one, 2000 times, or 25 us, are too few (0.95 ms), as it takes 50 us
-# to be woken, and 4000 as good as any more. Xeon (AVX-512 FP16), 2 cores, 2026-11. Read
-# when Numba is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 import numba
 from numba.core import event
