@@ -1,6 +1,7 @@
-"""Checks of what a caller gives: a name, a number, a flag, a type of floats."""
+"""Checks of arguments: names, numbers, flags, types of floats."""
 
 import difflib
+import math
 import numbers
 from collections.abc import Iterable
 from typing import Any
@@ -9,21 +10,22 @@ from truesparse.errors import UsageError
 
 
 def choose(name: str, accepted: Iterable[str], what: str) -> str:
-    """Return `name` if it is one of `accepted`, else say which one was meant.
+    """Return `name` if it is one of `accepted`, else raise.
 
     Parameters
     ----------
     name : str
-        What the user asked for.
+        Name that the user gave.
     accepted : iterable of str
-        The names that exist.
+        Names that exist.
     what : str
-        What the name stands for, e.g. ``"activation"``; used in the message.
+        Kind of thing that is named, e.g. ``"activation"``; used in the message.
 
     Raises
     ------
     UsageError
-        If `name` is not accepted; the message lists the names and the closest.
+        If `name` is not accepted; the message suggests the closest accepted name
+        and lists all of them.
     """
     names = sorted(accepted)
     if name in names:
@@ -41,6 +43,14 @@ def check_numbers(**values: Any) -> None:
             raise UsageError(f"{name} must be a number, got {value!r}")
 
 
+def check_positive(**values: Any) -> None:
+    """Raise UsageError unless each value is a number above 0 and finite, or None."""
+    check_numbers(**values)
+    for name, value in values.items():
+        if value is not None and not 0.0 < value < math.inf:
+            raise UsageError(f"{name} must be above 0 and finite, got {value}")
+
+
 def check_bools(**values: Any) -> None:
     """Raise UsageError unless each value is True or False."""
     for name, value in values.items():
@@ -54,7 +64,7 @@ def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int
     Raises
     ------
     UsageError
-        Naming what was given and what is accepted; bool is no number here.
+        If it is not; a bool does not count as a number.
     """
     is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_whole or value < low or (high is not None and value > high):

@@ -1,8 +1,8 @@
-"""Every error a user can cause, each with the exit code of the command line."""
+"""All errors that a user can cause, each with its exit code on the command line."""
 
 
 class TruesparseError(Exception):
-    """Base of all errors that are not bugs; ``exit_code`` is what the CLI returns."""
+    """Base of all errors that are not bugs; commands return their ``exit_code``."""
 
     exit_code = 1
 
@@ -14,7 +14,7 @@ class UsageError(TruesparseError, ValueError):
 
 
 class MemoryLimitError(TruesparseError, MemoryError):
-    """The run would not fit in memory and was refused before any allocation."""
+    """A run would not fit in memory; it was refused before anything was allocated."""
 
     exit_code = 3
 
@@ -26,7 +26,7 @@ class DataError(TruesparseError, ValueError):
 
 
 class DivergedError(TruesparseError, ArithmeticError):
-    """The loss became NaN or infinite; the last finite model was kept."""
+    """Loss or weights became NaN or infinite; the model is the last finite one."""
 
     exit_code = 5
 

@@ -2,7 +2,7 @@
 
     python -m truesparse.info runs/iris-1
 
-Weights are not read, so that files larger than memory can be described, too.
+Weights are not read, so that files larger than memory can be described as well.
 """
 
 import json
@@ -26,54 +26,54 @@ def _main(words: list[str]) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="model, checkpoint or condensed file, or run folder",
+        help="model, checkpoint or condensed model, or a run folder",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one object, with every layer"
+        "--json", action="store_true", help="print a JSON object, with every layer"
     )
     options = parser.parse(words)
-    from truesparse.commands.describe import describe
+    from truesparse.commands.describe import describe_file
 
-    found = describe(options.file)
-    print(json.dumps(found, allow_nan=False) if options.json else format_text(found))
+    facts = describe_file(options.file)
+    print(json.dumps(facts, allow_nan=False) if options.json else format_text(facts))
 
 
-def format_text(found: dict[str, Any]) -> str:
-    """Return a description for people, of what describe.describe returns."""
+def format_text(facts: dict[str, Any]) -> str:
+    """Return a description for people from the result of describe.describe_file."""
     from truesparse.memory import human
 
-    sizes = " - ".join(f"{size:,}" for size in found["layer_sizes"])
-    sizes_of = found["memory"]
+    layers = " - ".join(f"{size:,}" for size in facts["layer_sizes"])
+    sizes = facts["memory"]
     rows = [
-        ("file", f"{found['file']}, {human(sizes_of['file'])}"),
-        ("kind", f"{found['kind']}, format {found['format']}, {found['dtype']}"),
-        ("layers", sizes),
-        ("connections", f"{found['nnz']:,}, density {found['density']:.3g}"),
-        ("loss", _with_options(found["loss"])),
+        ("file", f"{facts['file']}, {human(sizes['file'])}"),
+        ("kind", f"{facts['kind']}, format {facts['format']}, {facts['dtype']}"),
+        ("layers", layers),
+        ("connections", f"{facts['nnz']:,}, density {facts['density']:.3g}"),
+        ("loss", _with_options(facts["loss"])),
     ]
-    if "seed" in found:
-        rows.append(("trained", f"{found['step']:,} steps, seed {found['seed']}"))
-        rows.append(("unused features", f"{found['unused_features']:,}"))
-    if "task" in found:
-        rows.append(("task", _with_names(found["task"], found["classes"], "classes")))
-        names = found["feature_names"]
-        rows.append(("features", _with_names(found["feature_scaling"], names, "names")))
-        if found["target_scaling"] != "none":
-            rows.append(("targets", found["target_scaling"]))
-    memory = f"{human(sizes_of['model'])} to predict; weights of a dense network "
-    rows.append(("memory", memory + human(sizes_of["dense_weights"])))
-    if found["other_tensors"]["bytes"]:
-        others = found["other_tensors"]
+    if "seed" in facts:
+        rows.append(("trained", f"{facts['step']:,} steps, seed {facts['seed']}"))
+        rows.append(("unused features", f"{facts['unused_features']:,}"))
+    if "task" in facts:
+        rows.append(("task", _with_names(facts["task"], facts["classes"], "classes")))
+        names = facts["feature_names"]
+        rows.append(("features", _with_names(facts["feature_scaling"], names, "names")))
+        if facts["target_scaling"] != "none":
+            rows.append(("targets", facts["target_scaling"]))
+    memory = f"{human(sizes['model'])} to predict; weights of a dense network "
+    rows.append(("memory", memory + human(sizes["dense_weights"])))
+    if facts["other_tensors"]["bytes"]:
+        others = facts["other_tensors"]
         names = ", ".join(others["names"])
         rows.append(("other tensors", f"{names}, {human(others['bytes'])}"))
-    if "run" in found:
-        rows.append(("run", _run_line(found["run"])))
+    if "run" in facts:
+        rows.append(("run", _run_line(facts["run"])))
     lines = [f"{name:<16} {text}" for name, text in rows]
-    return "\n".join([*lines, "", *_layer_table(found["layers"]), *_config(found)])
+    return "\n".join([*lines, "", *_layer_table(facts["layers"]), *_config(facts)])
 
 
 def _with_options(loss: dict[str, Any]) -> str:
-    """Return the name of a loss, and what belongs to it."""
+    """Return the name of a loss and its options."""
     parts = [loss["name"]]
     if loss["label_smoothing"]:
         parts.append(f"label smoothing {loss['label_smoothing']:g}")
@@ -128,8 +128,8 @@ def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _config(found: dict[str, Any]) -> list[str]:
-    config = found.get("config")
+def _config(facts: dict[str, Any]) -> list[str]:
+    config = facts.get("config")
     if not isinstance(config, dict):
         return [] if config is None else ["", "configuration:", str(config)]
     lines = [f"  {key} = {json.dumps(value)}" for key, value in config.items()]

@@ -1,9 +1,6 @@
-"""Memory: an estimate by arithmetic before anything is allocated, and what there is.
+"""The memory that this process uses, and how much more the machine lets it have.
 
-The estimate counts what a run holds at its peak: connections with their column view
-and optimiser state, activations, data, what a topology update holds and builds anew, or
-what drawing a layer takes if that is more, and what Python with its libraries and
-compiled kernels takes.
+commands/estimate.py works out what a run will take.
 """
 
 import contextlib
@@ -17,16 +14,15 @@ from truesparse.errors import MemoryLimitError
 
 _PROC = pathlib.Path("/proc")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
-# Limit, usage, and the share of it in memory.stat that is cached files.
+# Names of limit and usage, and the line of memory.stat with the bytes of cached files.
 _CGROUP_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 _CGROUP_2 = "memory.max", "memory.current", "inactive_file"
 
 
 def available() -> tuple[int, str]:
-    """Return how many more bytes this process may use, and what limits them.
+    """Return how many more bytes this process may use, and what limits it.
 
-    The smallest of free memory, the limit of the control group and the limit of the
-    address space.
+    The limit is the tightest of free memory, control groups and the address space.
     """
     limits = [(_free_memory(), "free memory")]
     limits += [(size, "the limit of the control group") for size in _cgroup_rooms()]
@@ -40,7 +36,7 @@ def available() -> tuple[int, str]:
 def require(
     needed: int, advice: str = "use fewer neurons, a lower epsilon or a smaller batch"
 ) -> None:
-    """Raise MemoryLimitError if `needed` bytes are more than are available."""
+    """Raise MemoryLimitError if fewer than `needed` bytes are available."""
     room, limit = available()
     if needed > room:
         raise MemoryLimitError(
@@ -50,12 +46,12 @@ def require(
 
 
 def return_freed_arrays() -> bool:
-    """Let freed arrays of over 1 MB go back to the system at once, on Linux with glibc.
+    """Return freed arrays of over 1 MB to the system at once, on Linux with glibc.
 
-    By itself it keeps what was freed for later, in pieces that the next array may not
-    fit into: the largest topology updates of a million neurons then take a tenth more
-    of the process's memory (EPYC 7003, 2026-11). It is for the whole process, so that
-    programs ask for it, not the library.
+    By default glibc keeps freed memory, in pieces that the next array may not fit into:
+    the largest topology updates of a million neurons then take a tenth more memory
+    (EPYC 7003, 2026-11). The setting concerns the whole process, so programs make it,
+    not the library.
 
     Returns
     -------
@@ -70,12 +66,12 @@ def return_freed_arrays() -> bool:
 
 
 def current_rss() -> int:
-    """Return the bytes of memory that this process holds now."""
+    """Return how many bytes of memory this process holds now."""
     return _status_bytes("VmRSS") or _max_rss()
 
 
 def peak_rss() -> int:
-    """Return the most bytes of memory that this process has held."""
+    """Return how many bytes of memory this process has held at most."""
     return _status_bytes("VmHWM") or _max_rss()
 
 
@@ -123,7 +119,7 @@ def _max_rss() -> int:
 
 
 def _cgroup_rooms() -> list[int]:
-    """Return the room that each control group above this process leaves."""
+    """Return how many bytes each control group of this process leaves."""
     try:
         lines = (_PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -137,9 +133,9 @@ def _cgroup_rooms() -> list[int]:
             root, names = _CGROUPS / "memory", _CGROUP_1
         else:
             continue
-        place = root / path.lstrip("/")
-        # A limit of any group above counts too.
-        for group in (place, *place.parents):
+        innermost = root / path.lstrip("/")
+        # The limits of all groups above count too.
+        for group in (innermost, *innermost.parents):
             if not group.is_relative_to(root):
                 break
             with contextlib.suppress(OSError, ValueError):
@@ -150,7 +146,7 @@ def _cgroup_rooms() -> list[int]:
 def _cgroup_room(group: pathlib.Path, limit: str, usage: str, cache: str) -> int:
     used = int((group / usage).read_text())
     with contextlib.suppress(OSError):
-        # Cached files give way to whoever needs the memory.
+        # The system drops cached files when a process needs their memory.
         for line in (group / "memory.stat").read_text().splitlines():
             if line.startswith(cache + " "):
                 used -= int(line.split()[1])

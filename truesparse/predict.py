@@ -2,10 +2,10 @@
 
     python -m truesparse.predict runs/iris-1 new.csv --out predictions.csv
 
-Rows are scaled as in training, and predictions are labels and probabilities, or values
-in the units of the training targets. Without ``--out`` they go to stdout as CSV;
-everything for people goes to stderr. A table may have the target or lack it: the number
-of columns decides. Where the target is there, the score is reported.
+Rows are scaled as in training. Predictions are labels and probabilities, or values in
+the units of the training targets. Without ``--out`` they go to stdout as CSV;
+everything for people goes to stderr. A table may include the target column or not: the
+number of columns decides. If it does, the score is reported.
 """
 
 import json
@@ -14,23 +14,28 @@ import os
 import sys
 import time
 import tomllib
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from truesparse.commands.shell import (
-    CommandParser,
-    allow_threads,
-    run_command,
-    say,
-    say_nothing,
-)
+from truesparse.checks import choose
+from truesparse.commands import shell
+from truesparse.commands.config import RunConfig
 from truesparse.errors import DataError, UsageError
 
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+
+    from truesparse.commands.predictions import Block, Predictor, Score
+    from truesparse.datasets import Rows
+
+# Rows that are predicted at once where the model does not say how it was trained.
 _BATCH_SIZE = 128
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    return run_command(_main, arguments, stopped="no file was written")
+    return shell.run_command(_main, arguments, stopped="no file was written")
 
 
 def _main(words: list[str]) -> None:
@@ -39,15 +44,16 @@ def _main(words: list[str]) -> None:
         raise UsageError("stdout is closed; give --out FILE")
     if options.json and options.out == "-":
         raise UsageError(
-            "--json prints to stdout, where predictions go without --out FILE; give one"
+            "--json prints to stdout, and so do predictions without --out; give --out "
+            "FILE"
         )
     result = _run(options)
     if options.json:
         print(json.dumps(result, allow_nan=False))
 
 
-def _make_parser() -> CommandParser:
-    parser = CommandParser(
+def _make_parser() -> shell.CommandParser:
+    parser = shell.CommandParser(
         "truesparse.predict",
         "Predict with a trained model: labels and probabilities, or values.",
         codes=(2, 3, 4, 6),
@@ -56,15 +62,15 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="data set by name or file, as training takes it; a file may lack the "
-        "target, and one with as many columns as the model has features does",
+        help="data set by name, or file, as for training; a file with as many columns "
+        "as the model has features has no target column",
     )
     parser.add_argument(
         "--out",
         default="-",
         metavar="FILE",
-        help="write to a file that ends in .csv, .npz, .npy or .parquet (default: CSV "
-        "to stdout)",
+        help="file to write, ending in .csv, .npz, .npy or .parquet (default: CSV to "
+        "stdout)",
     )
     parser.add_argument(
         "--labels-only", action="store_true", help="leave out the probabilities"
@@ -72,39 +78,45 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "--part",
         metavar="train|test|all",
-        help="which rows (default: test of a set with a name or a test part, all of "
-        "other files); those without a test part are split as in training",
+        help="rows to predict (default: test for named data sets and files with a "
+        "test part, all for other files); data without a test part are split as in "
+        "training",
     )
-    parser.add_argument("--data-home", metavar="DIR", help="folder of data sets")
+    parser.add_argument("--data-home", metavar="DIR", help="folder with data sets")
     parser.add_argument(
-        "--fetch", action="store_true", help="download the data set if it is not there"
+        "--fetch", action="store_true", help="download the data set if it is missing"
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="rows at once (default: as trained)"
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="rows to predict at once (default: as in training)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads (default: all cores)"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the score and the like as JSON"
+        "--json",
+        action="store_true",
+        help="print the score and the numbers of samples and seconds as JSON",
     )
-    parser.add_argument("--quiet", action="store_true", help="say nothing on stderr")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print only errors to stderr"
+    )
     return parser
 
 
 def _run(options: Any) -> dict[str, Any]:
+    """Predict and write, and return the result as JSON takes it."""
+    say = shell.say_nothing if options.quiet else shell.say
     started = time.perf_counter()
-    allow_threads(options.threads)
-    from truesparse import datasets, memory
-    from truesparse.commands import describe, predictions
-    from truesparse.kernels import jit
+    shell.start_engine(options.threads)
+    from truesparse import datasets
+    from truesparse.commands import predictions
     from truesparse.storage import models, run_folder
 
     if options.part is not None:
-        _choose_part(options.part, datasets.PARTS)
-    tell = say_nothing if options.quiet else say
-    memory.return_freed_arrays()
-    jit.set_threads(options.threads)
+        choose(options.part, datasets.PARTS, "part")
     file = run_folder.find_model(options.model)
     out = None
     if options.out != "-":
@@ -115,14 +127,56 @@ def _run(options: Any) -> dict[str, Any]:
         batch_size = trained["batch_size"]
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, got {batch_size}")
+    predictor = _load_predictor(file, batch_size, say)
+    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
+        say(
+            f"the run has not ended: predicting with {file}, saved after step "
+            f"{predictor.model.step:,}"
+        )
+    rows = _load_rows(options, predictor, trained)
+    score = _make_score(predictor, rows, say)
+    shell.announce_compilation(say)
+    blocks = _scored(predictor.blocks(rows.X, batch_size), score)
+    n_rows = rows.X.shape[0]
+    _write(out, predictor, blocks, n_rows, options.labels_only)
+    result = {
+        "model": str(file),
+        "data": options.data,
+        "samples": n_rows,
+        "score": None,
+        "score_name": None,
+        "seconds": time.perf_counter() - started,
+        "out": options.out,
+    }
+    if score is not None:
+        value = score.value
+        say(f"{score.name} {value:.4f} on {n_rows:,} samples")
+        # JSON has no NaN.
+        result["score"] = value if math.isfinite(value) else None
+        result["score_name"] = score.name
+    return result
+
+
+def _load_predictor(
+    file: "pathlib.Path", batch_size: int, say: Callable[[str], None]
+) -> "Predictor":
+    """Read a model that fits in memory, with how its features were scaled."""
+    from truesparse import memory
+    from truesparse.commands import describe
+    from truesparse.commands.predictions import Predictor
+    from truesparse.storage import models
+
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
     preprocessing = models.load_preprocessing(file)
-    predictor = predictions.Predictor(models.load(file), preprocessing)
-    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
-        tell(f"the run has not ended: {file} is of step {predictor.model.step:,}")
     if preprocessing is None:
-        tell(f"{file} does not say how features were scaled: they are taken as is")
-    rows = datasets.load_rows(
+        say(f"{file} does not say how features were scaled: they are used unscaled")
+    return Predictor(models.load(file), preprocessing)
+
+
+def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) -> "Rows":
+    from truesparse import datasets, memory
+
+    return datasets.load_rows(
         options.data,
         options.data_home,
         n_features=predictor.model.layer_sizes[0],
@@ -136,75 +190,74 @@ def _run(options: Any) -> dict[str, Any]:
         dtype=predictor.model.dtype,
         memory=memory.available()[0],
     )
-    n_rows = rows.X.shape[0]
-    score = None
-    if rows.y is not None:
-        try:
-            score = predictions.Score(predictor, rows.y, rows.classes)
-        except DataError as error:
-            # Files for prediction often have a dummy in its place.
-            # After a semicolon errors say what to do about training data.
-            reason = str(error).split(";")[0]
-            tell(f"no score, since the targets are not those of the model: {reason}")
-    jit.tell_when_compiling(lambda: tell("compiling kernels, once on this machine ..."))
 
-    def scored():
-        for block in predictor.blocks(rows.X, batch_size):
-            if score is not None:
-                score.add(block)
-            yield block
+
+def _make_score(
+    predictor: "Predictor", rows: "Rows", say: Callable[[str], None]
+) -> "Score | None":
+    """Return what scores the predictions, if the rows have fitting targets."""
+    from truesparse.commands.predictions import Score
+
+    if rows.y is None:
+        return None
+    try:
+        return Score(predictor, rows.y, rows.classes)
+    except DataError as error:
+        # Files for prediction often have a dummy in its place.
+        # After a semicolon errors say what to do about training data.
+        reason = str(error).split(";")[0]
+        say(f"no score, since the targets do not suit the model: {reason}")
+        return None
+
+
+def _scored(blocks: "Iterator[Block]", score: "Score | None") -> "Iterator[Block]":
+    """Pass blocks on, each once it is counted in the score."""
+    for block in blocks:
+        if score is not None:
+            score.add(block)
+        yield block
+
+
+def _write(
+    out: "pathlib.Path | None",
+    predictor: "Predictor",
+    blocks: "Iterator[Block]",
+    n_rows: int,
+    labels_only: bool,
+) -> None:
+    """Write predictions to a file, or as CSV to stdout."""
+    from truesparse import memory
+    from truesparse.commands import predictions
 
     if out is None:
-        predictions.write_csv(sys.stdout, predictor, scored(), options.labels_only)
-    else:
-        held = predictions.held_bytes(
-            predictor, n_rows, out.suffix.lower(), options.labels_only
-        )
-        memory.require(held, "write .csv, or give --labels-only")
-        predictions.write_file(out, predictor, scored(), options.labels_only)
-    result = {
-        "model": str(file),
-        "data": options.data,
-        "samples": n_rows,
-        "score": None,
-        "score_name": None,
-        "seconds": time.perf_counter() - started,
-        "out": options.out,
-    }
-    if score is not None:
-        value = score.value
-        result |= {"score": value, "score_name": score.name}
-        if not math.isfinite(value):
-            result["score"] = None  # JSON has no NaN
-        tell(f"{score.name} {value:.4f} on {n_rows:,} samples")
-    return result
-
-
-def _choose_part(part: str, parts: tuple[str, ...]) -> None:
-    if part not in parts:
-        raise UsageError(f"--part must be one of {', '.join(parts)}, got {part!r}")
+        predictions.write_csv(sys.stdout, predictor, blocks, labels_only)
+        return
+    ending = out.suffix.lower()
+    needed = predictions.held_bytes(predictor, n_rows, ending, labels_only)
+    memory.require(needed, "write .csv, or give --labels-only")
+    predictions.write_file(out, predictor, blocks, labels_only)
 
 
 def _training_options(config: str | None) -> dict[str, Any]:
-    """Return what splits and batches were in training, or defaults."""
-    found: dict[str, Any] = {
+    """Return the options of training that decide splits and batches, or defaults."""
+    options = {
         "batch_size": _BATCH_SIZE,
-        "test_fraction": 0.2,
-        "seed": 0,
+        "test_fraction": RunConfig.test_fraction,
+        "seed": RunConfig.seed,
     }
     try:
-        options = tomllib.loads(config or "")
+        saved = tomllib.loads(config or "")
     except (ValueError, RecursionError):
-        return found
+        return options
     accepted = {
         "batch_size": lambda value: type(value) is int and value >= 1,
         "test_fraction": lambda value: type(value) is float and 0 < value < 1,
         "seed": lambda value: type(value) is int and 0 <= value < 2**32,
     }
     for name, is_valid in accepted.items():
-        if name in options and is_valid(options[name]):
-            found[name] = options[name]
-    return found
+        if name in saved and is_valid(saved[name]):
+            options[name] = saved[name]
+    return options
 
 
 if __name__ == "__main__":

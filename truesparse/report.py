@@ -31,22 +31,23 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
     Parameters
     ----------
     run : str or path
-        Run folder; of config.toml, metrics.jsonl and model.safetensors at least one.
+        Run folder with at least one of config.toml, metrics.jsonl and
+        model.safetensors.
     out : str or path, optional
-        By default report.html in the run folder. An existing file is replaced when
+        By default report.html in the run folder. An existing file is replaced once
         all is written.
 
     Raises
     ------
     DataError, ModelFileError
-        If a file of the run is there but cannot be read.
+        If a file of the run exists but cannot be read.
     UsageError
-        If this is no run folder, the report cannot be written, or matplotlib is not
-        installed.
+        If `run` is not a run folder, the report cannot be written, or matplotlib is
+        not installed.
     """
     from truesparse.plots.display import require_matplotlib
 
-    # Before a large model is read.
+    # Before a large model is read in vain.
     require_matplotlib()
     from truesparse.commands.report_folder import read_folder
     from truesparse.commands.report_page import render, write_page
@@ -54,7 +55,7 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
     from truesparse.commands.report_summary import changed_options, summarise
 
     if str(run) == "" or (out is not None and str(out) == ""):
-        raise UsageError("RUN must name a folder and --out a file, got ''")
+        raise UsageError("RUN must name a folder, and --out a file; one of them is ''")
     folder = read_folder(run)
     page = render(
         f"Run {folder.path.resolve().name}",
@@ -75,10 +76,10 @@ def _make_parser() -> CommandParser:
         codes=(2, 3, 4, 6),
     )
     parser.add_argument(
-        "run", metavar="RUN", help="folder of the run (--out of truesparse.train)"
+        "run", metavar="RUN", help="run folder (--out of truesparse.train)"
     )
     parser.add_argument(
-        "--out", metavar="FILE", help="the report (default: RUN/report.html)"
+        "--out", metavar="FILE", help="file to write (default: RUN/report.html)"
     )
     parser.add_argument("--quiet", action="store_true", help="do not print the path")
     return parser

@@ -1,11 +1,11 @@
-"""Tasks by name: which losses suit each, and what its score is called."""
+"""Tasks by name, with the losses that suit each and the name of its score."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a net is trained to answer.
+    """A kind of question that a network is trained to answer.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ TASKS = {
 
 
 def task_of(loss: str) -> Task:
-    """Return the task that a loss is made for.
+    """Return the task that a loss is for.
 
     Examples
     --------

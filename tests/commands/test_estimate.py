@@ -1,4 +1,4 @@
-"""The estimate against what runs really take; limits found and kept to."""
+"""The estimate against what runs really take, and the limits of the machine."""
 
 import itertools
 import json
@@ -10,10 +10,11 @@ import time
 
 import numpy as np
 import pytest
+from support.estimates import estimate
 from support.processes import run_script
 
 from truesparse import memory
-from truesparse.commands.estimate import Estimate, estimate_run
+from truesparse.commands.estimate import Estimate
 from truesparse.drawing.patterns import PATTERNS
 from truesparse.errors import MemoryLimitError, UsageError
 from truesparse.memory import human
@@ -23,10 +24,6 @@ from truesparse.train import main
 
 MOMENTUM, ADAM = Optimizer("sgd"), Optimizer("adam")
 ABSURD = ["--neurons", str(10**11), "--depth", "100"]
-
-
-def estimate(sizes, optimizer=MOMENTUM, **settings):
-    return estimate_run(tuple(sizes), optimizer=optimizer, **settings)
 
 
 # The estimate ------------------------------------------------------------------------
@@ -61,15 +58,15 @@ def test_connections_and_state_are_counted_exactly(optimizer, dtype):
     model = SparseMLP(sizes, epsilon=3, dtype=dtype)
     model.allocate_moments(optimizer)
     got = estimate(sizes, optimizer, epsilon=3, dtype=dtype, batch_size=32)
-    links = [layer.connections for layer in model.layers]
+    connections = [layer.connections for layer in model.layers]
     biases = sum(layer.bias.nbytes for layer in model.layers)
-    values = sum(each.values.nbytes for each in links)
+    values = sum(each.values.nbytes for each in connections)
     assert got.weights == values + 2 * biases
-    indices = sum(each.indices.nbytes + each.indptr.nbytes for each in links)
+    indices = sum(each.indices.nbytes + each.indptr.nbytes for each in connections)
     # One more pointer a layer than neurons.
-    assert got.indices == indices - 8 * len(links)
+    assert got.indices == indices - 8 * len(connections)
     moments = [m.nbytes for each in model.layers for m in each.bias_moments]
-    moments += [m.nbytes for each in links for m in each.moments]
+    moments += [m.nbytes for each in connections for m in each.moments]
     assert got.optimizer == sum(moments)
     cells = sum(a * b for a, b in itertools.pairwise(sizes))
     n_moments = optimizer.needs_first + optimizer.needs_second
@@ -84,7 +81,7 @@ def test_what_makes_a_run_larger():
         {"dtype": "float64"},
         {"optimizer": ADAM},
         {"epsilon": 6},
-        {"data_bytes": 1000},
+        {"n_bytes": 1000},
         {"clips": True},
         # Its derivative is stored.
         {"activation": "gelu"},
@@ -343,9 +340,9 @@ def test_freed_arrays_go_back_to_the_system():
     done = subprocess.run(
         [sys.executable, "-c", FREE], capture_output=True, text=True, check=True
     )
-    possible, kept = done.stdout.split()
+    possible, remaining = done.stdout.split()
     assert possible == "True"
-    assert int(kept) < 20_000_000
+    assert int(remaining) < 20_000_000
 
 
 def test_where_freed_arrays_cannot_be_returned(monkeypatch):

@@ -28,7 +28,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def told(capsys, path):
+def described(capsys, path):
     """Return the description as JSON and as text."""
     got = call(capsys, path, "--json", main=info.main)
     assert (got.code, got.err) == (0, ""), got.err
@@ -48,27 +48,27 @@ def contents(path):
 
 def test_a_run_folder(capsys, tmp_path):
     assert call(capsys, *SMALL["iris"], *NET, "--out", "run", "--seed", "7").code == 0
-    found, text = told(capsys, "run")
+    facts, text = described(capsys, "run")
     model = models.load("run/model.safetensors")
-    assert found["file"] == "run/model.safetensors"
-    assert (found["kind"], found["format"]) == ("model", models.FORMAT)
-    assert found["layer_sizes"] == [4, 24, 20, 3]
-    assert (found["nnz"], found["neurons"]) == (model.nnz, 44)
-    assert found["density"] == pytest.approx(model.density)
-    assert (found["dtype"], found["seed"], found["step"]) == ("float32", 7, model.step)
-    assert found["loss"] == vars(model.loss)
-    assert (found["task"], found["classes"]) == ("classification", [0, 1, 2])
-    assert (found["feature_scaling"], found["target_scaling"]) == (
+    assert facts["file"] == "run/model.safetensors"
+    assert (facts["kind"], facts["format"]) == ("model", models.FORMAT)
+    assert facts["layer_sizes"] == [4, 24, 20, 3]
+    assert (facts["nnz"], facts["neurons"]) == (model.nnz, 44)
+    assert facts["density"] == pytest.approx(model.density)
+    assert (facts["dtype"], facts["seed"], facts["step"]) == ("float32", 7, model.step)
+    assert facts["loss"] == vars(model.loss)
+    assert (facts["task"], facts["classes"]) == ("classification", [0, 1, 2])
+    assert (facts["feature_scaling"], facts["target_scaling"]) == (
         "standardised",
         "none",
     )
-    assert found["config"]["hidden"] == [24, 20]
-    assert found["memory"]["file"] == (tmp_path / found["file"]).stat().st_size
-    assert found["memory"]["dense_weights"] == 4 * (4 * 24 + 24 * 20 + 20 * 3)
-    assert found["other_tensors"] == {"names": [], "bytes": 0}
+    assert facts["config"]["hidden"] == [24, 20]
+    assert facts["memory"]["file"] == (tmp_path / facts["file"]).stat().st_size
+    assert facts["memory"]["dense_weights"] == 4 * (4 * 24 + 24 * 20 + 20 * 3)
+    assert facts["other_tensors"] == {"names": [], "bytes": 0}
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     last = [line for line in map(json.loads, lines) if line["event"] == "epoch"][-1]
-    assert found["run"] == {
+    assert facts["run"] == {
         "epochs": 3,
         **{name: last[name] for name in ("train_loss", "val_loss", "val_score")},
         "ended": True,
@@ -84,19 +84,19 @@ def test_a_run_folder(capsys, tmp_path):
         'data = "iris"',
     ):
         assert words in text
-    # The file alone, while the run goes on.
-    found, _ = told(capsys, "run/model.safetensors")
-    assert "run" not in found
+    # The file alone, while the run is going.
+    facts, _ = described(capsys, "run/model.safetensors")
+    assert "run" not in facts
     (tmp_path / "run" / "metrics.jsonl").write_text(lines[0] + '\n{"event": "ep')
-    found, text = told(capsys, "run")
-    assert found["run"]["epochs"] == 0
+    facts, text = described(capsys, "run")
+    assert facts["run"]["epochs"] == 0
     assert "not ended" in text
     damaged = '[]\n7\n{"event": "epoch", "epoch": "x", "val_score": NaN, '
     damaged += f'"train_loss": 1{"0" * 400}}}\n'
     (tmp_path / "run" / "metrics.jsonl").write_text(damaged)
-    found, _ = told(capsys, "run")
-    assert found["run"]["epochs"] is found["run"]["val_score"] is None
-    assert found["run"]["train_loss"] is None
+    facts, _ = described(capsys, "run")
+    assert facts["run"]["epochs"] is facts["run"]["val_score"] is None
+    assert facts["run"]["train_loss"] is None
 
 
 @given(
@@ -110,9 +110,9 @@ def test_layers_are_described_as_they_are(tmp_path_factory, sizes, density, bloc
     want_layers, want_unused = describe_layers(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("truesparse.storage.tensors._BLOCK", block)
-        found = describe.describe(path)
-    assert found["unused_features"] == want_unused
-    for got, want in zip(found["layers"], want_layers, strict=True):
+        facts = describe.describe_file(path)
+    assert facts["unused_features"] == want_unused
+    for got, want in zip(facts["layers"], want_layers, strict=True):
         assert {name: got[name] for name in want} == want
 
 
@@ -123,7 +123,7 @@ def test_layers_without_connections(tmp_path):
         tensors[f"layers.1.{name}"] = tensors[f"layers.1.{name}"][:0]
     tensors["layers.1.indptr"][:] = 0
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
-    layers = describe.describe(tmp_path / "m")["layers"]
+    layers = describe.describe_file(tmp_path / "m")["layers"]
     assert layers[0]["dead"]["no_output"] == layers[0]["dead"]["either"] == 4
     assert layers[1]["dead"] == {"no_input": 3, "no_output": 0, "either": 3}
     assert layers[1]["fan_in"] == {"min": 0, "mean": 0.0, "max": 0}
@@ -138,24 +138,24 @@ def test_other_models(capsys, tmp_path):
         "regression", None, mean, scale, mean[:3], scale[:3], tuple("abcdef")
     )
     models.save(model, "m", preprocessing=how, config="no = toml =")
-    found, text = told(capsys, "m")
-    assert found["layers"][0]["activation"] == "srelu"
-    assert found["dtype"] == "float64"
-    assert found["feature_names"] == list("abcdef")
-    assert (found["classes"], found["config"]) == (None, "no = toml =")
+    facts, text = described(capsys, "m")
+    assert facts["layers"][0]["activation"] == "srelu"
+    assert facts["dtype"] == "float64"
+    assert facts["feature_names"] == list("abcdef")
+    assert (facts["classes"], facts["config"]) == (None, "no = toml =")
     for words in ("huber, threshold 0.5", "6 names: a, b", "srelu", "no = toml ="):
         assert words in text
     sparse_scale = Preprocessing("classification", np.arange(3), None, scale)
     models.save(make_model(), "m", preprocessing=sparse_scale)
-    found, text = told(capsys, "m")
-    assert found["feature_scaling"] == "divided"
+    facts, text = described(capsys, "m")
+    assert facts["feature_scaling"] == "divided"
     models.save(make_model(), "m", config="epsilon = inf\nday = 1999-01-01")
-    found, text = told(capsys, "m")
-    assert found["config"] == {"epsilon": "Infinity", "day": "1999-01-01"}
+    facts, text = described(capsys, "m")
+    assert facts["config"] == {"epsilon": "Infinity", "day": "1999-01-01"}
     # A model that says nothing of its data.
     models.save(make_model(loss=Loss(label_smoothing=0.1)), "m")
-    found, text = told(capsys, "m")
-    assert "task" not in found
+    facts, text = described(capsys, "m")
+    assert "task" not in facts
     assert "softmax, label smoothing 0.1" in text
 
 
@@ -182,9 +182,9 @@ def test_state_beside_a_model_makes_it_a_checkpoint(capsys, tmp_path):
     tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
     tensors["layers.0.first"] = np.zeros(10, np.float32)
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
-    found, text = told(capsys, "m")
-    assert found["kind"] == "checkpoint"
-    assert found["other_tensors"] == {"names": ["first"], "bytes": 40}
+    facts, text = described(capsys, "m")
+    assert facts["kind"] == "checkpoint"
+    assert facts["other_tensors"] == {"names": ["first"], "bytes": 40}
     assert "first, 40 B" in text
 
 
@@ -193,11 +193,11 @@ def test_condensed_files(capsys, tmp_path):
         model = make_model((4, 9, 8, 3), epsilon=None, density=density)
         fast = CondensedMLP.from_model(model)
         fast.save("m")
-        found, text = told(capsys, "m")
-        assert found["kind"] == "condensed"
-        assert (found["n_outputs"], found["layer_sizes"][0]) == (3, 4)
-        assert found["nnz"] == fast.nnz
-        for got, layer in zip(found["layers"], fast.layers, strict=True):
+        facts, text = described(capsys, "m")
+        assert facts["kind"] == "condensed"
+        assert (facts["n_outputs"], facts["layer_sizes"][0]) == (3, 4)
+        assert facts["nnz"] == fast.nnz
+        for got, layer in zip(facts["layers"], fast.layers, strict=True):
             assert (got["n_in"], got["nnz"]) == (layer.n_in, layer.nnz)
             assert got["fan_in"]["mean"] * layer.n_active == pytest.approx(layer.nnz)
         assert "condensed, format 1" in text
@@ -227,7 +227,7 @@ def test_condensed_files_of_which_nothing_is_left(tmp_path):
     tensors["constants"] = np.zeros(3, np.float32)
     metadata = {"truesparse-condensed": json.dumps(text)}
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
-    assert describe.describe(tmp_path / "m")["layer_sizes"] == [4, 0, 0]
+    assert describe.describe_file(tmp_path / "m")["layer_sizes"] == [4, 0, 0]
 
 
 # What is read ------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_condensed_files_of_which_nothing_is_left(tmp_path):
 
 def test_weights_are_not_read(tmp_path):
     path = models.save(make_model(), tmp_path / "m")
-    want = describe.describe(path)
+    want = describe.describe_file(path)
     tensors, metadata = contents(path)
     for name in tensors:
         if name.endswith("values"):
@@ -243,7 +243,7 @@ def test_weights_are_not_read(tmp_path):
     safetensors.numpy.save_file(tensors, path, metadata)
     with pytest.raises(ModelFileError, match="NaN"):
         models.load(path)
-    assert {**describe.describe(path), "memory": 0} == {**want, "memory": 0}
+    assert {**describe.describe_file(path), "memory": 0} == {**want, "memory": 0}
 
 
 def first(**changes):
@@ -280,7 +280,7 @@ def test_damaged_descriptions_are_refused(damage, tmp_path):
     metadata["truesparse"] = json.dumps(damage(json.loads(metadata["truesparse"])))
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
     with pytest.raises(ModelFileError) as caught:
-        describe.describe(tmp_path / "m")
+        describe.describe_file(tmp_path / "m")
     assert "\n" not in str(caught.value)
 
 
@@ -317,7 +317,7 @@ def test_damaged_arrays_are_refused(name, change, tmp_path):
         tensors[f"layers.0.{name}"] = np.ascontiguousarray(changed)
     safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
     with pytest.raises(ModelFileError, match="m is not valid"):
-        describe.describe(tmp_path / "m")
+        describe.describe_file(tmp_path / "m")
 
 
 def test_other_files(capsys, tmp_path):
@@ -325,7 +325,7 @@ def test_other_files(capsys, tmp_path):
     (tmp_path / "text").write_text("text")
     (tmp_path / "empty").mkdir()
     for path, message in (
-        ("other", "other is not a truesparse model: no such metadata"),
+        ("other", "other is not a truesparse model: it lacks the metadata"),
         ("text", "cannot read model text"),
         ("empty", "folder empty holds no model.safetensors"),
         ("missing", "cannot read model missing"),

@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from support.estimates import estimate
 
-from truesparse.commands.estimate import estimate_run
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import ALGORITHMS, Batches, UpdateContext, make
@@ -60,16 +60,16 @@ def peak_of_update(algorithm, sizes):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-def test_an_update_holds_what_the_algorithm_tells(name, options):
+def test_an_update_holds_what_the_algorithm_says(name, options):
     peak_of_update(make(name, **options), (50, 50, 4))  # loads kernels
     for n_layers in (1, 4):
         algorithm = make(name, **options)
         sizes, optimizer = (*[WIDTH] * (n_layers + 1), 4), Optimizer("sgd")
         given = {"epsilon": EPSILON, "optimizer": optimizer, "batch_size": BATCH}
-        without = estimate_run(sizes, evolves=False, **given)
+        without = estimate(sizes, evolves=False, **given)
         growth = algorithm.growth
         given |= {"update_bytes": algorithm.update_bytes(4), "growth": growth}
-        want = estimate_run(sizes, **given).total - without.total + without.rewiring
+        want = estimate(sizes, **given).total - without.total + without.rewiring
         got = peak_of_update(algorithm, sizes)
         # The net itself takes more: this is less than a twentieth of a run's memory.
         assert got < 1.08 * want + FIXED.get(name, 0), n_layers

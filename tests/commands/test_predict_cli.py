@@ -1,4 +1,4 @@
-"""Predictions of the command line on real data, against the model's own."""
+"""Predictions of the command line on real data, against the model itself."""
 
 import csv
 import io as text_io
@@ -104,8 +104,8 @@ def test_labels_of_a_table(folder, capsys):
     model, how = model_of(folder / "iris")
     X = how.transform(raw("iris").X, "float32")
     want = model.predict_proba(X, 32)
-    found = np.array([row[1:] for row in rows], np.float32)
-    np.testing.assert_array_equal(found, want)
+    chances = np.array([row[1:] for row in rows], np.float32)
+    np.testing.assert_array_equal(chances, want)
     labels = [row[0] for row in rows]
     assert labels == SPECIES[want.argmax(axis=1)].tolist()
     accuracy = np.mean(np.array(labels) == iris_columns()["species"])
@@ -186,7 +186,7 @@ def test_labels_that_are_not_known_give_no_score(folder, capsys, tmp_path):
     path = write_csv(tmp_path / "new.csv", columns)
     got = run(capsys, folder / "iris", path, "--out", "p.csv", "--json")
     assert (got.code, got.json["score"], got.json["samples"]) == (0, None, 150)
-    assert got.err.startswith("no score, since the targets are not those of the model")
+    assert got.err.startswith("no score, since the targets do not suit the model")
 
 
 def test_a_model_that_says_nothing_of_its_data(capsys, tmp_path):
@@ -256,10 +256,14 @@ def test_a_file_is_replaced_when_all_is_written(folder, capsys, monkeypatch):
     [
         (["iris", "--out", "p.txt"], 2, "unknown ending of --out '.txt'; use one of"),
         (["iris", "--out", "p"], 2, "unknown ending of --out ''"),
-        (["iris", "--out", "no/p.csv"], 2, "has no folder no"),
-        (["iris", "--out", "data.csv"], 2, "would overwrite what is read"),
+        (["iris", "--out", "no/p.csv"], 2, "there is no folder no"),
+        (["iris", "--out", "data.csv"], 2, "would overwrite an input"),
         (["iris", "--json"], 2, "--json prints to stdout"),
-        (["iris", "--part", "tests"], 2, "--part must be one of train, test, all"),
+        (
+            ["iris", "--part", "tests"],
+            2,
+            "unknown part 'tests'; use one of all, test, train",
+        ),
         (["iris", "--batch-size", "0"], 2, "--batch-size must be at least 1, got 0"),
         (["iris", "--threads", "0"], 2, "--threads must be from 1 to"),
         (["iris", "--treads", "1"], 2, "unknown argument --treads; did you mean"),

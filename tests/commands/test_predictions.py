@@ -1,4 +1,4 @@
-"""Predictions by blocks, for every kind of output, against the model's own."""
+"""Predictions by blocks, for every kind of output, against the model itself."""
 
 import csv
 import io as text_io
@@ -57,18 +57,16 @@ def test_blocks_of_any_size_give_the_same(name, monkeypatch):
         score = Score(predictor, y[:n])
         for block in blocks:
             score.add(block)
-        found = [
-            b.codes if b.probabilities is None else b.probabilities for b in blocks
-        ]
-        return np.concatenate(found), score.value, len(blocks)
+        got = [b.codes if b.probabilities is None else b.probabilities for b in blocks]
+        return np.concatenate(got), score.value, len(blocks)
 
     want, score, n_blocks = predicted(80)
     assert n_blocks == 1
-    # The model's own, of scaled rows.
+    # The model's outputs for scaled rows.
     scaled = predictor.preprocessing.transform(X, "float32")
     outputs = predictor.model.predict_proba(scaled, 32)
-    own = predictor.preprocessing.unscale_targets(outputs)
-    np.testing.assert_array_equal(want, own)
+    unscaled = predictor.preprocessing.unscale_targets(outputs)
+    np.testing.assert_array_equal(want, unscaled)
     monkeypatch.setattr(predictions, "_BATCHES", 1)
     for n in (80, 64, 33, 31, 1):
         got, _, n_blocks = predicted(n)
@@ -106,7 +104,11 @@ def test_scores_of_targets_without_spread():
     [
         ("softmax", np.array(["a"] * 6), "labels that the training part lacks"),
         ("softmax", np.full(6, 5), "labels that the training part lacks"),
-        ("squared", np.zeros((6, 2)), "2 columns of targets for 3 outputs"),
+        (
+            "squared",
+            np.zeros((6, 2)),
+            "targets have 2 columns but the model has 3 outputs",
+        ),
         ("logistic", np.full((6, 3), 7), "must hold only 0 and 1"),
     ],
 )
@@ -117,7 +119,7 @@ def test_targets_that_do_not_suit(loss, y, message):
 
 def test_classes_that_do_not_suit():
     how = Preprocessing("classification", np.arange(2))
-    with pytest.raises(ModelFileError, match="1 outputs for 2 classes"):
+    with pytest.raises(ModelFileError, match="1 outputs but 2 classes"):
         Predictor(make_model((4, 5, 1)), how)
 
 
@@ -152,7 +154,7 @@ def test_several_labels_and_values(capsys, tmp_path):
     np.testing.assert_array_equal(table[:, :3], chances > 0.5)
     got = call(capsys, "m", "t.npz", "--out", "p.npz", "--json", main=predict.main)
     assert got.json["score"] == pytest.approx(((chances > 0.5) == y).mean())
-    # A file with other labels of its own: in the order of the model's.
+    # A file with other labels: in the order of the model's.
     lines = ["2,7 1:1", "7 2:1", "2 3:1"]
     (tmp_path / "t.svm").write_text("\n".join(lines) + "\n")
     some = datasets.load_rows("t.svm", n_features=6)
@@ -189,6 +191,8 @@ def test_one_output_for_two_classes(capsys, tmp_path):
     header, rows = table_of(got)
     assert header == ["prediction", "probability_no", "probability_yes"]
     assert [row[0] for row in rows] == y.tolist()
-    found = np.array([row[1:] for row in rows], np.float32)
-    np.testing.assert_allclose(found, np.column_stack([1 - chance, chance]), rtol=1e-5)
+    chances = np.array([row[1:] for row in rows], np.float32)
+    np.testing.assert_allclose(
+        chances, np.column_stack([1 - chance, chance]), rtol=1e-5
+    )
     assert got.err.endswith("accuracy 1.0000 on 30 samples\n")

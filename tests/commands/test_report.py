@@ -142,7 +142,7 @@ def test_a_whole_run(tmp_path):
     assert page.value("Test loss") == "2"
     assert page.value("Training loss") == "0.3333"
     assert page.value("Epochs") == "3"
-    assert page.value("Training time") == "6.0 s, 2 s an epoch"
+    assert page.value("Training time") == "6.0 s, 2 s per epoch"
     assert page.value("Memory").startswith("103 MB")
     assert page.value("Cells explored") == "25 % of all"
     # Options as they differ from the defaults, and no others.
@@ -206,7 +206,7 @@ def test_a_run_that_was_killed(tmp_path):
     page = report(make_run(tmp_path, START, epoch(1), tail=tail))
     assert page.value("Epochs") == "1 of 3, running or killed"
     assert page.value("Net") == "9 - 12 - 10 - 3"
-    assert page.value("Connections") == "50, density 0.2 at first"
+    assert page.value("Connections") == "50, density 0.2 initially"
     text = "\n".join(page.words)
     assert "1 line of metrics.jsonl could not be read" in text
     assert "no model.safetensors" in text
@@ -226,7 +226,7 @@ def test_a_resumed_run(tmp_path):
     page = report(make_run(tmp_path, *events))
     assert page.value("Epochs") == "2 of 3, running or killed, started 2 times"
     assert page.value("Training loss") == "9"
-    assert page.value("Training time") == "4.0 s, 2 s an epoch"
+    assert page.value("Training time") == "4.0 s, 2 s per epoch"
 
 
 @pytest.mark.parametrize("part", [CONFIG, METRICS, MODEL])
@@ -252,7 +252,9 @@ def test_deep_nets_are_shown_in_part(tmp_path, monkeypatch):
     histograms = [alt for alt in page.pictures if "Histogram" in alt]
     assert len(histograms) == 2
     assert "weights of layer 3 (output)" in histograms[1]
-    assert "Of 3 layers the first 1 and the last." in "\n".join(page.words)
+    assert "Only the first 1 of 3 layers and the last one are shown." in "\n".join(
+        page.words
+    )
 
 
 def test_a_diverged_run(tmp_path):
@@ -322,7 +324,7 @@ def test_metrics_that_are_no_file_are_missing_data(tmp_path, capsys):
         (["a", "--format", "pdf"], "--help lists what is accepted"),
     ],
 )
-def test_bad_words_are_told_in_one_line(capsys, words, text):
+def test_bad_words_are_refused_in_one_line(capsys, words, text):
     code, _, err = call(capsys, *words)
     assert code == 2
     assert text in err

@@ -35,8 +35,8 @@ def elsewhere(tmp_path, monkeypatch):
 
 def lines(folder, *events):
     text = (folder / "metrics.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in text]
-    return [line for line in found if not events or line["event"] in events]
+    entries = [json.loads(line) for line in text]
+    return [line for line in entries if not events or line["event"] in events]
 
 
 def facts(folder):
@@ -99,7 +99,7 @@ def stopped(capsys, monkeypatch, step, *words, number=signal.SIGTERM):
         ),
     ],
 )
-def test_a_stopped_run_goes_on(step, data, words, tmp_path, capsys, monkeypatch):
+def test_a_stopped_run_is_resumed(step, data, words, tmp_path, capsys, monkeypatch):
     if data == "svm":
         write_svm(tmp_path / "thin.svm")
         data = "--data", "thin.svm", *IRIS[2:]
@@ -108,11 +108,11 @@ def test_a_stopped_run_goes_on(step, data, words, tmp_path, capsys, monkeypatch)
     words = *data, *words
     assert call(capsys, *words, "--out", "whole").code == 0
     text = stopped(capsys, monkeypatch, step, *words, "--out", "run")
-    assert "go on with --resume run" in text
+    assert "resume the run with --resume run" in text
     assert len(lines(tmp_path / "run", "run_end")) == 1
     got = call(capsys, "--resume", "run", "--json")
     assert got.code == 0, got.err
-    assert f"goes on at step {step}, after epoch" in got.err
+    assert f"resuming at step {step}, after epoch" in got.err
     assert_same_runs(tmp_path / "run", tmp_path / "whole")
     events = [line["event"] for line in lines(tmp_path / "run")]
     assert events.count("run_start") == events.count("run_end") == 2
@@ -142,7 +142,7 @@ sys.exit(train.main(sys.argv[1:]))
     ("number", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
 )
-def test_a_process_that_is_killed_goes_on_in_another(number, code, tmp_path, capsys):
+def test_a_process_that_is_killed_is_resumed_in_another(number, code, tmp_path, capsys):
     words = *IRIS[:-1], "100", "--topology", "rigl", "--optimizer", "adam"
     words = *words, "--lr", "0.01", "--checkpoint-every", "2"
     assert call(capsys, *words, "--out", "whole").code == 0
@@ -190,7 +190,7 @@ def test_a_run_can_be_lengthened_with_other_threads_and_is_then_configured_so(
 # Early stopping and the best model ---------------------------------------------------
 
 
-def test_early_stopping_and_the_best_model_go_on(tmp_path, capsys, monkeypatch):
+def test_early_stopping_and_the_best_model_are_resumed(tmp_path, capsys, monkeypatch):
     words = *IRIS[:-1], "60", "--lr", "0.5", "--early-stopping", "4"
     words = *words, "--restore-best", "--monitor", "val_score"
     whole = call(capsys, *words, "--out", "whole", "--json")
@@ -200,7 +200,7 @@ def test_early_stopping_and_the_best_model_go_on(tmp_path, capsys, monkeypatch):
     assert 4 < n < 60
     assert best == n - 4
     assert whole.json["test_score"] == max(line["val_score"] for line in epochs)
-    assert f"of epoch           {best}, the best" in whole.err
+    assert f"best epoch         {best}\n" in whole.err
     model = models.load(tmp_path / "whole" / "model.safetensors")
     assert model.step == epochs[best - 1]["step"]
     # Stopped after the best epoch, so that its model has to be found in the file.
@@ -211,7 +211,7 @@ def test_early_stopping_and_the_best_model_go_on(tmp_path, capsys, monkeypatch):
     assert got.json["best_epoch"] == best
     again = call(capsys, "--resume", "run")
     assert again.code == 2
-    assert f"is done: it stopped early after epoch {n}; give it a larger" in again.err
+    assert f"complete: it stopped early after epoch {n}; to train longer" in again.err
     more = call(capsys, "--resume", "run", "--early-stopping", "6", "--json")
     assert more.code == 0, more.err
     assert more.json["epochs"] > n
@@ -231,7 +231,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         save_small_data(folder)
-        patch.setattr(jit, "tell_when_compiling", lambda tell: None)
+        patch.setattr(jit, "tell_when_compiling", lambda call: None)
         stop_at(patch, 3)
         with pytest.raises(SystemExit):
             main(["--data", "small.npz", *NET, "--out", "run", "--quiet"])
@@ -258,18 +258,19 @@ def refused(capsys, code, message, *words, folder="run"):
 def test_a_stopped_run_is_done_only_once(copied, capsys):
     assert call(capsys, "--resume", "run").code == 0
     message = (
-        "the run in run is done: 3 epochs; give it more, as in --epochs 6, to go on"
+        "the run in run is complete after 3 epochs; to train longer give more, as in "
+        "--epochs 6"
     )
     refused(capsys, 2, message)
-    refused(capsys, 2, "is done: 3 epochs", "--epochs", "2")
+    refused(capsys, 2, "is complete after 3 epochs", "--epochs", "2")
     assert call(capsys, "--resume", "run", "--epochs", "4").code == 0
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seed", "5"], "another --seed (0 before, 5 now)"),
-        (["--lr", "0.5"], "another --lr ("),
+        (["--seed", "5"], "a different --seed (0 before, 5 now)"),
+        (["--lr", "0.5"], "a different --lr ("),
         (
             ["--batch-size", "16", "--topology", "rigl"],
             "--batch-size (32 before, 16 now",
@@ -294,14 +295,14 @@ def test_every_option_is_either_free_to_change_or_not():
 def test_a_configuration_that_was_edited(copied, capsys):
     path = copied / "config.toml"
     path.write_text(path.read_text().replace("dropout = 0.1", "dropout = 0.2"))
-    refused(capsys, 2, "another --dropout (0.1 before, 0.2 now)")
+    refused(capsys, 2, "a different --dropout (0.1 before, 0.2 now)")
 
 
 def test_folders_without_what_it_takes(copied, capsys):
-    (copied / "checkpoint.safetensors").rename("kept")
-    refused(capsys, 2, "cannot resume run: there is no checkpoint.safetensors")
+    (copied / "checkpoint.safetensors").rename("moved")
+    refused(capsys, 2, "cannot resume run: it has no checkpoint.safetensors")
     (copied / "config.toml").unlink()
-    refused(capsys, 2, "cannot resume run: there is no config.toml; it is no run")
+    refused(capsys, 2, "cannot resume run: it has no config.toml; give the --out")
     refused(
         capsys, 2, "--resume must name a run folder, got 'nowhere'", folder="nowhere"
     )
@@ -321,10 +322,12 @@ def test_other_data(copied, tmp_path, capsys):
         parts = dict(file)
     y = parts["y_train"]
     np.savez("small.npz", **parts | {"y_train": np.roll(y, 1)})
-    refused(capsys, 4, "the data are not those that the run in run/checkpoint")
+    refused(capsys, 4, "the data differ from those that the run in run/checkpoint")
     less = {"X_train": parts["X_train"][1:], "y_train": y[1:]}
     np.savez("small.npz", **parts | less)
-    refused(capsys, 4, "on [60, 30] training and test samples, now there are [59, 30]")
+    refused(
+        capsys, 4, "with [60, 30] training and test samples, but the data have [59, 30]"
+    )
     np.savez("small.npz", **parts)
     assert call(capsys, "--resume", "run").code == 0
 
@@ -338,7 +341,7 @@ def test_data_that_were_moved(copied, tmp_path, capsys):
 
 def test_a_folder_with_a_blank_is_quoted_in_the_hint(copied):
     copied.rename("a run")
-    assert resume.hint(Path("a run")) == "; go on with --resume 'a run'"
+    assert resume.hint(Path("a run")) == "; resume the run with --resume 'a run'"
 
 
 def test_other_versions_are_a_warning(copied, capsys, monkeypatch):
@@ -347,7 +350,8 @@ def test_other_versions_are_a_warning(copied, capsys, monkeypatch):
     monkeypatch.setattr(name, lambda: now | {"numba": "99"})
     got = call(capsys, "--resume", "run")
     assert got.code == 0
-    text = f"the checkpoint is of numba {now['numba']}, now 99: last bits may differ"
+    text = f"the checkpoint was written with numba {now['numba']} (now 99): results "
+    text += "may differ in their last bits"
     assert f"warning: {text}\n" in got.err
     (line,) = lines(copied, "warning")
     assert line["message"] == text
@@ -373,7 +377,7 @@ def test_curves_for_tensorboard_are_in_the_run_folder(capsys, tmp_path, monkeypa
     assert not (tmp_path / "other").exists()
 
 
-def test_a_run_of_more_threads_goes_on_with_fewer(copied, capsys):
+def test_a_run_of_more_threads_is_resumed_with_fewer(copied, capsys):
     path = copied / "checkpoint.safetensors"
     data = path.read_bytes()
     # As a larger machine would have written it, in as many bytes.

@@ -101,7 +101,7 @@ def test_the_result_is_one_object_on_stdout_and_the_rest_on_stderr(tmp_path):
         "epoch 3/3  loss",
         "test accuracy",
         "connections",
-        "seconds an epoch",
+        "seconds per epoch",
         "peak memory",
         "runs/iris-1/model.safetensors",
     ):
@@ -118,22 +118,22 @@ def test_without_json_stdout_is_empty_and_with_quiet_stderr_too(capsys):
 
 def test_the_first_use_says_that_kernels_are_compiled(capsys, monkeypatch):
     text = "compiling kernels, once on this machine ..."
-    monkeypatch.setattr(jit, "tell_when_compiling", lambda tell: tell())
+    monkeypatch.setattr(jit, "tell_when_compiling", lambda call: call())
     assert text in call(capsys, *SMALL["iris"], *NET).err
-    monkeypatch.setattr(jit, "tell_when_compiling", lambda tell: None)
+    monkeypatch.setattr(jit, "tell_when_compiling", lambda call: None)
     assert text not in call(capsys, *SMALL["iris"], *NET).err
 
 
 @pytest.mark.compiled
-def test_compiling_is_told_once(monkeypatch):
+def test_compiling_is_announced_once(monkeypatch):
     # Those of earlier runs that compiled nothing still listen.
     monkeypatch.setitem(event._registered, "numba:compile", [])
-    told = []
-    jit.tell_when_compiling(lambda: told.append(1))
-    assert not told
+    said = []
+    jit.tell_when_compiling(lambda: said.append(1))
+    assert not said
     for number in (1, 1.5):
         numba.njit(lambda x: x + 1)(number)
-    assert told == [1]
+    assert said == [1]
 
 
 def test_a_regression_reports_what_it_is(capsys):
@@ -142,7 +142,7 @@ def test_a_regression_reports_what_it_is(capsys):
     assert "10 - 24 - 20 - 1:" in got.err
 
 
-def test_the_share_of_explored_cells_is_told_if_asked(capsys):
+def test_the_share_of_explored_cells_is_reported_if_asked(capsys):
     words = *SMALL["iris"], "--hidden", "24,20", "--epochs", "3"
     got = call(capsys, *words, "--explored", "--json")
     assert got.json["density"] < got.json["explored"] < 1
@@ -242,7 +242,8 @@ def test_options_of_training():
         batch_size=17,
         clip_norm=2.0,
     )
-    trainer = build.make_trainer(config, None)
+    model = SparseMLP((4, 8, 3))
+    trainer = build.make_trainer(config, model)
     assert trainer.lr == LearningRate(0.5, "step", warmup=2.0)
     assert trainer.optimizer == Optimizer(
         "adamw", momentum=0.7, weight_decay=0.01, decay="l2", fan_in_limit=50.0
@@ -261,20 +262,21 @@ def test_options_of_training():
         update_unit="step",
         update_start=7,
         update_end=70,
-        lr=0.1,
     )
-    algorithm = build.make_trainer(config, None).topology
+    algorithm = build.make_topology(config)
     assert (algorithm.gamma, algorithm.distribution) == (2.0, "grabo")
     assert algorithm.schedule == UpdateSchedule(5, "step", start=7, end=70)
     # A unit alone does not make epochs of a number of steps.
-    config = RunConfig(topology="rigl", update_unit="epoch", lr=0.1)
-    algorithm = build.make_trainer(config, None).topology
+    config = RunConfig(topology="rigl", update_unit="epoch")
+    algorithm = build.make_topology(config)
     assert algorithm.schedule == UpdateSchedule(1, "epoch", start=1)
     # What is not given is as the topology has it.
-    algorithm = build.make_trainer(RunConfig(topology="gse", lr=0.1), None).topology
+    algorithm = build.make_topology(RunConfig(topology="gse"))
     assert (algorithm.zeta, algorithm.schedule.every) == (0.2, 1000)
-    static = build.make_trainer(RunConfig(topology="static", lr=0.1), None)
-    assert isinstance(static.topology, Static)
+    assert isinstance(build.make_topology(RunConfig(topology="static")), Static)
+    # It takes no schedule; one that is given changes nothing.
+    config = RunConfig(topology="static", update_every=5)
+    assert build.make_topology(config).schedule == UpdateSchedule()
 
 
 def test_options_of_the_model():

@@ -1,4 +1,4 @@
-"""Topologies on the command line: listed, chosen, given options, told of."""
+"""Topologies on the command line: listed, chosen, given options, reported."""
 
 import json
 
@@ -26,10 +26,10 @@ def test_a_ticket_is_drawn_from_a_full_net(capsys):
 
 
 @pytest.mark.parametrize(
-    ("candidates", "told"),
+    ("candidates", "reported"),
     [("auto", "exact"), ("exact", "exact"), ("sampled", "sampled")],
 )
-def test_how_candidates_were_chosen_is_told(candidates, told, tmp_path, capsys):
+def test_how_candidates_were_chosen_is_reported(candidates, reported, tmp_path, capsys):
     words = "--topology", "rigl", "--topology-arg", f"candidates={candidates}"
     got = call(
         capsys, *SMALL["iris"], *NET, *words, "--update-every", 5, "--out", "run"
@@ -38,7 +38,7 @@ def test_how_candidates_were_chosen_is_told(candidates, told, tmp_path, capsys):
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     updates = [line for line in map(json.loads, lines) if line["event"] == "topology"]
     assert {line["layer"] for line in updates} == {0, 1}
-    assert {line["growth"] for line in updates} == {told}
+    assert {line["growth"] for line in updates} == {reported}
 
 
 def test_topologies_are_listed(capsys):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from support import naive
 from support.compare import assert_close
+from support.estimates import estimate
 from support.network import make_data, make_model, make_twin
 from support.srelu import SHAPE, shapes, units
 from support.strategies import DTYPES, cases, connections, layer, padded, tile_for
@@ -12,7 +13,6 @@ from support.twin_training import LR, assert_same, batches_of, train, train_twin
 
 from truesparse import datasets, rng
 from truesparse.activations import LayerActivation, layer_activation
-from truesparse.commands.estimate import estimate_run
 from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Head
 from truesparse.kernels.jit import most_threads, set_threads
@@ -254,7 +254,7 @@ def test_memory_is_counted():
     sizes, adam = (30, 70, 50, 4), Optimizer("adam")
     settings = {"optimizer": adam, "epsilon": 3, "clips": True}
     plain, got = (
-        estimate_run(sizes, activation=name, **settings) for name in ("gelu", "srelu")
+        estimate(sizes, activation=name, **settings) for name in ("gelu", "srelu")
     )
     model = SparseMLP(sizes, epsilon=3, activation="srelu")
     model.allocate_moments(adam)

@@ -1,5 +1,6 @@
-"""Running a test script in a process of its own."""
+"""Running a script or a program in a process of its own."""
 
+import ast
 import json
 import os
 import pathlib
@@ -7,6 +8,10 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
+HEAVY = (
+    *("numpy", "scipy", "numba", "llvmlite", "sklearn", "pandas", "tqdm"),
+    "matplotlib",
+)
 
 
 def run_script(name, *arguments, threads):
@@ -22,3 +27,16 @@ def run_script(name, *arguments, threads):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def heavy_imports(program):
+    """Return which heavy libraries a program has loaded at its end."""
+    program += f"\nimport sys; print([m for m in {HEAVY} if m in sys.modules])"
+    command = [sys.executable, "-W", "error", "-c", program]
+    paths = [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout.splitlines()[-1])

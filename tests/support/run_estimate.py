@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from truesparse import memory
-from truesparse.commands.estimate import estimate_run
+from truesparse.commands.estimate import DataSize, NetPlan, TrainingPlan, estimate_run
 from truesparse.network.inputs import batch_room
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
@@ -46,12 +46,9 @@ if __name__ == "__main__":
     before = memory.current_rss()
     data_bytes, room = train(sizes, epsilon, batch, optimizer, kind)
     estimate = estimate_run(
-        tuple(sizes),
-        epsilon=epsilon,
-        batch_size=batch,
-        optimizer=Optimizer(optimizer),
-        data_bytes=data_bytes,
-        sparse_room=room,
+        NetPlan(tuple(sizes), epsilon=epsilon),
+        TrainingPlan(Optimizer(optimizer), batch),
+        DataSize(data_bytes, room),
     )
     result = {
         "before": before,

@@ -48,7 +48,8 @@ def test_a_run_that_is_killed_in_its_first_epoch(capsys, monkeypatch):
     assert steps == [0, 3]
     found, text = predicted(capsys, "killed", "iris")
     assert found["model"] == f"killed/{CHECKPOINT}"
-    assert f"the run has not ended: killed/{CHECKPOINT} is of step 3\n" in text
+    assert f"the run has not ended: predicting with killed/{CHECKPOINT}, " in text
+    assert ", saved after step 3\n" in text
     alone, text = predicted(capsys, f"killed/{CHECKPOINT}", "iris")
     assert alone["score"] == found["score"]
     assert "not ended" not in text

@@ -3,29 +3,65 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from truesparse.commands.config import RunConfig
+from truesparse.checks import check_positive
+from truesparse.commands.config import RunConfig, flag
 from truesparse.errors import UsageError
 from truesparse.storage import run_folder
 from truesparse.tasks import TASKS
 
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Iterable
 
     from truesparse.commands.estimate import Estimate
     from truesparse.datasets import Dataset
     from truesparse.losses import Loss
     from truesparse.network.sparse_mlp import SparseMLP
+    from truesparse.optimizers import Optimizer
+    from truesparse.schedules import LearningRate
     from truesparse.topology import TopologyAlgorithm
     from truesparse.training.events import Callback
     from truesparse.training.trainer import Trainer
 
 
+def check_options(config: RunConfig) -> None:
+    """Check all options that can be checked without the data.
+
+    Raises
+    ------
+    UsageError
+        For the first value that is not accepted, or a library that is not installed.
+    """
+    from truesparse.activations import layer_activation
+    from truesparse.drawing.draw_layers import count_connections
+    from truesparse.losses import Loss
+
+    if config.tensorboard:
+        from truesparse.callbacks.tensorboard import import_writer
+
+        import_writer()
+    _optimizer(config)
+    _learning_rate(config)
+    make_topology(config)
+    check_positive(clip_norm=config.clip_norm)
+    Loss(label_smoothing=config.label_smoothing or 0.0)
+    parameter = config.activation_parameter
+    layer_activation(config.activation, 0, parameter, config.dropout)
+    if config.epsilon is not None or config.density is not None:
+        count_connections(
+            (1, 1),
+            config.init_topology,
+            epsilon=config.epsilon,
+            density=config.density,
+        )
+
+
 def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
     """Fill in the defaults that depend on the data or on other options.
 
-    They, dropout and epochs were chosen by accuracy on validation parts split off the
-    training part (2026-11): digits with 10^5 and 10^6 neurons and 3 to 5 seeds; wine,
-    iris, breast_cancer and diabetes with 40,000 and 5 seeds.
+    These defaults, dropout and epochs were chosen by accuracy on validation parts split
+    off the training part (2026-11): digits with 10^5 and 10^6 neurons and 3 to 5 seeds;
+    wine, iris, breast_cancer and diabetes with 40,000 and 5 seeds.
     """
     epsilon, lr, smoothing = config.epsilon, config.lr, config.label_smoothing
     is_regression = data.task == "regression"
@@ -40,22 +76,26 @@ def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
     if smoothing is None:
         # Raised digits from 0.968 to 0.981; wine and iris lost 8 points by it.
         smoothing = 0.1 if data.task == "classification" and is_ranged else 0.0
-    found: dict[str, Any] = {"epsilon": epsilon, "lr": lr, "label_smoothing": smoothing}
-    return dataclasses.replace(config, **found)
+    return dataclasses.replace(
+        config, epsilon=epsilon, lr=lr, label_smoothing=smoothing
+    )
 
 
 def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
     """Work out how much memory a run takes."""
     import numpy as np
 
-    from truesparse.commands.estimate import estimate_run, measure_data
+    from truesparse.commands.estimate import (
+        NetPlan,
+        TrainingPlan,
+        estimate_run,
+        measure_data,
+    )
 
     batch_size = min(config.batch_size, data.X_train.shape[0])
-    parts = data.X_train, data.X_test, data.y_train, data.y_test
-    data_bytes, sparse_room = measure_data(parts, batch_size)
-    algorithm, itemsize = _topology(config), np.dtype(config.dtype).itemsize
-    return estimate_run(
-        (data.n_features, *config.hidden_sizes, data.n_outputs),
+    algorithm = make_topology(config)
+    net = NetPlan(
+        layer_sizes(config, data),
         epsilon=config.epsilon,
         density=config.density,
         init_topology=config.init_topology,
@@ -63,15 +103,22 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         activation=config.activation,
         dropout=config.dropout,
         dtype=config.dtype,
-        batch_size=batch_size,
-        optimizer=_optimizer(config),
+    )
+    training = TrainingPlan(
+        _optimizer(config),
+        batch_size,
         evolves=config.topology != "static",
-        update_bytes=algorithm.update_bytes(itemsize),
+        update_bytes=algorithm.update_bytes(np.dtype(config.dtype).itemsize),
         growth=algorithm.growth,
         clips=config.clip_norm is not None,
-        data_bytes=data_bytes,
-        sparse_room=sparse_room,
     )
+    parts = data.X_train, data.X_test, data.y_train, data.y_test
+    return estimate_run(net, training, measure_data(parts, batch_size))
+
+
+def layer_sizes(config: RunConfig, data: "Dataset") -> tuple[int, ...]:
+    """Return the sizes of all layers: features, hidden layers, outputs."""
+    return (data.n_features, *config.hidden_sizes, data.n_outputs)
 
 
 def make_loss(config: RunConfig, data: "Dataset") -> "Loss":
@@ -88,7 +135,7 @@ def make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     from truesparse.network.sparse_mlp import SparseMLP
 
     return SparseMLP(
-        (data.n_features, *config.hidden_sizes, data.n_outputs),
+        layer_sizes(config, data),
         epsilon=config.epsilon,
         density=config.density,
         init_topology=config.init_topology,
@@ -104,25 +151,40 @@ def make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     )
 
 
-def make_trainer(config: RunConfig, model: Any) -> "Trainer":
-    """Make the trainer; without a model it only checks the options."""
-    from truesparse.schedules import LearningRate
+def make_trainer(
+    config: RunConfig,
+    model: "SparseMLP",
+    *,
+    callbacks: "Iterable[Callback]" = (),
+    snapshot_path: "pathlib.Path | None" = None,
+    save_options: dict[str, Any] | None = None,
+) -> "Trainer":
+    """Make the trainer.
+
+    Parameters
+    ----------
+    config : RunConfig
+    model : SparseMLP
+    callbacks : iterable of Callback
+    snapshot_path : path, optional
+        File for the last good model.
+    save_options : dict, optional
+        Options of truesparse.save for that file.
+    """
     from truesparse.training.trainer import Trainer
 
     assert config.lr is not None, "see `resolve`"
     return Trainer(
         model,
         optimizer=_optimizer(config),
-        lr=LearningRate(
-            config.lr,
-            config.lr_schedule,
-            warmup=config.warmup,
-            cycles=config.lr_cycles,
-        ),
-        topology=_topology(config),
+        lr=_learning_rate(config),
+        topology=make_topology(config),
         epochs=config.epochs,
         batch_size=config.batch_size,
         clip_norm=config.clip_norm,
+        callbacks=callbacks,
+        snapshot_path=snapshot_path,
+        snapshot_options=save_options,
     )
 
 
@@ -131,13 +193,13 @@ def make_callbacks(
     folder: "pathlib.Path",
     *,
     about: dict[str, Any],
-    kept: dict[str, Any],
+    save_options: dict[str, Any],
     score_name: str | None,
 ) -> "list[Callback]":
-    """Make what listens to a run, in the order in which it has to be told.
+    """Make what listens to a run, in the order in which events have to reach it.
 
-    What a checkpoint keeps comes before it, and signals last, so that all others have
-    heard of a step after which the run stops.
+    Callbacks whose state a checkpoint holds come before it. Signals come last, so that
+    all others have heard of the step after which the run stops.
 
     Parameters
     ----------
@@ -145,27 +207,26 @@ def make_callbacks(
     folder : path
         The run folder.
     about : dict
-        What checkpoints keep of the data.
-    kept : dict
-        What they and the best model keep besides, see truesparse.save.
+        Facts about the data for checkpoints, see resume.fingerprint.
+    save_options : dict
+        Options of truesparse.save for checkpoints and the best model.
     score_name : str, optional
-        What the validation score is called; without it nothing is shown.
+        Name of the validation score; without it no progress is shown.
     """
     from truesparse import callbacks
-    from truesparse.topology import Exploration
 
     made: list[Callback] = []
     fields = None
     if config.explored:
-        made.append(tracked := Exploration())
-        fields = lambda: {"explored": tracked.rate}  # noqa: E731
+        made.append(exploration := callbacks.Exploration())
+        fields = lambda: {"explored": exploration.rate}  # noqa: E731
     made.append(callbacks.MetricsFile(folder / run_folder.METRICS, fields))
     if config.early_stopping is not None:
         stops = callbacks.EarlyStopping(config.early_stopping, monitor=config.monitor)
         made.append(stops)
     if config.restore_best:
         path = folder / run_folder.BEST
-        made.append(callbacks.BestModel(config.monitor, path, **kept))
+        made.append(callbacks.BestModel(config.monitor, path, **save_options))
     if config.tensorboard:
         made.append(callbacks.TensorBoard(folder / run_folder.TENSORBOARD))
     if score_name is not None:
@@ -173,11 +234,57 @@ def make_callbacks(
     if config.checkpoint_every != 0:
         path = folder / run_folder.CHECKPOINT
         every = config.checkpoint_every
-        made.append(callbacks.Checkpoint(path, every, about=about, **kept))
+        made.append(callbacks.Checkpoint(path, every, about=about, **save_options))
     return [*made, callbacks.StopOnSignal()]
 
 
-def _optimizer(config: RunConfig):
+def make_topology(config: RunConfig) -> "TopologyAlgorithm":
+    """Make the topology algorithm; options that are not given have its defaults."""
+    from truesparse import topology
+
+    options = dict(config.topology_arg or {})
+    for name in ("zeta", "removal", "regrow_init", "evolve_output", "final"):
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if name in options:
+            raise UsageError(
+                f"give either {flag(name)} or --topology-arg {name}, not both"
+            )
+        options[name] = value
+    algorithm = topology.make(config.topology, **options)
+    given = {
+        name: getattr(config, f"update_{name}")
+        for name in ("every", "unit", "start", "end")
+        if getattr(config, f"update_{name}") is not None
+    }
+    if not given:
+        return algorithm
+    if given.get("unit", algorithm.schedule.unit) != algorithm.schedule.unit:
+        # The default counts the other unit.
+        given.setdefault("every", 1)
+    if "every" in given:
+        given.setdefault("start", given["every"])
+    schedule = dataclasses.replace(algorithm.schedule, **given)
+    if "schedule" not in algorithm.options():
+        return algorithm
+    return topology.make(config.topology, schedule=schedule, **options)
+
+
+def _learning_rate(config: RunConfig) -> "LearningRate":
+    """Make the schedule; before `resolve` it may have the default rate of its class."""
+    from truesparse.schedules import LearningRate
+
+    base: dict[str, Any] = {} if config.lr is None else {"base": config.lr}
+    return LearningRate(
+        name=config.lr_schedule,
+        warmup=config.warmup,
+        cycles=config.lr_cycles,
+        **base,
+    )
+
+
+def _optimizer(config: RunConfig) -> "Optimizer":
     from truesparse.optimizers import Optimizer
 
     return Optimizer(
@@ -187,31 +294,3 @@ def _optimizer(config: RunConfig):
         decay=config.decay,
         fan_in_limit=config.fan_in_limit,
     )
-
-
-def _topology(config: RunConfig) -> "TopologyAlgorithm":
-    """Make the algorithm with what is given; the rest is as it pleases."""
-    from truesparse import topology
-
-    options = dict(config.topology_arg or {})
-    for name in ("zeta", "removal", "regrow_init", "evolve_output", "final"):
-        value = getattr(config, name)
-        if value is None:
-            continue
-        if name in options:
-            raise UsageError(f"give either --{name} or --topology-arg {name}, not both")
-        options[name] = value
-    algorithm = topology.make(config.topology, **options)
-    given = {
-        name: getattr(config, f"update_{name}")
-        for name in ("every", "unit", "start", "end")
-        if getattr(config, f"update_{name}") is not None
-    }
-    if given:
-        if given.get("unit", algorithm.schedule.unit) != algorithm.schedule.unit:
-            # The number was one of the other unit.
-            given.setdefault("every", 1)
-        if "every" in given:
-            given.setdefault("start", given["every"])
-        algorithm.schedule = dataclasses.replace(algorithm.schedule, **given)
-    return algorithm

@@ -1,7 +1,7 @@
 """The configuration of a run: one frozen dataclass behind flags, TOML and JSON.
 
-This module imports nothing heavy, so that ``--help`` answers at once; the names that
-options accept are listed here and compared with the registries by a test.
+This module imports nothing heavy, so that ``--help`` answers at once. Therefore it
+lists the names that options accept; a test compares them with the registries.
 """
 
 import contextlib
@@ -29,35 +29,18 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "uniform",
     ),
     "activation": (
-        "all_relu",
-        "elu",
-        "gelu",
-        "identity",
-        "leaky_relu",
-        "logistic",
-        "relu",
-        "silu",
-        "srelu",
-        "tanh",
+        *("all_relu", "elu", "gelu", "identity", "leaky_relu", "logistic", "relu"),
+        *("silu", "srelu", "tanh"),
     ),
     "optimizer": ("adam", "adamw", "nesterov", "rmsprop", "sgd"),
     "decay": ("decoupled", "l2", "set"),
     "lr_schedule": (
-        "adaptive",
-        "constant",
-        "cosine",
-        "exponential",
-        "inverse_scaling",
-        "linear",
-        "step",
+        *("adaptive", "constant", "cosine", "exponential", "inverse_scaling"),
+        *("linear", "step"),
     ),
     "weight_init": (
-        "he_normal",
-        "he_uniform",
-        "set_normal",
-        "xavier_normal",
-        "xavier_uniform",
-        "zero",
+        *("he_normal", "he_uniform", "set_normal", "xavier_normal"),
+        *("xavier_uniform", "zero"),
     ),
     "removal": ("magnitude", "per_sign"),
     "final": ("none", "prune_only"),
@@ -76,7 +59,7 @@ KINDS = {
     dict: "a table of options",
 }
 
-# A flag on the left makes what a file says of the option on the right void.
+# A flag on the left overrides the option on the right in a file.
 _EXCLUDES = (
     ("epsilon", "density"),
     ("density", "epsilon"),
@@ -84,6 +67,10 @@ _EXCLUDES = (
     ("depth", "hidden"),
 )
 
+_LEAST = {
+    **dict.fromkeys(("neurons", "depth", "epochs", "batch_size", "update_every"), 1),
+    **{"early_stopping": 1, "checkpoint_every": 0},
+}
 # Indices of neurons are int32.
 _LARGEST_LAYER = 2**31 - 1
 
@@ -98,33 +85,40 @@ class RunConfig:
 
     data: str = _option(
         "digits",
-        "data set by name (digits, breast_cancer, wine, iris, diabetes, "
-        "synthetic:2000x500, mnist, fashion_mnist, ...) or file "
+        "name of a data set (digits, breast_cancer, wine, iris, diabetes, "
+        "synthetic:2000x500, mnist, fashion_mnist, ...) or a file "
         "(.npz, .csv, .parquet, .svm, .libsvm)",
         "NAME|FILE",
     )
-    data_home: str | None = _option(None, "folder of downloaded data sets", "DIR")
-    fetch: bool = _option(False, "download the data set if it is not there")
-    test_fraction: float = _option(0.2, "share held out where data have no test part")
-    neurons: int = _option(1_000_000, "hidden neurons in all", "N")
-    depth: int = _option(2, "hidden layers the neurons are spread over", "N")
+    data_home: str | None = _option(None, "folder for downloaded data sets", "DIR")
+    fetch: bool = _option(False, "download the data set if it is missing")
+    test_fraction: float = _option(
+        0.2, "share of the samples held out if the data have no test part", "F"
+    )
+    neurons: int = _option(1_000_000, "total number of hidden neurons", "N")
+    depth: int = _option(2, "number of hidden layers that share the neurons", "N")
     hidden: tuple[int, ...] | None = _option(
-        None, "sizes of the hidden layers, in place of --neurons", "N,N,..."
+        None,
+        "sizes of the hidden layers, instead of --neurons and --depth",
+        "N,N,...",
     )
     epsilon: float | None = _option(
-        None, "connections of a layer: epsilon * (n_in + n_out) (default: 3)", "E"
+        None, "give each layer E * (n_in + n_out) connections (default: 3)", "E"
     )
     density: float | None = _option(
-        None, "share of cells connected, in place of --epsilon", "D"
+        None,
+        "share of the possible connections that exist, instead of --epsilon",
+        "D",
     )
     init_topology: str = _option(
-        "erdos_renyi", "which cells are connected at first; erk splits one budget"
+        "erdos_renyi",
+        "pattern of the initial connections; erk splits one budget over all layers",
     )
     init_arg: dict[str, Any] | None = field(
         default=None,
         metadata={
-            "help": "option of the initial topology (beta of bsw, r and degree of brf, "
-            "soft of csti, distribution=erk of all patterns); any number of times",
+            "help": "option of the initial topology (beta for bsw, r and degree for "
+            "brf, soft for csti, distribution=erk for all patterns); may be repeated",
             "metavar": "KEY=VALUE",
         },
     )
@@ -132,90 +126,107 @@ class RunConfig:
     topology_arg: dict[str, Any] | None = field(
         default=None,
         metadata={
-            "help": "option of the topology, see --list-topologies; may be given often",
+            "help": "option of the topology, see --list-topologies; may be repeated",
             "metavar": "KEY=VALUE",
         },
     )
     zeta: float | None = _option(
-        None, "share of a layer that an update replaces (default: the topology's)", "F"
+        None,
+        "share of the connections that an update replaces (default: depends on the "
+        "topology)",
+        "F",
     )
-    removal: str | None = _option(None, "what SET removes (default: per_sign)")
+    removal: str | None = _option(
+        None, "which connections SET removes (default: per_sign)"
+    )
     regrow_init: str | None = _option(
-        None, "initial value of regrown weights (default: zero)"
+        None, "initial weights of regrown connections (default: zero)"
     )
     evolve_output: bool | None = _option(None, "let the output layer evolve too")
     final: str | None = _option(
         None, "topology update after the last epoch (default: none)"
     )
     update_every: int | None = _option(
-        None, "epochs or steps between topology updates (default: the topology's)", "N"
+        None,
+        "epochs or steps between topology updates (default: depends on the topology)",
+        "N",
     )
     update_unit: str | None = _option(
-        None, "what update_every counts (default: the topology's)"
+        None,
+        "unit of --update-every, -start and -end (default: depends on the topology)",
     )
     update_start: int | None = _option(
-        None, "first epoch or step of an update (default: update_every)", "N"
+        None, "first epoch or step with an update (default: --update-every)", "N"
     )
-    update_end: int | None = _option(None, "last epoch or step of an update", "N")
+    update_end: int | None = _option(None, "last epoch or step with an update", "N")
     explored: bool = _option(
-        False, "report which share of all cells was connected at some time (ITOP)"
+        False,
+        "report the share of possible connections that has existed at any time (ITOP)",
     )
-    activation: str = _option("relu", "of the hidden layers")
+    activation: str = _option("relu", "activation function of the hidden layers")
     activation_parameter: float | None = _option(
         None, "slope of leaky_relu and all_relu, alpha of elu", "F"
     )
-    weight_init: str = _option("he_uniform", "initial weights")
-    optimizer: str = _option("sgd", "how weights are updated")
+    weight_init: str = _option("he_uniform", "distribution of the initial weights")
+    optimizer: str = _option("sgd", "optimiser of the weights")
     lr: float | None = _option(
         None,
-        "learning rate (default: 0.2 for features scaled to a range, as grey values "
-        "and sparse ones are, 0.1 for standardised ones, 0.0003 for regression)",
+        "learning rate (default: 0.0003 for regression; otherwise 0.2 for features "
+        "scaled to a range, such as grey values and sparse data, and 0.1 for "
+        "standardised ones)",
         "F",
     )
-    lr_schedule: str = _option("cosine", "how the learning rate changes")
-    lr_cycles: int = _option(1, "how often the learning rate starts again", "N")
-    warmup: float = _option(0.0, "epochs in which the learning rate rises", "F")
-    fan_in_limit: float = _option(
-        1000.0, "layers with more inputs a neuron learn proportionally slower", "F"
+    lr_schedule: str = _option("cosine", "how the learning rate changes during the run")
+    lr_cycles: int = _option(
+        1, "how often the learning-rate schedule is run through", "N"
     )
-    momentum: float = _option(0.9, "of sgd and nesterov", "F")
-    weight_decay: float = _option(0.0, "decay of the weights", "F")
+    warmup: float = _option(0.0, "epochs in which the learning rate rises from 0", "F")
+    fan_in_limit: float = _option(
+        1000.0, "layers with more inputs per neuron learn proportionally slower", "F"
+    )
+    momentum: float = _option(0.9, "momentum of sgd and nesterov", "F")
+    weight_decay: float = _option(0.0, "strength of the weight decay", "F")
     decay: str | None = _option(
         None, "kind of weight decay (default: decoupled for adamw, l2 for others)"
     )
-    dropout: float = _option(0.1, "share of hidden outputs dropped in training", "F")
+    dropout: float = _option(0.1, "share of hidden outputs set to 0 in training", "F")
     label_smoothing: float | None = _option(
         None,
-        "share of the target spread evenly over the classes (default: 0.1 with "
-        "features scaled to a range, 0 with others)",
+        "share of the target that is spread evenly over the classes (default: 0.1 for "
+        "classification with features scaled to a range, else 0)",
         "F",
     )
-    clip_norm: float | None = _option(None, "largest norm of the gradient", "F")
-    epochs: int = _option(15, "passes over the data", "N")
+    clip_norm: float | None = _option(
+        None, "scale gradients down to this norm (default: off)", "F"
+    )
+    epochs: int = _option(15, "passes over the training data", "N")
     early_stopping: int | None = _option(
-        None, "epochs without a better --monitor that end the run (default: off)", "N"
+        None, "stop after N epochs without a better --monitor (default: off)", "N"
     )
     restore_best: bool = _option(
         False,
-        "save the model of the epoch with the best --monitor, not the last one; a "
-        "score on data that chose the model is no longer one on unseen data",
+        "save the model of the epoch with the best --monitor instead of the last one; "
+        "if val_loss or val_score chose it, the test score is no longer one on unseen "
+        "data",
     )
     monitor: str = _option(
-        "val_loss", "what early stopping and the best model go by; val is the test part"
+        "val_loss",
+        "value that --early-stopping and --restore-best watch; val is the test part",
     )
-    batch_size: int = _option(32, "samples a step", "N")
-    seed: int = _option(0, "decides everything that is drawn", "N")
+    batch_size: int = _option(32, "samples per step", "N")
+    seed: int = _option(0, "seed of all random numbers", "N")
     threads: int | None = _option(None, "threads (default: all cores)", "N")
-    dtype: str = _option("float32", "of weights and activations")
+    dtype: str = _option("float32", "number type of weights and activations")
     out: str | None = _option(None, "run folder (default: runs/DATA-N)", "DIR")
     checkpoint_every: int | None = _option(
         None,
-        "epochs between checkpoints, from which --resume goes on; 0 for none (default: "
-        "as often as takes a twentieth of the time, and at the end)",
+        "epochs between checkpoints, which --resume needs; 0 for none (default: as "
+        "often as costs a twentieth of the time, and at the end)",
         "N",
     )
     tensorboard: bool = _option(
-        False, "write curves for TensorBoard to the run folder; needs its package"
+        False,
+        "write TensorBoard curves to the run folder; needs the tensorboard package",
     )
 
     def __post_init__(self):
@@ -223,23 +234,18 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None:
                 choose(value, accepted, name.replace("_", " "))
-        counts = "neurons", "depth", "epochs", "batch_size", "update_every"
-        for name in (*counts, "early_stopping"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UsageError(
-                    f"{flag(name)} must be at least 1, got {getattr(self, name)}"
-                )
-        if self.checkpoint_every is not None and self.checkpoint_every < 0:
-            raise UsageError(
-                f"--checkpoint-every must be at least 0, got {self.checkpoint_every}"
-            )
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{flag(name)} must be at least {least}, got {value}")
         check_threads(self.threads)
         for name in ("out", "data_home"):
             if getattr(self, name) == "":
                 raise UsageError(f"{flag(name)} must name a folder, got ''")
         if self.hidden is None and self.neurons < self.depth:
             raise UsageError(
-                f"--neurons {self.neurons} cannot fill --depth {self.depth} layers"
+                f"--neurons {self.neurons} cannot fill --depth {self.depth} layers; "
+                "give at least one neuron a layer"
             )
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
             raise UsageError(
@@ -268,9 +274,9 @@ class RunConfig:
         return tuple(share + (layer < rest) for layer in range(self.depth))
 
     def to_toml(self) -> str:
-        """Return the configuration as a TOML file that ``--config`` takes.
+        """Return the configuration as the text of a TOML file for ``--config``.
 
-        Without `out`: the folder holds this run, so that another one needs its own.
+        It leaves out `out`, as another run needs a folder of its own.
         """
         lines = ["# truesparse run; use it again with --config"]
         void = ("out",) if self.hidden is None else ("out", "neurons", "depth")
@@ -286,7 +292,10 @@ def flag(name: str) -> str:
 
 
 def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags win over the file; one of a pair that excludes another replaces it."""
+    """Combine the options of a file with flags, which win.
+
+    A flag also wins over options that it excludes, such as --density over epsilon.
+    """
     if "hidden" in flags and ("neurons" in flags or "depth" in flags):
         raise UsageError("give either --hidden or --neurons and --depth, not both")
     options = {**file_options, **flags}
@@ -296,7 +305,7 @@ def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]
     ):
         in_file, given = file_options.get(options_of), flags.get(options_of)
         if in_file and name in flags and given is None:
-            # They are those of another topology.
+            # These options belong to another topology.
             del options[options_of]
         elif in_file and given and name not in flags:
             options[options_of] = in_file | given
@@ -312,23 +321,42 @@ def read_toml(path: str) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the file cannot be read, or has an unknown key or a value of a wrong type.
+        If the file cannot be read, or has an unknown key or a value of the wrong type.
     """
     if str(path) == "":
         raise UsageError("--config must name a TOML file, got ''")
+    return _check_table(read_table(path), path)
+
+
+def parse_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the options that the text of a TOML file sets; see read_toml."""
+    return _check_table(_parse_table(text, path), path)
+
+
+def read_table(path: str | pathlib.Path) -> dict[str, Any]:
+    """Return the table of a TOML file, with whatever keys and types it has.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read or is not TOML.
+    """
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
-    return parse_toml(text, path)
+    return _parse_table(text, path)
 
 
-def parse_toml(text: str, path: str) -> dict[str, Any]:
-    """Return the options that the text of a file sets; see read_toml."""
+def _parse_table(text: str, path: str | pathlib.Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
+
+
+def _check_table(table: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the options of a table by their names in RunConfig, with its types."""
     hints = typing.get_type_hints(RunConfig)
     options = {}
     for key, value in table.items():
@@ -368,5 +396,5 @@ def _toml_value(value: Any) -> str:
         return "{ " + ", ".join(parts) + " }"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    # TOML allows in strings what JSON does, but for one control character.
+    # TOML strings may hold what JSON strings do, except for one control character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

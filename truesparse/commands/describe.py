@@ -1,8 +1,8 @@
-"""What a model file holds, told without loading the model.
+"""The contents of a model file, described without loading the model.
 
-Of a layer only the index arrays are read, a block at a time: row starts say which
-neurons have outputs, column numbers how many inputs each has. Weights are not read,
-apart from their number.
+Only the index arrays of a layer are read, a block at a time: row starts say which
+neurons have outputs, column numbers how many inputs each neuron has. Of the weights
+only the number is read.
 """
 
 import itertools
@@ -35,8 +35,8 @@ from truesparse.storage.tensors import (
 _ARRAYS = ("indptr", "indices", "values", "bias", "activation")
 
 
-def describe(path) -> dict[str, Any]:
-    """Return what a model file, or the one of a run folder, holds.
+def describe_file(path) -> dict[str, Any]:
+    """Return the contents of a model file, or of the one in a run folder.
 
     Parameters
     ----------
@@ -45,62 +45,65 @@ def describe(path) -> dict[str, Any]:
     Returns
     -------
     dict
-        As JSON takes it: kind, format, layer_sizes, nnz, density, dtype, loss, layers,
-        memory, and what else the file says. `layers` has for each its connections,
-        activation, the inputs a neuron has (fan_in) and how many neurons are dead.
+        Ready for JSON: kind, format, layer_sizes, nnz, density, dtype, loss, layers,
+        memory, and more if the file has it. Each of `layers` has its number of
+        connections, activation, inputs a neuron (fan_in) and number of dead neurons.
 
     Raises
     ------
     ModelFileError
-        If it is missing, damaged or no model file of truesparse.
+        If the file is missing, damaged or not a model of truesparse.
 
     Examples
     --------
     >>> import os, tempfile
     >>> from truesparse import SparseMLP, save
-    >>> from truesparse.commands.describe import describe
+    >>> from truesparse.commands.describe import describe_file
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     found = describe(save(SparseMLP([4, 8, 3], density=1.0), f"{folder}/m"))
-    >>> found["layer_sizes"], found["layers"][0]["fan_in"]
+    ...     path = save(SparseMLP([4, 8, 3], density=1.0), f"{folder}/m")
+    ...     result = describe_file(path)
+    >>> result["layer_sizes"], result["layers"][0]["fan_in"]
     ([4, 8, 3], {'min': 4, 'mean': 4.0, 'max': 4})
     """
-    place = run_folder.find_model(path)
-    with open_tensors(place) as file:
+    file_path = run_folder.find_model(path)
+    with open_tensors(file_path) as file:
         metadata = file.metadata() or {}
         tensors = StoredTensors(file)
         if "truesparse" in metadata:
-            found = _describe_model(tensors, metadata, place)
+            facts = _describe_model(tensors, metadata, file_path)
         elif condensed_mlp.KEY in metadata:
-            found = _describe_condensed(tensors, metadata)
+            facts = _describe_condensed(tensors, metadata)
         else:
-            raise ModelFileError(f"{place} is not a truesparse model: no such metadata")
+            raise ModelFileError(
+                f"{file_path} is not a truesparse model: it lacks the metadata of one"
+            )
         others = _others(tensors)
-        found["other_tensors"] = {
+        facts["other_tensors"] = {
             "names": sorted({name.split(".")[-1] for name in others}),
             "bytes": tensors.bytes_of(others),
         }
     if "preprocessing" in metadata:
-        found |= _describe_preprocessing(place)
+        facts |= _describe_preprocessing(file_path)
     if "config" in metadata:
-        found["config"] = _parse_config(metadata["config"])
-    found["memory"]["file"] = place.stat().st_size
-    found = {"file": str(place), **found}
+        facts["config"] = _parse_config(metadata["config"])
+    facts["memory"]["file"] = file_path.stat().st_size
+    facts = {"file": str(file_path), **facts}
     if pathlib.Path(path).is_dir():
-        found["run"] = _describe_run(pathlib.Path(path))
-    return found
+        facts["run"] = _describe_run(pathlib.Path(path))
+    return facts
 
 
 def prediction_bytes(path, batch_size: int) -> int:
-    """Return about how many bytes a model takes when it predicts, by its header.
+    """Estimate the bytes that a model takes when it predicts, from its header.
 
     Raises
     ------
     ModelFileError
-        If the file is no model.
+        If the file is not a model.
     """
     with open_tensors(path) as file:
         tensors = StoredTensors(file)
-        # Not the rest of a checkpoint.
+        # The state of a run in a checkpoint is not needed.
         needed = {name for name in tensors.names if name.startswith(PREFIX)}
         total = index = 0
         while f"layers.{index}.values" in tensors.names:
@@ -125,13 +128,16 @@ def _describe_model(
     specs = text["layers"]
     layers: list[dict[str, Any]] = []
     if not specs:
-        raise ValueError("it has no layers")
+        raise ValueError("the model has no layers")
     loss = Loss.from_json(text["loss"])
     has_input: np.ndarray | None = None
     unused = 0
     for index, spec in enumerate(specs):
         if index and spec["n_in"] != layers[-1]["n_out"]:
-            raise ValueError(f"layer {index} does not fit the one before")
+            raise ValueError(
+                f"layer {index} has {spec['n_in']} inputs, the layer before "
+                f"{layers[-1]['n_out']} outputs"
+            )
         layer, has_output, has_input_next = _describe_layer(tensors, index, spec)
         if has_input is None:
             unused = int((~has_output).sum())
@@ -144,13 +150,13 @@ def _describe_model(
     sizes = [specs[0]["n_in"], *(layer["n_out"] for layer in layers)]
     dtypes = {layer.pop("dtype") for layer in layers}
     if len(dtypes) > 1:
-        raise ValueError(f"layers are of {' and '.join(sorted(dtypes))}")
+        raise ValueError(f"layers differ in dtype: {', '.join(sorted(dtypes))}")
     (dtype,) = dtypes
     cells = sum(a * b for a, b in itertools.pairwise(sizes))
     nnz = sum(layer["nnz"] for layer in layers)
     view = sum(view_bytes(layer["nnz"], layer["n_out"]) for layer in layers)
     return {
-        # Beside a model it holds the state of a run.
+        # Other tensors are the state of a run.
         "kind": "checkpoint" if _others(tensors) else "model",
         "format": text["format"],
         "layer_sizes": sizes,
@@ -201,7 +207,7 @@ def _describe_layer(
         "nnz": nnz,
         "density": nnz / (n_in * n_out),
         "fan_in": extent(fan_in, nnz),
-        # What has no output is known from the next layer; the last feeds none.
+        # The next layer tells which neurons have no output; the last one feeds none.
         "dead": {"no_input": n_without, "no_output": 0, "either": n_without},
         "dtype": dtype,
     }
@@ -209,7 +215,7 @@ def _describe_layer(
 
 
 def _others(tensors: StoredTensors) -> set[str]:
-    """Return the tensors that neither the layers nor their inputs need."""
+    """Return the names of tensors that neither layers nor preprocessing need."""
     return {name for name in tensors.unread if not name.startswith(PREFIX)}
 
 
@@ -218,7 +224,9 @@ def _describe_condensed(
 ) -> dict[str, Any]:
     text = json.loads(metadata[condensed_mlp.KEY])
     if text["format"] != condensed_mlp.FORMAT:
-        raise ValueError(f"format {text['format']}, not {condensed_mlp.FORMAT}")
+        raise ValueError(
+            f"format {text['format']}; this version reads {condensed_mlp.FORMAT}"
+        )
     width = check_whole("n_features", text["n_features"], 1, LARGEST_SIDE)
     constants = tensors.slice("constants", 1, "float32", "float64")
     dtype = DTYPES[constants.get_dtype()]
@@ -262,7 +270,7 @@ def _describe_condensed(
     return {
         "kind": "condensed",
         "format": text["format"],
-        # Without the neurons that condensing left out.
+        # Neurons that condensing removed do not count.
         "layer_sizes": sizes,
         "n_outputs": constants.get_shape()[0],
         "neurons": sum(sizes[1:-1]),
@@ -279,22 +287,22 @@ def _describe_condensed(
 
 
 def _describe_preprocessing(path) -> dict[str, Any]:
-    found = models.load_preprocessing(path)
-    assert found is not None, "its metadata say that there is one"
+    stored = models.load_preprocessing(path)
+    assert stored is not None, "its metadata say that there is one"
     scaling = "none"
-    if found.feature_scale is not None:
-        scaling = "divided" if found.feature_mean is None else "standardised"
+    if stored.feature_scale is not None:
+        scaling = "divided" if stored.feature_mean is None else "standardised"
     return {
-        "task": found.task,
-        "classes": None if found.classes is None else found.classes.tolist(),
-        "feature_names": found.feature_names,
+        "task": stored.task,
+        "classes": None if stored.classes is None else stored.classes.tolist(),
+        "feature_names": stored.feature_names,
         "feature_scaling": scaling,
-        "target_scaling": "none" if found.target_scale is None else "standardised",
+        "target_scaling": "none" if stored.target_scale is None else "standardised",
     }
 
 
 def _parse_config(text: str) -> Any:
-    """Return the options, or the text where it is no TOML."""
+    """Return the options, or the text itself if it is not TOML."""
     try:
         # Infinity and dates, unknown to JSON, become text.
         plain = json.dumps(tomllib.loads(text), default=str)
@@ -304,7 +312,7 @@ def _parse_config(text: str) -> Any:
 
 
 def _describe_run(folder: pathlib.Path) -> dict[str, Any]:
-    """Return what the metrics of a run say of its last epoch, and whether it ended."""
+    """Return the last epoch in a run's metrics, and whether the run has ended."""
     last: dict[str, Any] = {}
     try:
         with open(
@@ -330,7 +338,7 @@ def _describe_run(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int | float | None:
-    """Return a number that JSON takes, or None."""
+    """Return `value` if it is a number that JSON has, else None."""
     try:
         is_number = type(value) in (int, float) and math.isfinite(value)
     except OverflowError:  # a whole number of hundreds of digits

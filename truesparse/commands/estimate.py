@@ -1,9 +1,9 @@
-"""Memory: an estimate by arithmetic before anything is allocated, and what there is.
+"""The memory that a run takes, estimated by arithmetic before anything is allocated.
 
 The estimate counts what a run holds at its peak: connections with their column view
-and optimiser state, activations, data, what a topology update holds and builds anew, or
-what drawing a layer takes if that is more, and what Python with its libraries and
-compiled kernels takes.
+and optimiser state; activations; data; the marks and new arrays of a topology update,
+or what drawing a layer takes if that is more; Python with its libraries and compiled
+kernels.
 """
 
 import itertools
@@ -25,8 +25,8 @@ from truesparse.sparse.layer import scatter_tasks, scatters
 # Measured: Python 3.11 with NumPy, SciPy, Numba and compiled kernels, 2026-11.
 RUNTIME_BYTES = 330_000_000
 
-# Bytes a connection while a layer is drawn, with its own: measured on 1.5 and 2 million
-# connections, 2026-11. Others are drawn as "erdos_renyi" is.
+# Bytes a connection while a layer is drawn, the connection itself included: measured on
+# 1.5 and 2 million connections, 2026-11. Other patterns are drawn as "erdos_renyi" is.
 _DRAWING_BYTES = {
     **{"erdos_renyi": 18, "bsw": 34, "constant_fan_in": 34, "brf": 36, "bsf": 73},
     "csti": 75,
@@ -65,114 +65,190 @@ class Estimate:
         return "\n".join(f"{name:<22} {human(size):>10}" for name, size in rows)
 
 
-def estimate_run(
-    layer_sizes: tuple[int, ...],
-    *,
-    epsilon: float | None = None,
-    density: float | None = None,
-    init_topology: str = "erdos_renyi",
-    distribution: str | None = None,
-    activation: str = "relu",
-    dropout: float = 0.0,
-    dtype: str = "float32",
-    batch_size: int = 128,
-    optimizer: Optimizer,
-    evolves: bool = True,
-    update_bytes: tuple[float, float] = (4.0, 2.0),
-    growth: float = 1.0,
-    clips: bool = False,
-    data_bytes: int = 0,
-    sparse_room: int | None = None,
-) -> Estimate:
-    """Return the bytes that a training run needs, allocating nothing.
+@dataclass(frozen=True)
+class NetPlan:
+    """A network that is yet to be drawn, as SparseMLP takes it.
 
-    Parameters
+    Attributes
     ----------
     layer_sizes : tuple of int
         Features, hidden layers, outputs.
     epsilon, density, init_topology, distribution
         See drawing.draw_layers.count_connections.
-    activation, dropout, dtype, batch_size, optimizer
-        As the model and the trainer take them.
+    activation, dropout, dtype
+    """
+
+    layer_sizes: tuple[int, ...]
+    epsilon: float | None = None
+    density: float | None = None
+    init_topology: str = "erdos_renyi"
+    distribution: str | None = None
+    activation: str = "relu"
+    dropout: float = 0.0
+    dtype: str = "float32"
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of each layer."""
+        return list(itertools.pairwise(self.layer_sizes))
+
+    def connections(self) -> list[int]:
+        """Return how many connections each layer gets."""
+        return count_connections(
+            self.layer_sizes,
+            self.init_topology,
+            epsilon=self.epsilon,
+            density=self.density,
+            distribution=self.distribution,
+        )
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network is to be trained, as far as it takes memory.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    batch_size : int
     evolves : bool
         Whether the topology changes.
     update_bytes : (float, float)
-        What an update holds besides a layer's new arrays, in bytes a connection: of all
+        Memory of an update besides a layer's new arrays, in bytes a connection: of all
         layers, and of one at a time. See topology/parts/topology_update.py; the
         default is enough for SET with zeta 0.3.
     growth : float
         Connections that a layer can have at most, as a multiple of those at first.
     clips : bool
         Whether gradients are stored for clipping.
-    data_bytes : int
-        Of the training and validation data.
-    sparse_room : int, optional
+    """
+
+    optimizer: Optimizer
+    batch_size: int = 128
+    evolves: bool = True
+    update_bytes: tuple[float, float] = (4.0, 2.0)
+    growth: float = 1.0
+    clips: bool = False
+
+    @property
+    def n_moments(self) -> int:
+        """Numbers that the optimiser keeps for each weight."""
+        return self.optimizer.needs_first + self.optimizer.needs_second
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """The size of training and validation data.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Bytes of features and targets.
+    sparse_room : int or None
         For sparse input: most non-zeros that a batch can have.
     """
-    itemsize = np.dtype(dtype).itemsize
-    columns, _ = padded_columns(batch_size, dtype)
-    n_moments = optimizer.needs_first + optimizer.needs_second
-    pairs = list(itertools.pairwise(layer_sizes))
-    counts = count_connections(
-        layer_sizes,
-        init_topology,
-        epsilon=epsilon,
-        density=density,
-        distribution=distribution,
-    )
-    drawing = _DRAWING_BYTES.get(init_topology, _DRAWING_BYTES["erdos_renyi"])
-    drawing = drawing * max(counts) + (_CSTI_BYTES if init_topology == "csti" else 0)
-    if evolves:
+
+    n_bytes: int = 0
+    sparse_room: int | None = None
+
+
+def estimate_run(
+    net: NetPlan, training: TrainingPlan, data: DataSize | None = None
+) -> Estimate:
+    """Return the bytes that a training run needs, allocating nothing.
+
+    Parameters
+    ----------
+    net : NetPlan
+    training : TrainingPlan
+    data : DataSize, optional
+        By default dense data that take no memory themselves.
+    """
+    data = DataSize() if data is None else data
+    itemsize = np.dtype(net.dtype).itemsize
+    columns, _ = padded_columns(training.batch_size, net.dtype)
+    counts = net.connections()
+    drawing = _DRAWING_BYTES.get(net.init_topology, _DRAWING_BYTES["erdos_renyi"])
+    drawing = drawing * max(counts)
+    drawing += _CSTI_BYTES if net.init_topology == "csti" else 0
+    if training.evolves:
         counts = [
-            min(n_in * n_out, int(growth * count))
-            for (n_in, n_out), count in zip(pairs, counts, strict=True)
+            min(n_in * n_out, int(training.growth * count))
+            for (n_in, n_out), count in zip(net.shapes, counts, strict=True)
         ]
-    nnz, neurons = sum(counts), sum(layer_sizes[1:])
-    view = partial = marked = 0
-    rebuilt = 0.0
-    for index, ((n_in, n_out), count) in enumerate(zip(pairs, counts, strict=True)):
-        takes_sparse = index == 0 and sparse_room is not None
+    nnz, n_inputs = sum(counts), net.layer_sizes[0]
+    view, partial = _view_sizes(net, counts, columns, data)
+    n_slopes, n_parameters = _count_of_neurons(net)
+    rows = sum(net.layer_sizes[1:]) + n_slopes + partial + net.layer_sizes[-1]
+    if data.sparse_room is None:
+        inputs = itemsize * columns * n_inputs
+    else:
+        inputs = 8 * (n_inputs + 1) + (4 + itemsize) * data.sparse_room
+    state = itemsize * (training.n_moments + training.clips) * (nnz + n_parameters)
+    activations = inputs + itemsize * columns * rows
+    # Layers are drawn when there are neither views nor state nor activations.
+    drawing = max(0, drawing - view - state - activations)
+    cells = sum(n_in * n_out for n_in, n_out in net.shapes)
+    return Estimate(
+        weights=itemsize * (nnz + 2 * n_parameters),
+        indices=4 * nnz + 8 * sum(net.layer_sizes[:-1]),
+        column_view=view,
+        optimizer=state,
+        activations=activations,
+        data=data.n_bytes,
+        rewiring=max(_rewiring_bytes(net, training, counts), drawing),
+        runtime=RUNTIME_BYTES,
+        dense=itemsize * (1 + training.n_moments) * cells,
+    )
+
+
+def _view_sizes(
+    net: NetPlan, counts: list[int], columns: int, data: DataSize
+) -> tuple[int, int]:
+    """Return the bytes of column views, and the rows of partial sums without one."""
+    itemsize = np.dtype(net.dtype).itemsize
+    view = partial = 0
+    for index, ((n_in, n_out), count) in enumerate(
+        zip(net.shapes, counts, strict=True)
+    ):
+        takes_sparse = index == 0 and data.sparse_room is not None
         if scatters(n_in, n_out, columns, itemsize) and not takes_sparse:
             partial = max(partial, scatter_tasks(count, n_out) * n_out)
         else:
             position = np.dtype(position_dtype(count)).itemsize
             view += (4 + position) * count + 8 * (n_out + 1)
-        if evolves and count < n_in * n_out:
+    return view, partial
+
+
+def _rewiring_bytes(net: NetPlan, training: TrainingPlan, counts: list[int]) -> int:
+    """Return what a topology update takes at its peak."""
+    if not training.evolves:
+        return 0
+    of_all, of_one = training.update_bytes
+    itemsize = np.dtype(net.dtype).itemsize
+    per_connection = 4 + itemsize * (1 + training.n_moments) + of_one
+    marked, rebuilt = 0, 0.0
+    for (n_in, n_out), count in zip(net.shapes, counts, strict=True):
+        if count < n_in * n_out:
             # For a moment one layer exists twice, beside what is held of all.
             marked += count
-            per_connection = 4 + itemsize * (1 + n_moments) + update_bytes[1]
             rebuilt = max(rebuilt, per_connection * count + 32 * n_in)
-    # Trained numbers of neurons: biases, and what their activations have.
-    slopes, own = 0, neurons
-    chosen = layer_activation(activation, 0, dropout=dropout)
-    if chosen.keeps_slope:
-        slopes = sum(layer_sizes[1:-1])
-    if chosen.is_trained:
-        own += 4 * sum(layer_sizes[1:-1])
-    rows = neurons + slopes + partial + layer_sizes[-1]
-    if sparse_room is None:
-        inputs = itemsize * columns * layer_sizes[0]
-    else:
-        inputs = 8 * (layer_sizes[0] + 1) + (4 + itemsize) * sparse_room
-    state = itemsize * (n_moments + clips) * (nnz + own)
-    activations = inputs + itemsize * columns * rows
-    # Layers are drawn when there are neither views nor state nor activations.
-    drawing = max(0, drawing - view - state - activations)
-    return Estimate(
-        weights=itemsize * (nnz + 2 * own),
-        indices=4 * nnz + 8 * sum(layer_sizes[:-1]),
-        column_view=view,
-        optimizer=state,
-        activations=activations,
-        data=data_bytes,
-        rewiring=max(math.ceil(update_bytes[0] * marked + rebuilt), drawing),
-        runtime=RUNTIME_BYTES,
-        dense=itemsize * (1 + n_moments) * sum(a * b for a, b in pairs),
-    )
+    return math.ceil(of_all * marked + rebuilt)
 
 
-def measure_data(parts, batch_size: int) -> tuple[int, int | None]:
-    """Return `data_bytes` and `sparse_room` of `estimate_run`.
+def _count_of_neurons(net: NetPlan) -> tuple[int, int]:
+    """Return how many slopes are stored a sample, and how many parameters are trained.
+
+    The latter are biases, and the parameters of trained activations.
+    """
+    n_hidden = sum(net.layer_sizes[1:-1])
+    activation = layer_activation(net.activation, 0, dropout=net.dropout)
+    n_parameters = sum(net.layer_sizes[1:]) + 4 * n_hidden * activation.is_trained
+    return n_hidden * activation.keeps_slope, n_parameters
+
+
+def measure_data(parts, batch_size: int) -> DataSize:
+    """Return the size of data.
 
     Parameters
     ----------
@@ -187,4 +263,4 @@ def measure_data(parts, batch_size: int) -> tuple[int, int | None]:
             n_bytes += part.data.nbytes + part.indices.nbytes + part.indptr.nbytes
         else:
             n_bytes += part.nbytes
-    return n_bytes, max(rooms, default=None)
+    return DataSize(n_bytes, max(rooms, default=None))

@@ -1,4 +1,4 @@
-"""The flags of the command line: one for every option of a run, and a few more."""
+"""The flags of truesparse.train: one for every option of a run, and a few more."""
 
 import argparse
 import dataclasses
@@ -7,13 +7,29 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from truesparse.commands import resume
 from truesparse.commands.config import CHOICES, KINDS, RunConfig, base_type, flag
 from truesparse.commands.shell import CommandParser
 
+# Options from the named one on stand under this title in the help.
+_TITLES = {
+    "data": "data",
+    "neurons": "network",
+    "topology": "topology updates",
+    "activation": "network",
+    "optimizer": "training",
+    "out": "run folder",
+}
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every option; those not given are absent from the result."""
+    """Add a flag for every option; options that are not given are absent."""
     hints = typing.get_type_hints(RunConfig)
+    groups = {
+        title: parser.add_argument_group(title)
+        for title in dict.fromkeys(_TITLES.values())
+    }
+    title = ""
     for option in dataclasses.fields(RunConfig):
         text = option.metadata["help"]
         if option.default is not None and option.default is not False:
@@ -25,17 +41,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         elif kind is bool:
             arguments["action"] = argparse.BooleanOptionalAction
         else:
-            # Names are checked by RunConfig, whose message suggests the closest.
+            # RunConfig checks names, as its message suggests the closest one.
             names = CHOICES.get(option.name)
             arguments["metavar"] = "|".join(names) if names else None
             arguments["metavar"] = option.metadata["metavar"] or arguments["metavar"]
             arguments["metavar"] = arguments["metavar"] or kind.__name__.upper()[0]
             arguments["type"] = _PARSERS[kind]
-        parser.add_argument(flag(option.name), **arguments)
+        title = _TITLES.get(option.name, title)
+        groups[title].add_argument(flag(option.name), **arguments)
 
 
 class _CollectOptions(argparse.Action):
-    """Collects KEY=VALUE words in a dict; values are TOML, or else text."""
+    """Collects KEY=VALUE words in a dict; a value is TOML, or else text."""
 
     def __call__(self, parser, namespace, word, option_string=None) -> None:
         """Add one word."""
@@ -63,14 +80,15 @@ def _make_parser() -> CommandParser:
     )
     add_flags(parser)
     parser.add_argument(
-        "--config", metavar="FILE.toml", help="read options from a file"
+        "--config",
+        metavar="FILE.toml",
+        help="read options from a file; flags override them",
     )
     parser.add_argument(
         "--resume",
         metavar="DIR",
-        help="go on with the run in a folder from its last checkpoint; of the options "
-        "only --epochs, --threads, --early-stopping and where data and output are may "
-        "be others",
+        help="resume the run in DIR from its last checkpoint; only "
+        f"{resume.CHANGEABLE_FLAGS} may change",
     )
     parser.add_argument(
         "--list-topologies",
@@ -80,15 +98,17 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="only check the options and estimate the memory, as JSON too",
+        help="check the options, estimate the memory, print it as JSON, and stop",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no report")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print only errors to stderr"
+    )
     return parser
 
 
 def _parser_of(kind: type) -> Callable[[str], Any]:
-    """Return what turns a word of the command line into a value, or says what is."""
+    """Return a function that parses a word; its error says what is accepted."""
 
     def parse(text: str) -> Any:
         try:
@@ -105,7 +125,7 @@ def _parse_sizes(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"must be whole numbers with commas between, got {text!r}"
+            f"must be whole numbers separated by commas, got {text!r}"
         ) from None
 
 

@@ -1,7 +1,7 @@
-"""Predictions for raw rows, a block at a time: labels, probabilities, score, files.
+"""Predictions for unscaled rows, block by block: labels, probabilities, score, files.
 
-A block is as many rows as some batches hold; only its rows are scaled at a time, and
-sparse rows stay sparse. What is written as CSV is never held as a whole.
+A block is the rows of some batches. Rows are scaled one block at a time, sparse rows
+stay sparse, and CSV is written block by block.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ from truesparse.tasks import TASKS
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
 
 _BATCHES = 32  # a block: enough that allocating its buffers costs nothing
-_BLOCK_VALUES = 1 << 24  # numbers in or out of a block at most, but one batch at least
-_TEXT_VALUES = 1 << 18  # numbers that are text at one time, of about 100 bytes each
-# Few rows are repeated to fill a batch up to this size: kernels of its width are
-# compiled already where the model was trained, and rows give the same to the last bit.
+_BLOCK_VALUES = 1 << 24  # inputs or outputs of a block at most, but at least one batch
+_TEXT_VALUES = 1 << 18  # numbers held as text at a time, about 100 bytes each
+# Fewer rows than a batch of up to this size are repeated to fill it: kernels of its
+# width are compiled already where the model was trained, and give the same bits.
 _FILLED_BATCH = 256
 
 
@@ -47,13 +47,18 @@ class Block(NamedTuple):
 
 
 class Predictor:
-    """A model with what it must know of its training data.
+    """A model with the preprocessing of its training data.
 
     Parameters
     ----------
     model : SparseMLP
     preprocessing : Preprocessing or None
-        Without it rows are taken as they are, and classes are numbers.
+        Without it rows are not scaled, and classes are numbers.
+
+    Raises
+    ------
+    ModelFileError
+        If the model does not have one output a class.
 
     Examples
     --------
@@ -81,11 +86,11 @@ class Predictor:
         is_binary = model.loss.name == "logistic" and n_outputs == 1
         if len(self.classes) != n_outputs and not is_binary:
             raise ModelFileError(
-                f"the model has {n_outputs} outputs for {len(self.classes)} classes"
+                f"the model has {n_outputs} outputs but {len(self.classes)} classes"
             )
 
     def blocks(self, X: Features, batch_size: int) -> Iterator[Block]:
-        """Yield predictions for raw rows, block by block in their order.
+        """Yield predictions for unscaled rows, block by block in their order.
 
         Parameters
         ----------
@@ -99,7 +104,7 @@ class Predictor:
         if isinstance(X, np.ndarray):
             width = max(width, n_features)
         size = min(size, max(batch_size, _BLOCK_VALUES // width))
-        # The last takes what is left over, so that it fills a batch as others do.
+        # The last block takes the rows left over, so that it fills a batch too.
         starts = [size * i for i in range(max(n_rows // size, 1))]
         for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
             rows = slice(start, stop)
@@ -111,25 +116,26 @@ class Predictor:
             X = X[np.resize(np.arange(n_rows), batch_size)]
         scaled = self.preprocessing.transform(X, self.model.dtype)
         outputs = self.model.decision_function(scaled, batch_size)[:n_rows]
-        found = self.model.loss.activate(outputs)
+        results = self.model.loss.activate(outputs)
         if self.task == "regression":
-            return self.preprocessing.unscale_targets(found), None
+            return self.preprocessing.unscale_targets(results), None
         if self.task == "multilabel":
-            return (outputs > 0).astype(np.uint8), found
-        if found.shape[1] == 1 and len(self.classes) == 2:
+            return (outputs > 0).astype(np.uint8), results
+        if results.shape[1] == 1 and len(self.classes) == 2:
             # One logistic output stands for the second of two classes.
-            return (outputs[:, 0] > 0).astype(np.int64), np.hstack([1 - found, found])
-        return outputs.argmax(axis=1), found
+            both = np.hstack([1 - results, results])
+            return (outputs[:, 0] > 0).astype(np.int64), both
+        return outputs.argmax(axis=1), results
 
     def labels(self, codes: np.ndarray) -> np.ndarray:
-        """Return the labels of classes, or what else is predicted, as it is."""
+        """Return the labels of classes; return other predictions unchanged."""
         if self.task == "classification":
             return self.classes[codes]
         is_single = self.task == "regression" and codes.shape[1] == 1
         return codes[:, 0] if is_single else codes
 
     def header(self, labels_only: bool = False) -> list[str]:
-        """Return what the columns of a table of predictions are called."""
+        """Return the column names of a table of predictions."""
         names = [str(label) for label in self.classes.tolist()]
         chances = [] if labels_only else [f"probability_{name}" for name in names]
         if self.task == "classification":
@@ -143,21 +149,21 @@ class Predictor:
 class Score:
     """Accuracy or R2 of predictions that come block by block.
 
-    Accuracy is the share of right classes, or of right answers over all labels; R2 the
-    coefficient of determination, averaged over targets: see losses.Loss.score.
+    Accuracy is the share of correct classes, or of correct answers over all labels; R2
+    is the coefficient of determination, averaged over targets; see losses.Loss.score.
 
     Parameters
     ----------
     predictor : Predictor
     y : array
-        Targets as a source has them.
+        Targets as the data source has them.
     classes : array, optional
-        Which label each column of multilabel targets stands for.
+        Label of each column of multilabel targets.
 
     Raises
     ------
     DataError
-        If the targets are not such as the model was trained on.
+        If the targets do not suit the model.
     """
 
     def __init__(self, predictor: Predictor, y, classes: np.ndarray | None = None):
@@ -172,15 +178,15 @@ class Score:
             n_outputs = predictor.model.layer_sizes[-1]
             if targets.shape[1] != n_outputs:
                 raise DataError(
-                    f"there are {targets.shape[1]} columns of targets for {n_outputs} "
-                    "outputs"
+                    f"the targets have {targets.shape[1]} columns but the model has "
+                    f"{n_outputs} outputs"
                 )
         self._is_regression = task == "regression"
         self._targets, self._right = targets, 0
         self._squares = np.zeros(targets.shape[1:])
 
     def add(self, block: Block) -> None:
-        """Count what is right in a block."""
+        """Count the correct predictions of a block, or sum its squared errors."""
         wanted = self._targets[block.rows]
         if self._is_regression:
             self._squares += ((wanted - block.codes) ** 2).sum(axis=0)
@@ -189,14 +195,14 @@ class Score:
 
     @property
     def value(self) -> float:
-        """The score, once all blocks were added."""
+        """The score of all blocks that were added."""
         if self._is_regression:
             return r2(self._squares, self._targets)
         return self._right / self._targets.size
 
 
 def _align(targets: np.ndarray, classes: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Put 0/1 columns of some labels in the order of the labels that are known."""
+    """Return 0/1 columns of some labels in the order of all known labels."""
     codes, _ = encode_labels(classes, known)
     aligned = np.zeros((len(targets), len(known)), targets.dtype)
     aligned[:, codes] = targets
@@ -204,24 +210,28 @@ def _align(targets: np.ndarray, classes: np.ndarray, known: np.ndarray) -> np.nd
 
 
 def check_out(out: str, inputs: tuple[str | pathlib.Path, ...]) -> pathlib.Path:
-    """Return the path of a file of predictions, if one can be written there.
+    """Return the path of a file for predictions, if one can be written there.
 
     Raises
     ------
     UsageError
-        If its ending is unknown, its folder absent, or it is one of the inputs.
+        If its ending is unknown, its folder is missing, or it is one of the inputs.
     DataError
-        If it needs a library that is not there.
+        If it needs a library that is not installed.
     """
     path = pathlib.Path(out).expanduser()
     choose(path.suffix.lower(), ENDINGS, "ending of --out")
     if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"has no folder {path.parent}"
-        raise UsageError(f"cannot write predictions: {out} {what}")
+        reason = "it is a folder"
+        if not path.is_dir():
+            reason = f"there is no folder {path.parent}"
+        raise UsageError(f"cannot write predictions to {out}: {reason}")
     for given in inputs:
         with contextlib.suppress(OSError):
             if path.samefile(given):
-                raise UsageError(f"--out {out} would overwrite what is read")
+                raise UsageError(
+                    f"--out {out} would overwrite an input; choose another file"
+                )
     if path.suffix.lower() == ".parquet":
         require_parquet(path)
     return path
@@ -233,7 +243,7 @@ def write_csv(
     blocks: Iterator[Block],
     labels_only: bool = False,
 ) -> None:
-    """Write a row of text for each prediction, with a header."""
+    """Write a header, and a row for each prediction."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(predictor.header(labels_only))
     for block in blocks:
@@ -243,7 +253,7 @@ def write_csv(
             columns.append(block.probabilities)
         step = max(1, _TEXT_VALUES // sum(part.shape[1] for part in columns))
         for start in range(0, len(labels), step):
-            # As text each number is as long as its dtype needs.
+            # astype(str) writes each number with the digits that its dtype needs.
             text = [part[start : start + step].astype(str) for part in columns]
             writer.writerows(np.hstack(text).tolist())
 
@@ -254,11 +264,11 @@ def write_file(
     blocks: Iterator[Block],
     labels_only: bool = False,
 ) -> None:
-    """Write predictions by the ending of a path; an existing file is replaced.
+    """Write predictions in the format of the path's ending, replacing any old file.
 
     .csv and .parquet have the columns of `Predictor.header`; .npz holds `prediction`
-    and, but for a regression, `probability` and `classes`; .npy is one array: the
-    probabilities, or the predictions with `labels_only` and of a regression.
+    and, except for a regression, `probability` and `classes`; .npy is one array: the
+    probabilities, or with `labels_only` and for a regression the predictions.
 
     Raises
     ------
@@ -266,7 +276,7 @@ def write_file(
         If the file cannot be written.
     """
     ending = path.suffix.lower()
-    # With the same ending, which some writers would else add.
+    # With the same ending, as some writers append theirs otherwise.
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{ending}")
     try:
         if ending == ".csv":
@@ -284,13 +294,13 @@ def write_file(
 
 
 def _write_arrays(path, predictor: Predictor, blocks, labels_only: bool) -> None:
-    codes, found = [], []
+    codes, probabilities = [], []
     for block in blocks:
         codes.append(block.codes)
         if block.probabilities is not None and not labels_only:
-            found.append(block.probabilities)
+            probabilities.append(block.probabilities)
     labels = predictor.labels(np.concatenate(codes))
-    chances = np.concatenate(found) if found else None
+    chances = np.concatenate(probabilities) if probabilities else None
     if path.suffix == ".npy":
         np.save(path, labels if chances is None else chances, allow_pickle=False)
     elif path.suffix == ".npz":
@@ -308,7 +318,7 @@ def _write_arrays(path, predictor: Predictor, blocks, labels_only: bool) -> None
 def held_bytes(
     predictor: Predictor, n_rows: int, ending: str, labels_only: bool
 ) -> int:
-    """Return what predictions take that are written as a whole."""
+    """Return the bytes of predictions in memory, in formats written as a whole."""
     if ending == ".csv":
         return 0
     width = len(predictor.header(labels_only))

@@ -1,11 +1,11 @@
-"""What a run folder holds, as far as it is there."""
+"""Reading a run folder for a report, even if some of its files are missing."""
 
 import dataclasses
 import os
 import pathlib
-import tomllib
 from typing import TYPE_CHECKING, Any
 
+from truesparse.commands.config import read_table
 from truesparse.errors import UsageError
 from truesparse.storage.run_folder import CONFIG, METRICS, MODEL
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.plots.run_records import History
 
+# What a report says if a file is missing.
 _MISSING = {
-    CONFIG: "its options are not known",
-    METRICS: "nothing is known of its epochs",
+    CONFIG: "its options are unknown",
+    METRICS: "its epochs are unknown",
     MODEL: "there are no pictures of its connections; it may have been stopped before "
     "a model was saved",
 }
@@ -23,17 +24,17 @@ _MISSING = {
 
 @dataclasses.dataclass
 class RunFolder:
-    """A run as its folder tells of it.
+    """The contents of a run folder.
 
     Attributes
     ----------
     path : pathlib.Path
     options : dict
-        Of config.toml, by name, of whatever type they are there.
+        Options in config.toml by name, with unchecked types.
     history : History
     model : SparseMLP or None
     notes : list of str
-        What is missing or could not be read.
+        Sentences on files that are missing and lines that could not be read.
     """
 
     path: pathlib.Path
@@ -44,16 +45,16 @@ class RunFolder:
 
 
 def read_folder(path: Any) -> RunFolder:
-    """Read what a run folder holds.
+    """Read a run folder.
 
     Raises
     ------
     DataError
-        If metrics.jsonl is there but cannot be read.
+        If metrics.jsonl exists but cannot be read.
     ModelFileError
-        If the model is there but not valid.
+        If the model exists but is not valid.
     UsageError
-        If this is no run folder, or its config.toml is no TOML.
+        If this is not a run folder, or its config.toml is not TOML.
     """
     from truesparse.plots.run_records import History
     from truesparse.storage.models import load
@@ -61,36 +62,30 @@ def read_folder(path: Any) -> RunFolder:
 
     folder = pathlib.Path(path)
     try:
-        found = {name: os.path.lexists(folder / name) for name in _MISSING}
+        exists = {name: os.path.lexists(folder / name) for name in _MISSING}
         is_folder = folder.is_dir()
     except ValueError as error:
         raise UsageError(f"not a run folder: {str(path)!r}: {error}") from None
-    if not any(found.values()):
-        what = f"it holds none of {', '.join(_MISSING)}"
-        reason = what if is_folder else "there is no such folder"
+    if not any(exists.values()):
+        reason = "there is no such folder"
+        if is_folder:
+            reason = f"it holds none of {', '.join(_MISSING)}"
         raise UsageError(
             f"not a run folder: {str(path)!r}: {reason}; give the --out of a run"
         )
     notes = [
         f"The run has no {name}: {_MISSING[name]}."
-        for name, is_there in found.items()
+        for name, is_there in exists.items()
         if not is_there
     ]
-    options = _read_options(folder / CONFIG) if found[CONFIG] else {}
-    history = History.read(folder / METRICS) if found[METRICS] else History()
+    options = read_table(folder / CONFIG) if exists[CONFIG] else {}
+    history = History.read(folder / METRICS) if exists[METRICS] else History()
     if history.n_unreadable:
         lines = "line" if history.n_unreadable == 1 else "lines"
         notes.append(
             f"{history.n_unreadable:,} {lines} of {METRICS} could not be read and "
-            "were left out."
+            f"{'was' if history.n_unreadable == 1 else 'were'} left out."
         )
-    # Of a run that was killed the checkpoint may be the later one.
-    model = load(find_model(folder)) if found[MODEL] else None
+    # If the run was killed, the checkpoint may be the later model.
+    model = load(find_model(folder)) if exists[MODEL] else None
     return RunFolder(folder, options, history, model, notes)
-
-
-def _read_options(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read configuration {path}: {error}") from None

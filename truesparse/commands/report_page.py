@@ -1,7 +1,7 @@
-"""The page of a report: one HTML file without scripts that needs nothing else.
+"""The page of a report: one HTML file without scripts or external files.
 
-Whatever comes from the files of a run goes through `text`, which escapes it. A content
-security policy keeps browsers from loading or running anything besides.
+All text from the files of a run goes through `text`, which escapes it. A content
+security policy keeps browsers from loading or running anything else.
 """
 
 import base64
@@ -49,7 +49,7 @@ def render(
     ----------
     title : str
     notes : list of str
-        What is missing, shown above all else.
+        Remarks on missing files, shown at the top.
     summary, options : list of (name, text)
     sections : list of Section
     """
@@ -69,7 +69,7 @@ def render(
         *_table("Summary", "", summary),
         *_table(
             "Options",
-            "Those that differ from the defaults, or whose defaults depend on the "
+            "Options that differ from their defaults, or whose defaults depend on the "
             "data or on other options.",
             options,
         ),
@@ -88,7 +88,7 @@ def render(
 
 
 def text(value: str) -> str:
-    """Return a text as HTML: escaped, printable, and of bearable length."""
+    """Return a text as HTML: escaped, printable and cut to a readable length."""
     if len(value) > _MOST_CHARACTERS:
         value = value[:_MOST_CHARACTERS] + " ..."
     printable = "".join(
@@ -99,17 +99,17 @@ def text(value: str) -> str:
 
 
 def write_page(page: str, path: pathlib.Path) -> None:
-    """Write a page to a file; an existing one is replaced when all is written.
+    """Write a page to a file; an existing file is replaced once all is written.
 
     Raises
     ------
     UsageError
-        If it cannot be written.
+        If the file cannot be written.
     """
     partial = None
     try:
         if path.is_dir():
-            raise OSError("it is a folder; add a name")
+            raise OSError("it is a folder; add a file name")
         partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         with open(partial, "x", encoding="utf-8") as file:
             file.write(page)

@@ -1,4 +1,4 @@
-"""The pictures of a report: one PNG a panel, each with a text for who cannot see it."""
+"""The pictures of a report: one PNG a panel, each with a text that describes it."""
 
 import io
 import math
@@ -17,14 +17,14 @@ from truesparse.plots.display import (
     share_text,
 )
 
-# Deeper nets are shown by their first layers and the last one.
+# Of deeper nets the report shows the first layers and the last one.
 MOST_LAYERS = 8
-# Twice what a browser shows, so that text is sharp.
+# Twice the resolution that a browser shows, for sharp text.
 _DPI = 150
 
 
 class Picture(NamedTuple):
-    """A panel: PNG data, size in pixels, and what it shows in words."""
+    """A panel: PNG data, size in pixels, and a description in words."""
 
     png: bytes
     width: int
@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Pictures that belong together."""
+    """Pictures on one subject, with a title and a text."""
 
     title: str
     text: str
@@ -41,7 +41,7 @@ class Section(NamedTuple):
 
 
 def draw_sections(run: RunFolder) -> list[Section]:
-    """Draw all that the run's files allow.
+    """Draw all pictures for which the run has files.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def draw_sections(run: RunFolder) -> list[Section]:
     import matplotlib.style
 
     sections = []
-    # The settings of whoever makes the report are not those of who reads it.
+    # Not in the style that the user has set: all reports look alike.
     with matplotlib.style.context("default"):
         if run.history.epochs:
             sections.append(_training(run))
@@ -73,8 +73,8 @@ def _training(run: RunFolder) -> Section:
     ]
     return Section(
         "Training",
-        "By epoch; validation is on the held-out part of the data. Ticks at the bottom "
-        "mark topology updates.",
+        "Loss and score by epoch; validation uses the held-out part of the data. Ticks "
+        "at the bottom mark topology updates.",
         _draw(display, alts),
     )
 
@@ -90,10 +90,12 @@ def _turnover(run: RunFolder) -> Section:
     alts = [f"Share of connections that updates replaced: {replaced}."]
     if display.explored[0].size:
         last = share_text(display.explored[1][-1])
-        alts.append(f"Share of all cells connected so far, by epoch: {last} at last.")
+        alts.append(
+            f"Share of all cells that have been connected, by epoch: {last} at the end."
+        )
     return Section(
         "Topology updates",
-        "How many of its connections each layer replaced.",
+        "Share of its connections that each layer replaced.",
         _draw(display, alts),
     )
 
@@ -106,7 +108,10 @@ def _model_sections(run: RunFolder) -> list[Section]:
     remark = ""
     if n_layers > MOST_LAYERS:
         shown = [*range(MOST_LAYERS - 1), n_layers - 1]
-        remark = f" Of {n_layers} layers the first {MOST_LAYERS - 1} and the last."
+        remark = (
+            f" Only the first {MOST_LAYERS - 1} of {n_layers} layers and the last one "
+            "are shown."
+        )
     layers = plots.LayersDisplay.from_model(model)
     features = plots.InputConnectivityDisplay.from_model(model, values="strength")
     pattern = plots.SparsityPatternDisplay.from_model(model, layers=shown)
@@ -121,12 +126,12 @@ def _model_sections(run: RunFolder) -> list[Section]:
         ),
         Section(
             "Input features",
-            "How strongly the first layer is connected to each.",
+            "Sum of the absolute weights of each feature's connections.",
             _draw(features, [_features_text(features)]),
         ),
         Section(
             "Sparsity patterns",
-            f"Inputs downwards, outputs to the right.{remark}",
+            f"Rows are inputs, columns are outputs.{remark}",
             _draw(
                 pattern,
                 [
@@ -138,8 +143,8 @@ def _model_sections(run: RunFolder) -> list[Section]:
         ),
         Section(
             "Degrees",
-            "Connections of the neurons on either side of a layer, beside what a "
-            f"random graph of the same density has.{remark}",
+            "Number of connections of the neurons on either side of a layer, beside "
+            f"those in a random graph of the same density.{remark}",
             _draw(
                 degrees,
                 [
@@ -153,7 +158,7 @@ def _model_sections(run: RunFolder) -> list[Section]:
         ),
         Section(
             "Weights",
-            f"Each layer has its own range.{remark}",
+            f"The range of the axis differs from layer to layer.{remark}",
             _draw(
                 weights,
                 [
@@ -183,7 +188,7 @@ def _layers_texts(display: plots.LayersDisplay) -> list[str]:
 
 def _features_text(display: plots.InputConnectivityDisplay) -> str:
     values, shape = display.values, display.image_shape
-    kind = f"as image of {shape[0]} x {shape[1]}" if shape else "as curve"
+    kind = f"as an image of {shape[0]} x {shape[1]}" if shape else "as a curve"
     return (
         f"Sum of absolute weights of {values.size:,} features, {kind}: from "
         f"{values.min():.3g} to {values.max():.3g}."
@@ -191,7 +196,7 @@ def _features_text(display: plots.InputConnectivityDisplay) -> str:
 
 
 def _draw(display: Display, alts: Iterable[str]) -> list[Picture]:
-    """Draw each panel on a figure of its own, so that a narrow page can stack them."""
+    """Draw each panel as a separate figure, so that a narrow page can stack them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -202,7 +207,7 @@ def _draw(display: Display, alts: Iterable[str]) -> list[Picture]:
         FigureCanvasAgg(figure)
         figures.append(figure)
     display.plot(ax=[figure.subplots() for figure in figures])
-    # A grid may be larger than what it holds: the last panels are empty.
+    # The last panels of a grid may be empty; they have no text.
     return [_picture(figure, alt) for figure, alt in zip(figures, alts, strict=False)]
 
 

@@ -13,12 +13,12 @@ Rows = list[tuple[str, str]]
 
 
 def score_name(run: RunFolder) -> str:
-    """Return what the score of the run's task is called."""
+    """Return the name of the score of the run's task."""
     return run.model.loss.task.score if run.model else "score"
 
 
 def layer_sizes(run: RunFolder) -> list[int]:
-    """Return the neurons of every layer; empty if nothing tells."""
+    """Return the number of neurons of every layer; empty if it is unknown."""
     if run.model is not None:
         return list(run.model.layer_sizes)
     sizes = _start(run.history).get("layer_sizes")
@@ -29,7 +29,7 @@ def layer_sizes(run: RunFolder) -> list[int]:
 
 
 def summarise(run: RunFolder) -> Rows:
-    """Return what a reader wants to know first; rows without a text are left out."""
+    """Return the main facts about a run, without those that are unknown."""
     history, options = run.history, run.options
     start = _start(history)
     rows = [
@@ -49,7 +49,7 @@ def summarise(run: RunFolder) -> Rows:
 
 
 def changed_options(run: RunFolder) -> Rows:
-    """Return the options that differ from their defaults, or have none."""
+    """Return the options that differ from their defaults or have no default."""
     defaults = RunConfig()
     return [
         (str(name), as_text(value))
@@ -60,7 +60,7 @@ def changed_options(run: RunFolder) -> Rows:
 
 
 def as_text(value: Any) -> str:
-    """Return a value of a TOML file as a reader expects it."""
+    """Return a value of a TOML file as text for a reader."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
@@ -99,7 +99,7 @@ def _net(run: RunFolder) -> str:
 
 def _connections(run: RunFolder, start: dict[str, Any]) -> str:
     nnz, density = as_number(start.get("nnz")), as_number(start.get("density"))
-    when = " at first"
+    when = " initially"
     if run.model is not None:
         nnz, density, when = run.model.nnz, run.model.density, ""
     if not math.isfinite(nnz):
@@ -149,7 +149,7 @@ def _time(history: History) -> str:
     if not seconds:
         return ""
     total = sum(seconds)
-    return f"{duration(total)}, {total / len(seconds):.3g} s an epoch"
+    return f"{duration(total)}, {total / len(seconds):.3g} s per epoch"
 
 
 def duration(seconds: float) -> str:
@@ -171,7 +171,7 @@ def duration(seconds: float) -> str:
 
 def _memory(history: History) -> str:
     sizes = [size for size in history.column("rss_mb") if math.isfinite(size)]
-    return f"{max(sizes):,.0f} MB, the most at the end of an epoch" if sizes else ""
+    return f"{max(sizes):,.0f} MB, the maximum at the end of an epoch" if sizes else ""
 
 
 def _explored(history: History) -> str:
@@ -183,5 +183,5 @@ def _dead(run: RunFolder) -> str:
     if run.model is None or len(run.model.layers) < 2:
         return ""
     layers = dead_neurons(run.model)
-    total, of = sum(d.total for d in layers), sum(d.n_neurons for d in layers)
-    return f"{total:,} of {of:,}"
+    n_dead = sum(each.total for each in layers)
+    return f"{n_dead:,} of {sum(each.n_neurons for each in layers):,}"

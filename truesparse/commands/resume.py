@@ -1,7 +1,7 @@
-"""Going on with the run in a folder: what it needs, what may change, what must not.
+"""Resuming the run in a folder: what it takes, and which options may change.
 
-A run folder has ``config.toml``, all options as they were resolved, and
-``checkpoint.safetensors``, see checkpoint.
+The folder has ``config.toml`` with all options of the run, and
+``checkpoint.safetensors``, see training/checkpoints.py.
 """
 
 import dataclasses
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     from truesparse.training.run import Run
     from truesparse.training.trainer import Trainer
 
-# Options that do not decide what the next steps are, but when there are no more, and
-# where things are.
+# Options that do not change what a step does, only how many there are, what is written
+# and where files are.
 MAY_CHANGE = (
     *("epochs", "threads", "early_stopping", "checkpoint_every", "tensorboard"),
     *("data", "data_home", "fetch", "out"),
 )
+# `out` is the folder that --resume names.
+CHANGEABLE_FLAGS = ", ".join(flag(name) for name in MAY_CHANGE if name != "out")
 
 
 def check_folder(out: str | None) -> None:
-    """Refuse a folder for a new run that holds one already."""
+    """Raise UsageError if the folder for a new run holds a run already."""
     for name in FILES:
         if out is not None and os.path.lexists(f"{out}/{name}"):
             raise UsageError(
@@ -42,51 +44,55 @@ def check_folder(out: str | None) -> None:
 def configure(
     folder: str, flags: dict[str, Any], config_file: str | None = None
 ) -> RunConfig:
-    """Return the configuration of a run that goes on: its own, changed by flags.
+    """Return the configuration of the run in a folder, as changed by flags.
 
     Raises
     ------
     UsageError
-        If the folder holds no run.
+        If the folder holds no run that can be resumed, or --config or --out is given
+        as well.
     """
     for name, given in (("config", config_file), ("out", flags.get("out"))):
         if given is not None:
             raise UsageError(
-                f"give either --resume or {flag(name)}: a run that goes on has the "
-                "options and the folder that it had"
+                f"give either --resume or {flag(name)}, not both: a resumed run keeps "
+                "its options and its folder"
             )
     if not os.path.isdir(folder):
         raise UsageError(f"--resume must name a run folder, got {folder!r}")
     for name in (CONFIG, CHECKPOINT):
         if not os.path.exists(f"{folder}/{name}"):
             reason = (
-                "the run ended before its first one, or had --checkpoint-every 0"
+                "the run ended before the first one, or had --checkpoint-every 0"
                 if name == CHECKPOINT
-                else "it is no run folder"
+                else "give the --out of a run"
             )
-            raise UsageError(f"cannot resume {folder}: there is no {name}; {reason}")
+            raise UsageError(f"cannot resume {folder}: it has no {name}; {reason}")
     options = merge(read_toml(f"{folder}/{CONFIG}"), flags)
     return dataclasses.replace(RunConfig(**options), out=folder)
 
 
 def read(config: RunConfig) -> "Saved":
-    """Read the checkpoint of a run, if it can go on with these options.
+    """Read the checkpoint of a run, if it can be resumed with these options.
 
     Raises
     ------
     ModelFileError
         If the file is damaged.
     UsageError
-        If options have changed that must not, or nothing is left to do.
+        If an option has changed that must not, or the run is complete.
     """
     from truesparse.training import checkpoints
 
     path = f"{config.out}/{CHECKPOINT}"
     saved = checkpoints.read(path)
     if saved.config is None:
-        raise ModelFileError(f"{path} has no configuration: it is of no command line")
+        raise ModelFileError(
+            f"{path} holds no configuration; only runs of the command line can be "
+            "resumed by it"
+        )
     options = parse_toml(saved.config, f"the metadata of {path}")
-    # Another machine may not even take the number of threads.
+    # A number of threads from another machine may be invalid on this one.
     fixed = {key: value for key, value in options.items() if key not in MAY_CHANGE}
     before, patience = RunConfig(**fixed), options.get("early_stopping")
     changed = [
@@ -97,33 +103,32 @@ def read(config: RunConfig) -> "Saved":
         and getattr(config, option.name) != getattr(before, option.name)
     ]
     if changed:
-        allowed = ", ".join(flag(name) for name in MAY_CHANGE if name != "out")
         raise UsageError(
-            f"the run in {config.out} cannot go on with another {', '.join(changed)}; "
-            f"only {allowed} may change"
+            f"the run in {config.out} cannot be resumed with a different "
+            f"{', '.join(changed)}; only {CHANGEABLE_FLAGS} may change"
         )
     run = saved.run
     if run.epoch >= config.epochs:
         raise UsageError(
-            f"the run in {config.out} is done: {run.epoch} epochs; give it more, as in "
-            f"--epochs {2 * run.epoch}, to go on"
+            f"the run in {config.out} is complete after {run.epoch} epochs; to train "
+            f"longer give more, as in --epochs {2 * run.epoch}"
         )
     if run.stop and not run.batch and config.early_stopping == patience:
         raise UsageError(
-            f"the run in {config.out} is done: it stopped early after epoch "
-            f"{run.epoch}; give it a larger --early-stopping to go on"
+            f"the run in {config.out} is complete: it stopped early after epoch "
+            f"{run.epoch}; to train longer give a larger --early-stopping"
         )
     return saved
 
 
-def describe(data: "Dataset") -> dict[str, Any]:
-    """Return how many samples there are, and a checksum of all features and targets."""
+def fingerprint(data: "Dataset") -> dict[str, Any]:
+    """Return the numbers of samples and a checksum of all features and targets."""
     crc = 0
     part: Any
     for part in (data.X_train, data.y_train, data.X_test, data.y_test):
         is_sparse = hasattr(part, "indptr")
         for array in (part.indptr, part.indices, part.data) if is_sparse else (part,):
-            # One dimension: an empty array of more has no bytes to look at.
+            # Flat, as an empty array of two dimensions cannot be viewed as bytes.
             crc = zlib.crc32(array.reshape(-1).view("uint8"), crc)
     samples = [int(data.X_train.shape[0]), int(data.X_test.shape[0])]
     return {"samples": samples, "crc32": crc}
@@ -134,18 +139,19 @@ def check_data(saved: "Saved", about: dict[str, Any]) -> None:
     before = saved.about.get("samples")
     if before != about["samples"]:
         raise DataError(
-            f"the run in {saved.path} has been trained on {before} training and test "
-            f"samples, now there are {about['samples']}; go on with the same data"
+            f"the run in {saved.path} was trained with {before} training and test "
+            f"samples, but the data have {about['samples']}; resume it with the same "
+            "data"
         )
     if saved.about.get("crc32") != about["crc32"]:
         raise DataError(
-            f"the data are not those that the run in {saved.path} has been trained on; "
-            "go on with the same data, or start a new run"
+            f"the data differ from those that the run in {saved.path} was trained on; "
+            "resume it with the same data, or start a new run"
         )
 
 
 def rewrite_config(config: RunConfig) -> None:
-    """Make the run folder say how the run goes on, if that is another way."""
+    """Write the configuration to the run folder, if flags have changed it."""
     path, text = pathlib.Path(str(config.out)) / CONFIG, config.to_toml()
     try:
         if path.read_text(encoding="utf-8") != text:
@@ -157,26 +163,31 @@ def rewrite_config(config: RunConfig) -> None:
 
 
 def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Run":
-    """Put the trainer where the run was, and tell what is not as it was."""
+    """Put the trainer where the run was; warn if libraries have changed since."""
     from truesparse.training import checkpoints
 
     run = saved.resume(trainer)
     place = f"step {run.model.step}, after epoch {run.epoch} of {run.n_epochs}"
-    say(f"goes on at {place}")
+    say(f"resuming at {place}")
     now = checkpoints.versions()
-    others = [
-        f"{name} {saved.versions.get(name)}, now {version}"
+    changed = [
+        f"{name} {saved.versions.get(name)} (now {version})"
         for name, version in now.items()
         if saved.versions.get(name) != version
     ]
-    if others:
-        message = f"the checkpoint is of {'; '.join(others)}: last bits may differ"
+    if changed:
+        message = (
+            f"the checkpoint was written with {', '.join(changed)}: results may differ "
+            "in their last bits"
+        )
         for callback in trainer.callbacks:
             callback.on_warning(run, message)
     return run
 
 
 def hint(folder: pathlib.Path) -> str:
-    """Return how to go on, where there is a checkpoint."""
+    """Return how to resume a run, if it has a checkpoint; else nothing."""
     has_one = (folder / CHECKPOINT).exists()
-    return f"; go on with --resume {shlex.quote(str(folder))}" if has_one else ""
+    return (
+        f"; resume the run with --resume {shlex.quote(str(folder))}" if has_one else ""
+    )

@@ -1,11 +1,11 @@
 """The folder of a run: the names of its files, and which one holds the model.
 
-config.toml               all options, as they were resolved
+config.toml               all options, with the defaults that were chosen
 metrics.jsonl             one event a line
-model.safetensors         the model the run ended with
-checkpoint.safetensors    the state from which it is resumed
+model.safetensors         the model at the end of the run
+checkpoint.safetensors    the state from which the run can be resumed
 best.safetensors          the best model so far, with --restore-best
-tensorboard/              with --tensorboard
+tensorboard/              curves, with --tensorboard
 report.html               written by truesparse.report
 """
 
@@ -23,15 +23,15 @@ BEST = "best.safetensors"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
 
-# What every run writes, and whose presence says that a folder holds a run.
+# Files of every run; a folder that has one of them holds a run.
 FILES = (CONFIG, METRICS, MODEL, CHECKPOINT)
-# What predictions are made with.
+# Files with a model to predict with.
 _MODELS = (MODEL, CHECKPOINT)
 _LONGEST_LINE = 1 << 16  # bytes, of METRICS
 
 
 def is_unfinished(folder) -> bool:
-    """Whether a folder holds a run that goes on, or that was killed."""
+    """Whether a folder holds a run that is still going or was killed."""
     try:
         with open(pathlib.Path(folder) / METRICS, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - _LONGEST_LINE, 0))
@@ -41,13 +41,14 @@ def is_unfinished(folder) -> bool:
     try:
         return bool(json.loads(lines[-1])["event"] != "run_end")
     except (ValueError, LookupError, TypeError, RecursionError):
-        return True  # cut off
+        return True  # killed while it wrote the line
 
 
 def find_model(path) -> pathlib.Path:
-    """Return the model file of a run folder; a file is returned as it is.
+    """Return the model file of a run folder; return any other path unchanged.
 
-    Of an unfinished run it is the model or the checkpoint, whichever has more steps.
+    In the folder of an unfinished run it is the model or the checkpoint, whichever has
+    more steps.
 
     Raises
     ------
@@ -56,15 +57,15 @@ def find_model(path) -> pathlib.Path:
     """
     from truesparse.storage.models import load_step
 
-    place = pathlib.Path(path)
-    if not place.is_dir():
-        return place
-    found = [place / name for name in _MODELS if (place / name).is_file()]
-    if not found:
+    folder = pathlib.Path(path)
+    if not folder.is_dir():
+        return folder
+    files = [folder / name for name in _MODELS if (folder / name).is_file()]
+    if not files:
         raise ModelFileError(
             f"folder {path} holds no {' or '.join(_MODELS)}; give a run folder or a "
             "model file"
         )
-    # The model that a run ends with may be an earlier one, that of its best epoch.
-    is_clear = len(found) == 1 or not is_unfinished(place)
-    return found[0] if is_clear else max(found, key=load_step)
+    # A finished run may have saved the model of its best epoch, with fewer steps.
+    is_clear = len(files) == 1 or not is_unfinished(folder)
+    return files[0] if is_clear else max(files, key=load_step)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from truesparse import rng
-from truesparse.checks import check_numbers, check_whole
+from truesparse.checks import check_numbers, check_positive, check_whole
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.memory import current_rss
@@ -52,6 +52,8 @@ class Trainer:
     callbacks : iterable of Callback
     snapshot_path : str or path, optional
         File for the last good model; by default a temporary one.
+    snapshot_options : dict, optional
+        Options of truesparse.save for that file.
     keep_last_good : bool
         Whether to keep the last good model while training. Without it a model that
         diverges is left as it is.
@@ -86,6 +88,7 @@ class Trainer:
         clip_norm: float | None = None,
         callbacks: Iterable[Callback] = (),
         snapshot_path=None,
+        snapshot_options: dict[str, Any] | None = None,
         keep_last_good: bool = True,
     ):
         self.model = model
@@ -100,15 +103,12 @@ class Trainer:
         self.topology = make_topology(topology)
         self.epochs = check_whole("epochs", epochs, 1)
         self.batch_size = check_whole("batch_size", batch_size, 1)
-        check_numbers(clip_norm=clip_norm)
-        if clip_norm is not None and not 0.0 < clip_norm < math.inf:
-            raise UsageError(f"clip_norm must be above 0 and finite, got {clip_norm}")
+        check_positive(clip_norm=clip_norm)
         self.shuffle, self.clip_norm = shuffle, clip_norm
         self.callbacks = list(callbacks)
         self.run: Run | None = None
         self.snapshot_path, self.keep_last_good = snapshot_path, keep_last_good
-        # What else io.save writes into that file.
-        self.snapshot_options: dict[str, Any] = {}
+        self.snapshot_options = dict(snapshot_options or {})
 
     def fit(
         self,
