@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.checks import choose
 from truesparse.commands import shell
-from truesparse.commands.config import RunConfig
 from truesparse.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -240,6 +239,8 @@ def _write(
 
 def _training_options(config: str | None) -> dict[str, Any]:
     """Return the options of training that decide splits and batches, or defaults."""
+    from truesparse.commands.config import RunConfig
+
     options = {
         "batch_size": _BATCH_SIZE,
         "test_fraction": RunConfig.test_fraction,

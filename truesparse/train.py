@@ -56,15 +56,15 @@ def _main(words: list[str]) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a run starts from.
+    """The start of a run: options, data and, if it is resumed, the checkpoint.
 
     Attributes
     ----------
     config : RunConfig
-        With the defaults that depend on the data.
+        All options, also those whose defaults depend on the data.
     data : Dataset
     saved : Saved or None
-        The checkpoint of the run to resume.
+        Checkpoint of the run to resume.
     """
 
     config: RunConfig

@@ -6,7 +6,6 @@ stay sparse, and CSV is written block by block.
 
 import contextlib
 import csv
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
@@ -21,6 +20,7 @@ from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.losses import r2
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage.preprocessing import Preprocessing
+from truesparse.storage.replacing import replacing
 from truesparse.tasks import TASKS
 
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
@@ -275,22 +275,16 @@ def write_file(
     UsageError
         If the file cannot be written.
     """
-    ending = path.suffix.lower()
-    # With the same ending, as some writers append theirs otherwise.
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{ending}")
     try:
-        if ending == ".csv":
-            with part.open("w", encoding="utf-8", newline="") as file:
-                write_csv(file, predictor, blocks, labels_only)
-        else:
-            _write_arrays(part, predictor, blocks, labels_only)
-        part.replace(path)
+        with replacing(path) as partial:
+            if partial.suffix == ".csv":
+                with partial.open("w", encoding="utf-8", newline="") as file:
+                    write_csv(file, predictor, blocks, labels_only)
+            else:
+                _write_arrays(partial, predictor, blocks, labels_only)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"cannot write predictions to {path}: {reason}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _write_arrays(path, predictor: Predictor, blocks, labels_only: bool) -> None:

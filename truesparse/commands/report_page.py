@@ -5,15 +5,13 @@ security policy keeps browsers from loading or running anything else.
 """
 
 import base64
-import contextlib
 import html
-import os
 import pathlib
-import secrets
 
 from truesparse.commands.report_pictures import Picture, Section
 from truesparse.commands.report_summary import Rows
 from truesparse.errors import UsageError
+from truesparse.storage.replacing import replacing
 
 _MOST_CHARACTERS = 500
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -106,20 +104,13 @@ def write_page(page: str, path: pathlib.Path) -> None:
     UsageError
         If the file cannot be written.
     """
-    partial = None
     try:
         if path.is_dir():
             raise OSError("it is a folder; add a file name")
-        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-        with open(partial, "x", encoding="utf-8") as file:
-            file.write(page)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_text(page, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write report {str(path)!r}: {error}") from None
-    finally:
-        if partial is not None:
-            with contextlib.suppress(OSError, ValueError):
-                partial.unlink()
 
 
 def _table(title: str, remark: str, rows: Rows) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig, flag, merge, parse_toml, read_toml
 from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.storage.replacing import replacing
 from truesparse.storage.run_folder import CHECKPOINT, CONFIG, FILES
 
 if TYPE_CHECKING:
@@ -155,9 +156,8 @@ def rewrite_config(config: RunConfig) -> None:
     path, text = pathlib.Path(str(config.out)) / CONFIG, config.to_toml()
     try:
         if path.read_text(encoding="utf-8") != text:
-            partial = path.with_name(path.name + ".part")
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
+            with replacing(path) as partial:
+                partial.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {path}: {error}") from None
 

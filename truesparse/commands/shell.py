@@ -110,7 +110,7 @@ def run_command(
     arguments : list of str, optional
         The words; by default those that the process was started with.
     stopped : str
-        What to say after "stopped by SIGTERM;".
+        Text that follows "stopped by SIGTERM;".
 
     Examples
     --------
