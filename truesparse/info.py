@@ -21,7 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(words: list[str]) -> None:
     parser = CommandParser(
-        "truesparse.info", "Describe a model or checkpoint file.", codes=(2, 6)
+        "truesparse.info",
+        "Describe a model, a checkpoint or a run folder.",
+        codes=(2, 6),
     )
     parser.add_argument(
         "file",

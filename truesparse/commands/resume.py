@@ -30,7 +30,8 @@ MAY_CHANGE = (
     *("data", "data_home", "fetch", "out"),
 )
 # `out` is the folder that --resume names.
-CHANGEABLE_FLAGS = ", ".join(flag(name) for name in MAY_CHANGE if name != "out")
+*_first, _last = (flag(name) for name in MAY_CHANGE if name != "out")
+CHANGEABLE_FLAGS = f"{', '.join(_first)} and {_last}"
 
 
 def check_folder(out: str | None) -> None:

@@ -92,7 +92,7 @@ def format_result(result: dict[str, Any], score_name: str) -> str:
         ("seconds in total", f"{result['seconds']:.1f}"),
         (
             "peak memory",
-            f"{human(peak)}; a dense net: {human(dense)} of weights and state",
+            f"{human(peak)}; a dense net: {human(dense)} for weights and state",
         ),
         ("model", result["model"]),
     ]
