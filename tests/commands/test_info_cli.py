@@ -164,8 +164,8 @@ def test_the_memory_of_predictions_is_counted(tmp_path):
     path = models.save(model, tmp_path / "m")
     few, many = (describe.prediction_bytes(path, size) for size in (16, 32))
     assert many - few == 4 * 16 * (400 + 300 + 3)
-    links = [layer.connections for layer in model.layers]
-    arrays = sum(array.nbytes for c in links for array in c.csr)
+    connections = [layer.connections for layer in model.layers]
+    arrays = sum(array.nbytes for c in connections for array in c.csr)
     assert few > arrays + 8 * model.nnz
 
 
