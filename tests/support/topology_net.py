@@ -4,7 +4,8 @@ import numpy as np
 
 from support import naive
 from support.network import as_csr, mask_of
-from support.strategies import connections, to_dense
+from support.strategies import connections as make_connections
+from support.strategies import to_dense
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, UpdateContext
@@ -22,9 +23,9 @@ class Net:
         self.model.allocate_moments(Optimizer())
         draw = np.random.default_rng(seed)
         for layer in self.model.layers:
-            links = layer.connections
-            links.values[:] = draw.standard_normal(links.nnz)
-            links.moments.first[:] = draw.standard_normal(links.nnz)
+            connections = layer.connections
+            connections.values[:] = draw.standard_normal(connections.nnz)
+            connections.moments.first[:] = draw.standard_normal(connections.nnz)
         x = draw.standard_normal((40, SIZES[0]))
         x[draw.random(x.shape) < 0.4] = 0.0
         data = as_csr(x) if is_sparse else x
@@ -37,9 +38,9 @@ class Net:
     def connect(self, masks, draw):
         """Give the first layers these connections, with drawn weights."""
         for layer, mask in zip(self.model.layers, masks, strict=False):
-            links = layer.connections = connections(mask, np.float64)
-            links.values[:] = draw.standard_normal(links.nnz)
-            links.allocate_moments(True, False)
+            connections = layer.connections = make_connections(mask, np.float64)
+            connections.values[:] = draw.standard_normal(connections.nnz)
+            connections.allocate_moments(True, False)
         self.model.prepare(BATCH, self.batches.data)
         self.read()
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from support import naive
 from support.network import mask_of
-from support.strategies import connections, layer, to_dense
+from support.strategies import connections as make_connections
+from support.strategies import layer, to_dense
 from support.training import Recorder, arrays_of, make_problem, make_trainer
 
 from truesparse import rng, topology
@@ -76,10 +77,10 @@ def make_model(dtype="float32", optimizer="sgd", epsilon=2, seed=0):
     model.allocate_moments(Optimizer(optimizer))
     draw = np.random.default_rng(5)
     for each in model.layers:
-        links = each.connections
-        for array in (links.values, *links.moments):
+        connections = each.connections
+        for array in (connections.values, *connections.moments):
             array[:] = draw.standard_normal(array.size)
-        np.abs(links.moments.second, out=links.moments.second)
+        np.abs(connections.moments.second, out=connections.moments.second)
     return model
 
 
@@ -115,9 +116,9 @@ def rewired(monkeypatch):
     return calls
 
 
-def dense_arrays(links):
-    moments = [m for m in links.moments if m.size]
-    return [to_dense(links), *(to_dense(links, m) for m in moments)]
+def dense_arrays(connections):
+    moments = [m for m in connections.moments if m.size]
+    return [to_dense(connections), *(to_dense(connections, m) for m in moments)]
 
 
 def with_seed(name, seed, step):
@@ -136,7 +137,7 @@ def test_an_update_equals_its_dense_twin_bit_for_bit(name, optimizer, dtype, rew
     model = make_model(dtype, optimizer)
     biases = [each.bias.copy() for each in model.layers]
     update(make(name, model), model)
-    for links, (mask, arrays), dropped, keys, weights in rewired:
+    for connections, (mask, arrays), dropped, keys, weights in rewired:
         assert not mask.flat[keys[~np.isin(keys, np.flatnonzero(mask)[dropped])]].any()
         # Survivors keep value and state; new connections have no state.
         new_mask, want = naive.rewire(mask, arrays[0], dropped, keys, weights)
@@ -144,8 +145,8 @@ def test_an_update_equals_its_dense_twin_bit_for_bit(name, optimizer, dtype, rew
             want,
             *(naive.rewire(mask, a, dropped, keys, 0)[1] for a in arrays[1:]),
         ]
-        np.testing.assert_array_equal(mask_of(links), new_mask)
-        for got, want in zip(dense_arrays(links), wanted, strict=True):
+        np.testing.assert_array_equal(mask_of(connections), new_mask)
+        for got, want in zip(dense_arrays(connections), wanted, strict=True):
             np.testing.assert_array_equal(got, want)
     for each, bias in zip(model.layers, biases, strict=True):
         each.connections.check()
@@ -193,12 +194,14 @@ def test_the_number_of_connections_falls_if_asked(name, shape):
 def test_new_connections_get_their_initial_weight(name, regrow_init, rewired):
     model = make_model()
     olds = [each.connections for each in model.layers]
-    before = [connections(mask_of(links), np.float32) for links in olds]
+    before = [
+        make_connections(mask_of(connections), np.float32) for connections in olds
+    ]
     has_option = "regrow_init" in ALGORITHMS[name].options()
     options = {"regrow_init": regrow_init} if has_option else {}
     update(make(name, model, **options), model)
     assert rewired
-    for links, _, _, keys, weights in rewired:
+    for connections, _, _, keys, weights in rewired:
         assert weights.dtype == np.float32
         assert keys.size > 0
         if name in LEARNED:
@@ -207,7 +210,7 @@ def test_new_connections_get_their_initial_weight(name, regrow_init, rewired):
         if name in NEW_WEIGHTS:
             np.testing.assert_array_equal(abs(weights), np.float32(NEW_WEIGHTS[name]))
             continue
-        index = olds.index(links)
+        index = olds.index(connections)
         draw = rng.stream(0, rng.Purpose.REGROWN_WEIGHTS, 10, index)
         want = draw_weights(regrow_init, before[index], keys.size, draw)
         np.testing.assert_array_equal(weights, want)
@@ -274,7 +277,7 @@ def test_a_full_layer_and_by_default_the_output_layer_are_left_alone(name):
     model = make_model(epsilon=4)
     full = [each.connections.density == 1.0 for each in model.layers]
     assert full == [False, False, True]
-    model.layers[0] = layer(connections(np.ones(SIZES[:2], bool), np.float32))
+    model.layers[0] = layer(make_connections(np.ones(SIZES[:2], bool), np.float32))
     model.layers[0].allocate_moments(True, False)
     changes = update(make(name, model), model)
     changed = [each.layer for each in changes if each.removed or each.grown]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from support import naive_paths
 from support.network import mask_of
-from support.strategies import connections
+from support.strategies import connections as make_connections
 from support.topology_net import Net, at
 
 from truesparse import topology
@@ -39,8 +39,10 @@ def test_cht_and_its_scores_without_chains():
     update = Update(net.model, at(), [0, 1])
     algorithm.drop(update)
     wanted = {}
-    for k, links in update.links.items():
-        keys, _ = highest_scores(links, update.dropped[k], update.removed(k), "ch3_l3p")
+    for k, connections in update.connections.items():
+        keys, _ = highest_scores(
+            connections, update.dropped[k], update.removed(k), "ch3_l3p"
+        )
         kept = net.masks[k].copy()
         kept[kept] = ~update.dropped[k]
         scores = naive_paths.scores(kept, "ch3_l3p")
@@ -85,31 +87,31 @@ def test_chts_keeps_in_proportion(removal):
 
 def test_weights_of_zero_go_first():
     net = Net()
-    links = net.model.layers[0].connections
-    links.values[::2] = 0.0
+    connections = net.model.layers[0].connections
+    connections.values[::2] = 0.0
     for removal in ("magnitude", "relative"):
         update = Update(net.model, at(), [0])
         begun("chts", net, removal=removal, zeta=0.3).drop(update)
-        assert (links.values[update.dropped[0]] == 0).all()
+        assert (connections.values[update.dropped[0]] == 0).all()
 
 
 def test_shares_of_rows_of_tiny_weights():
     net = Net()
-    links = net.model.layers[0].connections
-    row = int(np.argmax(np.diff(links.indptr)))
-    mine = slice(*links.indptr[row : row + 2])
+    connections = net.model.layers[0].connections
+    row = int(np.argmax(np.diff(connections.indptr)))
+    mine = slice(*connections.indptr[row : row + 2])
     # Against a sum of 1e12 they do not count, but they share a row of their own.
-    links.values[:] = 1e12
-    links.values[mine] = 1e-9
-    links.values[links.indptr[row]] = 3e-9
+    connections.values[:] = 1e12
+    connections.values[mine] = 1e-9
+    connections.values[connections.indptr[row]] = 3e-9
     update = Update(net.model, at(), [0])
-    sizes = np.abs(links.values)
+    sizes = np.abs(connections.values)
     got = cht._relative(update, 0, sizes.copy())
-    n = links.indptr[row + 1] - links.indptr[row]
-    got -= sizes / np.bincount(links.indices, sizes)[links.indices]
+    n = connections.indptr[row + 1] - connections.indptr[row]
+    got -= sizes / np.bincount(connections.indices, sizes)[connections.indices]
     np.testing.assert_allclose(got[mine], [3 / (n + 2)] + [1 / (n + 2)] * (n - 1))
-    empty = connections(np.zeros((3, 4), bool))
-    update.links[0] = empty
+    empty = make_connections(np.zeros((3, 4), bool))
+    update.connections[0] = empty
     assert cht._relative(update, 0, np.empty(0)).size == 0
 
 

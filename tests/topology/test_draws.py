@@ -73,7 +73,7 @@ def test_candidates_of_ggr_count_as_many_times_as_their_layer_is_large():
         update = Update(net.model, at(seed=seed), [0, 1], batches)
         algorithm.drop(update)
         counts += [keys.size for keys in algorithm.grow(update).values()]
-        total = sum(update.removed(index) for index in update.links)
+        total = sum(update.removed(index) for index in update.connections)
     want = np.array(naive_topology.ggr_counts(net.masks[:2], gradients[:2], total))
     np.testing.assert_allclose(counts / n_updates, want, atol=0.1 * total)
     # That layer has more of the largest gradients than it has candidates.

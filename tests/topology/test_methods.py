@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 from support import naive, naive_topology
-from support.strategies import connections, to_dense
+from support.strategies import connections as make_connections
+from support.strategies import to_dense
 from support.topology_net import Net, at
 
 from truesparse import topology
@@ -35,10 +36,10 @@ def test_rigl_equals_its_twin(candidates, is_sparse):
         want = naive_topology.rigl(net.masks[k], net.weights[k], gradients[k], fraction)
         np.testing.assert_array_equal(net.new_masks()[k], want)
         # What is kept or has come back has its old weight, the rest 0.
-        links = net.model.layers[k].connections
+        connections = net.model.layers[k].connections
         both = want & net.masks[k]
         weights = np.where(both, net.weights[k], 0.0)
-        np.testing.assert_array_equal(to_dense(links), weights)
+        np.testing.assert_array_equal(to_dense(connections), weights)
         dropped = naive_topology.drop_magnitude(
             net.masks[k], net.weights[k], changes[k].removed
         )
@@ -86,11 +87,11 @@ def test_layers_of_either_kind_see_one_pass(is_sparse, monkeypatch):
 )
 def test_golden_vector_of_rigl(fraction, wanted, monkeypatch):
     mask = np.array([[0, 1, 0, 1, 0, 1, 1, 0]], bool)
-    links = connections(mask, np.float32)
+    connections = make_connections(mask, np.float32)
     # In the order of their scores there, 1, -1, 8 and -2.
-    links.values[:] = [3, -2, 8, -1]
+    connections.values[:] = [3, -2, 8, -1]
     model = SparseMLP([1, 8, 2], density=1.0)
-    model.layers[0].connections = links
+    model.layers[0].connections = connections
     # A batch of one sample, whose deltas are the gradients.
     inputs, gradients = np.ones((1, 1)), np.array([[9, 1, 4, 1, 5, 8, 2, 3.0]]).T
 
@@ -127,9 +128,9 @@ def test_gse_looks_at_a_sample_only():
     algorithm = topology.make("gse", gamma=0.5)
     update = Update(net.model, at(), [0, 1], net.batches)
     for index, keys in algorithm.draw_candidates(update, [0, 1]).items():
-        links = update.links[index]
-        assert keys.size == -(-links.nnz // 2)
-        assert not links.contains(keys).any()
+        connections = update.connections[index]
+        assert keys.size == -(-connections.nnz // 2)
+        assert not connections.contains(keys).any()
 
 
 @each_input
@@ -241,8 +242,8 @@ def test_ggr_counts_and_halves_equal_the_twin():
             abs(gradients[k]), ~net.masks[k], (want[k] + 1) // 2
         )
         assert net.new_masks()[k][half].all()
-        links = net.model.layers[k].connections
-        assert (links.values == 1e-10).sum() == want[k]
+        connections = net.model.layers[k].connections
+        assert (connections.values == 1e-10).sum() == want[k]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -329,10 +330,10 @@ def test_deepr_replaces_what_changed_its_sign():
     net = Net()
     algorithm = topology.make("deepr", temperature=0.0, l1=0.0)
     algorithm.begin(net.model)
-    links = net.model.layers[0].connections
-    flipped = np.zeros(links.nnz, bool)
+    connections = net.model.layers[0].connections
+    flipped = np.zeros(connections.nnz, bool)
     flipped[::5] = True
-    links.values[flipped] *= -1
+    connections.values[flipped] *= -1
     net.model.step = 10
     changes = net.update(algorithm)
     assert [change.removed for change in changes] == [flipped.sum(), 0]
@@ -340,18 +341,18 @@ def test_deepr_replaces_what_changed_its_sign():
     kept = net.masks[0].copy()
     kept[net.masks[0]] = ~flipped
     assert new[kept].all()
-    assert set(abs(links.values[abs(links.values) < 1e-6])) <= {1e-12}
+    assert set(abs(connections.values[abs(connections.values) < 1e-6])) <= {1e-12}
 
 
 def test_deepr_pulls_weights_to_zero_and_shakes_them():
     model = SparseMLP([200, 300, 2], epsilon=20, dtype="float64")
-    links = model.layers[0].connections
-    links.values[:] = np.where(np.arange(links.nnz) % 2, 1.0, -1.0)
+    connections = model.layers[0].connections
+    connections.values[:] = np.where(np.arange(connections.nnz) % 2, 1.0, -1.0)
     algorithm = topology.make("deepr", temperature=1e-4, l1=0.5)
     algorithm.begin(model)
     update = Update(model, at(4), [0])
     algorithm.drop(update)
-    moved = abs(links.values) - 1.0
+    moved = abs(connections.values) - 1.0
     # Four steps of learning rate 0.1, in one.
     assert moved.mean() == pytest.approx(-0.4 * 0.5, abs=1e-3)
     assert moved.std() == pytest.approx(np.sqrt(2 * 0.4 * 1e-4), rel=0.05)

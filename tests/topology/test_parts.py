@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import naive, naive_topology
-from support.strategies import SEEDS, connections, to_dense
+from support.strategies import SEEDS, to_dense
+from support.strategies import connections as make_connections
 from support.topology_net import BATCH, Net, at
 
 from truesparse import topology
@@ -71,12 +72,12 @@ def test_a_loss_that_is_not_finite_is_reported():
 def test_gradients_at_cells(is_sparse):
     net = Net(is_sparse)
     draw = np.random.default_rng(0)
-    links = {k: layer.connections for k, layer in enumerate(net.model.layers[:2])}
-    keys = {k: draw.permutation(net.masks[k].size)[:50] for k in links}
-    cells = CellGradients(links, keys)
+    connections = {k: layer.connections for k, layer in enumerate(net.model.layers[:2])}
+    keys = {k: draw.permutation(net.masks[k].size)[:50] for k in connections}
+    cells = CellGradients(connections, keys)
     net.batches.observe(at(), 2, cells)
     want = net.gradients(at(), 2)
-    for k in links:
+    for k in connections:
         np.testing.assert_allclose(cells.sums[k], want[k].flat[keys[k]], atol=1e-12)
 
 
@@ -97,8 +98,8 @@ def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
     def compare(n_in, n_out, density, count, limits, seed):
         draw = np.random.default_rng(seed)
         mask = draw.random((n_in, n_out)) < density
-        links = connections(mask, dtype)
-        dropped = draw.random(links.nnz) < 0.3
+        connections = make_connections(mask, dtype)
+        dropped = draw.random(connections.nnz) < 0.3
         # Whole numbers, whose sums are exact.
         x = draw.integers(*limits, (n_in, BATCH)).astype(dtype)
         delta = draw.integers(-1, 2, (n_out, BATCH)).astype(dtype)
@@ -108,7 +109,7 @@ def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
         kept[mask] = ~dropped
         sizes = abs(naive.weight_gradient(x, delta))
         want = naive_topology.largest(sizes, ~kept, count)
-        got = largest_gradients(links, dropped, count, x, delta)
+        got = largest_gradients(connections, dropped, count, x, delta)
         np.testing.assert_array_equal(got, np.flatnonzero(want))
 
     compare()
@@ -118,16 +119,16 @@ def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
 @pytest.mark.parametrize("count", [1, 100, 3000])
 def test_equal_gradients_of_all_cells_are_not_held(count):
     n_in, n_out = 2000, 1000
-    links = connections(np.eye(n_in, n_out, dtype=bool), np.float32)
-    dropped = np.zeros(links.nnz, bool)
+    connections = make_connections(np.eye(n_in, n_out, dtype=bool), np.float32)
+    dropped = np.zeros(connections.nnz, bool)
     x, delta = (np.ones((n, BATCH), np.float32) for n in (n_in, n_out))
-    largest_gradients(links, dropped, 1, x, delta)
+    largest_gradients(connections, dropped, 1, x, delta)
     tracemalloc.start()
-    got = largest_gradients(links, dropped, count, x, delta)
+    got = largest_gradients(connections, dropped, count, x, delta)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     cells = np.arange(n_in * n_out)
-    np.testing.assert_array_equal(got, cells[~links.contains(cells)][-count:])
+    np.testing.assert_array_equal(got, cells[~connections.contains(cells)][-count:])
     # Of two million cells keys alone would take 16 MB; counters take 2.1 MB, twice.
     assert peak < 5e6
 
@@ -143,12 +144,12 @@ def test_of_a_sparse_batch_only_features_that_occur_are_gone_over(count):
     indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(x, axis=1))])
     places = np.nonzero(x)
     batch = SparseBatch(indptr, places[1].astype(np.int32), x[places])
-    links = connections(draw.random((n_in, n_out)) < 0.3, np.float32)
-    dropped = draw.random(links.nnz) < 0.3
+    connections = make_connections(draw.random((n_in, n_out)) < 0.3, np.float32)
+    dropped = draw.random(connections.nnz) < 0.3
     delta = draw.integers(-1, 2, (n_out, BATCH)).astype(np.float32)
-    want = largest_gradients(links, dropped, count, x, delta)
+    want = largest_gradients(connections, dropped, count, x, delta)
     tracemalloc.start()
-    got = largest_gradients(links, dropped, count, batch, delta)
+    got = largest_gradients(connections, dropped, count, batch, delta)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(got, want)
@@ -167,7 +168,7 @@ def test_chains_equal_the_twin(shares, seed):
     update = Update(net.model, at(), [0, 1])
     masks = [mask.copy() for mask in net.masks]
     for k in range(2):
-        update.dropped[k] = draw.random(update.links[k].nnz) < shares[k]
+        update.dropped[k] = draw.random(update.connections[k].nnz) < shares[k]
         masks[k][masks[k]] = ~update.dropped[k]
     remove_chains(update)
     for k, want in enumerate(naive_topology.chains(masks, [0, 1])[:2]):

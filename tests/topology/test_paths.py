@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import naive_paths
 from support.processes import run_script
-from support.strategies import SEEDS, cases, connections
+from support.strategies import SEEDS, cases
+from support.strategies import connections as make_connections
 
 from truesparse.drawing.cells import erdos_renyi
 from truesparse.errors import UsageError
@@ -67,7 +68,7 @@ MASKS = {
 
 
 def of_mask(mask):
-    return connections(mask), np.zeros(mask.sum(), bool)
+    return make_connections(mask), np.zeros(mask.sum(), bool)
 
 
 @pytest.fixture
@@ -107,8 +108,8 @@ def test_kept_pattern_and_path_work(case, share):
     assert path_work(case.links, dropped) == naive_paths.path_work(kept)
 
 
-def check_highest(links, dropped, count, rule, scores):
-    keys, got = highest_scores(links, dropped, count, rule)
+def check_highest(connections, dropped, count, rule, scores):
+    keys, got = highest_scores(connections, dropped, count, rule)
     assert (keys.dtype, got.dtype) == (np.int64, np.float64)
     assert (np.diff(keys) > 0).all()
     np.testing.assert_allclose(got, scores.flat[keys], rtol=1e-12)
@@ -152,24 +153,24 @@ def test_of_equal_scores_the_lower_keys_are_chosen(count, round_size, monkeypatc
 
 @given(cases(max_side=14), st.integers(1, 12), st.integers(1, 40))
 def test_rounds_do_not_change_the_result(case, count, round_size):
-    links, none = case.links, np.zeros(case.links.nnz, bool)
-    want = highest_scores(links, none, count)
+    connections, none = case.links, np.zeros(case.links.nnz, bool)
+    want = highest_scores(connections, none, count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "_ROUND_SIZE", round_size)
-        got = highest_scores(links, none, count)
+        got = highest_scores(connections, none, count)
     np.testing.assert_array_equal(got[0], want[0])
     np.testing.assert_array_equal(got[1], want[1])
 
 
 @pytest.mark.compiled
 def test_not_all_scores_are_held():
-    links = erdos_renyi(6000, 6000, 72_000, np.random.default_rng(0))
-    none = np.zeros(links.nnz, bool)
+    connections = erdos_renyi(6000, 6000, 72_000, np.random.default_rng(0))
+    none = np.zeros(connections.nnz, bool)
     # Of so many walks most end in cells of their own: over 120 MB of keys and scores.
-    assert path_work(links, none) > 12_000_000
-    highest_scores(links, none, 1)
+    assert path_work(connections, none) > 12_000_000
+    highest_scores(connections, none, 1)
     tracemalloc.start()
-    keys, _ = highest_scores(links, none, 1000)
+    keys, _ = highest_scores(connections, none, 1000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert keys.size == 1000
@@ -264,9 +265,11 @@ def test_sets_are_those_of_draws_without_replacement(
     assert sum(want.values()) == pytest.approx(1.0)
     counts = dict.fromkeys(want, 0)
     generator = np.random.default_rng(count)
-    links, none = of_mask(mask)
+    connections, none = of_mask(mask)
     for _ in range(100 if DISABLED else 800):
-        counts[tuple(sample_by_paths(links, none, count, generator).tolist())] += 1
+        counts[
+            tuple(sample_by_paths(connections, none, count, generator).tolist())
+        ] += 1
     check_shares(np.array(list(counts.values())), np.array(list(want.values())))
 
 
@@ -285,13 +288,13 @@ def test_a_search_without_end_is_given_up(monkeypatch):
 
 @pytest.mark.compiled
 def test_draws_take_little_room():
-    links = erdos_renyi(100_000, 100_000, 1_000_000, np.random.default_rng(0))
-    dropped = np.arange(links.nnz) % 10 < 3
-    assert links.view.rows.size == links.nnz
+    connections = erdos_renyi(100_000, 100_000, 1_000_000, np.random.default_rng(0))
+    dropped = np.arange(connections.nnz) % 10 < 3
+    assert connections.view.rows.size == connections.nnz
     generator = np.random.default_rng(0)
-    sample_by_paths(links, dropped, 1, generator)
+    sample_by_paths(connections, dropped, 1, generator)
     tracemalloc.start()
-    keys = sample_by_paths(links, dropped, 600_000, generator)
+    keys = sample_by_paths(connections, dropped, 600_000, generator)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert keys.size == 600_000
@@ -326,29 +329,31 @@ def test_cells_beyond_32_bits():
     rows = np.array([n - 2, n - 1, n - 1])
     columns = np.array([n - 2, n - 2, n - 1])
     indptr = np.searchsorted(rows, np.arange(n + 1))
-    links = paths.Connections(n, n, indptr, columns, np.ones(3))
+    connections = paths.Connections(n, n, indptr, columns, np.ones(3))
     none = np.zeros(3, bool)
     want = [(n - 2) * n + n - 1]
-    assert highest_scores(links, none, 9)[0].tolist() == want
-    assert sample_by_paths(links, none, 9, np.random.default_rng(0)).tolist() == want
+    assert highest_scores(connections, none, 9)[0].tolist() == want
+    assert (
+        sample_by_paths(connections, none, 9, np.random.default_rng(0)).tolist() == want
+    )
 
 
 def test_wrong_arguments_are_named():
-    links, none = of_mask(MASKS["dense"])
+    connections, none = of_mask(MASKS["dense"])
     generator = np.random.default_rng(0)
-    with pytest.raises(UsageError, match="unknown score of links 'ch3_l3'"):
-        highest_scores(links, none, 1, "ch3_l3")
+    with pytest.raises(UsageError, match="unknown rule of path scores 'ch3_l3'"):
+        highest_scores(connections, none, 1, "ch3_l3")
     with pytest.raises(UsageError, match="count must be"):
-        highest_scores(links, none, -1)
+        highest_scores(connections, none, -1)
     with pytest.raises(UsageError, match="count must be"):
-        sample_by_paths(links, none, 1.5, generator)
+        sample_by_paths(connections, none, 1.5, generator)
     for bad in (none[1:], none.astype(int)):
         with pytest.raises(UsageError, match=f"dropped must be {none.size} bools"):
-            sample_by_paths(links, bad, 1, generator)
+            sample_by_paths(connections, bad, 1, generator)
         with pytest.raises(UsageError, match=f"dropped must be {none.size} bools"):
-            highest_scores(links, bad, 1)
+            highest_scores(connections, bad, 1)
         with pytest.raises(UsageError, match=f"dropped must be {none.size} bools"):
-            path_work(links, bad)
+            path_work(connections, bad)
 
 
 @pytest.mark.compiled
@@ -367,11 +372,11 @@ if __name__ == "__main__":
     for threads in sys.argv[1:]:
         assert set_threads(int(threads)) == int(threads)
         draw = np.random.default_rng(0)
-        links = erdos_renyi(2000, 1500, 14_000, draw)
-        marks = draw.random(links.nnz) < 0.3
+        connections = erdos_renyi(2000, 1500, 14_000, draw)
+        marks = draw.random(connections.nnz) < 0.3
         count = int(marks.sum())
-        found = [digest(*highest_scores(links, marks, count, r)) for r in RULES]
+        found = [digest(*highest_scores(connections, marks, count, r)) for r in RULES]
         # Several tasks of the kernel.
-        found.append(digest(sample_by_paths(links, marks, 20 * count, draw)))
+        found.append(digest(sample_by_paths(connections, marks, 20 * count, draw)))
         results[threads] = found
     print(json.dumps(results))

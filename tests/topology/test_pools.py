@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.strategies import connections
+from support.strategies import connections as make_connections
 from support.topology_net import SIZES, Net, at
 from support.training import make_problem, make_trainer
 
@@ -92,16 +92,16 @@ def test_a_nearly_full_layer_loses_less_only_if_it_is_to_gain():
         net = Net()
         mask = np.ones(SIZES[:2], bool)
         mask.flat[::9] = False
-        links = connections(mask)
-        links.allocate_moments(True, False)
-        links.moments.first[:] = momentum
-        net.model.layers[0].connections = links
+        connections = make_connections(mask)
+        connections.allocate_moments(True, False)
+        connections.moments.first[:] = momentum
+        net.model.layers[0].connections = connections
         net.model.layers[1].connections.moments.first[:] = 1.0
         net.model.prepare(16, net.batches.data)
         update = Update(net.model, at(), [0, 1], net.batches)
         begun("snfs", net, zeta=0.4, decay="constant").drop(update)
-        assert update.removed(0) == pytest.approx(share * links.nnz, abs=1)
-        assert update.removed(1) == int(0.4 * update.links[1].nnz)
+        assert update.removed(0) == pytest.approx(share * connections.nnz, abs=1)
+        assert update.removed(1) == int(0.4 * update.connections[1].nnz)
 
 
 # Top-KAST ----------------------------------------------------------------------------
@@ -182,11 +182,11 @@ def test_nest_grows_by_a_step_of_descent_then_prunes():
     for k, change in enumerate(changes):
         assert change.removed == 0
         assert change.grown == int(0.25 * net.masks[k].sum())
-        links = net.model.layers[k].connections
+        connections = net.model.layers[k].connections
         grown = net.new_masks()[k] & ~net.masks[k]
         want = -LR / 2 * gradients[k][grown]
         np.testing.assert_allclose(
-            links.values[~net.masks[k][net.new_masks()[k]]], want
+            connections.values[~net.masks[k][net.new_masks()[k]]], want
         )
         absent = np.sort(abs(gradients[k][~net.masks[k]]))
         assert abs(gradients[k][grown]).min() == absent[-change.grown]
@@ -207,11 +207,11 @@ def test_nest_averages_over_the_batches_that_there_are():
     # 40 samples hold two batches of 16.
     net.update(begun("nest", net, gamma=100.0, gradient_batches=4))
     for k in range(2):
-        new, links = net.new_masks()[k], net.model.layers[k].connections
+        new, connections = net.new_masks()[k], net.model.layers[k].connections
         grown = new & ~net.masks[k]
         assert grown.any()
         np.testing.assert_allclose(
-            links.values[~net.masks[k][new]], -LR / 2 * gradients[k][grown]
+            connections.values[~net.masks[k][new]], -LR / 2 * gradients[k][grown]
         )
 
 

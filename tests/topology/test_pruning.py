@@ -74,9 +74,9 @@ def test_magnitude_keeps_the_largest_weights_once(prune_at, epoch, scope):
     wanted = naive.largest_kept(before["weights"], 0.25, scope)
     for got, mask in zip(model.layers, wanted, strict=True):
         pattern = got.connections.to_scipy().astype(bool).toarray()
-        links = got.connections
-        pattern = np.zeros((links.n_in, links.n_out), bool)
-        pattern.flat[links.keys(np.arange(links.nnz))] = True
+        connections = got.connections
+        pattern = np.zeros((connections.n_in, connections.n_out), bool)
+        pattern.flat[connections.keys(np.arange(connections.nnz))] = True
         np.testing.assert_array_equal(pattern, mask)
 
 
@@ -84,8 +84,8 @@ def test_magnitude_can_leave_the_output_layer():
     model, _ = run(topology.make("magnitude", final_share=0.1, evolve_output=False))
     assert model.layers[-1].connections.density == 1.0
     hidden = [layer.connections for layer in model.layers[:-1]]
-    cells = sum(links.n_in * links.n_out for links in hidden)
-    assert sum(links.nnz for links in hidden) == round(0.1 * cells)
+    cells = sum(connections.n_in * connections.n_out for connections in hidden)
+    assert sum(connections.nnz for connections in hidden) == round(0.1 * cells)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5, -1.0, "x"])
@@ -126,14 +126,14 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
     weights, biases = seen[1] if rewind_epoch else (at_first, [0.0] * 3)
     for pruned in (seen[3], seen[6]):
         for layer, weight, bias in zip(pruned.layers, weights, biases, strict=True):
-            links = layer.connections
-            keys = links.keys(np.arange(links.nnz))
-            np.testing.assert_array_equal(links.values, weight.flat[keys])
+            connections = layer.connections
+            keys = connections.keys(np.arange(connections.nnz))
+            np.testing.assert_array_equal(connections.values, weight.flat[keys])
             np.testing.assert_array_equal(
-                layer.bias, np.broadcast_to(bias, links.n_out)
+                layer.bias, np.broadcast_to(bias, connections.n_out)
             )
             own = () if layer.srelu is None else layer.srelu.moments
-            for moment in (*links.moments, *layer.bias_moments, *own):
+            for moment in (*connections.moments, *layer.bias_moments, *own):
                 assert not moment.any()
         if rewind_epoch == 0:
             for layer, want in zip(pruned.layers, at_start, strict=False):
@@ -141,8 +141,8 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
     # The last part trains what is left, which was there the round before.
     assert model.nnz == seen[6].nnz
     for layer, earlier in zip(model.layers, seen[3].layers, strict=True):
-        links = layer.connections
-        assert earlier.connections.contains(links.keys(np.arange(links.nnz))).all()
+        keys = layer.connections.keys(np.arange(layer.connections.nnz))
+        assert earlier.connections.contains(keys).all()
 
 
 def test_lottery_goes_on_from_its_state():
@@ -228,8 +228,8 @@ def test_snip_chooses_before_the_first_step_only():
     ]
     run("snip", again, epochs=1)
     for layer, want in zip(again.layers, keys, strict=True):
-        links = layer.connections
-        np.testing.assert_array_equal(links.keys(np.arange(links.nnz)), want)
+        keys = layer.connections.keys(np.arange(layer.connections.nnz))
+        np.testing.assert_array_equal(keys, want)
 
 
 def test_snip_says_that_it_needs_batches():
@@ -274,8 +274,8 @@ def test_the_least_important_neurons_are_those_of_the_twin(seed, share, n_in, n_
     mask[0, 0] = True
     weights = np.where(mask, draw.integers(1, 4, mask.shape) * 1.0, 0.0)
     model = SparseMLP([n_in, n_out, 2])
-    links = Connections.from_scipy(sparse.csr_array(weights))
-    model.layers[0].connections = links
+    connections = Connections.from_scipy(sparse.csr_array(weights))
+    model.layers[0].connections = connections
     update = Update(model, at(), [0, 1])
     drop_neurons(update, share)
     wanted = mask & ~naive.important(weights, share)
@@ -323,9 +323,9 @@ def test_explored_cells_are_counted_exactly_while_there_is_room(seed, room):
     draw = np.random.default_rng(seed)
     masks = draw.random((3, 6, 7)) < 0.3
     masks[:, 0, 0] = True
-    links = [links_of(mask) for mask in masks]
-    explored = Explored(links[0], room)
-    for each in (*links[1:], links[0]):
+    connections = [links_of(mask) for mask in masks]
+    explored = Explored(connections[0], room)
+    for each in (*connections[1:], connections[0]):
         explored.add(each)
     union = np.count_nonzero(masks.any(axis=0))
     assert explored.is_exact == (union <= room)
@@ -342,17 +342,17 @@ def test_beyond_its_room_the_count_is_an_estimate():
     draw = np.random.default_rng(3)
     layers = [erdos_renyi(300, 400, 12_000, draw) for _ in range(6)]
     exact, rough = Explored(layers[0]), Explored(layers[0], 1000)
-    for links in layers[1:]:
-        exact.add(links)
-        rough.add(links)
+    for connections in layers[1:]:
+        exact.add(connections)
+        rough.add(connections)
     assert exact.is_exact
     assert not rough.is_exact
     # Three deviations of 1 / sqrt(1000).
     assert rough.count == pytest.approx(exact.count, rel=0.095)
     # In the order of the union, not of what came first.
     backwards = Explored(layers[-1], 1000)
-    for links in layers[-2::-1]:
-        backwards.add(links)
+    for connections in layers[-2::-1]:
+        backwards.add(connections)
     assert backwards.count == rough.count
 
 
@@ -371,10 +371,10 @@ def test_the_closed_form_is_what_uniform_growth_explores():
     assert len(tracked.history) == 12
     assert tracked.history == sorted(tracked.history)
     for index, explored in enumerate(tracked.layers[:2]):
-        links = model.layers[index].connections
+        connections = model.layers[index].connections
         assert explored.is_exact
-        grown = [int(0.3 * links.nnz)] * 11
-        wanted = uniform_rate(explored.cells, links.nnz, grown)
+        grown = [int(0.3 * connections.nnz)] * 11
+        wanted = uniform_rate(explored.cells, connections.nnz, grown)
         # The binomial's deviation is below 0.007 there.
         assert explored.rate == pytest.approx(wanted, abs=0.025)
     assert tracked.layers[2].rate == model.layers[2].connections.density

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse, stats
 from support import naive
-from support.strategies import DTYPES, SEEDS, connections, to_dense
+from support.strategies import DTYPES, SEEDS, to_dense
+from support.strategies import connections as make_connections
 
 from truesparse import topology
 from truesparse.errors import UsageError
@@ -32,16 +33,16 @@ def context(step=1):
     return UpdateContext(seed=0, step=step, epoch=1, n_steps=10**9, n_epochs=10**9)
 
 
-def update_of(links, step=1):
+def update_of(connections, step=1):
     """Return an update of one layer in the making."""
-    model = SparseMLP([links.n_in, links.n_out, 2], density=0.5)
-    model.layers[0].connections = links
+    model = SparseMLP([connections.n_in, connections.n_out, 2], density=0.5)
+    model.layers[0].connections = connections
     return Update(model, context(step), [0])
 
 
-def dropped_by(algorithm, links):
+def dropped_by(algorithm, connections):
     """Return what an algorithm marks in one layer."""
-    update = update_of(links)
+    update = update_of(connections)
     algorithm.drop(update)
     return update.dropped[0]
 
@@ -96,12 +97,12 @@ def test_zeros_count_in_the_fraction(n, share, zeta, seed):
 
 def test_updates_replace_zeta_of_a_layer_though_new_weights_stay_zero():
     values = np.random.default_rng(0).standard_normal((50, 20))
-    links = Connections.from_scipy(sparse.csr_array(values))
+    connections = Connections.from_scipy(sparse.csr_array(values))
     silent = Set(zeta=0.3)
     for _ in range(6):
-        dropped = dropped_by(silent, links)
+        dropped = dropped_by(silent, connections)
         assert 0.3 <= dropped.mean() < 0.31
-        links.values[dropped] = 0.0
+        connections.values[dropped] = 0.0
 
 
 def test_nothing_is_removed_beside_nan():
@@ -167,22 +168,22 @@ def test_the_smallest_scores(scores, share, dtype):
 
 @given(WEIGHTS, st.floats(0, 0.999))
 def test_joint_removal_by_magnitude(weights, zeta):
-    links = connections(np.ones((1, len(weights)), bool), np.float32)
-    links.values[:] = weights
-    dropped = dropped_by(Set(zeta=zeta, removal="magnitude"), links)
+    connections = make_connections(np.ones((1, len(weights)), bool), np.float32)
+    connections.values[:] = weights
+    dropped = dropped_by(Set(zeta=zeta, removal="magnitude"), connections)
     count = int(zeta * len(weights))
-    want = naive.smallest(np.abs(links.values), count)
+    want = naive.smallest(np.abs(connections.values), count)
     np.testing.assert_array_equal(dropped, want)
     assert dropped.sum() == count
 
 
 def test_the_two_removals_differ():
-    links = connections(np.ones((1, 12), bool), np.float32)
-    links.values[:] = [-9, -8, -7, -6, -5, -4, 1, 2, 3, 1.5, 2.5, 3.5]
-    per_sign = dropped_by(Set(zeta=0.4), links)
-    jointly = dropped_by(Set(zeta=0.4, removal="magnitude"), links)
-    assert links.values[per_sign].tolist() == [-6, -5, -4, 1, 2, 1.5, 2.5]
-    assert links.values[jointly].tolist() == [1, 2, 1.5, 2.5]
+    connections = make_connections(np.ones((1, 12), bool), np.float32)
+    connections.values[:] = [-9, -8, -7, -6, -5, -4, 1, 2, 3, 1.5, 2.5, 3.5]
+    per_sign = dropped_by(Set(zeta=0.4), connections)
+    jointly = dropped_by(Set(zeta=0.4, removal="magnitude"), connections)
+    assert connections.values[per_sign].tolist() == [-6, -5, -4, 1, 2, 1.5, 2.5]
+    assert connections.values[jointly].tolist() == [1, 2, 1.5, 2.5]
 
 
 # Regrowth ----------------------------------------------------------------------------
@@ -192,9 +193,9 @@ def test_the_two_removals_differ():
 def test_regrown_cells_are_uniform_over_absent_ones(removal):
     mask = np.zeros((6, 7), bool)
     mask.flat[::3] = True
-    links = connections(mask, np.float32, np.random.default_rng(3))
+    connections = make_connections(mask, np.float32, np.random.default_rng(3))
     algorithm = Set(zeta=0.5, removal=removal)
-    dropped = dropped_by(algorithm, links)
+    dropped = dropped_by(algorithm, connections)
     removed = np.zeros(mask.shape, bool)
     removed[mask] = dropped
     free = ~mask | removed
@@ -202,7 +203,7 @@ def test_regrown_cells_are_uniform_over_absent_ones(removal):
     assert 0 < count < free.sum()
     hits = np.zeros(mask.size)
     for step in range(n_updates):
-        update = update_of(links, step)
+        update = update_of(connections, step)
         update.dropped[0] = dropped
         (keys,) = algorithm.grow(update).values()
         assert keys.size == np.unique(keys).size == count
@@ -221,37 +222,37 @@ def test_regrown_cells_are_uniform_over_absent_ones(removal):
 def test_a_nearly_full_layer_regrows_what_it_lost():
     mask = np.ones((5, 6), bool)
     mask[2, 3] = False
-    links = connections(mask, np.float32)
+    connections = make_connections(mask, np.float32)
     model = SparseMLP([5, 6, 2], density=0.5)
-    model.layers[0].connections = links
+    model.layers[0].connections = connections
     for step in range(1, 30):
         Set(zeta=0.9).update(model, context(step))
-        links.check()
-        assert links.nnz == 29
+        connections.check()
+        assert connections.nnz == 29
 
 
 def test_weights_start_at_zero_unless_drawn():
     for regrow_init, deviation in (("zero", 0.0), ("set_normal", 0.1)):
         model = SparseMLP([60, 200, 3], epsilon=6)
-        links = model.layers[0].connections
-        links.values += np.where(links.values < 0, -5, 5).astype(np.float32)
-        dropped = dropped_by(Set(regrow_init=regrow_init), links).sum()
+        connections = model.layers[0].connections
+        connections.values += np.where(connections.values < 0, -5, 5).astype(np.float32)
+        dropped = dropped_by(Set(regrow_init=regrow_init), connections).sum()
         assert dropped > 300
         Set(regrow_init=regrow_init).update(model, context())
-        new = links.values[np.abs(links.values) < 1]
+        new = connections.values[np.abs(connections.values) < 1]
         assert new.size == dropped
         assert new.std() == pytest.approx(deviation, rel=0.1)
 
 
 def test_the_final_removal_keeps_the_rest():
     model = SparseMLP([60, 200, 3], epsilon=6)
-    links = model.layers[0].connections
-    before, kept = to_dense(links), ~dropped_by(Set(), links)
+    connections = model.layers[0].connections
+    before, kept = to_dense(connections), ~dropped_by(Set(), connections)
     last = UpdateContext(seed=0, step=5, epoch=1, n_steps=5, n_epochs=1)
     (change,) = Set(final="prune_only").update(model, last)
     assert change.grown == 0
-    assert links.nnz == kept.sum() == kept.size - change.removed == change.nnz
-    after = to_dense(links)
+    assert connections.nnz == kept.sum() == kept.size - change.removed == change.nnz
+    after = to_dense(connections)
     np.testing.assert_array_equal(after[after != 0], before[after != 0])
 
 

@@ -69,8 +69,8 @@ def test_gradients_of_zero_are_not_salient():
     # No delta reaches the hidden layers; in these five neurons have large weights.
     net.model.layers[2].connections.values[:] = 0.0
     for layer in net.model.layers[:2]:
-        links = layer.connections
-        links.values[links.indices >= 5] *= 1e-6
+        connections = layer.connections
+        connections.values[connections.indices >= 5] *= 1e-6
     options = {"gamma_salience": 2, "gamma": 100.0, "zeta": 0.6}
     algorithm = topology.make("srigl", decay="constant", **options)
     algorithm.begin(net.model)
@@ -95,8 +95,8 @@ def test_a_final_update_leaves_nothing_behind():
 def test_neurons_are_ablated_and_the_others_get_their_connections():
     net = constant_net()
     # Neuron 3 has nothing to offer.
-    links = net.model.layers[0].connections
-    links.values[links.indices == 3] = 1e-6
+    connections = net.model.layers[0].connections
+    connections.values[connections.indices == 3] = 1e-6
     algorithm = topology.make("srigl", gamma_salience=0.9, gamma=0.5)
     algorithm.begin(net.model)
     for step in range(1, 70, 5):
@@ -136,7 +136,7 @@ def test_candidates_are_absent_inputs_of_every_neuron():
     for index, keys in algorithm.draw_candidates(update, [0, 1]).items():
         assert (np.diff(keys % SIZES[index + 1]) >= 0).all()
         assert np.unique(keys).size == keys.size
-        assert not update.links[index].contains(keys).any()
+        assert not update.connections[index].contains(keys).any()
         assert np.bincount(keys % SIZES[index + 1]).max() <= 2
 
 

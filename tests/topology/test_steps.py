@@ -5,7 +5,8 @@ import pytest
 from support import naive
 from support.naive_topology import important
 from support.network import mask_of
-from support.strategies import connections, to_dense
+from support.strategies import connections as make_connections
+from support.strategies import to_dense
 from support.topology_net import SIZES, Net, at
 from support.training import arrays_of, make_problem, make_trainer
 
@@ -47,17 +48,17 @@ class LargestGoFirst(TopologyAlgorithm):
     name = "largest_go_first"
 
     def drop_scores(self, update, index):
-        return -np.abs(update.links[index].values)
+        return -np.abs(update.connections[index].values)
 
     def drop_fraction(self, context):
         return self.zeta * (1 - context.progress)
 
     def grow_counts(self, update):
-        return {index: 2 * update.removed(index) for index in update.links}
+        return {index: 2 * update.removed(index) for index in update.connections}
 
     def new_weights(self, update, index, keys):
-        links = update.links[index]
-        return (keys // links.n_out).astype(links.values.dtype)
+        connections = update.connections[index]
+        return (keys // connections.n_out).astype(connections.values.dtype)
 
 
 class Modest(TopologyAlgorithm):
@@ -66,7 +67,7 @@ class Modest(TopologyAlgorithm):
     def grow(self, update):
         return {
             index: self.grow_at_random(update, index, update.removed(index) // 2)
-            for index in update.links
+            for index in update.connections
         }
 
 
@@ -80,15 +81,15 @@ def context(step=10):
 
 def test_the_best_proposals_are_grown():
     model, algorithm = make_model(), LowestKeys(zeta=0.2)
-    links = [each.connections for each in model.layers[:2]]
+    connections = [each.connections for each in model.layers[:2]]
     kept = []
-    for each in links:
+    for each in connections:
         mask = mask_of(each)
         mask[mask] = ~naive.smallest(np.abs(each.values), int(0.2 * each.nnz))
         kept.append(mask)
     changes = algorithm.update(model, context())
     assert [change.layer for change in changes] == [0, 1]
-    parts = zip(links, kept, algorithm.proposals, strict=True)
+    parts = zip(connections, kept, algorithm.proposals, strict=True)
     for each, mask, (keys, count) in parts:
         assert keys.size == 4 * count
         grown = np.flatnonzero(mask_of(each) & ~mask)
@@ -105,16 +106,16 @@ def test_scores_counts_fraction_and_weights_can_be_overridden():
         assert change.removed == int(0.3 * n_before)
         assert change.grown == 2 * change.removed
         assert change.nnz == n_before + change.removed
-        links = model.layers[change.layer].connections
-        links.check()
-        after = to_dense(links)
+        connections = model.layers[change.layer].connections
+        connections.check()
+        after = to_dense(connections)
         survivors = (after == before) & (before != 0)
         assert (
             np.abs(after[survivors]).max()
             <= np.partition(np.abs(before).ravel(), -change.removed)[-change.removed]
         )
-        rows = np.broadcast_to(np.arange(links.n_in)[:, None], after.shape)
-        new = mask_of(links) & ~survivors
+        rows = np.broadcast_to(np.arange(connections.n_in)[:, None], after.shape)
+        new = mask_of(connections) & ~survivors
         np.testing.assert_array_equal(after[new], rows[new])
 
 
@@ -130,18 +131,18 @@ def test_fewer_proposals_than_wanted_are_all_grown():
 def test_layers_without_connections(name, empty):
     net = Net()
     for k in empty:
-        links = connections(np.zeros(SIZES[k : k + 2], bool))
-        links.allocate_moments(True, False)
-        net.model.layers[k].connections = links
+        connections = make_connections(np.zeros(SIZES[k : k + 2], bool))
+        connections.allocate_moments(True, False)
+        net.model.layers[k].connections = connections
     net.model.prepare(16, net.batches.data)
     algorithm = make(name)
     algorithm.begin(net.model, net.batches)
     for step in (10, 60, 100):
         where = UpdateContext(0, step, step, 100, 100, lr=0.1, score=0.5)
         for change in net.update(algorithm, where):
-            links = net.model.layers[change.layer].connections
-            links.check()
-            assert change.nnz == links.nnz
+            connections = net.model.layers[change.layer].connections
+            connections.check()
+            assert change.nnz == connections.nnz
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
@@ -190,7 +191,7 @@ class Unsure(TopologyAlgorithm):
         self.scores = scores
 
     def drop_scores(self, update, index):
-        return self.scores[: update.links[index].nnz]
+        return self.scores[: update.connections[index].nnz]
 
 
 @pytest.mark.parametrize("scores", [np.full(3, 1.0), np.full(10**4, np.nan)])
@@ -205,7 +206,7 @@ class Fixed(TopologyAlgorithm):
     name = "fixed"
 
     def grow(self, update):
-        return {index: update.dropped_keys(index) for index in update.links}
+        return {index: update.dropped_keys(index) for index in update.connections}
 
 
 class Keeping(Fixed):
@@ -268,8 +269,8 @@ def test_the_pattern_stands_still_between_updates():
 
     class Watch(Callback):
         def on_batch_end(self, run):
-            links = run.model.layers[1].connections
-            patterns.append(mask_of(links).tobytes())
+            connections = run.model.layers[1].connections
+            patterns.append(mask_of(connections).tobytes())
 
     schedule = UpdateSchedule(2, "step", start=1, end=4)
     algorithm = topology.make("set", schedule=schedule)

@@ -54,14 +54,14 @@ class Accset(Set):
 
     def budget(self, update: Update, index: int) -> int:
         """Return how many connections a layer has now: they do not come back."""
-        return update.links[index].nnz
+        return update.connections[index].nnz
 
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return how many connections each layer regrows."""
         score = update.context.score
         removed = {
             index: update.removed(index) - update.lost.get(index, 0)
-            for index in update.links
+            for index in update.connections
         }
         if score is None and update.context.epoch == 0:
             # It is known from the first epoch on.

@@ -227,22 +227,23 @@ class TopologyAlgorithm:
     ) -> list[LayerChange]:
         """Change the model's topology and return what changed."""
         update = Update(model, context, self.evolving_layers(model), batches)
-        if not update.links:
+        if not update.connections:
             return []
         self.drop(update)
         self.importance.drop(update)
         share = self.share.at(context.progress)
         for index, lost in update.lost.items():
-            nnz = update.links[index].nnz
+            nnz = update.connections[index].nnz
             self.budgets[index] = self.budgets.get(index, nnz) - lost / share
         if self.chain_removal and any(marks.any() for marks in update.dropped.values()):
             remove_chains(update)
         if context.is_final:
-            grown = {index: np.empty(0, np.int64) for index in update.links}
+            grown = {index: np.empty(0, np.int64) for index in update.connections}
         else:
             grown = self.grow(update)
         changes = [
-            self._rewire(update, index, grown.pop(index)) for index in update.links
+            self._rewire(update, index, grown.pop(index))
+            for index in update.connections
         ]
         if self.redistributes:
             self.budgets |= {change.layer: change.nnz / share for change in changes}
@@ -278,14 +279,14 @@ class TopologyAlgorithm:
 
     def drop(self, update: Update) -> None:
         """Mark the connections to remove: here of each layer those of lowest score."""
-        for index, links in update.links.items():
-            scores = self.rated(self.drop_scores(update, index), links.nnz)
+        for index, connections in update.connections.items():
+            scores = self.rated(self.drop_scores(update, index), connections.nnz)
             count = self.drop_count(update, index)
             update.dropped[index] = drop_smallest(scores, count)
 
     def drop_count(self, update: Update, index: int) -> int:
         """Return how many connections a layer loses: the fraction, and any surplus."""
-        nnz, budget = update.links[index].nnz, self.budget(update, index)
+        nnz, budget = update.connections[index].nnz, self.budget(update, index)
         return max(nnz - budget, 0) + int(
             self.drop_fraction(update.context) * min(nnz, budget)
         )
@@ -296,7 +297,7 @@ class TopologyAlgorithm:
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
         """Rate the connections of a layer, (nnz,); the lowest go."""
-        return np.abs(update.links[index].values)
+        return np.abs(update.connections[index].values)
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells to connect: here uniformly drawn ones.
@@ -319,19 +320,21 @@ class TopologyAlgorithm:
                 max(self.budget(update, index) - update.kept(index), 0),
                 update.room(index),
             )
-            for index in update.links
+            for index in update.connections
         }
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return the initial weights of new connections."""
         generator = update.stream(Purpose.REGROWN_WEIGHTS, index)
-        return draw_weights(self.regrow_init, update.links[index], keys.size, generator)
+        return draw_weights(
+            self.regrow_init, update.connections[index], keys.size, generator
+        )
 
     # What algorithms use -------------------------------------------------------------
 
     def budget(self, update: Update, index: int) -> int:
         """Return how many connections a layer is to have after this update."""
-        at_first = self.budgets.get(index, update.links[index].nnz)
+        at_first = self.budgets.get(index, update.connections[index].nnz)
         return max(round(at_first * self.share.at(update.context.progress)), 1)
 
     def grow_at_random(
@@ -341,11 +344,11 @@ class TopologyAlgorithm:
 
         Those just emptied are among them, unless told otherwise.
         """
-        links, marks = update.links[index], update.dropped[index]
+        connections, marks = update.connections[index], update.dropped[index]
         if besides_dropped:
             marks = np.zeros_like(marks)
         draw = update.stream(Purpose.EVOLUTION, index)
-        return sample_absent(links, marks, count, draw)
+        return sample_absent(connections, marks, count, draw)
 
     def fill_at_random(
         self, update: Update, index: int, keys: np.ndarray, count: int
@@ -371,11 +374,11 @@ class TopologyAlgorithm:
         return scores
 
     def _rewire(self, update: Update, index: int, keys: np.ndarray) -> LayerChange:
-        links, dropped = update.links[index], update.dropped.pop(index)
+        connections, dropped = update.connections[index], update.dropped.pop(index)
         removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
         if self.keeps_regrown or self.early_stop is not None:
             positions = np.flatnonzero(dropped)
-            emptied = links.keys(positions)
+            emptied = connections.keys(positions)
             again = is_among(emptied, keys)
             regrown = int(np.count_nonzero(again))
             if self.keeps_regrown:
@@ -383,7 +386,7 @@ class TopologyAlgorithm:
                 dropped[positions[again]] = False
             del positions, emptied, again
         weights = self.new_weights(update, index, keys)
-        links.rewire(dropped, keys, weights)
+        connections.rewire(dropped, keys, weights)
         settled = self.share.final == 1.0 or update.context.progress >= self.share.end
         if (
             self.early_stop is not None
@@ -392,4 +395,4 @@ class TopologyAlgorithm:
         ):
             self.stopped.add(index)
         growth = update.growth.get(index, "random" if grown else "")
-        return LayerChange(index, removed, grown, links.nnz, regrown, growth)
+        return LayerChange(index, removed, grown, connections.nnz, regrown, growth)

@@ -8,11 +8,11 @@ connected", NeurIPS 2025 (CHTs, CHTss); details as in the authors' code.
 
 CHT removes the fraction of smallest magnitude and whatever then leads nowhere, and
 grows the absent cells of highest CH3-L3 score, which goes by the pattern alone: many
-paths of length 3 through nodes with few links elsewhere. CHTs draws instead: what is
-kept in proportion to |w|^T, with T rising over the run, and what grows in proportion to
-the score. CHTss lowers the number of connections by a sigmoid besides. A connection
-that is removed and grown again keeps weight and state; a layer of which more than nine
-tenths come back stands still from then on.
+paths of length 3 through neurons with few connections elsewhere. CHTs draws instead:
+which connections stay, in proportion to |w|^T, where T rises over the run, and which
+grow, in proportion to the score. CHTss also lowers the number of connections, by a
+sigmoid. A connection that is removed and grown again keeps its weight and state; a
+layer stands still once more than nine tenths of what it lost come back.
 
 Departures: where fewer cells have a score than are to grow, the rest is drawn
 uniformly, as in the later code; the earlier one lets the number of connections fall. A
@@ -77,8 +77,8 @@ class Cht(TopologyAlgorithm):
 
     def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
         """Return at most `count` cells with a score, as ascending keys."""
-        links, dropped = update.links[index], update.dropped[index]
-        return highest_scores(links, dropped, count, self.rule)[0]
+        connections, dropped = update.connections[index], update.dropped[index]
+        return highest_scores(connections, dropped, count, self.rule)[0]
 
 
 class Chts(Cht):
@@ -116,7 +116,7 @@ class Chts(Cht):
         The largest of log(weight) - log(-log(u)) with u uniform (Efraimidis and
         Spirakis 2006).
         """
-        scores = np.abs(update.links[index].values).astype(np.float64)
+        scores = np.abs(update.connections[index].values).astype(np.float64)
         if self.removal == "relative":
             scores = _relative(update, index, scores)
         done = update.context.progress
@@ -130,7 +130,9 @@ class Chts(Cht):
     def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
         """Draw cells in proportion to their CH3-L3 score."""
         draw = update.stream(Purpose.CANDIDATES, index)
-        return sample_by_paths(update.links[index], update.dropped[index], count, draw)
+        return sample_by_paths(
+            update.connections[index], update.dropped[index], count, draw
+        )
 
 
 class Chtss(Chts):
@@ -166,18 +168,18 @@ class Chtss(Chts):
 
 def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:
     """Return the shares that weights have of the sums of their rows and columns."""
-    links = update.links[index]
-    degrees = np.diff(links.indptr)
+    connections = update.connections[index]
+    degrees = np.diff(connections.indptr)
     rows = np.flatnonzero(degrees)
     if not rows.size:
         return sizes
     # Each row apart: from a running total small ones could not be told.
-    row_sums = np.ones(links.n_in)
-    row_sums[rows] = np.add.reduceat(sizes, links.indptr[rows])
-    column_sums = np.bincount(links.indices, sizes, minlength=links.n_out)
+    row_sums = np.ones(connections.n_in)
+    row_sums[rows] = np.add.reduceat(sizes, connections.indptr[rows])
+    column_sums = np.bincount(connections.indices, sizes, minlength=connections.n_out)
     # Where all weights are 0, so are their shares.
     row_sums[row_sums == 0.0] = column_sums[column_sums == 0.0] = 1.0
     shares = sizes / np.repeat(row_sums, degrees)
-    sizes /= column_sums[links.indices]
+    sizes /= column_sums[connections.indices]
     shares += sizes
     return shares

@@ -110,21 +110,21 @@ class Deepr(TopologyAlgorithm):
         """Apply penalty and noise, then mark the connections that changed sign."""
         steps = update.context.step - self._last_step
         lr = update.context.lr * steps
-        for index, links in update.links.items():
-            values, number = links.values, links.values.dtype.type
+        for index, connections in update.connections.items():
+            values, number = connections.values, connections.values.dtype.type
             was_negative = self._signs.get(index, np.signbit(values))
             values += np.where(
                 was_negative, number(lr * self.l1), number(-lr * self.l1)
             )
             draw = update.stream(Purpose.NOISE, index)
-            noise = draw.standard_normal(links.nnz, values.dtype)
+            noise = draw.standard_normal(connections.nnz, values.dtype)
             noise *= number(math.sqrt(2.0 * lr * self.temperature))
             values += noise
             dropped = np.signbit(values) != was_negative
             if self.share.final < 1.0:
                 # The smallest go too, where the budget has fallen below the rest.
                 sizes = np.where(dropped, -1.0, np.abs(values))
-                surplus = links.nnz - self.budget(update, index)
+                surplus = connections.nnz - self.budget(update, index)
                 count = max(surplus, int(np.count_nonzero(dropped)))
                 dropped = drop_smallest(sizes, count)
             update.dropped[index] = dropped
@@ -133,4 +133,4 @@ class Deepr(TopologyAlgorithm):
         """Return weights next to 0 of random sign."""
         draw = update.stream(Purpose.REGROWN_WEIGHTS, index)
         signs = 2.0 * draw.integers(0, 2, keys.size) - 1.0
-        return (NEW_WEIGHT * signs).astype(update.links[index].values.dtype)
+        return (NEW_WEIGHT * signs).astype(update.connections[index].values.dtype)

@@ -78,16 +78,16 @@ class Dsr(TopologyAlgorithm):
             self._drop_surplus(update)
 
     def _drop_below_threshold(self, update: Update, target: float) -> None:
-        removed = connections = 0
-        for index, links in update.links.items():
-            sizes = np.abs(links.values)
+        removed = n_connections = 0
+        for index, connections in update.connections.items():
+            sizes = np.abs(connections.values)
             dropped = sizes < self.threshold
-            if dropped.all() and links.nnz:
+            if dropped.all() and connections.nnz:
                 dropped[sizes.argmax()] = False
             update.dropped[index] = dropped
             removed += int(np.count_nonzero(dropped))
-            connections += links.nnz
-        target *= connections
+            n_connections += connections.nnz
+        target *= n_connections
         if removed > (1.0 + _TOLERANCE) * target:
             self.threshold /= 2.0
         elif removed < (1.0 - _TOLERANCE) * target:
@@ -95,7 +95,10 @@ class Dsr(TopologyAlgorithm):
 
     def _drop_surplus(self, update: Update) -> None:
         """Mark the smallest weights too, where the budget has fallen below the rest."""
-        sizes = {index: np.abs(links.values) for index, links in update.links.items()}
+        sizes = {
+            index: np.abs(connections.values)
+            for index, connections in update.connections.items()
+        }
         for index, each in sizes.items():
             each[update.dropped[index]] = -1.0
         budget = sum(self.budget(update, index) for index in sizes)
@@ -105,11 +108,13 @@ class Dsr(TopologyAlgorithm):
 
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return how many connections each layer grows."""
-        removed = {index: update.removed(index) for index in update.links}
-        budget = sum(self.budget(update, index) for index in update.links)
-        kept = {index: float(update.kept(index)) for index in update.links}
+        removed = {index: update.removed(index) for index in update.connections}
+        budget = sum(self.budget(update, index) for index in update.connections)
+        kept = {index: float(update.kept(index)) for index in update.connections}
         # Cells that have just been emptied stay empty until the next update.
-        rooms = {index: update.room(index) - removed[index] for index in update.links}
+        rooms = {
+            index: update.room(index) - removed[index] for index in update.connections
+        }
         return share_out(max(budget - int(sum(kept.values())), 0), kept, rooms)
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:

@@ -54,12 +54,12 @@ class Ggr(GuidedGrowth):
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Share out the connections by gradient, half of them to random cells."""
-        found = self.sampled_gradients(update, list(update.links))
+        found = self.sampled_gradients(update, list(update.connections))
         total = sum(super().grow_counts(update).values())
         counts = share_out(
             total,
             self._cells_above(update, found, total),
-            {index: update.room(index) for index in update.links},
+            {index: update.room(index) for index in update.connections},
         )
         grown = {}
         for index, (keys, sizes) in found.items():
@@ -70,14 +70,14 @@ class Ggr(GuidedGrowth):
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return weights next to 0."""
-        return np.full(keys.size, NEW_WEIGHT, update.links[index].values.dtype)
+        return np.full(keys.size, NEW_WEIGHT, update.connections[index].values.dtype)
 
     def _cells_above(self, update: Update, found, total: int) -> dict[int, float]:
         """Estimate how many of the `total` largest gradients each layer has."""
         stands_for = {}
         for index, (keys, _) in found.items():
-            links = update.links[index]
-            absent = links.n_in * links.n_out - links.nnz
+            connections = update.connections[index]
+            absent = connections.n_in * connections.n_out - connections.nnz
             stands_for[index] = absent / max(keys.size, 1)
 
         def cells_from(size) -> dict[int, float]:
@@ -88,7 +88,7 @@ class Ggr(GuidedGrowth):
 
         # The largest size that enough cells reach. Numbers that are not negative are in
         # the order of their bits, so that these are bisected; nothing is sorted.
-        dtype = next(iter(update.links.values())).values.dtype
+        dtype = next(iter(update.connections.values())).values.dtype
         bits = np.dtype(f"i{dtype.itemsize}")
         low, high = 1, int(np.array(np.inf, dtype).view(bits))
         while high - low > 1:

@@ -55,7 +55,10 @@ class Granet(Rigl):
 
     def drop(self, update: Update) -> None:
         """Prune all layers jointly, then a fraction of what is left of each."""
-        sizes = {i: np.abs(links.values) for i, links in update.links.items()}
+        sizes = {
+            i: np.abs(connections.values)
+            for i, connections in update.connections.items()
+        }
         budget = sum(self.budget(update, index) for index in sizes)
         surplus = sum(each.size for each in sizes.values()) - budget
         pruned = drop_smallest_of_all(sizes, surplus)
@@ -70,7 +73,7 @@ class Granet(Rigl):
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return what each layer has lost, but for what was pruned or lost for good."""
         counts = {}
-        for index in update.links:
+        for index in update.connections:
             for_good = self._pruned[index] + update.lost.get(index, 0)
             count = max(update.removed(index) - for_good, 0)
             counts[index] = min(count, update.room(index))

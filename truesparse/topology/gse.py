@@ -76,15 +76,15 @@ class Gse(GuidedGrowth):
         weights = self._weights(update, layers)
         keys = {}
         for index in layers:
-            links = update.links[index]
+            connections = update.connections[index]
             draw = update.stream(Purpose.CANDIDATES, index)
             f, g = weights[index]
             # Where no input or no delta differs from 0, no gradient does.
             is_silent = not (f.any() and g.any())
-            count = 0 if is_silent else int(np.ceil(self.gamma * links.nnz))
+            count = 0 if is_silent else int(np.ceil(self.gamma * connections.nnz))
             rows, columns = _draw(f, count, draw), _draw(g, count, draw)
-            cells = np.unique(rows * links.n_out + columns)
-            keys[index] = cells[~links.contains(cells)]
+            cells = np.unique(rows * connections.n_out + columns)
+            keys[index] = cells[~connections.contains(cells)]
         return keys
 
     def _weights(
@@ -92,8 +92,8 @@ class Gse(GuidedGrowth):
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Return f and g of each layer."""
         weights = {
-            index: (np.zeros(links.n_in), np.zeros(links.n_out))
-            for index, links in update.links.items()
+            index: (np.zeros(connections.n_in), np.zeros(connections.n_out))
+            for index, connections in update.connections.items()
             if index in layers
         }
         draw = update.stream(Purpose.SIGNS, 0)

@@ -76,12 +76,15 @@ class Magnitude(TopologyAlgorithm):
 
     def budget(self, update: Update, index: int) -> int:
         """Return how many connections a layer has, if each keeps its share."""
-        at_first = self.budgets.get(index, update.links[index].nnz)
+        at_first = self.budgets.get(index, update.connections[index].nnz)
         return max(round(at_first * self.share_left(update.context)), 1)
 
     def drop(self, update: Update) -> None:
         """Mark the smallest weights."""
-        sizes = {index: np.abs(links.values) for index, links in update.links.items()}
+        sizes = {
+            index: np.abs(connections.values)
+            for index, connections in update.connections.items()
+        }
         budgets = {index: self.budget(update, index) for index in sizes}
         if self.scope == "global":
             groups = [sizes]
@@ -93,7 +96,7 @@ class Magnitude(TopologyAlgorithm):
 
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return 0: nothing grows."""
-        return dict.fromkeys(update.links, 0)
+        return dict.fromkeys(update.connections, 0)
 
 
 def _epochs_past(context: UpdateContext, share: float) -> float:

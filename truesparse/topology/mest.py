@@ -101,7 +101,8 @@ class Mest(TopologyAlgorithm):
         if self.gradient_weight == 0.0:
             return {}
         sums = {
-            index: np.zeros_like(links.values) for index, links in update.links.items()
+            index: np.zeros_like(connections.values)
+            for index, connections in update.connections.items()
         }
 
         def collect(index, gradient):

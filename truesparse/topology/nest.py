@@ -88,10 +88,10 @@ class Nest(GuidedGrowth):
         """Mark the weights below the threshold, in the pruning phase."""
         if self.fraction.initial == 0.0 or self._grows(update):
             return
-        for index, links in update.links.items():
-            if not links.nnz:
+        for index, connections in update.connections.items():
+            if not connections.nnz:
                 continue
-            sizes = np.abs(links.values)
+            sizes = np.abs(connections.values)
             scale = float(np.sqrt(np.mean(np.square(sizes, dtype=np.float64))))
             dropped = sizes < self.prune_threshold * scale
             if not dropped.all():
@@ -100,20 +100,20 @@ class Nest(GuidedGrowth):
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return how many connections each layer grows, in the growth phase."""
         if not self._grows(update):
-            return dict.fromkeys(update.links, 0)
+            return dict.fromkeys(update.connections, 0)
         fraction = self.drop_fraction(update.context)
         counts = {}
-        for index, links in update.links.items():
-            most = int(self.most_growth * self.budgets.get(index, links.nnz))
-            free = min(update.room(index), max(most - links.nnz, 0))
-            counts[index] = min(int(fraction * links.nnz), free)
+        for index, connections in update.connections.items():
+            most = int(self.most_growth * self.budgets.get(index, connections.nnz))
+            free = min(update.room(index), max(most - connections.nnz, 0))
+            counts[index] = min(int(fraction * connections.nnz), free)
         return counts
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of largest gradient, without any of gradient 0."""
         counts = self.grow_counts(update)
         layers = [index for index, count in counts.items() if count]
-        grown = dict.fromkeys(update.links, np.empty(0, np.int64))
+        grown = dict.fromkeys(update.connections, np.empty(0, np.int64))
         sums = self.candidate_sums(update, layers)
         for index in layers:
             # One layer after the other is let go: there are many candidates.
@@ -125,7 +125,7 @@ class Nest(GuidedGrowth):
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return a step of gradient descent from 0."""
-        dtype = update.links[index].values.dtype
+        dtype = update.connections[index].values.dtype
         if not keys.size:
             return np.zeros(0, dtype)
         gradients = self._gradients.pop(index)

@@ -50,11 +50,11 @@ class Set(TopologyAlgorithm):
         if self.removal == "magnitude":
             super().drop(update)
             return
-        for index, links in update.links.items():
+        for index, connections in update.connections.items():
             fraction = self.drop_fraction(update.context)
-            if self.budget(update, index) < links.nnz:
-                fraction = self.drop_count(update, index) / links.nnz
-            update.dropped[index] = drop_zeros_first(links.values, fraction)
+            if self.budget(update, index) < connections.nnz:
+                fraction = self.drop_count(update, index) / connections.nnz
+            update.dropped[index] = drop_zeros_first(connections.values, fraction)
 
 
 def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:

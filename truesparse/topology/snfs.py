@@ -102,14 +102,14 @@ class Snfs(GuidedGrowth):
     def drop_count(self, update: Update, index: int) -> int:
         """Return how many connections a layer loses."""
         count = super().drop_count(update, index)
-        sparsity = 1.0 - update.links[index].density
+        sparsity = 1.0 - update.connections[index].density
         if sparsity < _LEAST_SPARSITY and self._gains(update, index):
-            count = min(count, int(np.ceil(sparsity * update.links[index].nnz)))
+            count = min(count, int(np.ceil(sparsity * update.connections[index].nnz)))
         return count
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of largest momentum in the pool, and draw a new pool."""
-        if not self._pool.keys() >= update.links.keys():
+        if not self._pool.keys() >= update.connections.keys():
             self.look(update)
         wanted = super().grow_counts(update)
         rooms = {index: update.room(index) for index in wanted}
@@ -134,10 +134,10 @@ class Snfs(GuidedGrowth):
         Without momentum, their number.
         """
         means = {}
-        for index, links in update.links.items():
-            first, second = links.moments
+        for index, connections in update.connections.items():
+            first, second = connections.moments
             if not first.size:
-                means[index] = float(links.nnz)
+                means[index] = float(connections.nnz)
                 continue
             sizes = np.abs(first)
             if second.size:
@@ -147,13 +147,13 @@ class Snfs(GuidedGrowth):
 
     def look(self, update: Update) -> None:
         """Feed the gradients of one batch to the pool, drawn now if there is none."""
-        new = [index for index in update.links if index not in self._pool]
+        new = [index for index in update.connections if index not in self._pool]
         for index, keys in self.draw_candidates(update, new).items():
-            dtype = update.links[index].values.dtype
+            dtype = update.connections[index].values.dtype
             self._pool[index] = keys
             self._momentum[index] = np.zeros(keys.size, dtype)
-        pool = {index: self._pool[index] for index in update.links}
-        gradients = CellGradients(update.links, pool)
+        pool = {index: self._pool[index] for index in update.connections}
+        gradients = CellGradients(update.connections, pool)
         update.batches.observe(update.context, 1, gradients)
         for index, gradient in gradients.sums.items():
             momentum = self._momentum[index]

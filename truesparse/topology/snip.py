@@ -78,11 +78,13 @@ class Snip(Static):
             return
         if batches is None:
             raise UsageError("topology 'snip' looks at gradients: give begin() batches")
-        links = {index: model.layers[index].connections for index in layers}
-        n_connections = sum(each.nnz for each in links.values())
+        connections = {index: model.layers[index].connections for index in layers}
+        n_connections = sum(each.nnz for each in connections.values())
         for index in layers:
             self._enlarge(model, index)
-        sums = {index: np.zeros_like(each.values) for index, each in links.items()}
+        sums = {
+            index: np.zeros_like(each.values) for index, each in connections.items()
+        }
 
         def collect(index, gradient):
             if index in sums:
@@ -90,36 +92,36 @@ class Snip(Static):
 
         start = UpdateContext(model.seed, step=0, epoch=0, n_steps=1, n_epochs=1)
         batches.observe(start, self.gradient_batches, collector=collect)
-        for index, each in links.items():
+        for index, each in connections.items():
             sums[index] *= each.values
             np.abs(sums[index], out=sums[index])
         n_candidates = sum(each.size for each in sums.values())
         dropped = drop_smallest_of_all(sums, n_candidates - n_connections)
-        for index, each in links.items():
+        for index, each in connections.items():
             _rewire(each, dropped[index], np.empty(0, np.int64), each.values[:0])
 
     def _enlarge(self, model: SparseMLP, index: int) -> None:
         """Add the candidates of a layer."""
-        links = model.layers[index].connections
-        nnz, nothing = links.nnz, np.zeros(links.nnz, bool)
-        absent = links.n_in * links.n_out - nnz
+        connections = model.layers[index].connections
+        nnz, nothing = connections.nnz, np.zeros(connections.nnz, bool)
+        absent = connections.n_in * connections.n_out - nnz
         count = int(min(self.gamma * nnz, absent))
         draw = stream(model.seed, Purpose.CANDIDATES, layer=index)
-        keys = sample_absent(links, nothing, count, draw)
+        keys = sample_absent(connections, nothing, count, draw)
         draw = stream(model.seed, Purpose.REGROWN_WEIGHTS, layer=index)
-        weights = draw_weights(self.weight_init, links, count, draw)
-        _rewire(links, nothing, keys, weights)
+        weights = draw_weights(self.weight_init, connections, count, draw)
+        _rewire(connections, nothing, keys, weights)
 
 
 def _rewire(
-    links: Connections, dropped: np.ndarray, keys: np.ndarray, weights: np.ndarray
+    connections: Connections, dropped: np.ndarray, keys: np.ndarray, weights: np.ndarray
 ) -> None:
     """Rewire a layer and keep the sum of the squares of its weights."""
-    before = _sum_of_squares(links.values)
-    links.rewire(dropped, keys, weights)
-    after = _sum_of_squares(links.values)
+    before = _sum_of_squares(connections.values)
+    connections.rewire(dropped, keys, weights)
+    after = _sum_of_squares(connections.values)
     if before > 0.0 and after > 0.0:
-        links.values *= links.values.dtype.type(np.sqrt(before / after))
+        connections.values *= connections.values.dtype.type(np.sqrt(before / after))
 
 
 def _sum_of_squares(values: np.ndarray) -> float:

@@ -99,26 +99,26 @@ class Srigl(GuidedGrowth):
         self._wanted = {}  # what a final update, which does not grow, has left
         if self.drop_fraction(update.context) == 0.0 and self.share.final == 1.0:
             return
-        layers = list(update.links)
+        layers = list(update.connections)
         sums = self.sampled_gradients(update, layers)
         for index in layers:
-            links, (keys, sizes) = update.links[index], sums[index]
-            magnitudes = np.abs(links.values)
+            connections, (keys, sizes) = update.connections[index], sums[index]
+            magnitudes = np.abs(connections.values)
             # Weights of 0 go all.
-            n_zero = links.nnz - int(np.count_nonzero(magnitudes))
+            n_zero = connections.nnz - int(np.count_nonzero(magnitudes))
             count = max(self.drop_count(update, index), n_zero)
             dropped = drop_smallest(magnitudes, count)
             active = self._active(update, index, dropped, keys, sizes, count)
             n_active = int(np.count_nonzero(active))
-            fan_in = min(self.budget(update, index) // n_active, links.n_in)
+            fan_in = min(self.budget(update, index) // n_active, connections.n_in)
             # What ablated neurons lose leaves room for more of the others.
-            ablated = ~active[links.indices]
+            ablated = ~active[connections.indices]
             magnitudes[ablated] = -1.0
             count = max(count, int(np.count_nonzero(ablated)))
             dropped = drop_smallest(magnitudes, count)
-            have = _fan_ins(links, dropped)
+            have = _fan_ins(connections, dropped)
             if have.max() > fan_in:
-                _cap_neurons(links, magnitudes, dropped, fan_in)
+                _cap_neurons(connections, magnitudes, dropped, fan_in)
                 np.minimum(have, fan_in, out=have)
             update.dropped[index] = dropped
             wanted = np.where(active, fan_in - have, 0).astype(np.int32)
@@ -126,13 +126,13 @@ class Srigl(GuidedGrowth):
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Fill every active neuron up where its gradient is largest."""
-        grown = dict.fromkeys(update.links, np.empty(0, np.int64))
-        for index in [index for index in update.links if index in self._wanted]:
-            links = update.links[index]
+        grown = dict.fromkeys(update.connections, np.empty(0, np.int64))
+        for index in [index for index in update.connections if index in self._wanted]:
+            connections = update.connections[index]
             wanted, keys, sizes = self._wanted.pop(index)
             columns = np.empty(keys.size, np.int32)
-            np.remainder(keys, links.n_out, out=columns, casting="unsafe")
-            chosen = ranks_by_group(columns, sizes, links.n_out) < wanted[columns]
+            np.remainder(keys, connections.n_out, out=columns, casting="unsafe")
+            chosen = ranks_by_group(columns, sizes, connections.n_out) < wanted[columns]
             best = np.sort(keys[chosen & (sizes > 0)])
             del columns, chosen, keys, sizes
             grown[index] = self._fill_neurons(update, index, best, wanted)
@@ -145,83 +145,89 @@ class Srigl(GuidedGrowth):
         """Draw about gamma times its fan-in of absent inputs, neuron by neuron."""
         keys = {}
         for index in layers:
-            links = update.links[index]
-            n_inputs = int(np.ceil(self.gamma * links.nnz / links.n_out))
-            if 2 * n_inputs >= links.n_in:
-                cells = np.arange(links.n_in * links.n_out)
-                cells = cells.reshape(links.n_in, links.n_out).T.ravel()
+            connections = update.connections[index]
+            n_inputs = int(np.ceil(self.gamma * connections.nnz / connections.n_out))
+            if 2 * n_inputs >= connections.n_in:
+                cells = np.arange(connections.n_in * connections.n_out)
+                cells = cells.reshape(connections.n_in, connections.n_out).T.ravel()
             else:
                 draw = update.stream(Purpose.CANDIDATES, index)
-                cells = draw_inputs(np.full(links.n_out, n_inputs), links.n_in, draw)
-            keys[index] = cells[~links.contains(cells)]
+                cells = draw_inputs(
+                    np.full(connections.n_out, n_inputs), connections.n_in, draw
+                )
+            keys[index] = cells[~connections.contains(cells)]
         return keys
 
     def _active(self, update, index, dropped, keys, sizes, count) -> np.ndarray:
         """Return which neurons stay: those with enough salient inputs."""
-        links = update.links[index]
-        salient = _fan_ins(links, dropped)
-        absent = links.n_in * links.n_out - links.nnz
+        connections = update.connections[index]
+        salient = _fan_ins(connections, dropped)
+        absent = connections.n_in * connections.n_out - connections.nnz
         stands_for = absent / max(keys.size, 1)
         n_best = min(round(count / max(stands_for, 1.0)), keys.size)
         best = keys[largest(sizes, n_best)]
-        gained = np.bincount(best % links.n_out, minlength=links.n_out)
+        gained = np.bincount(best % connections.n_out, minlength=connections.n_out)
         salient = salient + gained * stands_for
         budget = self.budget(update, index)
         limit = self.gamma_salience
         if limit < 1.0:
-            limit = float(max(1, int(limit * (budget // links.n_out))))
+            limit = float(max(1, int(limit * (budget // connections.n_out))))
         if index == len(update.model.layers) - 1 or self.gamma_salience == 0.0:
             limit = 0
         # No fewer neurons than the budget takes when they have all inputs.
-        n_least = max(1, -(-budget // links.n_in))
+        n_least = max(1, -(-budget // connections.n_in))
         limit = min(limit, np.partition(salient, -n_least)[-n_least])
         return salient >= limit
 
     def _fill_neurons(self, update, index, keys, wanted) -> np.ndarray:
         """Add uniformly drawn inputs until every neuron has as many as it wants."""
-        links = update.links[index]
+        connections = update.connections[index]
         draw = update.stream(Purpose.FILLING, index)
         emptied = update.dropped_keys(index)
         draws = 1
         while True:
-            missing = wanted - np.bincount(keys % links.n_out, minlength=links.n_out)
+            missing = wanted - np.bincount(
+                keys % connections.n_out, minlength=connections.n_out
+            )
             if not missing.any():
                 return keys
             lacking = np.flatnonzero(missing)
             draws *= 2
-            if draws * int(missing.max()) >= links.n_in:
+            if draws * int(missing.max()) >= connections.n_in:
                 # Of neurons that are nearly full all inputs are tried.
-                rows = np.arange(links.n_in) * links.n_out
+                rows = np.arange(connections.n_in) * connections.n_out
                 cells = (lacking[:, None] + rows).ravel()
             else:
-                cells = draw_inputs(draws * missing, links.n_in, draw)
-            is_free = ~links.contains(cells) | is_among(cells, emptied)
+                cells = draw_inputs(draws * missing, connections.n_in, draw)
+            is_free = ~connections.contains(cells) | is_among(cells, emptied)
             cells = cells[is_free & ~is_among(cells, keys)]
-            columns = cells % links.n_out
+            columns = cells % connections.n_out
             order = draw.random(cells.size)
-            chosen = ranks_by_group(columns, order, links.n_out) < missing[columns]
+            chosen = (
+                ranks_by_group(columns, order, connections.n_out) < missing[columns]
+            )
             keys = np.sort(np.concatenate([keys, cells[chosen]]))
 
 
-def _fan_ins(links, dropped) -> np.ndarray:
+def _fan_ins(connections, dropped) -> np.ndarray:
     """Return how many inputs each neuron keeps, counted part by part.
 
     NumPy would copy all indices, as int64.
     """
-    counts = np.zeros(links.n_out, np.int64)
-    for start in range(0, links.nnz, _PART):
+    counts = np.zeros(connections.n_out, np.int64)
+    for start in range(0, connections.nnz, _PART):
         part = slice(start, start + _PART)
-        kept = links.indices[part][~dropped[part]]
-        counts += np.bincount(kept, minlength=links.n_out)
+        kept = connections.indices[part][~dropped[part]]
+        counts += np.bincount(kept, minlength=connections.n_out)
     return counts
 
 
-def _cap_neurons(links, magnitudes, dropped, fan_in) -> None:
+def _cap_neurons(connections, magnitudes, dropped, fan_in) -> None:
     """Drop the smallest weights of neurons that have more than `fan_in` left."""
-    view = links.view
+    view = connections.view
     sizes = np.where(dropped, -1.0, magnitudes)[view.permutation]
-    columns = links.indices[view.permutation]
-    surplus = ranks_by_group(columns, sizes, links.n_out) >= fan_in
+    columns = connections.indices[view.permutation]
+    surplus = ranks_by_group(columns, sizes, connections.n_out) >= fan_in
     dropped[view.permutation[surplus]] = True
 
 

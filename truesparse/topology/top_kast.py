@@ -106,13 +106,13 @@ class TopKast(TopologyAlgorithm):
         """Mark the connections whose place a candidate takes; none at the very end."""
         if update.context.is_final:
             return
-        for index in update.links:
+        for index in update.connections:
             if index not in self._keys:
                 self.look(update)
                 break
-        for index, links in update.links.items():
-            weights, candidates = links.values, self._weights[index]
-            n_out = links.nnz + candidates.size - self.budget(update, index)
+        for index, connections in update.connections.items():
+            weights, candidates = connections.values, self._weights[index]
+            n_out = connections.nnz + candidates.size - self.budget(update, index)
             sizes = np.abs(np.concatenate([candidates, weights]))
             # Of equal sizes candidates go first: a tie changes nothing.
             gone = drop_smallest(sizes, n_out)
@@ -122,12 +122,12 @@ class TopKast(TopologyAlgorithm):
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the candidates that are used from now on."""
         grown = {}
-        for index, links in update.links.items():
+        for index, connections in update.connections.items():
             chosen = self._new.pop(index)
             keys, weights = self._keys[index], self._weights[index]
             grown[index] = keys[chosen]
             self._new[index] = weights[chosen]
-            left = update.dropped_keys(index), links.values[update.dropped[index]]
+            left = update.dropped_keys(index), connections.values[update.dropped[index]]
             rest = keys[~chosen], weights[~chosen]
             self._keys[index] = np.concatenate([left[0], rest[0]])
             self._weights[index] = np.concatenate([left[1], rest[1]])
@@ -136,7 +136,7 @@ class TopKast(TopologyAlgorithm):
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return the weights that the pool has learned."""
-        nothing = np.zeros(keys.size, update.links[index].values.dtype)
+        nothing = np.zeros(keys.size, update.connections[index].values.dtype)
         return self._new.pop(index, nothing)
 
     def update(
@@ -147,40 +147,40 @@ class TopKast(TopologyAlgorithm):
         if context.is_final:
             return changes
         update = Update(model, context, self.evolving_layers(model), batches)
-        for index in update.links:
+        for index in update.connections:
             self._draw(update, index)
         return changes
 
     def look(self, update: Update) -> None:
         """Take a step of gradient descent on the pool, drawn now if there is none."""
-        for index in update.links:
+        for index in update.connections:
             if index not in self._keys:
                 self._keys[index] = np.empty(0, np.int64)
-                self._weights[index] = update.links[index].values[:0].copy()
+                self._weights[index] = update.connections[index].values[:0].copy()
                 self._draw(update, index)
-        keys = {index: self._keys[index] for index in update.links}
-        gradients = CellGradients(update.links, keys)
+        keys = {index: self._keys[index] for index in update.connections}
+        gradients = CellGradients(update.connections, keys)
         update.batches.observe(update.context, 1, gradients)
         lr = update.context.lr * self.sample_every
-        for index, links in update.links.items():
-            if not links.nnz:
+        for index, connections in update.connections.items():
+            if not connections.nnz:
                 continue  # nor has the pool any
-            weights, number = self._weights[index], links.values.dtype.type
-            decay = min(lr * self.penalty / links.density, 1.0)
+            weights, number = self._weights[index], connections.values.dtype.type
+            decay = min(lr * self.penalty / connections.density, 1.0)
             weights *= number(1.0 - decay)
             weights -= number(lr) * gradients.sums[index]
 
     def _draw(self, update: Update, index: int) -> None:
         """Keep the stronger half of the pool and fill it up with cells of weight 0."""
-        links = update.links[index]
-        absent = links.n_in * links.n_out - links.nnz
-        size = min(int(np.ceil(self.extra * links.nnz)), absent)
+        connections = update.connections[index]
+        absent = connections.n_in * connections.n_out - connections.nnz
+        size = min(int(np.ceil(self.extra * connections.nnz)), absent)
         keys, weights = self._keys[index], self._weights[index]
         n_kept = min(keys.size, size // 2 if absent > size else size)
         kept = ~drop_smallest(np.abs(weights), keys.size - n_kept)
         keys, weights = keys[kept], weights[kept]
         draw = update.stream(Purpose.CANDIDATES, index)
-        drawn = sample_absent(links, np.zeros(links.nnz, bool), size, draw)
+        drawn = sample_absent(connections, np.zeros(connections.nnz, bool), size, draw)
         drawn = drawn[~is_among(drawn, np.sort(keys))]
         drawn = draw.permutation(drawn)[: size - keys.size]
         keys = np.concatenate([keys, drawn])

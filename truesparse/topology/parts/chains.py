@@ -20,27 +20,27 @@ def remove_chains(update: Update) -> None:
     to the first; then those out of a neuron that has none coming in. Only layers that
     take part in the update lose connections. O(nnz + neurons).
     """
-    links = [layer.connections for layer in update.model.layers]
-    for index in range(len(links) - 2, -1, -1):
-        if index in update.links:
-            above = links[index + 1]
+    connections = [layer.connections for layer in update.model.layers]
+    for index in range(len(connections) - 2, -1, -1):
+        if index in update.connections:
+            above = connections[index + 1]
             dead = _kept_a_row(above, _marks(update, index + 1, above)) == 0
-            update.dropped[index] |= dead[links[index].indices]
-    for index in range(1, len(links)):
-        if index in update.links:
-            below = links[index - 1]
+            update.dropped[index] |= dead[connections[index].indices]
+    for index in range(1, len(connections)):
+        if index in update.connections:
+            below = connections[index - 1]
             kept = below.indices[~_marks(update, index - 1, below)]
             dead = np.bincount(kept, minlength=below.n_out) == 0
-            update.dropped[index] |= np.repeat(dead, np.diff(links[index].indptr))
+            update.dropped[index] |= np.repeat(dead, np.diff(connections[index].indptr))
 
 
-def _marks(update: Update, index: int, links: Connections) -> np.ndarray:
+def _marks(update: Update, index: int, connections: Connections) -> np.ndarray:
     """Return what is dropped of a layer, which may not take part."""
     marks = update.dropped.get(index)
-    return np.zeros(links.nnz, bool) if marks is None else marks
+    return np.zeros(connections.nnz, bool) if marks is None else marks
 
 
-def _kept_a_row(links: Connections, dropped: np.ndarray) -> np.ndarray:
-    counts = np.empty(links.n_in + 1, np.int64)
-    count_kept(links.row_tasks, links.indptr, dropped, counts)
+def _kept_a_row(connections: Connections, dropped: np.ndarray) -> np.ndarray:
+    counts = np.empty(connections.n_in + 1, np.int64)
+    count_kept(connections.row_tasks, connections.indptr, dropped, counts)
     return counts[1:]

@@ -114,7 +114,7 @@ class CellGradients:
 
     Parameters
     ----------
-    links : dict of int to Connections
+    connections : dict of int to Connections
     keys : dict of int to (k,) int64 array
         Cells ``row * n_out + column`` of each layer, in any order.
 
@@ -123,10 +123,12 @@ class CellGradients:
     sums : dict of int to (k,) float array
     """
 
-    def __init__(self, links: dict[int, Connections], keys: dict[int, np.ndarray]):
+    def __init__(
+        self, connections: dict[int, Connections], keys: dict[int, np.ndarray]
+    ):
         self._keys = keys
         self.sums = {
-            index: np.zeros(cells.size, links[index].values.dtype)
+            index: np.zeros(cells.size, connections[index].values.dtype)
             for index, cells in keys.items()
         }
 
@@ -144,7 +146,7 @@ class CellGradients:
 
 
 def largest_gradients(
-    links: Connections,
+    connections: Connections,
     dropped: np.ndarray,
     count: int,
     inputs: np.ndarray | SparseBatch,
@@ -160,7 +162,7 @@ def largest_gradients(
 
     Parameters
     ----------
-    links : Connections
+    connections : Connections
     dropped : (nnz,) bool array
         Connections that count as absent.
     count : int
@@ -176,14 +178,16 @@ def largest_gradients(
     """
     if count <= 0:
         return np.empty(0, np.int64)
-    pattern = Pattern(links.indptr, links.indices, dropped)
+    pattern = Pattern(connections.indptr, connections.indices, dropped)
     rows: np.ndarray | None = None
     if isinstance(inputs, SparseBatch):
         rows = np.flatnonzero(np.diff(inputs.indptr))
         pattern, inputs = _of_rows(pattern, rows), _as_dense(inputs, rows, delta)
     keys = _largest(pattern, count, inputs, delta)
     if rows is not None:
-        keys += (rows - np.arange(rows.size))[keys // links.n_out] * links.n_out
+        keys += (rows - np.arange(rows.size))[
+            keys // connections.n_out
+        ] * connections.n_out
     return keys
 
 

@@ -69,14 +69,19 @@ class GuidedGrowth(TopologyAlgorithm):
         counts = self.grow_counts(update)
         whole = {index for index in counts if self._is_exact(update, index)}
         keys = self.draw_candidates(update, [i for i in counts if i not in whole])
-        gradients = CellGradients(update.links, keys)
+        gradients = CellGradients(update.connections, keys)
         found: dict[int, np.ndarray] = {}
 
         def observe(index, inputs, delta):
             if index in whole:
-                links, marks = update.links[index], self.open_marks(update, index)
+                connections, marks = (
+                    update.connections[index],
+                    self.open_marks(update, index),
+                )
                 count = counts[index]
-                found[index] = largest_gradients(links, marks, count, inputs, delta)
+                found[index] = largest_gradients(
+                    connections, marks, count, inputs, delta
+                )
             else:
                 gradients(index, inputs, delta)
 
@@ -109,7 +114,7 @@ class GuidedGrowth(TopologyAlgorithm):
         if not layers:
             return {}
         keys = self.draw_candidates(update, layers)
-        gradients = CellGradients(update.links, keys)
+        gradients = CellGradients(update.connections, keys)
         update.batches.observe(update.context, self.gradient_batches, gradients)
         return {index: (keys[index], gradients.sums[index]) for index in layers}
 
@@ -119,11 +124,18 @@ class GuidedGrowth(TopologyAlgorithm):
         """Draw cells uniformly, without repetition; all of them where they are few."""
         keys = {}
         for index in layers:
-            links, marks = update.links[index], self.open_marks(update, index)
-            absent = links.n_in * links.n_out - links.nnz + np.count_nonzero(marks)
-            count = min(int(np.ceil(self.gamma * links.nnz)), int(absent))
+            connections, marks = (
+                update.connections[index],
+                self.open_marks(update, index),
+            )
+            absent = (
+                connections.n_in * connections.n_out
+                - connections.nnz
+                + np.count_nonzero(marks)
+            )
+            count = min(int(np.ceil(self.gamma * connections.nnz)), int(absent))
             draw = update.stream(Purpose.CANDIDATES, index)
-            keys[index] = sample_absent(links, marks, count, draw)
+            keys[index] = sample_absent(connections, marks, count, draw)
         return keys
 
     def open_marks(self, update: Update, index: int) -> np.ndarray:
@@ -134,8 +146,8 @@ class GuidedGrowth(TopologyAlgorithm):
     def _is_exact(self, update: Update, index: int) -> bool:
         if self.candidates != "auto":
             return self.candidates == "exact"
-        links = update.links[index]
-        products = links.n_in * links.n_out * update.batches.batch_size
+        connections = update.connections[index]
+        products = connections.n_in * connections.n_out * update.batches.batch_size
         return self.gradient_batches == 1 and products <= _MOST_PRODUCTS
 
 

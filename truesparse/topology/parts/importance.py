@@ -62,16 +62,18 @@ def drop_neurons(update: Update, share: float) -> None:
     share : float
         Of the neurons with inputs, in [0, 1).
     """
-    for index, links in update.links.items():
+    for index, connections in update.connections.items():
         if index == len(update.model.layers) - 1:
             continue
-        sizes = np.abs(links.values)
-        importance = np.bincount(links.indices, sizes, minlength=links.n_out)
-        fan_in = np.bincount(links.indices, minlength=links.n_out)
+        sizes = np.abs(connections.values)
+        importance = np.bincount(
+            connections.indices, sizes, minlength=connections.n_out
+        )
+        fan_in = np.bincount(connections.indices, minlength=connections.n_out)
         connected = np.flatnonzero(fan_in)
         count = int(share * connected.size)
-        emptied = np.zeros(links.n_out, bool)
+        emptied = np.zeros(connections.n_out, bool)
         emptied[connected] = drop_smallest(importance[connected], count)
-        inputs = emptied[links.indices]
+        inputs = emptied[connections.indices]
         update.dropped[index] |= inputs
         update.lost[index] = int(np.count_nonzero(inputs))

@@ -1,4 +1,4 @@
-"""Link scores by paths of three connections, on the pattern that a layer keeps.
+"""Scores of cells by paths of three connections, on the pattern that a layer keeps.
 
 Muscoloni, Abdelhamid and Cannistraci, "Local-community network automata modelling
 based on length-three-paths for prediction of complex network structures in protein
@@ -181,7 +181,7 @@ def highest_scores(
     >>> highest_scores(chain, np.zeros(3, bool), 5)
     (array([1]), array([1.]))
     """
-    code = RULES[choose(rule, RULES, "score of links")]
+    code = RULES[choose(rule, RULES, "rule of path scores")]
     check_whole("count", count, 0)
     graph = kept_pattern(connections, dropped)
     keys, scores = np.empty(0, np.int64), np.empty(0)

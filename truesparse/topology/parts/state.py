@@ -29,15 +29,19 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
         if set(cells) != set(state.get(other, {})):
             raise ValueError(f"{name} and {other} are of different layers")
         for index, keys in cells.items():
-            links = _layer(model, index).connections
+            connections = _layer(model, index).connections
             _check(keys, np.int64, f"{name} of layer {index}")
             is_sorted = bool((keys[1:] > keys[:-1]).all())
             if keys.size and not (
-                is_sorted and keys[0] >= 0 and keys[-1] < links.n_in * links.n_out
+                is_sorted
+                and keys[0] >= 0
+                and keys[-1] < connections.n_in * connections.n_out
             ):
                 raise ValueError(f"{name} of layer {index} are not cells of it")
             values = state[other][index]
-            _check(values, links.values.dtype, f"{other} of layer {index}", keys.size)
+            _check(
+                values, connections.values.dtype, f"{other} of layer {index}", keys.size
+            )
     for index, bits in state.get("signs", {}).items():
         size = -(-_layer(model, index).connections.nnz // 8)
         _check(bits, np.uint8, f"signs of layer {index}", size)

@@ -32,7 +32,7 @@ def update_bytes(zeta: float, itemsize: int) -> tuple[float, float]:
 
 
 class Update:
-    """What the steps of an update share: they read the links and mark what goes.
+    """What the steps of an update share: they read the connections and mark what goes.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Update:
 
     Attributes
     ----------
-    links : dict of int to Connections
+    connections : dict of int to Connections
         Of each layer that takes part, not changed until the update ends.
     dropped : dict of int to (nnz,) bool array
         Connections to remove.
@@ -63,11 +63,12 @@ class Update:
         batches: Batches | None = None,
     ):
         self.model, self.context, self._batches = model, context, batches
-        self.links = {index: model.layers[index].connections for index in layers}
+        self.connections = {index: model.layers[index].connections for index in layers}
         self.growth: dict[int, str] = {}
         self.lost: dict[int, int] = {}
         self.dropped = {
-            index: np.zeros(links.nnz, bool) for index, links in self.links.items()
+            index: np.zeros(connections.nnz, bool)
+            for index, connections in self.connections.items()
         }
 
     @property
@@ -83,12 +84,12 @@ class Update:
 
     def kept(self, index: int) -> int:
         """Return how many connections a layer keeps."""
-        return self.links[index].nnz - self.removed(index)
+        return self.connections[index].nnz - self.removed(index)
 
     def room(self, index: int) -> int:
         """Return how many connections can grow in a layer, dropped ones included."""
-        links = self.links[index]
-        return links.n_in * links.n_out - self.kept(index)
+        connections = self.connections[index]
+        return connections.n_in * connections.n_out - self.kept(index)
 
     def stream(self, purpose: rng.Purpose, index: int) -> np.random.Generator:
         """Return the random numbers of one purpose for one layer in this update."""
@@ -96,4 +97,4 @@ class Update:
 
     def dropped_keys(self, index: int) -> np.ndarray:
         """Return the cells of the dropped connections, ascending int64 keys."""
-        return self.links[index].keys(np.flatnonzero(self.dropped[index]))
+        return self.connections[index].keys(np.flatnonzero(self.dropped[index]))
