@@ -3,7 +3,6 @@
 import importlib
 
 from truesparse.checks import choose
-from truesparse.errors import UsageError
 from truesparse.topology.accset import Accset
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.cht import Cht, Chts, Chtss
@@ -69,13 +68,7 @@ def make(name: str | TopologyAlgorithm, **options) -> TopologyAlgorithm:
     """
     if isinstance(name, TopologyAlgorithm):
         return name
-    algorithm = ALGORITHMS[choose(name, ALGORITHMS, "topology")]
-    accepted = algorithm.options()
-    for option in options:
-        if not accepted:
-            raise UsageError(f"topology {name!r} takes no options, got {option!r}")
-        choose(option, accepted, f"option of topology {name!r}")
-    return algorithm(**options)
+    return ALGORITHMS[choose(name, ALGORITHMS, "topology")](**options)
 
 
 def __getattr__(name: str):

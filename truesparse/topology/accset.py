@@ -18,6 +18,9 @@ from typing import Any
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.importance import Importance
+from truesparse.topology.parts.schedule import Fraction
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 from truesparse.topology.set import Set
 
@@ -32,7 +35,12 @@ class Accset(Set):
     """
 
     name = "accset"
-    void_options = ("final_share", "share_shape", "share_end")
+    needs_score = True
+    # The score decides how many connections are left.
+    takes = (
+        *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, "chain_removal"),
+        *("early_stop", *Importance.OPTIONS, "final", "regrow_init"),
+    )
 
     def __init__(self, **options):
         super().__init__(**options)

@@ -28,37 +28,26 @@ from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.path_sampler import sample_by_paths
 from truesparse.topology.parts.paths import RULES, highest_scores
+from truesparse.topology.parts.schedule import Share
 from truesparse.topology.parts.topology_update import Update, update_bytes
 
 REMOVALS = ("magnitude", "relative")
 
 
-class Cht(TopologyAlgorithm):
-    """Cannistraci-Hebb training: growth by the highest path scores.
+class PathGrowth(TopologyAlgorithm):
+    """Magnitude pruning, and growth where paths of length 3 lead.
 
     Parameters
     ----------
-    rule : str
-        Score of absent cells, see paths.RULES.
-    chain_removal, early_stop
-        See TopologyAlgorithm; the defaults are those of CHT.
     **options
-        See TopologyAlgorithm.
+        See TopologyAlgorithm; the defaults of chain_removal and early_stop are those
+        of CHT.
     """
 
-    name = "cht"
     keeps_regrown = True
-
-    def __init__(
-        self,
-        *,
-        rule: str = "ch3_l3p",
-        chain_removal: bool = True,
-        early_stop: float | None = 0.9,
-        **options,
-    ):
-        super().__init__(chain_removal=chain_removal, early_stop=early_stop, **options)
-        self.rule = choose(rule, RULES, "rule of path scores")
+    rule: str = "ch3_l3p"
+    chain_removal = True
+    early_stop = 0.9
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update.update_bytes: the pattern kept."""
@@ -81,7 +70,26 @@ class Cht(TopologyAlgorithm):
         return highest_scores(connections, dropped, count, self.rule)[0]
 
 
-class Chts(Cht):
+class Cht(PathGrowth):
+    """Cannistraci-Hebb training: growth by the highest path scores.
+
+    Parameters
+    ----------
+    rule : str
+        Score of absent cells, see paths.RULES.
+    **options
+        See PathGrowth and TopologyAlgorithm.
+    """
+
+    name = "cht"
+    is_random = False  # the pattern decides
+
+    def __init__(self, *, rule: str = "ch3_l3p", **options):
+        super().__init__(**options)
+        self.rule = choose(rule, RULES, "rule of path scores")
+
+
+class Chts(PathGrowth):
     """Soft Cannistraci-Hebb training: removal and growth are drawn.
 
     Parameters
@@ -96,7 +104,6 @@ class Chts(Cht):
     """
 
     name = "chts"
-    void_options = ("rule",)
 
     def __init__(
         self, *, removal: str = "magnitude", last_temperature: float = 3.0, **options
@@ -147,23 +154,10 @@ class Chtss(Chts):
     """
 
     name = "chtss"
+    share = Share(0.1, "sigmoid")
 
-    def __init__(
-        self,
-        *,
-        removal: str = "relative",
-        final_share: float = 0.1,
-        share_shape: str = "sigmoid",
-        share_end: float = 0.8,
-        **options,
-    ):
-        super().__init__(
-            removal=removal,
-            final_share=final_share,
-            share_shape=share_shape,
-            share_end=share_end,
-            **options,
-        )
+    def __init__(self, *, removal: str = "relative", **options):
+        super().__init__(removal=removal, **options)
 
 
 def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:

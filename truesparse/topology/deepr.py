@@ -17,7 +17,7 @@ A new connection starts without optimiser state; use plain SGD as the authors do
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,11 +28,11 @@ from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.prune import drop_smallest
-from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.schedule import Share, UpdateSchedule
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
-
-NEW_WEIGHT = 1e-12
 
 
 class Deepr(TopologyAlgorithm):
@@ -51,19 +51,22 @@ class Deepr(TopologyAlgorithm):
     """
 
     name = "deepr"
+    new_weight: ClassVar[float] = 1e-12
     # The signs decide how many connections go.
-    void_options = ("zeta", "decay", "decay_floor", "regrow_init")
+    takes = (
+        *("decay_end", "schedule", *Layers.OPTIONS, "chain_removal", "early_stop"),
+        *(*Share.OPTIONS, *Importance.OPTIONS, "final"),
+    )
+    schedule = UpdateSchedule(1, "step")
 
     def __init__(
         self,
         *,
         l1: float = 1e-5,
         temperature: float = 2.5e-11,
-        schedule: UpdateSchedule | None = None,
         **options,
     ):
-        schedule = schedule or UpdateSchedule(1, "step")
-        super().__init__(schedule=schedule, **options)
+        super().__init__(**options)
         check_numbers(l1=l1, temperature=temperature)
         if not (0.0 <= l1 < math.inf and 0.0 <= temperature < math.inf):
             raise UsageError(
@@ -133,4 +136,4 @@ class Deepr(TopologyAlgorithm):
         """Return weights next to 0 of random sign."""
         draw = update.stream(Purpose.REGROWN_WEIGHTS, index)
         signs = 2.0 * draw.integers(0, 2, keys.size) - 1.0
-        return (NEW_WEIGHT * signs).astype(update.connections[index].values.dtype)
+        return (self.new_weight * signs).astype(update.connections[index].values.dtype)

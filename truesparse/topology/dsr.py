@@ -24,7 +24,10 @@ from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.prune import drop_smallest_of_all
+from truesparse.topology.parts.schedule import Fraction, Share
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
 _TOLERANCE = 0.1
@@ -45,11 +48,15 @@ class Dsr(TopologyAlgorithm):
 
     name = "dsr"
     redistributes = True
-    # Nothing comes back in the update that removed it.
-    void_options = ("early_stop",)
+    # Nothing comes back in the update that removed it: no early stop.
+    takes = (
+        *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, "chain_removal"),
+        *(*Share.OPTIONS, *Importance.OPTIONS, "final", "regrow_init"),
+    )
+    fraction = Fraction(0.1)
 
-    def __init__(self, *, zeta: float = 0.1, threshold: float = 1e-3, **options):
-        super().__init__(zeta=zeta, **options)
+    def __init__(self, *, threshold: float = 1e-3, **options):
+        super().__init__(**options)
         check_numbers(threshold=threshold)
         if not 0.0 < threshold < np.inf:
             raise UsageError(f"threshold must be above 0 and finite, got {threshold}")
@@ -110,7 +117,7 @@ class Dsr(TopologyAlgorithm):
         """Return how many connections each layer grows."""
         removed = {index: update.removed(index) for index in update.connections}
         budget = sum(self.budget(update, index) for index in update.connections)
-        kept = {index: float(update.kept(index)) for index in update.connections}
+        kept = {index: float(update.remaining(index)) for index in update.connections}
         # Cells that have just been emptied stay empty until the next update.
         rooms = {
             index: update.room(index) - removed[index] for index in update.connections

@@ -16,16 +16,19 @@ not favoured; with large `gamma` the sample is all cells and the choice exact. F
 layers take no part.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from truesparse.topology.parts.distribute import share_out
-from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.guided import SampledGradients, largest
+from truesparse.topology.parts.importance import Importance
+from truesparse.topology.parts.schedule import Fraction, Share
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
-NEW_WEIGHT = 1e-10
 
-
-class Ggr(GuidedGrowth):
+class Ggr(SampledGradients):
     """Global gradient-based redistribution.
 
     Parameters
@@ -33,24 +36,17 @@ class Ggr(GuidedGrowth):
     zeta, decay, decay_end
         See TopologyAlgorithm; the defaults are those of GGR.
     **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See SampledGradients and TopologyAlgorithm.
     """
 
     name = "ggr"
+    new_weight: ClassVar[float] = 1e-10
     redistributes = True
-    void_options = ("candidates", "regrow_init")
-
-    def __init__(
-        self,
-        *,
-        zeta: float = 0.1,
-        decay: str = "cosine",
-        decay_end: float = 0.5,
-        **options,
-    ):
-        super().__init__(
-            zeta=zeta, decay=decay, decay_end=decay_end, candidates="sampled", **options
-        )
+    takes = (
+        *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, "chain_removal"),
+        *("early_stop", *Share.OPTIONS, *Importance.OPTIONS, "final"),
+    )
+    fraction = Fraction(0.1, "cosine", end=0.5)
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Share out the connections by gradient, half of them to random cells."""
@@ -70,7 +66,9 @@ class Ggr(GuidedGrowth):
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
         """Return weights next to 0."""
-        return np.full(keys.size, NEW_WEIGHT, update.connections[index].values.dtype)
+        return np.full(
+            keys.size, self.new_weight, update.connections[index].values.dtype
+        )
 
     def _cells_above(self, update: Update, found, total: int) -> dict[int, float]:
         """Estimate how many of the `total` largest gradients each layer has."""

@@ -15,6 +15,7 @@ are left, where the authors give both densities; the rest as in rigl.py.
 import numpy as np
 
 from truesparse.topology.parts.prune import drop_smallest, drop_smallest_of_all
+from truesparse.topology.parts.schedule import Fraction, Share, lower_floor
 from truesparse.topology.parts.topology_update import Update
 from truesparse.topology.rigl import Rigl
 
@@ -33,25 +34,11 @@ class Granet(Rigl):
     name = "granet"
     redistributes = True
 
-    def __init__(
-        self,
-        *,
-        final_share: float = 0.2,
-        share_end: float = 0.7,
-        zeta: float = 0.5,
-        decay_end: float = 1.0,
-        decay_floor: float = 0.005,
-        **options,
-    ):
-        super().__init__(
-            final_share=final_share,
-            share_end=share_end,
-            zeta=zeta,
-            decay_end=decay_end,
-            decay_floor=min(decay_floor, zeta),
-            **options,
-        )
-        self._pruned: dict[int, int] = {}
+    fraction = Fraction(0.5, "cosine", floor=0.005)
+    share = Share(0.2, end=0.7)
+
+    def __init__(self, **options):
+        super().__init__(**lower_floor(self.fraction, options))
 
     def drop(self, update: Update) -> None:
         """Prune all layers jointly, then a fraction of what is left of each."""
@@ -68,13 +55,13 @@ class Granet(Rigl):
             count = int(fraction * (each.size - n_pruned))
             each[pruned[index]] = -1.0
             update.dropped[index] = drop_smallest(each, n_pruned + count)
-            self._pruned[index] = n_pruned
+            update.notes[index] = n_pruned
 
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return what each layer has lost, but for what was pruned or lost for good."""
         counts = {}
         for index in update.connections:
-            for_good = self._pruned[index] + update.lost.get(index, 0)
+            for_good = update.notes[index] + update.lost.get(index, 0)
             count = max(update.removed(index) - for_good, 0)
             counts[index] = min(count, update.room(index))
         return counts

@@ -24,7 +24,7 @@ from truesparse.checks import choose
 from truesparse.kernels.arrays import SparseBatch
 from truesparse.rng import Purpose
 from truesparse.topology.parts.guided import GuidedGrowth
-from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.schedule import Fraction, UpdateSchedule
 from truesparse.topology.parts.topology_update import Update
 
 DISTRIBUTIONS = ("uniform", "grabo", "graest")
@@ -44,27 +44,17 @@ class Gse(GuidedGrowth):
     """
 
     name = "gse"
+    fraction = Fraction(0.2, "cosine", end=0.6)
+    schedule = UpdateSchedule(1000, "step", start=1000)
 
     def __init__(
         self,
         *,
         distribution: str = "uniform",
-        zeta: float = 0.2,
-        decay: str = "cosine",
-        decay_end: float = 0.6,
-        schedule: UpdateSchedule | None = None,
         candidates: str = "sampled",
         **options,
     ):
-        schedule = schedule or UpdateSchedule(1000, "step", start=1000)
-        super().__init__(
-            zeta=zeta,
-            decay=decay,
-            decay_end=decay_end,
-            schedule=schedule,
-            candidates=candidates,
-            **options,
-        )
+        super().__init__(candidates=candidates, **options)
         self.distribution = choose(distribution, DISTRIBUTIONS, "distribution")
 
     def draw_candidates(

@@ -20,13 +20,13 @@ from truesparse.checks import check_whole
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.layer import SparseLayer
-from truesparse.topology.magnitude import Magnitude
+from truesparse.topology.magnitude import MagnitudePruning
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
 from truesparse.topology.parts.topology_update import Update
 
 
-class Lottery(Magnitude):
+class Lottery(MagnitudePruning):
     """Iterative magnitude pruning with rewinding.
 
     Parameters
@@ -36,13 +36,12 @@ class Lottery(Magnitude):
     rewind_epoch : int
         Epochs after which the weights are noted; 0 notes the initial ones.
     final_share, scope, evolve_output
-        See Magnitude.
+        See MagnitudePruning.
     **options
         See TopologyAlgorithm.
     """
 
     name = "lottery"
-    void_options = (*Magnitude.void_options, "prune_at")
 
     def __init__(self, *, rounds: int = 5, rewind_epoch: int = 0, **options):
         super().__init__(**options)

@@ -6,8 +6,6 @@ threshold. The net that is pruned is usually a full one, density 1 in CSR storag
 is left may be trained for the rest of the run.
 """
 
-from typing import ClassVar
-
 import numpy as np
 
 from truesparse.checks import check_numbers, choose
@@ -15,60 +13,36 @@ from truesparse.errors import UsageError
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.prune import drop_smallest_of_all
+from truesparse.topology.parts.schedule import Share
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
 SCOPES = ("global", "layer")
 
 
-class Magnitude(TopologyAlgorithm):
-    """Magnitude pruning of a trained net, once.
+class MagnitudePruning(TopologyAlgorithm):
+    """Removal of the smallest weights, without growth.
 
     Parameters
     ----------
-    final_share : float
-        Share of the connections that is kept.
-    prune_at : float
-        Share of the run, in epochs, after which the net is pruned; 1 is at its end.
     scope : {"global", "layer"}
         Whether weights are compared over all layers, or each layer keeps its share.
-    evolve_output : bool
-        Whether the output layer takes part.
     **options
-        See TopologyAlgorithm.
+        See TopologyAlgorithm: `final_share` of the connections stay, and the output
+        layer takes part unless `evolve_output` is False.
     """
 
-    name = "magnitude"
-    void_options: ClassVar[tuple[str, ...]] = (
-        *("zeta", "decay", "decay_end", "decay_floor", "schedule", "early_stop"),
-        *("share_shape", "share_end", "final", "regrow_init"),
-        *("importance", "importance_every", "importance_start"),
-    )
+    takes = ("final_share", *Layers.OPTIONS, "chain_removal")
+    layers = Layers(evolve_output=True)
+    share = Share(0.1)
 
-    def __init__(
-        self,
-        *,
-        final_share: float = 0.1,
-        prune_at: float = 1.0,
-        scope: str = "global",
-        evolve_output: bool = True,
-        **options,
-    ):
-        super().__init__(
-            final_share=final_share, evolve_output=evolve_output, **options
-        )
-        check_numbers(prune_at=prune_at)
-        if not 0.0 < prune_at <= 1.0:
-            raise UsageError(f"prune_at must be above 0 and at most 1, got {prune_at}")
-        self.prune_at = prune_at
+    def __init__(self, *, scope: str = "global", **options):
+        super().__init__(**options)
         self.scope = choose(scope, SCOPES, "scope")
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update.update_bytes: magnitudes, ordered."""
         return 2.0 + 3 * itemsize, 0.0
-
-    def due(self, unit: str, context: UpdateContext) -> bool:
-        """Whether this is the first end of an epoch with so much of the run done."""
-        return unit == "epoch" and 0.0 <= _epochs_past(context, self.prune_at) < 1.0
 
     def share_left(self, context: UpdateContext) -> float:
         """Return the share of the connections that is left after an update now."""
@@ -99,6 +73,27 @@ class Magnitude(TopologyAlgorithm):
         return dict.fromkeys(update.connections, 0)
 
 
-def _epochs_past(context: UpdateContext, share: float) -> float:
-    """Return how many epochs ago the share of the run was done."""
-    return context.epoch - share * context.n_epochs
+class Magnitude(MagnitudePruning):
+    """Magnitude pruning of a trained net, once.
+
+    Parameters
+    ----------
+    prune_at : float
+        Share of the run, in epochs, after which the net is pruned; 1 is at its end.
+    **options
+        See MagnitudePruning.
+    """
+
+    name = "magnitude"
+
+    def __init__(self, *, prune_at: float = 1.0, **options):
+        super().__init__(**options)
+        check_numbers(prune_at=prune_at)
+        if not 0.0 < prune_at <= 1.0:
+            raise UsageError(f"prune_at must be above 0 and at most 1, got {prune_at}")
+        self.prune_at = prune_at
+
+    def due(self, unit: str, context: UpdateContext) -> bool:
+        """Whether this is the first end of an epoch with so much of the run done."""
+        epochs_past = context.epoch - self.prune_at * context.n_epochs
+        return unit == "epoch" and 0.0 <= epochs_past < 1.0

@@ -18,6 +18,7 @@ import numpy as np
 from truesparse.checks import check_bools, check_numbers, check_whole
 from truesparse.errors import UsageError
 from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.parts.schedule import Fraction
 from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
@@ -40,6 +41,8 @@ class Mest(TopologyAlgorithm):
     """
 
     name = "mest"
+    needs_batches = True
+    fraction = Fraction(0.3, "cosine")
 
     def __init__(
         self,
@@ -47,11 +50,9 @@ class Mest(TopologyAlgorithm):
         gradient_weight: float = 0.01,
         gradient_batches: int = 1,
         soft_bound: bool = False,
-        zeta: float = 0.3,
-        decay: str = "cosine",
         **options,
     ):
-        super().__init__(zeta=zeta, decay=decay, **options)
+        super().__init__(**options)
         check_numbers(gradient_weight=gradient_weight)
         if not 0.0 <= gradient_weight < np.inf:
             raise UsageError(
@@ -61,7 +62,6 @@ class Mest(TopologyAlgorithm):
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
         check_bools(soft_bound=soft_bound)
         self.soft_bound = soft_bound
-        self._sums: dict[int, np.ndarray] = {}
 
     @property
     def growth(self) -> float:
@@ -75,16 +75,15 @@ class Mest(TopologyAlgorithm):
 
     def drop(self, update: Update) -> None:
         """Mark the connections of smallest score."""
-        self._sums = self._gradients(update)
+        update.notes |= self._gradients(update)
         super().drop(update)
-        self._sums = {}
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
         """Rate by weight and gradient."""
         scores = super().drop_scores(update, index)
-        if self._sums:
+        if self.gradient_weight > 0.0:
             weight = scores.dtype.type(self.gradient_weight)
-            scores += weight * np.abs(self._sums[index])
+            scores += weight * np.abs(update.notes.pop(index))
         return scores
 
     def grow_counts(self, update: Update) -> dict[int, int]:

@@ -17,11 +17,14 @@ import numpy as np
 
 from truesparse.checks import check_numbers
 from truesparse.errors import UsageError
-from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.guided import SampledGradients, largest
+from truesparse.topology.parts.importance import Importance
+from truesparse.topology.parts.schedule import Fraction
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
 
-class Nest(GuidedGrowth):
+class Nest(SampledGradients):
     """Growth by gradient, then pruning by a threshold.
 
     Parameters
@@ -35,32 +38,28 @@ class Nest(GuidedGrowth):
     prune_threshold : float
         Weights below this, times the root mean square of their layer, are removed.
     gradient_batches, **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See SampledGradients and TopologyAlgorithm.
     """
 
     name = "nest"
-    # Nothing comes back in the update that removed it.
-    void_options = (
-        *("candidates", "regrow_init", "early_stop"),
-        *("final_share", "share_shape", "share_end"),
+    conserves = False
+    # Nothing comes back in the update that removed it: no early stop.
+    takes = (
+        *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, "chain_removal"),
+        *(*Importance.OPTIONS, "final"),
     )
+    fraction = Fraction(0.1)
 
     def __init__(
         self,
         *,
-        zeta: float = 0.1,
         most_growth: float = 2.0,
         grow_until: float = 0.5,
         prune_threshold: float = 0.1,
         gradient_batches: int = 4,
         **options,
     ):
-        super().__init__(
-            zeta=zeta,
-            candidates="sampled",
-            gradient_batches=gradient_batches,
-            **options,
-        )
+        super().__init__(gradient_batches=gradient_batches, **options)
         check_numbers(
             most_growth=most_growth,
             grow_until=grow_until,
@@ -77,7 +76,6 @@ class Nest(GuidedGrowth):
         self.most_growth = most_growth
         self.grow_until = grow_until
         self.prune_threshold = prune_threshold
-        self._gradients: dict[int, np.ndarray] = {}
 
     @property
     def growth(self) -> float:
@@ -119,18 +117,15 @@ class Nest(GuidedGrowth):
             # One layer after the other is let go: there are many candidates.
             keys, gradients = sums.pop(index)
             best = largest(np.abs(gradients), counts[index])
-            grown[index], self._gradients[index] = keys[best], gradients[best]
+            grown[index] = keys[best]
+            update.new_weights[index] = self._descent(update, gradients[best])
             update.growth[index] = "sampled"
         return grown
 
-    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
-        """Return a step of gradient descent from 0."""
-        dtype = update.connections[index].values.dtype
-        if not keys.size:
-            return np.zeros(0, dtype)
-        gradients = self._gradients.pop(index)
-        step = update.context.lr / update.batches.available(self.gradient_batches)
-        return (-step * gradients).astype(dtype)
+    def _descent(self, update: Update, gradients: np.ndarray) -> np.ndarray:
+        """Return a step of gradient descent from 0; `gradients` are sums."""
+        n_batches = update.batches.available(self.gradient_batches)
+        return (-update.context.lr / n_batches * gradients).astype(gradients.dtype)
 
     def _grows(self, update: Update) -> bool:
         return update.context.progress <= self.grow_until

@@ -15,7 +15,7 @@ which is GSE with the uniform distribution (see gse.py).
 """
 
 from truesparse.topology.parts.guided import GuidedGrowth
-from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.schedule import Fraction, UpdateSchedule
 
 
 class Rigl(GuidedGrowth):
@@ -31,17 +31,5 @@ class Rigl(GuidedGrowth):
 
     name = "rigl"
     keeps_regrown = True
-
-    def __init__(
-        self,
-        *,
-        zeta: float = 0.3,
-        decay: str = "cosine",
-        decay_end: float = 0.75,
-        schedule: UpdateSchedule | None = None,
-        **options,
-    ):
-        schedule = schedule or UpdateSchedule(100, "step", start=100)
-        super().__init__(
-            zeta=zeta, decay=decay, decay_end=decay_end, schedule=schedule, **options
-        )
+    fraction = Fraction(0.3, "cosine", end=0.75)
+    schedule = UpdateSchedule(100, "step", start=100)

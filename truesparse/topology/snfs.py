@@ -26,7 +26,8 @@ from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import Batches, CellGradients
-from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.guided import SampledCells, largest
+from truesparse.topology.parts.schedule import Fraction, lower_floor
 from truesparse.topology.parts.topology_update import Update
 
 # Adam's momentum is divided by the root of its second moment plus this.
@@ -36,7 +37,7 @@ _ADAM_EPSILON = 1e-8
 _LEAST_SPARSITY = 0.2
 
 
-class Snfs(GuidedGrowth):
+class Snfs(SampledCells):
     """Sparse momentum.
 
     Parameters
@@ -48,30 +49,21 @@ class Snfs(GuidedGrowth):
     zeta, decay, decay_floor
         See TopologyAlgorithm; the defaults are those of SNFS.
     **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See SampledCells and TopologyAlgorithm.
     """
 
     name = "snfs"
     redistributes = True
-    void_options = ("candidates", "gradient_batches")
+    fraction = Fraction(0.5, "cosine", floor=0.005)
 
     def __init__(
         self,
         *,
         pool_momentum: float = 0.9,
         sample_every: int = 10,
-        zeta: float = 0.5,
-        decay: str = "cosine",
-        decay_floor: float = 0.005,
         **options,
     ):
-        super().__init__(
-            zeta=zeta,
-            decay=decay,
-            decay_floor=min(decay_floor, zeta),
-            candidates="sampled",
-            **options,
-        )
+        super().__init__(**lower_floor(self.fraction, options))
         check_numbers(pool_momentum=pool_momentum)
         if not 0.0 <= pool_momentum < 1.0:
             raise UsageError(

@@ -14,7 +14,7 @@ squares, and with it the variance of the outputs, stays that of the layer's init
 
 import numpy as np
 
-from truesparse.checks import check_bools, check_numbers, check_whole, choose
+from truesparse.checks import check_numbers, check_whole, choose
 from truesparse.drawing.cells import INITIALIZERS, draw_weights, sample_absent
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
@@ -42,6 +42,7 @@ class Snip(Static):
     """
 
     name = "snip"
+    takes = ("evolve_output",)
 
     def __init__(
         self,
@@ -49,17 +50,15 @@ class Snip(Static):
         gamma: float = 4.0,
         gradient_batches: int = 1,
         weight_init: str = "he_uniform",
-        evolve_output: bool = False,
+        **options,
     ):
-        super().__init__()
+        super().__init__(**options)
         check_numbers(gamma=gamma)
         if not 0.0 <= gamma < np.inf:
             raise UsageError(f"gamma must be at least 0 and finite, got {gamma}")
-        check_bools(evolve_output=evolve_output)
         self.gamma = gamma
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
         self.weight_init = choose(weight_init, INITIALIZERS, "weight initialiser")
-        self.evolve_output = evolve_output
 
     @property
     def growth(self) -> float:

@@ -33,16 +33,17 @@ from truesparse.errors import UsageError
 from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
 from truesparse.sparse.connections import balance
-from truesparse.topology.parts.guided import GuidedGrowth, largest
+from truesparse.topology.parts.guided import SampledGradients, largest
 from truesparse.topology.parts.prune import drop_smallest
-from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.schedule import Fraction, Share, UpdateSchedule
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
 # Connections that are counted at a time.
 _PART = 1 << 20
 
 
-class Srigl(GuidedGrowth):
+class Srigl(SampledGradients):
     """Structured RigL: constant fan-in.
 
     Parameters
@@ -53,40 +54,33 @@ class Srigl(GuidedGrowth):
     zeta, decay, decay_end, schedule
         See TopologyAlgorithm; the defaults are RigL's.
     **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See SampledGradients and TopologyAlgorithm.
     """
 
     name = "srigl"
-    void_options = (
-        *("candidates", "chain_removal", "early_stop"),
-        *("importance", "importance_every", "importance_start"),
+    conserves = False  # the number is rounded to whole neurons
+    # The fan-in leaves no room for chain removal and importance pruning, and nothing
+    # comes back in the update that removed it: no early stop.
+    takes = (
+        *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, *Share.OPTIONS),
+        *("final", "regrow_init"),
     )
+    fraction = Fraction(0.3, "cosine", end=0.75)
+    schedule = UpdateSchedule(100, "step", start=100)
 
     def __init__(
         self,
         *,
         gamma_salience: float = 0.3,
-        zeta: float = 0.3,
-        decay: str = "cosine",
-        decay_end: float = 0.75,
-        schedule: UpdateSchedule | None = None,
         **options,
     ):
-        super().__init__(
-            zeta=zeta,
-            decay=decay,
-            decay_end=decay_end,
-            schedule=schedule or UpdateSchedule(100, "step", start=100),
-            candidates="sampled",
-            **options,
-        )
+        super().__init__(**options)
         check_numbers(gamma_salience=gamma_salience)
         if not 0.0 <= gamma_salience < np.inf:
             raise UsageError(
                 f"gamma_salience must be at least 0 and finite, got {gamma_salience}"
             )
         self.gamma_salience = gamma_salience
-        self._wanted: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds; one layer's candidates are ranked in copies."""
@@ -96,7 +90,6 @@ class Srigl(GuidedGrowth):
 
     def drop(self, update: Update) -> None:
         """Mark small weights, ablated neurons, and what exceeds the new fan-in."""
-        self._wanted = {}  # what a final update, which does not grow, has left
         if self.drop_fraction(update.context) == 0.0 and self.share.final == 1.0:
             return
         layers = list(update.connections)
@@ -122,14 +115,14 @@ class Srigl(GuidedGrowth):
                 np.minimum(have, fan_in, out=have)
             update.dropped[index] = dropped
             wanted = np.where(active, fan_in - have, 0).astype(np.int32)
-            self._wanted[index] = wanted, keys, sizes
+            update.notes[index] = wanted, keys, sizes
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Fill every active neuron up where its gradient is largest."""
         grown = dict.fromkeys(update.connections, np.empty(0, np.int64))
-        for index in [index for index in update.connections if index in self._wanted]:
+        for index in [index for index in update.connections if index in update.notes]:
             connections = update.connections[index]
-            wanted, keys, sizes = self._wanted.pop(index)
+            wanted, keys, sizes = update.notes.pop(index)
             columns = np.empty(keys.size, np.int32)
             np.remainder(keys, connections.n_out, out=columns, casting="unsafe")
             chosen = ranks_by_group(columns, sizes, connections.n_out) < wanted[columns]

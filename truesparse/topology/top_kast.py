@@ -26,8 +26,10 @@ from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches, CellGradients
+from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.prune import drop_smallest
-from truesparse.topology.parts.schedule import UpdateSchedule
+from truesparse.topology.parts.schedule import Share, UpdateSchedule
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
@@ -49,12 +51,14 @@ class TopKast(TopologyAlgorithm):
     """
 
     name = "top_kast"
+    needs_batches = True
     # Magnitudes decide how many connections change places, and none comes back in the
     # update that removed it.
-    void_options = (
-        *("zeta", "decay", "decay_floor", "regrow_init", "chain_removal"),
-        "early_stop",
+    takes = (
+        *("decay_end", "schedule", *Layers.OPTIONS, *Share.OPTIONS),
+        *(*Importance.OPTIONS, "final"),
     )
+    schedule = UpdateSchedule(100, "step", start=100)
 
     def __init__(
         self,
@@ -62,11 +66,9 @@ class TopKast(TopologyAlgorithm):
         extra: float = 0.5,
         penalty: float = 1e-4,
         sample_every: int = 10,
-        schedule: UpdateSchedule | None = None,
         **options,
     ):
-        schedule = schedule or UpdateSchedule(100, "step", start=100)
-        super().__init__(schedule=schedule, **options)
+        super().__init__(**options)
         check_numbers(extra=extra, penalty=penalty)
         if not 0.0 < extra < np.inf:
             raise UsageError(f"extra must be above 0 and finite, got {extra}")
@@ -76,12 +78,11 @@ class TopKast(TopologyAlgorithm):
         self.sample_every = check_whole("sample_every", sample_every, 1)
         self._keys: dict[int, np.ndarray] = {}
         self._weights: dict[int, np.ndarray] = {}
-        self._new: dict[int, np.ndarray] = {}
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
         """Start without a pool: that of another run may hold cells of another net."""
         super().begin(model, batches)
-        self._keys, self._weights, self._new = {}, {}, {}
+        self._keys, self._weights = {}, {}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update.update_bytes: the pool."""
@@ -117,27 +118,22 @@ class TopKast(TopologyAlgorithm):
             # Of equal sizes candidates go first: a tie changes nothing.
             gone = drop_smallest(sizes, n_out)
             update.dropped[index] = gone[candidates.size :]
-            self._new[index] = ~gone[: candidates.size]
+            update.notes[index] = ~gone[: candidates.size]
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the candidates that are used from now on."""
         grown = {}
         for index, connections in update.connections.items():
-            chosen = self._new.pop(index)
+            chosen = update.notes.pop(index)
             keys, weights = self._keys[index], self._weights[index]
             grown[index] = keys[chosen]
-            self._new[index] = weights[chosen]
+            update.new_weights[index] = weights[chosen]
             left = update.dropped_keys(index), connections.values[update.dropped[index]]
             rest = keys[~chosen], weights[~chosen]
             self._keys[index] = np.concatenate([left[0], rest[0]])
             self._weights[index] = np.concatenate([left[1], rest[1]])
             update.growth[index] = "sampled"
         return grown
-
-    def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
-        """Return the weights that the pool has learned."""
-        nothing = np.zeros(keys.size, update.connections[index].values.dtype)
-        return self._new.pop(index, nothing)
 
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None

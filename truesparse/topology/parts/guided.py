@@ -21,48 +21,115 @@ from truesparse.topology.parts.topology_update import Update, update_bytes
 _MOST_PRODUCTS = 2e10
 
 
-class GuidedGrowth(TopologyAlgorithm):
+class SampledCells(TopologyAlgorithm):
+    """Magnitude pruning; growth looks at a uniform sample of absent cells.
+
+    Parameters
+    ----------
+    gamma : float
+        Candidates of a sample, as a multiple of a layer's connections.
+    **options
+        See TopologyAlgorithm.
+    """
+
+    needs_batches = True
+
+    def __init__(self, *, gamma: float = 1.0, **options):
+        super().__init__(**options)
+        check_numbers(gamma=gamma)
+        if not 0.0 < gamma < np.inf:
+            raise UsageError(f"gamma must be above 0 and finite, got {gamma}")
+        self.gamma = gamma
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update.update_bytes: keys and gradients."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        return of_all + self.gamma * (8 + itemsize), of_one
+
+    def draw_candidates(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, np.ndarray]:
+        """Draw cells uniformly, without repetition; all of them where they are few."""
+        keys = {}
+        for index in layers:
+            connections, marks = (
+                update.connections[index],
+                self.open_marks(update, index),
+            )
+            absent = (
+                connections.n_in * connections.n_out
+                - connections.nnz
+                + np.count_nonzero(marks)
+            )
+            count = min(int(np.ceil(self.gamma * connections.nnz)), int(absent))
+            draw = update.stream(Purpose.CANDIDATES, index)
+            keys[index] = sample_absent(connections, marks, count, draw)
+        return keys
+
+    def open_marks(self, update: Update, index: int) -> np.ndarray:
+        """Return which connections may grow: what was dropped, if it may return."""
+        marks = update.dropped[index]
+        return marks if self.keeps_regrown else np.zeros_like(marks)
+
+
+class SampledGradients(SampledCells):
+    """Magnitude pruning; growth looks at gradients of a sample of absent cells.
+
+    Parameters
+    ----------
+    gradient_batches : int
+        Batches over which gradients are summed.
+    **options
+        See SampledCells and TopologyAlgorithm.
+    """
+
+    def __init__(self, *, gradient_batches: int = 1, **options):
+        super().__init__(**options)
+        self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
+
+    def sampled_gradients(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return keys and absolute gradients of each layer's candidates."""
+        sums = self.candidate_sums(update, layers)
+        for _, gradients in sums.values():
+            np.abs(gradients, out=gradients)
+        return sums
+
+    def candidate_sums(
+        self, update: Update, layers: list[int]
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return keys and gradients, summed over batches, of candidates by layer."""
+        if not layers:
+            return {}
+        keys = self.draw_candidates(update, layers)
+        gradients = CellGradients(update.connections, keys)
+        update.batches.observe(update.context, self.gradient_batches, gradients)
+        return {index: (keys[index], gradients.sums[index]) for index in layers}
+
+
+class GuidedGrowth(SampledGradients):
     """Magnitude pruning, and growth where the gradient is largest.
 
     Parameters
     ----------
     candidates : {"auto", "exact", "sampled"}
         Look at all absent cells or at a uniform sample; "auto" decides layer by layer,
-        by the work. What was done is told in LayerChange.growth.
-    gamma : float
-        Candidates of a sample, as a multiple of a layer's connections.
-    gradient_batches : int
-        Batches over which gradients are summed; more than one need "sampled".
+        by the work. LayerChange.growth says what was done.
     **options
-        See TopologyAlgorithm.
+        See SampledGradients and TopologyAlgorithm; more than one of gradient_batches
+        needs "sampled".
     """
 
-    def __init__(
-        self,
-        *,
-        candidates: str = "auto",
-        gamma: float = 1.0,
-        gradient_batches: int = 1,
-        **options,
-    ):
+    def __init__(self, *, candidates: str = "auto", **options):
         super().__init__(**options)
         accepted = ("auto", "exact", "sampled")
         self.candidates = choose(candidates, accepted, "choice of candidates")
-        check_numbers(gamma=gamma)
-        if not 0.0 < gamma < np.inf:
-            raise UsageError(f"gamma must be above 0 and finite, got {gamma}")
-        self.gamma = gamma
-        self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
-        if candidates == "exact" and gradient_batches > 1:
+        if candidates == "exact" and self.gradient_batches > 1:
             raise UsageError(
                 "gradients of all cells are taken on one batch; give candidates "
-                f"'sampled' for gradient_batches {gradient_batches}"
+                f"'sampled' for gradient_batches {self.gradient_batches}"
             )
-
-    def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: keys and gradients."""
-        of_all, of_one = update_bytes(self.zeta, itemsize)
-        return of_all + self.gamma * (8 + itemsize), of_one
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of largest gradient."""
@@ -97,51 +164,6 @@ class GuidedGrowth(TopologyAlgorithm):
             index: self.fill_at_random(update, index, found[index], counts[index])
             for index in counts
         }
-
-    def sampled_gradients(
-        self, update: Update, layers: list[int]
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Return keys and absolute gradients of each layer's candidates."""
-        sums = self.candidate_sums(update, layers)
-        for _, gradients in sums.values():
-            np.abs(gradients, out=gradients)
-        return sums
-
-    def candidate_sums(
-        self, update: Update, layers: list[int]
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Return keys and gradients, summed over batches, of candidates by layer."""
-        if not layers:
-            return {}
-        keys = self.draw_candidates(update, layers)
-        gradients = CellGradients(update.connections, keys)
-        update.batches.observe(update.context, self.gradient_batches, gradients)
-        return {index: (keys[index], gradients.sums[index]) for index in layers}
-
-    def draw_candidates(
-        self, update: Update, layers: list[int]
-    ) -> dict[int, np.ndarray]:
-        """Draw cells uniformly, without repetition; all of them where they are few."""
-        keys = {}
-        for index in layers:
-            connections, marks = (
-                update.connections[index],
-                self.open_marks(update, index),
-            )
-            absent = (
-                connections.n_in * connections.n_out
-                - connections.nnz
-                + np.count_nonzero(marks)
-            )
-            count = min(int(np.ceil(self.gamma * connections.nnz)), int(absent))
-            draw = update.stream(Purpose.CANDIDATES, index)
-            keys[index] = sample_absent(connections, marks, count, draw)
-        return keys
-
-    def open_marks(self, update: Update, index: int) -> np.ndarray:
-        """Return which connections may grow: what was dropped, if it may return."""
-        marks = update.dropped[index]
-        return marks if self.keeps_regrown else np.zeros_like(marks)
 
     def _is_exact(self, update: Update, index: int) -> bool:
         if self.candidates != "auto":

@@ -10,44 +10,56 @@ Departures: what the update's algorithm removes is chosen among all connections,
 of these neurons included; a share of the neurons goes, not those up to a percentile.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
 from truesparse.checks import check_numbers, check_whole
 from truesparse.errors import UsageError
+from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.topology_update import Update
 
 
+@dataclass(frozen=True)
 class Importance:
-    """When and how many neurons lose their inputs.
+    """When neurons lose their inputs, and how many.
 
     Parameters
     ----------
     share : float
-        Of the neurons with inputs of a layer, in [0, 1); 0 for none.
+        Share of a layer's neurons with inputs, in [0, 1); 0 for none.
     every : int
         Epochs between two such times, or more where updates are rarer.
     start : float
         Share of the run after which they begin.
     """
 
-    def __init__(self, share: float, every: int, start: float):
-        check_numbers(importance=share, importance_start=start)
-        if not 0.0 <= share < 1.0:
-            raise UsageError(f"importance must be from 0 up to but not 1, got {share}")
-        if not 0.0 <= start <= 1.0:
-            raise UsageError(f"importance_start must be from 0 to 1, got {start}")
-        self.share, self.start = share, start
-        self.every = check_whole("importance_every", every, 1)
-        self.next_epoch = 0
+    OPTIONS: ClassVar = {
+        "importance": "share",
+        "importance_every": "every",
+        "importance_start": "start",
+    }
 
-    def drop(self, update: Update) -> None:
-        """Take the inputs of the least important neurons, if it is time."""
-        context = update.context
-        is_late = context.progress > self.start and context.epoch >= self.next_epoch
-        if self.share > 0.0 and is_late:
-            self.next_epoch = context.epoch + self.every
-            drop_neurons(update, self.share)
+    share: float = 0.0
+    every: int = 10
+    start: float = 0.5
+
+    def __post_init__(self):
+        check_numbers(importance=self.share, importance_start=self.start)
+        if not 0.0 <= self.share < 1.0:
+            raise UsageError(
+                f"importance must be from 0 up to but not 1, got {self.share}"
+            )
+        if not 0.0 <= self.start <= 1.0:
+            raise UsageError(f"importance_start must be from 0 to 1, got {self.start}")
+        check_whole("importance_every", self.every, 1)
+
+    def is_due(self, context: UpdateContext, next_epoch: int) -> bool:
+        """Whether neurons lose their inputs now, at `next_epoch` at the earliest."""
+        is_late = context.progress > self.start and context.epoch >= next_epoch
+        return self.share > 0.0 and is_late
 
 
 def drop_neurons(update: Update, share: float) -> None:

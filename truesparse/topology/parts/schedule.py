@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from truesparse.checks import check_numbers, check_whole, choose
 from truesparse.errors import UsageError
@@ -81,6 +82,13 @@ class Fraction:
     [0.3, 0.15, 0.0, 0.0]
     """
 
+    OPTIONS: ClassVar = {
+        "zeta": "initial",
+        "decay": "decay",
+        "decay_end": "end",
+        "decay_floor": "floor",
+    }
+
     initial: float
     decay: str = "constant"
     end: float = 1.0
@@ -115,6 +123,13 @@ class Fraction:
         return self.floor + (self.initial - self.floor) * left
 
 
+def lower_floor(fraction: Fraction, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options whose decay_floor, given or not, is at most zeta."""
+    zeta = options.get("zeta", fraction.initial)
+    floor = options.get("decay_floor", fraction.floor)
+    return {**options, "decay_floor": min(floor, zeta)}
+
+
 SHAPES = ("cubic", "sigmoid")
 
 
@@ -147,6 +162,12 @@ class Share:
     [1.0, 0.3, 0.2, 0.2]
     """
 
+    OPTIONS: ClassVar = {
+        "final_share": "final",
+        "share_shape": "shape",
+        "share_end": "end",
+    }
+
     final: float = 1.0
     shape: str = "cubic"
     start: float = 0.0
@@ -166,6 +187,10 @@ class Share:
                 "share_start must be at least 0, share_end above it and at most 1, got "
                 f"{self.start} and {self.end}"
             )
+
+    def is_reached(self, progress: float) -> bool:
+        """Whether the share stays as it is from now on."""
+        return self.final == 1.0 or progress >= self.end
 
     def at(self, progress: float) -> float:
         """Return the share at a progress from 0 to 1 of the run."""

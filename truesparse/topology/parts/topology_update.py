@@ -1,6 +1,7 @@
 """One topology update in the making: which layers, and what is dropped of them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,11 @@ class Update:
         Connections to remove.
     lost : dict of int to int
         Connections that a layer loses for good, see importance.drop_neurons.
+    new_weights : dict of int to (k,) array
+        Weights of a layer's new connections, in the order of their keys, where growth
+        decides them; others are drawn.
+    notes : dict of int to object
+        What a step of the update notes on a layer for a later step.
     growth : dict of int to str
         How a layer's new cells were chosen, for the report.
     """
@@ -66,6 +72,8 @@ class Update:
         self.connections = {index: model.layers[index].connections for index in layers}
         self.growth: dict[int, str] = {}
         self.lost: dict[int, int] = {}
+        self.new_weights: dict[int, np.ndarray] = {}
+        self.notes: dict[int, Any] = {}
         self.dropped = {
             index: np.zeros(connections.nnz, bool)
             for index, connections in self.connections.items()
@@ -82,14 +90,14 @@ class Update:
         """Return how many connections a layer loses."""
         return int(np.count_nonzero(self.dropped[index]))
 
-    def kept(self, index: int) -> int:
+    def remaining(self, index: int) -> int:
         """Return how many connections a layer keeps."""
         return self.connections[index].nnz - self.removed(index)
 
     def room(self, index: int) -> int:
         """Return how many connections can grow in a layer, dropped ones included."""
         connections = self.connections[index]
-        return connections.n_in * connections.n_out - self.kept(index)
+        return connections.n_in * connections.n_out - self.remaining(index)
 
     def stream(self, purpose: rng.Purpose, index: int) -> np.random.Generator:
         """Return the random numbers of one purpose for one layer in this update."""
