@@ -5,7 +5,7 @@ import pytest
 
 from truesparse.callbacks import Callback
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.topology import UpdateSchedule, make
+from truesparse.topology import ALGORITHMS, UpdateSchedule, make
 from truesparse.training.run import EpochRecord, Run
 from truesparse.training.trainer import Trainer
 
@@ -107,16 +107,16 @@ class StopAfter(Callback):
 
 
 def algorithm(name):
-    if name == "static":
-        return make(name)
-    if name in ("snfs", "top_kast"):
-        return make(name, sample_every=1, schedule=UpdateSchedule(4, "step", start=4))
-    if name == "lottery":
-        return make(name, rounds=2, rewind_epoch=1)
-    options = make(name).options()
-    # Some wait longer for their first update than the runs here last.
-    schedule = {"schedule": UpdateSchedule(2, "step", start=2)}
-    return make(name, **schedule if "schedule" in options else {})
+    """Return an algorithm that updates within the short runs here."""
+    taken = ALGORITHMS[name].options()
+    every = 4 if "sample_every" in taken else 2
+    options = {
+        "schedule": UpdateSchedule(every, "step", start=every),
+        "sample_every": 1,
+        "rounds": 2,
+        "rewind_epoch": 1,
+    }
+    return make(name, **{each: options[each] for each in options if each in taken})
 
 
 def record(epoch, train_loss=1.0, val_loss=None):

@@ -1,7 +1,7 @@
 """The contract of topology algorithms: every one of them keeps these promises."""
 
 import copy
-import inspect
+import dataclasses
 
 import numpy as np
 import pytest
@@ -26,26 +26,20 @@ from truesparse.topology import (
 )
 
 SIZES = (12, 20, 15, 4)
-# They choose connections once, or never; see topology/test_pruning.py.
-BASELINES = {"static", "snip", "magnitude", "lottery"}
-EVOLVING = sorted(set(ALGORITHMS) - BASELINES)
-# Signs and magnitudes decide what DeepR and Top-KAST remove, not a fraction.
-FRACTIONAL = sorted(set(EVOLVING) - {"deepr", "top_kast"})
-# NeST changes the number of connections, SRigL rounds it to whole neurons.
-CONSERVING = sorted({*EVOLVING, "static"} - {"nest", "srigl"})
-SHRINKING = sorted(set(CONSERVING) - {"static", "accset"})
-# These end with fewer connections than they start with.
-OPTIONS = {
-    "chtss": {"final_share": 1.0},
-    "granet": {"final_share": 1.0},
-    "snfs": {"sample_every": 2},
-    "top_kast": {"sample_every": 2},
-}
-NEW_WEIGHTS = {"ggr": 1e-10, "deepr": 1e-12}
-LEARNED = {"nest", "top_kast"}
-# What CHT grows follows from the pattern alone.
-DRAWING = sorted(set(EVOLVING) - {"cht"})
-GUIDED = ("ggr", "granet", "gse", "mest", "nest", "rigl", "snfs", "srigl", "top_kast")
+
+
+def having(*options, among=ALGORITHMS):
+    """Return the names of the algorithms that take all these options."""
+    return [name for name in among if {*options} <= {*ALGORITHMS[name].options()}]
+
+
+# Others choose connections once, or never; see topology/test_pruning.py.
+EVOLVING = having("schedule")
+# Signs or magnitudes decide how many connections the others replace.
+FRACTIONAL = having("zeta", among=EVOLVING)
+CONSERVING = [name for name in [*EVOLVING, "static"] if ALGORITHMS[name].conserves]
+SHRINKING = having("final_share", among=CONSERVING)
+RANDOM = [name for name in EVOLVING if ALGORITHMS[name].is_random]
 
 each_algorithm = pytest.mark.parametrize("name", [*EVOLVING, "static"])
 each_evolving = pytest.mark.parametrize("name", EVOLVING)
@@ -55,8 +49,11 @@ each_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 
 
 def make(name, model=None, **options):
-    """Return an algorithm that has seen the model."""
-    algorithm = topology.make(name, **OPTIONS.get(name, {}) | options)
+    """Return an algorithm that has seen the model, by default a conserving one."""
+    defaults = {"final_share": 1.0, "sample_every": 2}
+    taken = {*ALGORITHMS[name].options()} if name in EVOLVING else {}
+    defaults = {option: defaults[option] for option in defaults if option in taken}
+    algorithm = topology.make(name, **defaults | options)
     if model is not None:
         algorithm.begin(model)
         flip_signs(model)
@@ -204,11 +201,11 @@ def test_new_connections_get_their_initial_weight(name, regrow_init, rewired):
     for connections, _, _, keys, weights in rewired:
         assert weights.dtype == np.float32
         assert keys.size > 0
-        if name in LEARNED:
+        if not has_option:
+            # A constant, or learned before.
+            new_weight = getattr(ALGORITHMS[name], "new_weight", None)
             assert (weights != 0).any()
-            continue
-        if name in NEW_WEIGHTS:
-            np.testing.assert_array_equal(abs(weights), np.float32(NEW_WEIGHTS[name]))
+            assert new_weight is None or set(abs(weights)) == {np.float32(new_weight)}
             continue
         index = olds.index(connections)
         draw = rng.stream(0, rng.Purpose.REGROWN_WEIGHTS, 10, index)
@@ -226,7 +223,7 @@ def test_zeta_0_changes_nothing(name):
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("name", RANDOM)
 def test_every_update_draws_anew_and_the_seed_decides_it(name):
     first, again = with_seed(name, 3, 10), with_seed(name, 3, 10)
     for ours, theirs in zip(first, again, strict=True):
@@ -289,7 +286,7 @@ def test_a_net_of_full_layers_is_left_alone(name):
     model = SparseMLP(SIZES, density=1.0)
     model.allocate_moments(Optimizer())
     before = arrays_of(model)
-    assert update(topology.make(name, **OPTIONS.get(name, {})), model) == []
+    assert update(make(name), model) == []
     for got, want in zip(arrays_of(model), before, strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -329,22 +326,24 @@ def test_after_the_last_step_nothing_grows(name):
 
 
 @each_evolving
-def test_options_are_those_of_the_constructor(name):
-    options = ALGORITHMS[name].options()
-    assert len(options) == len(set(options)) > 5
-    assert {"schedule", "layers", "final"} <= set(options)
-    own = inspect.signature(ALGORITHMS[name]).parameters.values()
-    named = {each.name for each in own if each.kind != each.VAR_KEYWORD}
-    assert named <= set(options)
-    for option in ():
-        with pytest.raises(UsageError, match="unknown option of topology"):
-            topology.make(name, **{option: 0.1})
+def test_an_algorithm_that_needs_batches_says_so(name):
+    algorithm = ALGORITHMS[name]
+    if not algorithm.needs_batches:
+        assert make(name).update(make_model(), context())
+        return
+    with pytest.raises(UsageError, match="looks at gradients: give update"):
+        make(name).update(make_model(), context())
 
 
-def test_methods_that_look_at_gradients_say_that_they_need_batches():
-    for name in GUIDED:
-        with pytest.raises(UsageError, match="looks at gradients: give update"):
-            make(name).update(make_model(), context())
+@each_evolving
+def test_an_algorithm_that_needs_a_score_says_so(name):
+    model = make_model()
+    where = dataclasses.replace(context(), score=None)
+    if not ALGORITHMS[name].needs_score:
+        assert update(make(name, model), model, where)
+        return
+    with pytest.raises(UsageError, match="give X_val and y_val"):
+        update(make(name, model), model, where)
 
 
 # When --------------------------------------------------------------------------------

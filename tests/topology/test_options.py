@@ -1,5 +1,7 @@
 """Which options each algorithm takes: those of its constructor and of its stages."""
 
+import inspect
+
 import pytest
 
 from truesparse import topology
@@ -58,6 +60,13 @@ def test_an_algorithm_takes_these_options_and_no_others(name):
         what = "unknown option of topology" if options else "takes no options, got"
         with pytest.raises(UsageError, match=what):
             topology.make(name, **{option: 0.1})
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_options_are_those_of_the_constructor(name):
+    parameters = inspect.signature(ALGORITHMS[name]).parameters.values()
+    named = {each.name for each in parameters if each.kind != each.VAR_KEYWORD}
+    assert named <= set(ALGORITHMS[name].options())
 
 
 def test_the_base_takes_the_common_options():

@@ -168,7 +168,10 @@ def test_a_run_does_not_depend_on_those_before(name):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["snfs", "top_kast"])
+LOOKING = [name for name in ALGORITHMS if "sample_every" in ALGORITHMS[name].options()]
+
+
+@pytest.mark.parametrize("name", LOOKING)
 def test_a_state_is_not_written_to(name):
     net, algorithm, resumed = Net(), *(make(name, sample_every=1) for _ in range(2))
     algorithm.begin(net.model)
