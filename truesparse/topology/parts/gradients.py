@@ -10,11 +10,14 @@ import numpy as np
 from truesparse import rng
 from truesparse.drawing.cells import sample_ranks
 from truesparse.errors import DivergedError
-from truesparse.kernels.arrays import Csr, Growth, Pattern, SparseBatch
+from truesparse.kernels.arrays import Csr, Pattern, SparseBatch
 from truesparse.kernels.candidates import (
+    Bins,
+    Listing,
     candidate_gradients,
     candidate_gradients_sparse,
-    scan_gradients,
+    count_gradients,
+    list_gradients,
 )
 from truesparse.kernels.simd import make_tile
 from truesparse.network.backprop import Collector, Observer
@@ -194,13 +197,12 @@ def largest_gradients(
 def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndarray:
     """Return the keys of the largest absolute gradients of a dense batch."""
     tasks = balance(np.arange(len(inputs) + 1), _SCAN_TASKS)
-    scan = _tile(delta), tasks, pattern, (inputs, delta)
-    places = np.zeros((tasks.size - 1, 2), np.int64)
-    nothing = Growth(np.empty(0, np.int64), delta[0, :0])
-    lowest, above = 0, np.zeros(tasks.size - 1, np.int64)
+    cells = _tile(delta), tasks, pattern, inputs, delta
+    n_tasks = tasks.size - 1
+    lowest, above = 0, np.zeros(n_tasks, np.int64)
     for shift, n_bits in _BINS:
-        counts = np.zeros((tasks.size - 1, 1 << n_bits), np.int64)
-        scan_gradients(*scan, (lowest, shift), counts, places, nothing)
+        counts = np.zeros((n_tasks, 1 << n_bits), np.int64)
+        count_gradients(*cells, Bins(lowest, shift), counts)
         at_least = above.sum() + counts.sum(axis=0)[::-1].cumsum()[::-1]
         # The first bin of all is for zero and what is as good as zero.
         best = max(int(lowest == 0), int(np.count_nonzero(at_least >= count)) - 1)
@@ -210,13 +212,12 @@ def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndar
         if at_least[best] <= 2 * count + _SLACK:
             break
     surplus = int(at_least[best]) - count if shift == 0 else 0
-    places[:, 1] = np.clip(surplus - equal.cumsum() + equal, 0, equal)
-    lengths = above + equal - places[:, 1]
-    places[:, 0] = lengths.cumsum() - lengths
-    n_found = int(lengths.sum())
-    found = Growth(np.empty(n_found, np.int64), np.empty(n_found, delta.dtype))
-    scan_gradients(*scan, (lowest, 0), np.empty((len(places), 0), int), places, found)
-    return found.keys[~drop_smallest(found.values, n_found - count)]
+    skipped = np.clip(surplus - equal.cumsum() + equal, 0, equal)
+    lengths = above + equal - skipped
+    starts, n_cells = lengths.cumsum() - lengths, int(lengths.sum())
+    keys, sizes = np.empty(n_cells, np.int64), np.empty(n_cells, delta.dtype)
+    list_gradients(*cells, lowest, Listing(starts, skipped, keys, sizes))
+    return keys[~drop_smallest(sizes, n_cells - count)]
 
 
 def _tile(delta: np.ndarray) -> tuple:
