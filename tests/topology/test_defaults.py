@@ -5,56 +5,80 @@ import pytest
 from truesparse.topology import ALGORITHMS, UpdateSchedule, make
 from truesparse.topology.parts.schedule import Fraction, Share
 
-# Share that is replaced, and when it ends.
-FRACTIONS = {
-    "set": Fraction(0.3),
-    "cht": Fraction(0.3),
-    "chts": Fraction(0.3),
-    "chtss": Fraction(0.3),
-    "dsr": Fraction(0.1),
-    "ggr": Fraction(0.1, "cosine", end=0.5),
-    "granet": Fraction(0.5, "cosine", floor=0.005),
-    "gse": Fraction(0.2, "cosine", end=0.6),
-    "mest": Fraction(0.3, "cosine"),
-    "rigl": Fraction(0.3, "cosine", end=0.75),
-    "snfs": Fraction(0.5, "cosine", floor=0.005),
-    "srigl": Fraction(0.3, "cosine", end=0.75),
-}
-# Others update after every epoch.
-SCHEDULES = {
-    "deepr": UpdateSchedule(1, "step"),
-    "granet": UpdateSchedule(100, "step", start=100),
-    "gse": UpdateSchedule(1000, "step", start=1000),
-    "rigl": UpdateSchedule(100, "step", start=100),
-    "srigl": UpdateSchedule(100, "step", start=100),
-    "top_kast": UpdateSchedule(100, "step", start=100),
-}
-SHARES = {
-    "chtss": Share(0.1, "sigmoid"),
-    "granet": Share(0.2, "cubic", end=0.7),
-    "magnitude": Share(0.1),
-    "lottery": Share(0.1),
-}
-OWN = {
-    "set": {"removal": "per_sign", "regrow_init": "zero"},
-    "cht": {"rule": "ch3_l3p", "chain_removal": True, "early_stop": 0.9},
-    "chts": {"rule": "ch3_l3p", "chain_removal": True, "early_stop": 0.9},
-    "chtss": {"rule": "ch3_l3p", "chain_removal": True, "early_stop": 0.9},
-    "deepr": {"l1": 1e-5, "temperature": 2.5e-11},
-    "dsr": {"threshold": 1e-3},
-    "gse": {"gamma": 1.0, "distribution": "uniform"},
-    "mest": {"gradient_weight": 0.01, "soft_bound": False},
-    "snfs": {"pool_momentum": 0.9, "sample_every": 10},
-    "srigl": {"gamma_salience": 0.3},
+CHT = {"rule": "ch3_l3p", "chain_removal": True, "early_stop": 0.9}
+EVERY_100 = UpdateSchedule(100, "step", start=100)
+
+# One row for each algorithm. Where nothing else stands, `fraction` is not an option of
+# it, updates happen after every epoch and the number of connections stays.
+FIGURES = {
+    "static": {},
+    "set": {"fraction": Fraction(0.3), "removal": "per_sign", "regrow_init": "zero"},
+    "accset": {"fraction": Fraction(0.3), "removal": "per_sign"},
+    "cht": {"fraction": Fraction(0.3), **CHT},
+    "chts": {"fraction": Fraction(0.3), "last_temperature": 3.0, **CHT},
+    "chtss": {"fraction": Fraction(0.3), "share": Share(0.1, "sigmoid"), **CHT},
+    "deepr": {
+        "schedule": UpdateSchedule(1, "step"),
+        "l1": 1e-5,
+        "temperature": 2.5e-11,
+    },
+    "dsr": {"fraction": Fraction(0.1), "threshold": 1e-3},
+    "ggr": {"fraction": Fraction(0.1, "cosine", end=0.5)},
+    "granet": {
+        "fraction": Fraction(0.5, "cosine", floor=0.005),
+        "schedule": EVERY_100,
+        "share": Share(0.2, "cubic", end=0.7),
+    },
+    "gse": {
+        "fraction": Fraction(0.2, "cosine", end=0.6),
+        "schedule": UpdateSchedule(1000, "step", start=1000),
+        "gamma": 1.0,
+        "distribution": "uniform",
+    },
+    "mest": {
+        "fraction": Fraction(0.3, "cosine"),
+        "gradient_weight": 0.01,
+        "soft_bound": False,
+    },
+    "nest": {
+        "fraction": Fraction(0.1),
+        "most_growth": 2.0,
+        "grow_until": 0.5,
+        "prune_threshold": 0.1,
+        "gradient_batches": 4,
+    },
+    "rigl": {"fraction": Fraction(0.3, "cosine", end=0.75), "schedule": EVERY_100},
+    "snfs": {
+        "fraction": Fraction(0.5, "cosine", floor=0.005),
+        "pool_momentum": 0.9,
+        "sample_every": 10,
+    },
+    "srigl": {
+        "fraction": Fraction(0.3, "cosine", end=0.75),
+        "schedule": EVERY_100,
+        "gamma_salience": 0.3,
+    },
+    "top_kast": {
+        "schedule": EVERY_100,
+        "extra": 0.5,
+        "penalty": 1e-4,
+        "sample_every": 10,
+    },
+    "snip": {"gamma": 4.0, "gradient_batches": 1, "weight_init": "he_uniform"},
+    "magnitude": {"share": Share(0.1), "prune_at": 1.0, "scope": "global"},
+    "lottery": {"share": Share(0.1), "rounds": 5, "rewind_epoch": 0},
 }
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_defaults_are_the_published_ones(name):
+    assert name in FIGURES, f"add a row of published defaults for {name!r}"
+    figures = {"schedule": UpdateSchedule(), "share": Share(), **FIGURES[name]}
     algorithm = make(name)
-    if name in FRACTIONS:
-        assert algorithm.fraction == FRACTIONS[name]
-    assert algorithm.schedule == SCHEDULES.get(name, UpdateSchedule())
-    assert algorithm.share == SHARES.get(name, Share())
-    for option, value in OWN.get(name, {}).items():
-        assert getattr(algorithm, option) == value, option
+    assert ("fraction" in figures) == ("zeta" in algorithm.options())
+    for attribute, value in figures.items():
+        assert getattr(algorithm, attribute) == value, attribute
+
+
+def test_every_row_is_of_an_algorithm():
+    assert set(FIGURES) == set(ALGORITHMS)
