@@ -27,8 +27,8 @@ from truesparse.topology.parts.path_sampler import sample_by_paths
 from truesparse.topology.parts.paths import (
     RULES,
     highest_scores,
-    kept_pattern,
     path_work,
+    remaining_pattern,
 )
 
 # A correct sampler fails a test at this level once in 10,000 seeds; seeds are fixed.
@@ -98,7 +98,7 @@ def test_the_twin_on_a_path_with_neighbours_outside():
 @given(cases(max_side=SIDE), SHARES)
 def test_kept_pattern_and_path_work(case, share):
     dropped, kept = drop(case, share)
-    graph = kept_pattern(case.links, dropped)
+    graph = remaining_pattern(case.links, dropped)
     columns = np.nonzero(kept)[1]
     np.testing.assert_array_equal(np.diff(graph.indptr), kept.sum(1))
     np.testing.assert_array_equal(graph.columns, columns)
@@ -201,7 +201,7 @@ def test_a_draw_is_in_proportion_to_the_score(name, walks, monkeypatch):
     """With bounds for all neurons, for those of few walks, and for none."""
     monkeypatch.setattr(path_sampler, "_WALKS", walks * max(MASKS[name].shape))
     monkeypatch.setattr(path_sampler, "_WALKS_PER_CONNECTION", 0)
-    graph = kept_pattern(*of_mask(MASKS[name]))
+    graph = remaining_pattern(*of_mask(MASKS[name]))
     proposal = path_sampler._proposal(graph)
     n_draws = 3000 if DISABLED else 300_000
     uniforms = np.random.default_rng(3).random((n_draws, 4))
@@ -244,7 +244,7 @@ def test_bounds_are_the_least_external_neighbours():
         shared = mask.astype(int) @ mask.T
         degrees = np.diag(shared).copy()
         np.fill_diagonal(shared, 0)
-        got = path_sampler._least_external(kept_pattern(*of_mask(mask)))
+        got = path_sampler._least_external(remaining_pattern(*of_mask(mask)))
         want = np.maximum(degrees - shared.max(1), 1)
         np.testing.assert_array_equal(got, want)
 

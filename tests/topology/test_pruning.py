@@ -174,11 +174,10 @@ def test_lottery_goes_on_from_its_state():
 
 
 def test_lottery_says_if_the_run_is_too_short():
-    with pytest.raises(UsageError, match="3 rounds takes at least 4 epochs, got 3"):
+    with pytest.raises(UsageError, match="3 rounds needs at least 4 epochs, got 3"):
         run(topology.make("lottery", rounds=3), epochs=3)
-    with pytest.raises(
-        UsageError, match="first round ends after epoch 2, before epoch"
-    ):
+    message = "lottery' ends after epoch 2, before rewind_epoch 3; lower rewind_epoch"
+    with pytest.raises(UsageError, match=message):
         run(topology.make("lottery", rounds=1, rewind_epoch=3), epochs=4)
 
 

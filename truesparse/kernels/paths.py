@@ -1,9 +1,9 @@
 """Paths of three connections between an input and an output neuron without one.
 
-With P[u,z2] the outputs that inputs u and z2 share, Q[z1,v] the inputs that outputs z1
-and v share, and d the degrees, a path u - z1 - z2 - v weighs f(d_z1, Q) f(d_z2, P).
-P and Q are counted while the paths of one u are walked, or for one path by
-intersecting two ascending lists; nothing of the size of the matrix exists.
+Let P[u,z2] be the number of outputs that inputs u and z2 share, Q[z1,v] the number of
+inputs that outputs z1 and v share, and d the degrees. A path u - z1 - z2 - v weighs
+f(d_z1, Q) f(d_z2, P). P and Q are counted while the paths of one u are walked, or for
+one path by intersecting two ascending lists; nothing is as large as the matrix.
 """
 
 from typing import NamedTuple
@@ -14,9 +14,9 @@ from truesparse.kernels.jit import inlined_kernel, inner_kernel, parallel_kernel
 
 CH3_L3P, CH2_L3P, RA_L3, CH3_L3N, CH2_L3N = range(5)
 
-# Columns of the table of cells: the output neuron, how many paths through the present
-# z1 lead there, the sum of their factors for z2, the score so far. 32 bytes, so that a
-# path touches one cache line.
+# Columns of the table of cells: the output neuron, the number of paths through the
+# present z1 that lead there, the sum of their factors for z2, the score so far. A cell
+# has 32 bytes: a path touches one cache line.
 _KEY, _SHARED, _PART, _SCORE = range(4)
 
 
@@ -30,7 +30,7 @@ class Graph(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What tasks of `score_rows` count in; they leave it as they found it."""
+    """Arrays that tasks of `score_rows` count in; each leaves them as they were."""
 
     shared: np.ndarray  # (n_tasks, n_in) int32, zero
     table: np.ndarray  # (n_tasks, room, 4) float64, -1, 0, 0, 0
@@ -41,30 +41,30 @@ class Found(NamedTuple):
     """Cells and scores, task by task."""
 
     starts: np.ndarray  # (n_tasks + 1,) int64, room of each task
-    counts: np.ndarray  # (n_tasks,) int64, how many it found
+    counts: np.ndarray  # (n_tasks,) int64, number of cells
     keys: np.ndarray  # (room,) int64
     scores: np.ndarray  # (room,) float64
 
 
 class Proposal(NamedTuple):
-    """How paths are proposed before they are accepted or not."""
+    """Distribution of the paths that are proposed, to be accepted or not."""
 
     row_external: np.ndarray  # (n_in,) int64, at least 1, at most any d - P
     column_external: np.ndarray  # (n_out,) int64, at least 1, at most any d - Q
     totals: np.ndarray  # (nnz + 1,) float64, running total over middle connections
     row_totals: np.ndarray  # (n_in + 1,) float64, the same at the ends of rows
-    # P and Q, as int32 and (n, n) with n the neurons of the side; (0, 0) where that is
-    # more numbers than there are connections.
+    # P and Q, int32 of shape (n, n) with n the neurons of the side; (0, 0) where these
+    # are more numbers than there are connections.
     row_shared: np.ndarray
     column_shared: np.ndarray
 
 
 @inlined_kernel
 def _factor(rule, degree, shared, inverse_roots):
-    """Return what a neuron of `degree`, of which `shared` are internal, contributes.
+    """Return the factor of a neuron of `degree`, with `shared` internal neighbours.
 
-    `inverse_roots` holds 0 and then 1 / sqrt(k). No external neighbour is left only
-    where the cell is connected, so that the value does not matter.
+    `inverse_roots` holds 0 and then 1 / sqrt(k). All neighbours are internal only where
+    the cell is connected; the value does not matter there.
     """
     external = degree - shared
     if rule == CH3_L3P:
@@ -80,7 +80,7 @@ def _factor(rule, degree, shared, inverse_roots):
 @inlined_kernel
 def _find(table, key, shift):
     """Return the slot of a key, or the free one where it belongs."""
-    # Where there is a slot for every output neuron, its number is its place.
+    # Where every output neuron has a slot, its number is its place.
     slot = np.int64(key)
     if shift >= 0:
         slot = ((slot * 2654435769) & 0xFFFFFFFF) >> shift
@@ -115,7 +115,7 @@ def _walk(u, graph, rule, inverse_roots, shared, table, shift, slots):
     n_used = 0
     is_path_rule = rule <= RA_L3
     for p in range(graph.indptr[u], graph.indptr[u + 1]):
-        # Connected cells are known by a score below all others.
+        # A score below all others marks connected cells.
         slot = _find(table, graph.columns[p], shift)
         table[slot, _KEY] = graph.columns[p]
         table[slot, _SCORE] = -np.inf
@@ -129,10 +129,10 @@ def _walk(u, graph, rule, inverse_roots, shared, table, shift, slots):
             z2 = graph.rows[q]
             first, last = graph.indptr[z2], graph.indptr[z2 + 1]
             if shared[z2] == last - first:
-                continue  # all that z2 leads to is connected; so it is for u itself
+                continue  # u is connected to all that z2 leads to, or is z2
             part = _factor(rule, last - first, shared[z2], inverse_roots)
             if not is_path_rule:
-                # z2 counts once a cell, and is met once for each of its z1.
+                # z2 counts once for a cell, but is met once for each of its z1.
                 part /= shared[z2]
             for r in range(first, last):
                 v = graph.columns[r]
@@ -196,13 +196,13 @@ def score_rows(starts, graph, work, rule, threshold, scratch, out):
     work : (n_in,) int64 array
         Walks of three connections that start at each row.
     rule : (int, (largest degree + 2,) float64 array)
-        Which score, and 0, 1, 1 / sqrt(2), 1 / sqrt(3), ...
+        Code of the score, and the numbers 0, 1, 1 / sqrt(2), 1 / sqrt(3), ...
     threshold : float
         At least 0.
     scratch : Scratch
         Its room is the power of two that the row of most work needs.
     out : Found
-        Within a row cells are in no order. A row finds at most min(work, n_out).
+        Within a row cells are in no order. A row has at most min(work, n_out).
     """
     for task in prange(starts.size - 1):
         rows = (starts[task], starts[task + 1])
@@ -238,7 +238,7 @@ def most_shared(starts, graph, limit, shared, out_most):
     starts : (n_tasks + 1,) int64 array
     graph : Graph
     limit : int
-        Rows with more walks of two connections are given all that they have.
+        Rows with more walks of two connections get the number of all their outputs.
     shared : (n_tasks, n_in) int32 array
         Zero on entry and on return.
     out_most : (n_in,) int64 array
@@ -268,7 +268,7 @@ def _n_common(numbers, first, first_stop, second, second_stop):
         first, second = second, first
         first_stop, second_stop = second_stop, first_stop
     if 8 * (first_stop - first) < second_stop - second:
-        # A short list looks its numbers up in a long one.
+        # The numbers of a short list are looked up in a long one.
         for p in range(first, first_stop):
             second = _first_above(numbers, second, second_stop, numbers[p] - 1)
             if second == second_stop:
@@ -285,7 +285,7 @@ def _n_common(numbers, first, first_stop, second, second_stop):
 
 @inlined_kernel
 def _other(numbers, start, stop, excluded, uniform):
-    """Draw one of numbers[start:stop], which holds `excluded`, but not that."""
+    """Draw one of numbers[start:stop] other than `excluded`, which is among them."""
     chosen = numbers[start + int(uniform * (stop - start - 1))]
     return numbers[stop - 1] if chosen == excluded else chosen
 
@@ -307,8 +307,8 @@ def _draw_pair(graph, proposal, uniforms, i):
     if place < last and graph.columns[place] == v:
         return np.int64(-1)
     key = np.int64(u) * n_out + v
-    # Accepted with probability sqrt(least / ((d_z1 - Q) (d_z2 - P))). The lists are
-    # intersected only as far as the answer depends on it: P and Q are at least 1.
+    # Accepted with probability sqrt(least / ((d_z1 - Q) (d_z2 - P))). Lists are
+    # intersected only where the answer depends on them: P and Q are at least 1.
     bar = uniforms[i, 3] * uniforms[i, 3]
     row_least = proposal.row_external[z2]
     column_least = proposal.column_external[z1]
@@ -354,7 +354,7 @@ def draw_pairs(graph, proposal, uniforms, task_size, out_keys):
     uniforms : (k, 4) float64 array
         In [0, 1): for the connection, u, v and whether they are accepted.
     task_size : int
-        Draws a task.
+        Draws of a task.
     out_keys : (k,) int64 array
         The cell (u, v) as u * n_out + v, or -1 if it is connected or not accepted.
     """

@@ -1,4 +1,4 @@
-"""Dynamic sparse training algorithms by name. README.md tells how to add one."""
+"""Dynamic sparse training algorithms by name; README.md explains how to add one."""
 
 import importlib
 

@@ -1,16 +1,16 @@
-"""AccSET: SET that keeps fewer connections the better the net predicts.
+"""AccSET: SET with fewer connections the better the net predicts.
 
 After Lapshyna, "Sparse artificial neural networks: adaptive performance-based
 connectivity inspired by human-brain processes", bachelor thesis, University of Twente
-(2020): connections are removed for good as the accuracy increases. The rule itself was
-not to be found; this is a stand-in of the same kind, not the thesis' algorithm.
+(2020): connections are removed for good as the accuracy increases. The exact rule is
+not available; this is a stand-in of the same kind, not the algorithm of the thesis.
 
 After every epoch SET removes its share, and regrows the part
 
     rho = 1 - max(0, (score - first) / (1 - first))
 
-of it, where `first` is the score on validation data before the first update. With every
-gain towards 1 fewer connections come back.
+of it, where `first` is the score on validation data before the first update: the closer
+the score comes to 1, the fewer connections grow back.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from truesparse.topology.set import Set
 
 
 class Accset(Set):
-    """SET with a number of connections that falls as the score rises (a stand-in).
+    """AccSET: SET with fewer connections as the score rises (a stand-in).
 
     Parameters
     ----------
@@ -47,21 +47,21 @@ class Accset(Set):
         self.first_score: float | None = None
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Forget the score of another run."""
+        """Forget the first score of an earlier run."""
         super().begin(model, batches)
         self.first_score = None
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from update to update."""
+        """Return what a resumed run needs: also the first score."""
         return {**super().state(), "first_score": self.first_score}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         super().restore(state)
         self.first_score = state["first_score"]
 
     def budget(self, update: Update, index: int) -> int:
-        """Return how many connections a layer has now: they do not come back."""
+        """Return how many connections a layer has now: lost ones do not come back."""
         return update.connections[index].nnz
 
     def grow_counts(self, update: Update) -> dict[int, int]:
@@ -72,12 +72,12 @@ class Accset(Set):
             for index in update.connections
         }
         if score is None and update.context.epoch == 0:
-            # It is known from the first epoch on.
+            # There is a score from the end of the first epoch on.
             return removed
         if score is None:
             raise UsageError(
-                "topology 'accset' goes by the score on validation data; give X_val "
-                "and y_val, or validation_fraction"
+                "topology 'accset' needs a score on validation data; give X_val and "
+                "y_val, or validation_fraction"
             )
         if self.first_score is None:
             self.first_score = score

@@ -50,7 +50,7 @@ class PathGrowth(TopologyAlgorithm):
     early_stop = 0.9
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: the pattern kept."""
+        """Return what an update holds, see update_bytes: the remaining pattern."""
         of_all, of_one = update_bytes(self.zeta, itemsize)
         # Measured: its index both ways, and tables of one of the two ways to draw.
         return of_all, of_one + 30.0
@@ -71,7 +71,7 @@ class PathGrowth(TopologyAlgorithm):
 
 
 class Cht(PathGrowth):
-    """Cannistraci-Hebb training: growth by the highest path scores.
+    """Cannistraci-Hebb training: growth where path scores are highest.
 
     Parameters
     ----------
@@ -90,17 +90,17 @@ class Cht(PathGrowth):
 
 
 class Chts(PathGrowth):
-    """Soft Cannistraci-Hebb training: removal and growth are drawn.
+    """CHTs, soft Cannistraci-Hebb training: removal and growth are drawn.
 
     Parameters
     ----------
     removal : {"magnitude", "relative"}
-        Keep in proportion to |w|^T, or to the share that |w| has of the sums of its row
-        and of its column.
+        Connections stay with a probability in proportion to |w|^T, or to the same power
+        of the shares that |w| has in its row and in its column.
     last_temperature : float
-        T at the end of the run; it is 1 at the start.
+        Value of T at the end of the run; it is 1 at the start.
     **options
-        See TopologyAlgorithm.
+        See PathGrowth and TopologyAlgorithm.
     """
 
     name = "chts"
@@ -118,10 +118,10 @@ class Chts(PathGrowth):
         self.last_temperature = last_temperature
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
-        """Rate so that what is kept is a draw in proportion, without replacement.
+        """Return random scores: the highest are a draw in proportion to the weights.
 
-        The largest of log(weight) - log(-log(u)) with u uniform (Efraimidis and
-        Spirakis 2006).
+        A score is log(weight) - log(-log(u)) with u uniform; those of the highest are
+        a draw without replacement (Efraimidis and Spirakis 2006).
         """
         scores = np.abs(update.connections[index].values).astype(np.float64)
         if self.removal == "relative":
@@ -143,14 +143,15 @@ class Chts(PathGrowth):
 
 
 class Chtss(Chts):
-    """CHTs whose number of connections falls by a sigmoid.
+    """CHTss: CHTs with a number of connections that falls as a sigmoid.
 
     Parameters
     ----------
-    removal, final_share, share_shape, share_end
-        See Chts and TopologyAlgorithm; the defaults are those of CHTss.
-    **options
+    removal : {"magnitude", "relative"}
         See Chts.
+    **options
+        See Chts and TopologyAlgorithm; the defaults of final_share, share_shape and
+        share_end are those of CHTss.
     """
 
     name = "chtss"
@@ -167,11 +168,11 @@ def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(degrees)
     if not rows.size:
         return sizes
-    # Each row apart: from a running total small ones could not be told.
+    # Each row is summed by itself: differences of a running total would be inexact.
     row_sums = np.ones(connections.n_in)
     row_sums[rows] = np.add.reduceat(sizes, connections.indptr[rows])
     column_sums = np.bincount(connections.indices, sizes, minlength=connections.n_out)
-    # Where all weights are 0, so are their shares.
+    # Shares of weights that are all 0 are 0.
     row_sums[row_sums == 0.0] = column_sums[column_sums == 0.0] = 1.0
     shares = sizes / np.repeat(row_sums, degrees)
     sizes /= column_sums[connections.indices]

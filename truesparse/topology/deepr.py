@@ -8,12 +8,12 @@ gradient, theta feels an L1 penalty and noise:
 
     theta -= lr l1;    theta += sqrt(2 lr temperature) N(0, 1)
 
-Where theta becomes negative the connection goes dormant, and another one, drawn
-uniformly among the empty cells, becomes active with a random sign and theta = 1e-12.
+Where theta becomes negative, the connection goes dormant. Another one, drawn uniformly
+among the empty cells, becomes active with a random sign and theta = 1e-12.
 
-Departures: the sign is that of the weight, so that nothing is stored but what it was
-at the last look; penalty and noise of all the steps between two updates come at once.
-A new connection starts without optimiser state; use plain SGD as the authors do.
+Departures: the sign is that of the weight, of which only the sign at the last update is
+stored; penalty and noise of all the steps between two updates come at once. A new
+connection starts without optimiser state; use plain SGD as the authors do.
 """
 
 import math
@@ -36,18 +36,16 @@ from truesparse.topology.parts.topology_update import Update
 
 
 class Deepr(TopologyAlgorithm):
-    """Deep rewiring.
+    """DeepR, deep rewiring: connections that change their sign are replaced.
 
     Parameters
     ----------
     l1 : float
-        Penalty, times the learning rate a step.
+        Penalty; a step subtracts it, times the learning rate, from each magnitude.
     temperature : float
-        Of the noise.
-    schedule : UpdateSchedule, optional
-        By default after every step.
+        Temperature of the noise.
     **options
-        See TopologyAlgorithm.
+        See TopologyAlgorithm; by default updates happen after every step.
     """
 
     name = "deepr"
@@ -78,7 +76,7 @@ class Deepr(TopologyAlgorithm):
         self._last_step = 0
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Note all signs."""
+        """Store the signs of all weights."""
         super().begin(model, batches)
         self._signs = {
             index: np.signbit(layer.connections.values)
@@ -87,12 +85,12 @@ class Deepr(TopologyAlgorithm):
         self._last_step = model.step
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from update to update, signs as arrays of bits."""
+        """Return what a resumed run needs: also the signs, as arrays of bits."""
         signs = {str(index): np.packbits(bits) for index, bits in self._signs.items()}
         return {**super().state(), "last_step": self._last_step, "signs": signs}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state, after `begin` has seen the model of that time."""
+        """Resume from a state, after `begin` has seen the model of the same time."""
         super().restore(state)
         self._last_step = int(state["last_step"])
         for index, bits in state["signs"].items():
@@ -102,7 +100,7 @@ class Deepr(TopologyAlgorithm):
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
     ) -> list[LayerChange]:
-        """Replace what changed its sign, and note the signs of what there is now."""
+        """Replace connections that changed their sign, and store the signs of all."""
         changes = super().update(model, context, batches)
         for index, layer in enumerate(model.layers):
             self._signs[index] = np.signbit(layer.connections.values)
@@ -110,7 +108,7 @@ class Deepr(TopologyAlgorithm):
         return changes
 
     def drop(self, update: Update) -> None:
-        """Apply penalty and noise, then mark the connections that changed sign."""
+        """Apply penalty and noise, then mark what changed its sign."""
         steps = update.context.step - self._last_step
         lr = update.context.lr * steps
         for index, connections in update.connections.items():
@@ -125,7 +123,7 @@ class Deepr(TopologyAlgorithm):
             values += noise
             dropped = np.signbit(values) != was_negative
             if self.share.final < 1.0:
-                # The smallest go too, where the budget has fallen below the rest.
+                # The smallest go too, where more are left than the budget allows.
                 sizes = np.where(dropped, -1.0, np.abs(values))
                 surplus = connections.nnz - self.budget(update, index)
                 count = max(surplus, int(np.count_nonzero(dropped)))
@@ -133,7 +131,7 @@ class Deepr(TopologyAlgorithm):
             update.dropped[index] = dropped
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
-        """Return weights next to 0 of random sign."""
+        """Return weights next to 0, of random sign."""
         draw = update.stream(Purpose.REGROWN_WEIGHTS, index)
         signs = 2.0 * draw.integers(0, 2, keys.size) - 1.0
         return (self.new_weight * signs).astype(update.connections[index].values.dtype)

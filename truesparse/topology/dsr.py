@@ -4,14 +4,14 @@ Mostafa and Wang, "Parameter efficient training of deep convolutional neural net
 dynamic sparse reparameterization", ICML 2019, Algorithm 1; details as in the authors'
 code (IntelAI/dynamic-reparameterization).
 
-Weights below one threshold for all layers are removed. The threshold is halved or
-doubled when their number misses its target by more than a tenth. As many connections
-grow as were removed, over the layers in proportion to what each has kept, in cells
-drawn uniformly among those that were empty before; new weights are 0.
+Weights below a threshold, the same for all layers, are removed. The threshold is halved
+or doubled when their number misses its target by more than a tenth. As many connections
+grow as were removed. The layers share them in proportion to the connections they have
+left, and draw cells uniformly among those that were empty before. New weights are 0.
 
 Departures: the target is a share of all connections, not a number; shares of layers are
 rounded by largest remainders, not at random; new connections start with zero optimiser
-state, where the code keeps what the cell had; full layers take no part.
+state, where the code restores that of the cell; full layers take no part.
 """
 
 from typing import Any
@@ -34,14 +34,14 @@ _TOLERANCE = 0.1
 
 
 class Dsr(TopologyAlgorithm):
-    """Dynamic sparse reparameterization.
+    """Dynamic sparse reparameterization: one threshold for all layers.
 
     Parameters
     ----------
     zeta : float
         Share of all connections that an update should replace.
     threshold : float
-        Magnitude below which weights are removed at first.
+        Magnitude below which the first update removes weights.
     **options
         See TopologyAlgorithm.
     """
@@ -63,16 +63,16 @@ class Dsr(TopologyAlgorithm):
         self.threshold = self._first_threshold = threshold
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Start from the first threshold, not from that which another run found."""
+        """Start from the initial threshold, not from that of an earlier run."""
         super().begin(model, batches)
         self.threshold = self._first_threshold
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from update to update."""
+        """Return what a resumed run needs: also the threshold."""
         return {**super().state(), "threshold": self.threshold}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         super().restore(state)
         self.threshold = float(state["threshold"])
 
@@ -101,7 +101,7 @@ class Dsr(TopologyAlgorithm):
             self.threshold *= 2.0
 
     def _drop_surplus(self, update: Update) -> None:
-        """Mark the smallest weights too, where the budget has fallen below the rest."""
+        """Mark the smallest weights too, where more are left than the budget allows."""
         sizes = {
             index: np.abs(connections.values)
             for index, connections in update.connections.items()
@@ -117,12 +117,12 @@ class Dsr(TopologyAlgorithm):
         """Return how many connections each layer grows."""
         removed = {index: update.removed(index) for index in update.connections}
         budget = sum(self.budget(update, index) for index in update.connections)
-        kept = {index: float(update.remaining(index)) for index in update.connections}
+        left = {index: float(update.remaining(index)) for index in update.connections}
         # Cells that have just been emptied stay empty until the next update.
         rooms = {
             index: update.room(index) - removed[index] for index in update.connections
         }
-        return share_out(max(budget - int(sum(kept.values())), 0), kept, rooms)
+        return share_out(max(budget - int(sum(left.values())), 0), left, rooms)
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Draw cells uniformly among those that were empty before."""

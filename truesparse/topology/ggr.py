@@ -5,15 +5,14 @@ density balancing for robust dynamic sparse training", ICML 2022 workshop, secti
 to 3.3 (arXiv 2210.14012).
 
 After every epoch of the first half of the run each layer loses the fraction f of its
-connections of smallest magnitude, f falling by a cosine from a tenth. The k cells of
-largest gradient among the absent ones of all layers tell how many connections each
-layer grows; half of these go where its gradient is largest, half into random cells.
-New weights are 1e-10: not 0, which the next removal would take first.
+connections of smallest magnitude, where f falls as a cosine from a tenth. A layer grows
+as many connections as it holds of the k absent cells of largest gradient in all layers:
+half of them where its gradient is largest, half in random cells. New weights are 1e-10:
+not 0, which the next removal would take first.
 
-Departures: gradients are taken at a uniform sample of each layer's cells, in which one
-candidate stands for as many cells as the sample leaves out, so that small layers are
-not favoured; with large `gamma` the sample is all cells and the choice exact. Full
-layers take no part.
+Departures: gradients are taken at a uniform sample of each layer's cells. To favour no
+small layers, each candidate counts as many times as it represents cells. With large
+`gamma` the sample is all cells and the choice exact. Full layers take no part.
 """
 
 from typing import ClassVar
@@ -29,14 +28,13 @@ from truesparse.topology.parts.topology_update import Update
 
 
 class Ggr(SampledGradients):
-    """Global gradient-based redistribution.
+    """Global gradient-based redistribution: layers gain where gradients are large.
 
     Parameters
     ----------
-    zeta, decay, decay_end
-        See TopologyAlgorithm; the defaults are those of GGR.
     **options
-        See SampledGradients and TopologyAlgorithm.
+        See SampledGradients and TopologyAlgorithm; the defaults of zeta, decay and
+        decay_end are those of GGR.
     """
 
     name = "ggr"
@@ -49,16 +47,16 @@ class Ggr(SampledGradients):
     fraction = Fraction(0.1, "cosine", end=0.5)
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
-        """Share out the connections by gradient, half of them to random cells."""
-        found = self.sampled_gradients(update, list(update.connections))
+        """Share out the connections by gradient; half go to random cells."""
+        gradients = self.sampled_gradients(update, list(update.connections))
         total = sum(super().grow_counts(update).values())
         counts = share_out(
             total,
-            self._cells_above(update, found, total),
+            self._cells_above(update, gradients, total),
             {index: update.room(index) for index in update.connections},
         )
         grown = {}
-        for index, (keys, sizes) in found.items():
+        for index, (keys, sizes) in gradients.items():
             best = keys[largest(sizes, (counts[index] + 1) // 2)]
             grown[index] = self.fill_at_random(update, index, best, counts[index])
             update.growth[index] = "sampled"
@@ -70,10 +68,10 @@ class Ggr(SampledGradients):
             keys.size, self.new_weight, update.connections[index].values.dtype
         )
 
-    def _cells_above(self, update: Update, found, total: int) -> dict[int, float]:
+    def _cells_above(self, update: Update, gradients, total: int) -> dict[int, float]:
         """Estimate how many of the `total` largest gradients each layer has."""
         stands_for = {}
-        for index, (keys, _) in found.items():
+        for index, (keys, _) in gradients.items():
             connections = update.connections[index]
             absent = connections.n_in * connections.n_out - connections.nnz
             stands_for[index] = absent / max(keys.size, 1)
@@ -81,7 +79,7 @@ class Ggr(SampledGradients):
         def cells_from(size) -> dict[int, float]:
             return {
                 index: stands_for[index] * int(np.count_nonzero(sizes >= size))
-                for index, (_, sizes) in found.items()
+                for index, (_, sizes) in gradients.items()
             }
 
         # The largest size that enough cells reach. Numbers that are not negative are in

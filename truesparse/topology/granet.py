@@ -4,12 +4,12 @@ Liu, Chen, Chen, Atashgahi, Yin, Kou, Shen, Pechenizkiy, Wang and Mocanu, "Spars
 training via boosting pruning plasticity with neuroregeneration", NeurIPS 2021,
 section 4 (sparse-to-sparse).
 
-The share of connections that are left falls by a cubic; what is too much is removed
-from all layers jointly, smallest magnitudes first. Then each layer exchanges a fraction
-of its connections as RigL does: smallest magnitude for largest gradient.
+The share of connections that is left falls as a cubic. The surplus is removed from all
+layers jointly, smallest magnitudes first. Then each layer exchanges a fraction of its
+connections as RigL does: those of smallest magnitude for those of largest gradient.
 
-Departures: the initial density is that of the net, and `final_share` of its connections
-are left, where the authors give both densities; the rest as in rigl.py.
+Departures: training starts with the density of the net and ends with `final_share` of
+its connections, where the authors give both densities; the rest as in rigl.py.
 """
 
 import numpy as np
@@ -21,14 +21,13 @@ from truesparse.topology.rigl import Rigl
 
 
 class Granet(Rigl):
-    """Gradual pruning with neuroregeneration.
+    """Gradual pruning with neuroregeneration: RigL with fewer and fewer connections.
 
     Parameters
     ----------
-    final_share, share_end, zeta, decay_end, decay_floor
-        See TopologyAlgorithm; the defaults are those of GraNet.
     **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See GuidedGrowth and TopologyAlgorithm; the defaults of final_share, share_end,
+        zeta, decay and decay_floor are those of GraNet.
     """
 
     name = "granet"
@@ -58,7 +57,7 @@ class Granet(Rigl):
             update.notes[index] = n_pruned
 
     def grow_counts(self, update: Update) -> dict[int, int]:
-        """Return what each layer has lost, but for what was pruned or lost for good."""
+        """Return what each layer has lost, less what was pruned or lost for good."""
         counts = {}
         for index in update.connections:
             for_good = update.notes[index] + update.lost.get(index, 0)

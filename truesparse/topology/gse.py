@@ -3,19 +3,19 @@
 Heddes, Srinivasa, Givargis and Nicolau, "Always-sparse training by growing connections
 with guided stochastic exploration", arXiv 2401.06898 (2024), Algorithm 2.
 
-As RigL, but the gradient is taken at a sample of gamma times as many cells as a layer
-has connections. They are drawn uniformly, or with rows drawn in proportion to f and
-columns to g, with a batch's inputs x and deltas d:
+Like RigL, but gradients are taken at a sample of gamma times as many cells as a layer
+has connections. Cells are drawn uniformly, or their rows in proportion to f and their
+columns in proportion to g, where x and d are the inputs and deltas of a batch:
 
     grabo     f_i = sum_b |x_ib|,        g_j = sum_b |d_jb|        a bound of its size
     graest    f_i = |sum_b s_b x_ib|,    g_j = |sum_b s_b d_jb|    its expectation
 
-where the signs s_b are random. What was connected before removal is no candidate.
+where the signs s_b are random. Cells connected before the removal are no candidates.
 
-Departures: what the sample lacks to replace all that was removed is drawn uniformly,
-where the paper removes less; fractions are rounded down, not up; signs are independent,
-not four-wise independent hashes; layers are counted one by one as in the paper, not
-jointly as in the authors' code.
+Departures: where the sample cannot replace all that was removed, the rest is drawn
+uniformly, while the paper removes less; fractions are rounded down, not up; signs are
+independent, not four-wise independent hashes; each layer has its count as in the paper,
+while the authors' code counts all layers jointly.
 """
 
 import numpy as np
@@ -31,16 +31,15 @@ DISTRIBUTIONS = ("uniform", "grabo", "graest")
 
 
 class Gse(GuidedGrowth):
-    """Guided stochastic exploration.
+    """Guided stochastic exploration: RigL on a sample of cells.
 
     Parameters
     ----------
     distribution : {"uniform", "grabo", "graest"}
-        How candidates are drawn, in layers of which a sample is looked at.
-    zeta, decay, decay_end, schedule
-        See TopologyAlgorithm; the defaults are those of GSE.
+        How candidates are drawn, in layers where gradients are taken at a sample.
     **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See GuidedGrowth and TopologyAlgorithm; the defaults of zeta, decay, decay_end,
+        schedule and candidates are those of GSE.
     """
 
     name = "gse"
@@ -60,7 +59,7 @@ class Gse(GuidedGrowth):
     def draw_candidates(
         self, update: Update, layers: list[int]
     ) -> dict[int, np.ndarray]:
-        """Draw cells by the distribution, without what is connected or repeats."""
+        """Draw cells by the distribution; connected and repeated ones are left out."""
         if self.distribution == "uniform" or not layers:
             return super().draw_candidates(update, layers)
         weights = self._weights(update, layers)
@@ -69,7 +68,7 @@ class Gse(GuidedGrowth):
             connections = update.connections[index]
             draw = update.stream(Purpose.CANDIDATES, index)
             f, g = weights[index]
-            # Where no input or no delta differs from 0, no gradient does.
+            # Where all inputs or all deltas are 0, so are all gradients.
             is_silent = not (f.any() and g.any())
             count = 0 if is_silent else int(np.ceil(self.gamma * connections.nnz))
             rows, columns = _draw(f, count, draw), _draw(g, count, draw)
@@ -93,8 +92,8 @@ class Gse(GuidedGrowth):
         def observe(index, inputs, delta):
             nonlocal signs
             if index == len(update.model.layers) - 1:
-                # The last layer is the first to be seen: a new batch.
-                # Outputs are not 0 in the columns that only pad the batch.
+                # The last layer comes first: this is a new batch. Its padding columns
+                # get sign 0, since outputs there are not 0.
                 signs = np.zeros(delta.shape[1])
                 signs[:size] = draw.choice(np.array([-1.0, 1.0]), size)
             if index in weights:
@@ -119,7 +118,7 @@ class Gse(GuidedGrowth):
 
 
 def _draw(weights: np.ndarray, count: int, generator: np.random.Generator):
-    """Draw positions with replacement in proportion to weights, not all of them 0."""
+    """Draw positions with replacement, in proportion to weights not all 0."""
     if count == 0:
         return np.zeros(0, np.int64)
     bounds = np.cumsum(weights)

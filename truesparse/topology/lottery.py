@@ -6,10 +6,10 @@ to an epoch after the start as in Frankle, Dziugaite, Roy and Carbin, "Stabilizi
 lottery ticket hypothesis", arXiv 1903.01611 (2019).
 
 The run is cut into `rounds` + 1 parts of about the same number of epochs. At the end of
-each but the last the smallest weights go, the same share of what is left every time.
-All others, and biases, get the values back that they had after `rewind_epoch` epochs;
-the optimiser starts afresh. A learning rate that falls should start afresh too:
-`cycles` of LearningRate, ``--lr-cycles``, with rounds + 1.
+each part but the last the smallest weights go, the same share of the rest every time.
+All others, and the biases, get back the values that they had after `rewind_epoch`
+epochs, and the optimiser starts afresh. A falling learning rate should start afresh
+too: set `cycles` of LearningRate, ``--lr-cycles``, to rounds + 1.
 """
 
 from typing import Any
@@ -32,13 +32,11 @@ class Lottery(MagnitudePruning):
     Parameters
     ----------
     rounds : int
-        How often the net is pruned.
+        Number of times that the net is pruned.
     rewind_epoch : int
         Epochs after which the weights are noted; 0 notes the initial ones.
-    final_share, scope, evolve_output
-        See MagnitudePruning.
     **options
-        See TopologyAlgorithm.
+        See MagnitudePruning.
     """
 
     name = "lottery"
@@ -47,16 +45,16 @@ class Lottery(MagnitudePruning):
         super().__init__(**options)
         self.rounds = check_whole("rounds", rounds, 1)
         self.rewind_epoch = check_whole("rewind_epoch", rewind_epoch, 0)
-        # Of each layer the weights, then what its neurons have: biases and others.
+        # Weights of each layer, then the parameters of its neurons: biases and others.
         self._noted: dict[int, list[np.ndarray]] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered: the parameters of that epoch."""
+        """Return what a resumed run needs: also the noted parameters."""
         noted = {str(index): arrays for index, arrays in self._noted.items()}
         return {**super().state(), "noted": noted}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         super().restore(state)
         self._noted = {
             int(index): [array.copy() for array in arrays]
@@ -64,7 +62,7 @@ class Lottery(MagnitudePruning):
         }
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Note the initial weights, if these are what it winds back to."""
+        """Note the initial weights, if pruning winds back to these."""
         super().begin(model, batches)
         self._noted = {}
         if self.rewind_epoch == 0:
@@ -76,8 +74,8 @@ class Lottery(MagnitudePruning):
         """Note the weights of the epoch, and prune at the end of a round."""
         if context.n_epochs <= self.rounds:
             raise UsageError(
-                f"lottery with {self.rounds} rounds takes at least {self.rounds + 1} "
-                f"epochs, got {context.n_epochs}"
+                f"topology 'lottery' with {self.rounds} rounds needs at least "
+                f"{self.rounds + 1} epochs, got {context.n_epochs}"
             )
         if unit == "epoch" and context.epoch == self.rewind_epoch > 0:
             self._note(model)
@@ -92,7 +90,7 @@ class Lottery(MagnitudePruning):
         )
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: early weights too."""
+        """Return what an update holds, see update_bytes: also the early weights."""
         of_all, of_one = super().update_bytes(itemsize)
         return of_all + itemsize, of_one + itemsize
 
@@ -103,14 +101,14 @@ class Lottery(MagnitudePruning):
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
     ) -> list[LayerChange]:
-        """Prune, and wind the rest back; at the very end there is no round to come."""
+        """Prune, and wind the rest back, but not at the very end of the run."""
         if context.is_final:
             return []
         if not self._noted:
             raise UsageError(
-                f"the first round ends after epoch {context.epoch}, before epoch "
-                f"{self.rewind_epoch} that lottery rewinds to; lower rewind_epoch or "
-                "train longer"
+                "the first round of topology 'lottery' ends after epoch "
+                f"{context.epoch}, before rewind_epoch {self.rewind_epoch}; lower "
+                "rewind_epoch or train longer"
             )
         changes = super().update(model, context, batches)
         for index, layer in enumerate(model.layers):
@@ -122,7 +120,7 @@ class Lottery(MagnitudePruning):
         return changes
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
-        """Return nothing; of what was noted keep what is left."""
+        """Return no cells; forget the noted weights of connections that go."""
         for index, marks in update.dropped.items():
             self._noted[index][0] = self._noted[index][0][~marks]
         return super().grow(update)

@@ -2,8 +2,8 @@
 
 Han, Pool, Tran and Dally, "Learning both weights and connections for efficient neural
 networks", NIPS 2015, section 3, with a given number of connections in place of a
-threshold. The net that is pruned is usually a full one, density 1 in CSR storage; what
-is left may be trained for the rest of the run.
+threshold. The net is usually a full one before, with density 1 in CSR storage. The
+remaining connections may be trained for the rest of the run.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ class MagnitudePruning(TopologyAlgorithm):
         self.scope = choose(scope, SCOPES, "scope")
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: magnitudes, ordered."""
+        """Return what an update holds, see update_bytes: magnitudes and their order."""
         return 2.0 + 3 * itemsize, 0.0
 
     def share_left(self, context: UpdateContext) -> float:
@@ -49,7 +49,7 @@ class MagnitudePruning(TopologyAlgorithm):
         return self.share.final
 
     def budget(self, update: Update, index: int) -> int:
-        """Return how many connections a layer has, if each keeps its share."""
+        """Return how many connections a layer would have if each kept its share."""
         at_first = self.budgets.get(index, update.connections[index].nnz)
         return max(round(at_first * self.share_left(update.context)), 1)
 
@@ -74,7 +74,7 @@ class MagnitudePruning(TopologyAlgorithm):
 
 
 class Magnitude(MagnitudePruning):
-    """Magnitude pruning of a trained net, once.
+    """Magnitude pruning of a trained net, once in the run.
 
     Parameters
     ----------
@@ -94,6 +94,6 @@ class Magnitude(MagnitudePruning):
         self.prune_at = prune_at
 
     def due(self, unit: str, context: UpdateContext) -> bool:
-        """Whether this is the first end of an epoch with so much of the run done."""
+        """Whether this is the end of the first epoch with so much of the run done."""
         epochs_past = context.epoch - self.prune_at * context.n_epochs
         return unit == "epoch" and 0.0 <= epochs_past < 1.0

@@ -3,14 +3,13 @@
 Yuan et al., "MEST: accurate and fast memory-economic sparse training framework on the
 edge", NeurIPS 2021, section 3.
 
-Connections of smallest |w| + lambda |gradient| are removed, and as many grow in
+The connections of smallest |w| + lambda |gradient| are removed, and as many grow in
 uniformly drawn cells. The share that is replaced falls over the run (elastic mutation).
-With a soft bound (EM&S) a layer holds up to that share more connections than its
-budget while it explores: what grows is that much more, and the next removal brings it
-back before.
+With a soft bound (EM&S) a layer holds up to that share more connections than its budget
+between updates: it grows so many more, and the next removal first takes the surplus.
 
-Departures: the share falls by a cosine, not in two steps; the gradient is summed over
-batches drawn for the purpose; lambda is 0.01, as in the authors of CHT's code.
+Departures: the share falls as a cosine, not in two steps; gradients are summed over
+batches drawn for the purpose; lambda is 0.01, as in the code of CHT's authors.
 """
 
 import numpy as np
@@ -23,21 +22,19 @@ from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
 class Mest(TopologyAlgorithm):
-    """Memory-economic sparse training.
+    """Memory-economic sparse training: removal by weight and gradient.
 
     Parameters
     ----------
     gradient_weight : float
-        lambda: how much a gradient counts beside a weight.
+        Factor lambda of the gradient beside the weight.
     gradient_batches : int
         Batches over which gradients are summed.
     soft_bound : bool
-        Hold more connections than the budget between updates (EM&S), by the share
-        that an update replaces; that must fall to 0 for the budget to be met.
-    zeta, decay
-        See TopologyAlgorithm; the defaults are those of MEST.
+        Whether a layer exceeds its budget between updates, by the share that an update
+        replaces (EM&S); that must fall to 0 for the budget to be met at the end.
     **options
-        See TopologyAlgorithm.
+        See TopologyAlgorithm; the defaults of zeta and decay are those of MEST.
     """
 
     name = "mest"
@@ -65,11 +62,11 @@ class Mest(TopologyAlgorithm):
 
     @property
     def growth(self) -> float:
-        """Connections at most, as a multiple of those at first."""
+        """Connections that a layer can have, as a multiple of those at first."""
         return 1.0 + self.zeta if self.soft_bound else 1.0
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: gradients."""
+        """Return what an update holds, see update_bytes: gradients."""
         of_all, of_one = update_bytes(self.zeta, itemsize)
         return of_all + (itemsize if self.gradient_weight else 0), of_one
 
@@ -79,7 +76,7 @@ class Mest(TopologyAlgorithm):
         super().drop(update)
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
-        """Rate by weight and gradient."""
+        """Return scores by weight and gradient."""
         scores = super().drop_scores(update, index)
         if self.gradient_weight > 0.0:
             weight = scores.dtype.type(self.gradient_weight)
@@ -87,7 +84,7 @@ class Mest(TopologyAlgorithm):
         return scores
 
     def grow_counts(self, update: Update) -> dict[int, int]:
-        """Return how many connections each layer grows, with EM&S beyond its budget."""
+        """Return how many connections each layer grows, beyond its budget with EM&S."""
         counts = super().grow_counts(update)
         if self.soft_bound:
             fraction = self.drop_fraction(update.context)

@@ -8,9 +8,9 @@ become active; a new weight is a step of gradient descent from 0. In the pruning
 the last part of the run, weights below a threshold are removed. The number of
 connections changes.
 
-Departures: neurons neither grow nor go, since the shape of a net is fixed; growth is a
-share of the connections at a time, not a quantile of all cells; the threshold is a
-share of the layer's root mean square weight, which the paper leaves open.
+Departures: neurons neither come nor go, since the shape of a net is fixed; an update
+grows a share of the connections, not a quantile of all cells; the threshold, which the
+paper leaves open, is a share of the root mean square weight of the layer.
 """
 
 import numpy as np
@@ -25,20 +25,21 @@ from truesparse.topology.parts.topology_update import Update
 
 
 class Nest(SampledGradients):
-    """Growth by gradient, then pruning by a threshold.
+    """NeST: growth by gradient, then pruning by a threshold.
 
     Parameters
     ----------
     zeta : float
-        Connections that grow at a time, as a share of a layer's.
+        Share of a layer's connections that an update adds.
     most_growth : float
-        Connections that a layer has at most, as a multiple of what it had at first.
+        Most connections that a layer can have, as a multiple of those at first.
     grow_until : float
         Share of the run after which connections are pruned instead.
     prune_threshold : float
-        Weights below this, times the root mean square of their layer, are removed.
-    gradient_batches, **options
-        See SampledGradients and TopologyAlgorithm.
+        Threshold, as a multiple of the root mean square weight of the layer.
+    **options
+        See SampledGradients and TopologyAlgorithm; by default there are 4
+        gradient_batches.
     """
 
     name = "nest"
@@ -79,7 +80,7 @@ class Nest(SampledGradients):
 
     @property
     def growth(self) -> float:
-        """Connections at most, as a multiple of those at first."""
+        """Connections that a layer can have, as a multiple of those at first."""
         return self.most_growth
 
     def drop(self, update: Update) -> None:
@@ -108,13 +109,13 @@ class Nest(SampledGradients):
         return counts
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
-        """Return the cells of largest gradient, without any of gradient 0."""
+        """Return the cells of largest gradient, none of gradient 0."""
         counts = self.grow_counts(update)
         layers = [index for index, count in counts.items() if count]
         grown = dict.fromkeys(update.connections, np.empty(0, np.int64))
         sums = self.candidate_sums(update, layers)
         for index in layers:
-            # One layer after the other is let go: there are many candidates.
+            # Candidates are many: those of one layer after the other are freed.
             keys, gradients = sums.pop(index)
             best = largest(np.abs(gradients), counts[index])
             grown[index] = keys[best]

@@ -3,15 +3,15 @@
 Evci, Gale, Menick, Castro and Elsen, "Rigging the lottery: making all tickets winners",
 ICML 2020, Algorithm 1; details as in the authors' code (google-research/rigl).
 
-Every 100 steps the fraction f of the connections of smallest magnitude is removed, f
-falling by a cosine to 0 after three quarters of the run, and as many grow where the
-gradient is largest, among them cells just emptied: these keep weight and state. New
-weights and their optimiser state are 0.
+Every 100 steps the fraction f of the connections of smallest magnitude is removed; f
+falls as a cosine and reaches 0 after three quarters of the run. As many connections
+grow where the gradient is largest. These may be cells just emptied, whose connections
+then keep weight and state; other new weights and their optimiser state are 0.
 
-Departures: the gradient is that of a batch drawn for the purpose, after a step, where
+Departures: gradients are taken after a step, on a batch drawn for the purpose, where
 the authors skip the optimiser step of the batch they look at; magnitudes get no noise
-that breaks ties. Layers too large to look at all cells take a uniform sample of them,
-which is GSE with the uniform distribution (see gse.py).
+to break ties. In a layer too large to look at all cells, gradients are taken at a
+uniform sample, which is GSE with the uniform distribution (see gse.py).
 """
 
 from truesparse.topology.parts.guided import GuidedGrowth
@@ -19,14 +19,13 @@ from truesparse.topology.parts.schedule import Fraction, UpdateSchedule
 
 
 class Rigl(GuidedGrowth):
-    """The rigged lottery: RigL.
+    """RigL, the rigged lottery: growth where the gradient is largest.
 
     Parameters
     ----------
-    zeta, decay, decay_end, schedule
-        See TopologyAlgorithm; the defaults are RigL's.
     **options
-        See GuidedGrowth and TopologyAlgorithm.
+        See GuidedGrowth and TopologyAlgorithm; the defaults of zeta, decay, decay_end
+        and schedule are those of RigL.
     """
 
     name = "rigl"

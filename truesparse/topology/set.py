@@ -6,18 +6,18 @@ on index arrays as in Liu et al., "Sparse evolutionary deep learning with over o
 million artificial neurons on commodity hardware", Neural Computing and Applications
 (2021), Implementation II.
 
-After every epoch the fraction zeta of the positive weights nearest to zero, and the
-same of the negative ones, is removed; as many connections grow in uniformly drawn empty
-cells, among them those just emptied.
+After every epoch SET removes the fraction zeta of the positive weights that are nearest
+to zero, and the same fraction of the negative ones. As many connections grow in
+uniformly drawn empty cells, which include those just emptied.
 
-Departures: nothing is replaced where the rule would empty a layer (it does so with two
+Departures: nothing is replaced where the rule would empty a layer (as it does with two
 weights), or where a layer is fully connected; new weights start at 0 by default, which
-trains better than a random value (benchmarks/SETTINGS.md), and can be drawn instead.
-Those that are still exactly 0 at the next update, because their inputs or outputs are
-silent, lie between the pivots, where the rule would remove them on top of the fraction.
-They count in it here: with five layers of 200 neurons on digits ever more connections
-were replaced otherwise, 0.77 of a layer in every update, and accuracy fell from 0.98
-to 0.68 within 60 epochs (2026-11).
+trains better than a random value (benchmarks/SETTINGS.md); both can be chosen. Some
+are still exactly 0 at the next update, because their inputs or outputs are silent. They
+lie between the pivots, and the rule would remove them on top of the fraction; here they
+are part of it. Otherwise ever more connections were replaced, with five layers of 200
+neurons on digits 0.77 of a layer in every update, and accuracy fell from 0.98 to 0.68
+within 60 epochs (2026-11).
 """
 
 import numpy as np
@@ -29,12 +29,13 @@ from truesparse.topology.parts.topology_update import Update
 
 
 class Set(TopologyAlgorithm):
-    """Sparse evolutionary training.
+    """SET: sparse evolutionary training, with uniform growth.
 
     Parameters
     ----------
     removal : {"per_sign", "magnitude"}
-        Remove a fraction of each sign, as published, or of all weights by magnitude.
+        Whether a fraction of each sign goes, as published, or a fraction of all
+        weights by magnitude.
     **options
         See TopologyAlgorithm.
     """
@@ -58,7 +59,7 @@ class Set(TopologyAlgorithm):
 
 
 def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:
-    """Mark the weights that are 0, and nearest to it what the fraction lacks.
+    """Mark the weights that are 0, then those nearest to 0 up to the fraction.
 
     Parameters
     ----------
@@ -69,7 +70,8 @@ def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:
     Returns
     -------
     (nnz,) bool array
-        Where no weight is 0, those of drop_per_sign; all False if none would be left.
+        The marks of drop_per_sign where no weight is 0; all False where no weight
+        would be left.
 
     Examples
     --------

@@ -5,16 +5,15 @@ performance", arXiv 1907.04840 (2019), section 3; details as in the authors' cod
 (TimDettmers/sparse_learning).
 
 After every epoch each layer loses the fraction of its connections of smallest
-magnitude; one that is nearly full and is to gain connections loses a smaller one. What
-all layers lost is shared out among them in proportion to the mean magnitude of the
-momentum of their connections, and grows where the momentum of absent connections is
+magnitude; a nearly full layer that is to gain connections loses a smaller fraction. The
+layers share as many new connections in proportion to the mean magnitude of the momentum
+of their connections, and grow them where the momentum of absent connections is
 largest. New weights are 0.
 
-Departures: momentum of absent cells is held for a pool of candidates, gamma times as
-many as a layer has connections, drawn anew after each update, and fed with the gradient
-of one batch every few steps; redistribution is exact, so that no adjustment has to
-make up for it; new connections start with zero optimiser state; full layers take no
-part.
+Departures: only a pool of candidates has momentum among the absent cells. It holds
+gamma times as many as a layer has connections, is drawn anew after each update, and
+takes the gradients of one batch every few steps. Redistribution is exact and needs no
+adjustment; new connections start with zero optimiser state; full layers take no part.
 """
 
 from typing import Any
@@ -32,24 +31,23 @@ from truesparse.topology.parts.topology_update import Update
 
 # Adam's momentum is divided by the root of its second moment plus this.
 _ADAM_EPSILON = 1e-8
-# With less than this share of its cells absent, a layer that is to gain connections
-# loses no larger share than that: its cells would be too few.
+# A layer with fewer absent cells than this share, and which is to gain connections,
+# loses no larger share of its connections than it has absent: cells would be too few.
 _LEAST_SPARSITY = 0.2
 
 
 class Snfs(SampledCells):
-    """Sparse momentum.
+    """Sparse momentum: growth where momentum is largest.
 
     Parameters
     ----------
     pool_momentum : float
-        Share of a candidate's momentum that is kept from one sample to the next.
+        Share of a candidate's momentum that remains from one batch to the next.
     sample_every : int
-        Steps between two batches that the pool looks at.
-    zeta, decay, decay_floor
-        See TopologyAlgorithm; the defaults are those of SNFS.
+        Steps between two batches from which the pool takes gradients.
     **options
-        See SampledCells and TopologyAlgorithm.
+        See SampledCells and TopologyAlgorithm; the defaults of zeta, decay and
+        decay_floor are those of SNFS.
     """
 
     name = "snfs"
@@ -75,18 +73,18 @@ class Snfs(SampledCells):
         self._momentum: dict[int, np.ndarray] = {}
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Start without a pool: that of another run may hold cells of another net."""
+        """Start without a pool; an earlier one may hold cells of another net."""
         super().begin(model, batches)
         self._pool, self._momentum = {}, {}
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from update to update, with the pool."""
+        """Return what a resumed run needs: also the pool."""
         pool = {str(index): keys for index, keys in self._pool.items()}
         momentum = {str(index): each for index, each in self._momentum.items()}
         return {**super().state(), "pool": pool, "momentum": momentum}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state; its arrays are copied, as these are written to."""
+        """Resume from a state; its arrays are copied, since the pool is written to."""
         super().restore(state)
         self._pool = {int(i): each.copy() for i, each in state["pool"].items()}
         self._momentum = {int(i): each.copy() for i, each in state["momentum"].items()}
@@ -123,7 +121,7 @@ class Snfs(SampledCells):
     def _importance(self, update: Update) -> dict[int, float]:
         """Return the mean momentum of each layer's connections before the update.
 
-        Without momentum, their number.
+        Where the optimiser has no momentum, return their number.
         """
         means = {}
         for index, connections in update.connections.items():
@@ -138,7 +136,7 @@ class Snfs(SampledCells):
         return means
 
     def look(self, update: Update) -> None:
-        """Feed the gradients of one batch to the pool, drawn now if there is none."""
+        """Add the gradients of one batch to the pool, drawn now if there is none."""
         new = [index for index in update.connections if index not in self._pool]
         for index, keys in self.draw_candidates(update, new).items():
             dtype = update.connections[index].values.dtype

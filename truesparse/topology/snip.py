@@ -1,15 +1,15 @@
 """SNIP: single-shot network pruning by connection sensitivity, on a sparse superset.
 
 Lee, Ajanthan and Torr, "SNIP: single-shot network pruning based on connection
-sensitivity", ICLR 2019, section 4. Before training the sensitivity |w_ij g_ij| of every
-connection is taken on a batch; over all layers the most sensitive ones stay, and the
-topology is kept from then on.
+sensitivity", ICLR 2019, section 4. Before training, a batch gives the sensitivity
+|w_ij g_ij| of every connection. The most sensitive connections of all layers stay, and
+do not change from then on.
 
 Departures: the authors start from the dense net. Here each layer gets `gamma` times as
-many connections again, in uniformly drawn cells, and what stays is chosen among all of
-these; with gamma of at least (1 - density) / density these are all cells. Weights are
-scaled, down for the superset and up for what is left of it, so that the sum of their
-squares, and with it the variance of the outputs, stays that of the layer's initialiser.
+many connections again, in uniformly drawn cells, and the choice is among all of these;
+with gamma of at least (1 - density) / density they are all cells. Weights are scaled
+down for the superset, and up for the rest of it that stays. This preserves the sum of
+their squares, and with it the variance of the outputs.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ from truesparse.topology.static import Static
 
 
 class Snip(Static):
-    """Choice by sensitivity before training, none after.
+    """SNIP: connections are chosen by sensitivity before training, and stay.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class Snip(Static):
         Batches over which gradients are summed.
     weight_init : str
         Initialiser of the candidates, see drawing.cells.INITIALIZERS.
-    evolve_output : bool
-        Whether the output layer takes part.
+    **options
+        evolve_output, whether the output layer takes part, see TopologyAlgorithm.
     """
 
     name = "snip"
@@ -66,11 +66,11 @@ class Snip(Static):
         return 1.0 + self.gamma
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what `begin` holds, see update.update_bytes: scores, ordered."""
+        """Return what `begin` holds, see update_bytes: scores, and their order."""
         return 2.0 + 3 * itemsize, 8.0 + itemsize
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Choose the connections; a model that has been trained is left as it is."""
+        """Choose the connections, unless the model has been trained already."""
         super().begin(model, batches)
         layers = self.evolving_layers(model)
         if model.step > 0 or not layers:

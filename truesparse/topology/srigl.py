@@ -4,23 +4,24 @@ Lasby, Golubeva, Evci, Nica and Ioannou, "Dynamic sparse training with structure
 sparsity", ICLR 2024, section 3; details as in the authors' code
 (calgaryml/condensed-sparsity).
 
-Every output neuron has the same number k of inputs. An update, with n = fraction nnz
-or, if they are more, the number of weights that are 0:
+Every output neuron has the same number k of inputs. Let n be the fraction of the nnz
+connections that an update replaces, or the number of weights that are 0 if that is
+larger. In each layer an update
 
-    salient    the nnz - n connections of largest magnitude and the n absent cells of
-               largest gradient, of the whole layer
-    ablate     neurons with fewer salient inputs than gamma_salience k: they lose all
-    k'         the layer's budget over the neurons that are left
-    keep       the nnz - n largest weights of these, at most k' a neuron
-    grow       each neuron to k' where its gradient is largest
+    1. calls salient the nnz - n connections of largest magnitude and the n absent cells
+       of largest gradient
+    2. ablates neurons with fewer salient inputs than gamma_salience k: they lose all
+    3. divides the layer's budget by the number of remaining neurons, which gives k'
+    4. keeps the nnz - n largest weights of these neurons, at most k' for each
+    5. grows connections of each neuron up to k' where its gradient is largest
 
-A net to be trained with SRigL starts with the pattern `constant_fan_in`.
+Start a net that is to be trained with SRigL with the pattern `constant_fan_in`.
 
 Departures: gradients are taken at a sample of gamma k absent inputs of each neuron (all
-of them in small layers), in which one candidate stands for as many as the sample leaves
-out; cells that are connected before the update are none of them, where the code lets
-them come back at once; what the sample lacks is drawn uniformly; an overfull neuron
-keeps its largest weights, where the code keeps an arbitrary choice; k of the threshold
+of them in small layers), where each candidate stands for several cells; cells that are
+connected before the update are no candidates, where the code lets them come back at
+once; where the sample does not suffice, inputs are drawn uniformly; an overfull neuron
+keeps its largest weights, where the code makes an arbitrary choice; k in the threshold
 is that of all neurons, also when some have been ablated; as many neurons stay as hold
 the whole budget, where the code may leave one fewer.
 """
@@ -44,23 +45,22 @@ _PART = 1 << 20
 
 
 class Srigl(SampledGradients):
-    """Structured RigL: constant fan-in.
+    """Structured RigL: all neurons have the same number of inputs.
 
     Parameters
     ----------
     gamma_salience : float
-        Share of its fan-in that must be salient for a neuron to stay, or from 1
-        upwards the number of connections; 0 ablates none.
-    zeta, decay, decay_end, schedule
-        See TopologyAlgorithm; the defaults are RigL's.
+        Share of a neuron's inputs that must be salient for the neuron to stay; from 1
+        upwards the number of such inputs; 0 ablates none.
     **options
-        See SampledGradients and TopologyAlgorithm.
+        See SampledGradients and TopologyAlgorithm; the defaults of zeta, decay,
+        decay_end and schedule are those of RigL.
     """
 
     name = "srigl"
     conserves = False  # the number is rounded to whole neurons
-    # The fan-in leaves no room for chain removal and importance pruning, and nothing
-    # comes back in the update that removed it: no early stop.
+    # A constant fan-in rules out chain removal and importance pruning. Nothing comes
+    # back in the update that removed it: no early stop.
     takes = (
         *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, *Share.OPTIONS),
         *("final", "regrow_init"),
@@ -83,13 +83,13 @@ class Srigl(SampledGradients):
         self.gamma_salience = gamma_salience
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds; one layer's candidates are ranked in copies."""
+        """Return what an update holds, see update_bytes: candidates and ranks."""
         of_all, of_one = super().update_bytes(itemsize)
-        # Before there are new arrays, of 4 bytes and a weight at least.
+        # Candidates are ranked before the new arrays exist, of 4 bytes and a weight.
         return of_all, max(of_one, self.gamma * (8 + itemsize) - (4 + itemsize))
 
     def drop(self, update: Update) -> None:
-        """Mark small weights, ablated neurons, and what exceeds the new fan-in."""
+        """Mark small weights, inputs of ablated neurons, and surplus inputs."""
         if self.drop_fraction(update.context) == 0.0 and self.share.final == 1.0:
             return
         layers = list(update.connections)
@@ -97,14 +97,14 @@ class Srigl(SampledGradients):
         for index in layers:
             connections, (keys, sizes) = update.connections[index], sums[index]
             magnitudes = np.abs(connections.values)
-            # Weights of 0 go all.
+            # All weights of 0 go.
             n_zero = connections.nnz - int(np.count_nonzero(magnitudes))
             count = max(self.drop_count(update, index), n_zero)
             dropped = drop_smallest(magnitudes, count)
             active = self._active(update, index, dropped, keys, sizes, count)
             n_active = int(np.count_nonzero(active))
             fan_in = min(self.budget(update, index) // n_active, connections.n_in)
-            # What ablated neurons lose leaves room for more of the others.
+            # Other neurons may keep more, since ablated ones lose all.
             ablated = ~active[connections.indices]
             magnitudes[ablated] = -1.0
             count = max(count, int(np.count_nonzero(ablated)))
@@ -118,7 +118,7 @@ class Srigl(SampledGradients):
             update.notes[index] = wanted, keys, sizes
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
-        """Fill every active neuron up where its gradient is largest."""
+        """Fill up every active neuron where its gradient is largest."""
         grown = dict.fromkeys(update.connections, np.empty(0, np.int64))
         for index in [index for index in update.connections if index in update.notes]:
             connections = update.connections[index]
@@ -135,7 +135,7 @@ class Srigl(SampledGradients):
     def draw_candidates(
         self, update: Update, layers: list[int]
     ) -> dict[int, np.ndarray]:
-        """Draw about gamma times its fan-in of absent inputs, neuron by neuron."""
+        """Draw absent inputs of each neuron, about gamma times as many as it has."""
         keys = {}
         for index in layers:
             connections = update.connections[index]
@@ -167,7 +167,7 @@ class Srigl(SampledGradients):
             limit = float(max(1, int(limit * (budget // connections.n_out))))
         if index == len(update.model.layers) - 1 or self.gamma_salience == 0.0:
             limit = 0
-        # No fewer neurons than the budget takes when they have all inputs.
+        # The budget needs this many neurons even if they have all inputs.
         n_least = max(1, -(-budget // connections.n_in))
         limit = min(limit, np.partition(salient, -n_least)[-n_least])
         return salient >= limit
@@ -187,7 +187,7 @@ class Srigl(SampledGradients):
             lacking = np.flatnonzero(missing)
             draws *= 2
             if draws * int(missing.max()) >= connections.n_in:
-                # Of neurons that are nearly full all inputs are tried.
+                # Neurons that are nearly full try all inputs.
                 rows = np.arange(connections.n_in) * connections.n_out
                 cells = (lacking[:, None] + rows).ravel()
             else:
@@ -203,15 +203,15 @@ class Srigl(SampledGradients):
 
 
 def _fan_ins(connections, dropped) -> np.ndarray:
-    """Return how many inputs each neuron keeps, counted part by part.
+    """Return how many inputs each neuron keeps.
 
-    NumPy would copy all indices, as int64.
+    They are counted part by part, since NumPy copies indices as int64.
     """
     counts = np.zeros(connections.n_out, np.int64)
     for start in range(0, connections.nnz, _PART):
         part = slice(start, start + _PART)
-        kept = connections.indices[part][~dropped[part]]
-        counts += np.bincount(kept, minlength=connections.n_out)
+        columns = connections.indices[part][~dropped[part]]
+        counts += np.bincount(columns, minlength=connections.n_out)
     return counts
 
 
@@ -227,12 +227,12 @@ def _cap_neurons(connections, magnitudes, dropped, fan_in) -> None:
 def draw_inputs(
     counts: np.ndarray, n_in: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Draw inputs of output neurons uniformly; as distinct keys, neuron by neuron.
+    """Draw inputs of output neurons uniformly, and return them as distinct keys.
 
     Parameters
     ----------
     counts : (n_out,) int array
-        Draws of each neuron; what repeats is left out.
+        Number of draws for each neuron; repeated inputs are left out.
     n_in : int
 
     Returns
@@ -240,7 +240,7 @@ def draw_inputs(
     (k,) int64 array
         Keys ``row * n_out + column``, ascending by column and then by row.
     """
-    # In place as far as it goes: there are as many candidates as connections.
+    # In place where possible: there may be as many candidates as connections.
     cells = np.repeat(np.arange(counts.size), counts)
     cells *= n_in
     cells += generator.integers(0, n_in, cells.size)
@@ -263,7 +263,7 @@ def ranks_by_group(groups: np.ndarray, sizes: np.ndarray, n_groups: int) -> np.n
     groups : (k,) int array
         Ascending.
     sizes : (k,) float array
-        Of equal ones the first comes first.
+        Of equal sizes the first has the lower rank.
     n_groups : int
 
     Returns

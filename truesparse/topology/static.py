@@ -1,4 +1,4 @@
-"""Static: the random topology of the start is kept. The baseline of all others."""
+"""Static: the initial topology stays; the baseline of all other algorithms."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from truesparse.topology.parts.schedule import Fraction
 
 
 class Static(TopologyAlgorithm):
-    """No update ever happens."""
+    """The initial connections stay."""
 
     name = "static"
     takes: ClassVar[tuple[str, ...]] = ()

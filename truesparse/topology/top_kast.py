@@ -4,14 +4,13 @@ Jayakumar, Pascanu, Rae, Osindero and Elsen, "Top-KAST: top-K always sparse trai
 NeurIPS 2020, section 2.
 
 The forward pass uses the weights of largest magnitude, the backward pass updates a
-superset of them; what becomes larger than the smallest of the first set takes its
-place. Weights that are updated but not used are pulled to 0 more strongly, by one over
-the density, so that what does not earn its place goes.
+superset of them. A weight of the superset that outgrows the smallest one in use takes
+its place. Weights that are updated but not used decay faster, by one over the density.
 
-Departures: the authors hold all weights densely. Here the superset is the connections
-and a pool of `extra` times as many cells, which learn by plain gradient descent from
-one batch every few steps. A connection that loses its place goes to the pool with its
-weight; the weaker half of the pool is drawn anew at each update.
+Departures: the authors hold all weights densely. Here the superset consists of the
+connections and of a pool of `extra` times as many cells, which learn by plain gradient
+descent from one batch every few steps. A connection that loses its place goes to the
+pool with its weight; each update draws the weaker half of the pool anew.
 """
 
 from typing import Any
@@ -34,20 +33,18 @@ from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
 class TopKast(TopologyAlgorithm):
-    """Top-KAST with a pool of candidates.
+    """Top-KAST: connections compete with a pool of learning candidates.
 
     Parameters
     ----------
     extra : float
         Size of the pool, as a multiple of a layer's connections.
     penalty : float
-        Weight decay of the pool, before it is divided by the density.
+        Weight decay of the pool, to be divided by the density.
     sample_every : int
         Steps between two batches from which the pool learns.
-    schedule : UpdateSchedule, optional
-        By default every 100 steps.
     **options
-        See TopologyAlgorithm.
+        See TopologyAlgorithm; by default updates happen every 100 steps.
     """
 
     name = "top_kast"
@@ -80,25 +77,25 @@ class TopKast(TopologyAlgorithm):
         self._weights: dict[int, np.ndarray] = {}
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Start without a pool: that of another run may hold cells of another net."""
+        """Start without a pool; an earlier one may hold cells of another net."""
         super().begin(model, batches)
         self._keys, self._weights = {}, {}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: the pool."""
+        """Return what an update holds, see update_bytes: the pool."""
         of_all, of_one = update_bytes(self.zeta, itemsize)
-        # A new pool is drawn, shuffled and sorted beside the old one.
+        # A new pool is drawn, shuffled and sorted while the old one exists.
         pool = self.extra * (8 + itemsize)
         return of_all + pool, of_one + pool + self.extra * 8
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered from update to update: the pool."""
+        """Return what a resumed run needs: also the pool."""
         keys = {str(index): each for index, each in self._keys.items()}
         weights = {str(index): each for index, each in self._weights.items()}
         return {**super().state(), "keys": keys, "weights": weights}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state; its arrays are copied, as these are written to."""
+        """Resume from a state; its arrays are copied, since the pool is written to."""
         super().restore(state)
         self._keys = {int(i): each.copy() for i, each in state["keys"].items()}
         self._weights = {int(i): each.copy() for i, each in state["weights"].items()}
@@ -115,13 +112,13 @@ class TopKast(TopologyAlgorithm):
             weights, candidates = connections.values, self._weights[index]
             n_out = connections.nnz + candidates.size - self.budget(update, index)
             sizes = np.abs(np.concatenate([candidates, weights]))
-            # Of equal sizes candidates go first: a tie changes nothing.
+            # Of equal sizes candidates go first, so a tie changes nothing.
             gone = drop_smallest(sizes, n_out)
             update.dropped[index] = gone[candidates.size :]
             update.notes[index] = ~gone[: candidates.size]
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
-        """Return the candidates that are used from now on."""
+        """Return the candidates that become connections."""
         grown = {}
         for index, connections in update.connections.items():
             chosen = update.notes.pop(index)
@@ -160,21 +157,21 @@ class TopKast(TopologyAlgorithm):
         lr = update.context.lr * self.sample_every
         for index, connections in update.connections.items():
             if not connections.nnz:
-                continue  # nor has the pool any
+                continue  # the pool is empty, too
             weights, number = self._weights[index], connections.values.dtype.type
             decay = min(lr * self.penalty / connections.density, 1.0)
             weights *= number(1.0 - decay)
             weights -= number(lr) * gradients.sums[index]
 
     def _draw(self, update: Update, index: int) -> None:
-        """Keep the stronger half of the pool and fill it up with cells of weight 0."""
+        """Keep the stronger half of the pool, and fill it up with cells of weight 0."""
         connections = update.connections[index]
         absent = connections.n_in * connections.n_out - connections.nnz
         size = min(int(np.ceil(self.extra * connections.nnz)), absent)
         keys, weights = self._keys[index], self._weights[index]
-        n_kept = min(keys.size, size // 2 if absent > size else size)
-        kept = ~drop_smallest(np.abs(weights), keys.size - n_kept)
-        keys, weights = keys[kept], weights[kept]
+        n_strong = min(keys.size, size // 2 if absent > size else size)
+        is_strong = ~drop_smallest(np.abs(weights), keys.size - n_strong)
+        keys, weights = keys[is_strong], weights[is_strong]
         draw = update.stream(Purpose.CANDIDATES, index)
         drawn = sample_absent(connections, np.zeros(connections.nnz, bool), size, draw)
         drawn = drawn[~is_among(drawn, np.sort(keys))]

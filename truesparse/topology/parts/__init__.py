@@ -1,1 +1,1 @@
-"""What the algorithms share: schedules, removal, growth, gradients, scores."""
+"""Parts that algorithms share: schedules, removal, growth, gradients, scores."""

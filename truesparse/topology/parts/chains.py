@@ -1,9 +1,9 @@
-"""Chain removal: connections that lead nowhere, or come from nowhere, go too.
+"""Chain removal: connections that lead nowhere or come from nowhere go too.
 
 Zhang et al., "Epitopological learning and Cannistraci-Hebb network shape intelligence
 brain-inspired theory for ultra-sparse advantage in deep learning", ICLR 2024. As in
-the authors' code there is one sweep down the layers and one up; what the second leaves
-dead is not looked for again.
+the authors' code there is one sweep down the layers and one up; connections that only
+the second one cuts off stay.
 """
 
 import numpy as np
@@ -14,33 +14,33 @@ from truesparse.topology.parts.topology_update import Update
 
 
 def remove_chains(update: Update) -> None:
-    """Drop what removal left without a way to the outputs, then to the inputs.
+    """Drop connections without a way to the outputs, then those from nowhere.
 
-    Connections into a neuron that has none going out are dropped, from the last layer
-    to the first; then those out of a neuron that has none coming in. Only layers that
-    take part in the update lose connections. O(nnz + neurons).
+    Connections into a neuron that has no outgoing ones are dropped, from the last layer
+    to the first; then connections out of a neuron that has no incoming ones. Only
+    layers that take part in the update lose connections. O(nnz + neurons).
     """
     connections = [layer.connections for layer in update.model.layers]
     for index in range(len(connections) - 2, -1, -1):
         if index in update.connections:
             above = connections[index + 1]
-            dead = _kept_a_row(above, _marks(update, index + 1, above)) == 0
+            dead = _remaining_by_row(above, _marks(update, index + 1, above)) == 0
             update.dropped[index] |= dead[connections[index].indices]
     for index in range(1, len(connections)):
         if index in update.connections:
             below = connections[index - 1]
-            kept = below.indices[~_marks(update, index - 1, below)]
-            dead = np.bincount(kept, minlength=below.n_out) == 0
+            columns = below.indices[~_marks(update, index - 1, below)]
+            dead = np.bincount(columns, minlength=below.n_out) == 0
             update.dropped[index] |= np.repeat(dead, np.diff(connections[index].indptr))
 
 
 def _marks(update: Update, index: int, connections: Connections) -> np.ndarray:
-    """Return what is dropped of a layer, which may not take part."""
+    """Return the marks of a layer; none where it does not take part."""
     marks = update.dropped.get(index)
     return np.zeros(connections.nnz, bool) if marks is None else marks
 
 
-def _kept_a_row(connections: Connections, dropped: np.ndarray) -> np.ndarray:
+def _remaining_by_row(connections: Connections, dropped: np.ndarray) -> np.ndarray:
     counts = np.empty(connections.n_in + 1, np.int64)
     count_kept(connections.row_tasks, connections.indptr, dropped, counts)
     return counts[1:]

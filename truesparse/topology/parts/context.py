@@ -1,4 +1,4 @@
-"""Where in a run a topology update happens, and what it did to a layer."""
+"""Where in a run a topology update happens, and what it changes in a layer."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ class UpdateContext:
     ----------
     seed : int
     step, epoch : int
-        Optimiser steps and epochs done.
+        Number of optimiser steps and epochs that are done.
     n_steps, n_epochs : int
-        Of the whole run.
+        Number of steps and epochs of the whole run.
     lr : float
         Learning rate of the last step.
     score : float, optional
-        The last one on validation data.
+        Last score on validation data.
     start : int
-        The step with which the run began.
+        Step with which the run began.
     """
 
     seed: int
@@ -45,10 +45,10 @@ class UpdateContext:
 
 @dataclass(frozen=True)
 class LayerChange:
-    """What one update did to one layer.
+    """Changes that one update made to one layer.
 
     `regrown` connections were removed and grown again; they count in both `removed`
-    and `grown`. `growth` says how the cells were chosen, where an algorithm has ways.
+    and `grown`. `growth` says how the cells were chosen.
     """
 
     layer: int

@@ -1,4 +1,4 @@
-"""Sharing a number of connections out over layers."""
+"""Sharing out a number of connections among layers."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ def share_out(
 ) -> dict[int, int]:
     """Split `total` in proportion to weights, exactly, without overfilling a layer.
 
-    Largest remainders are rounded up, of equal ones the first. What a full layer cannot
-    take goes to the others in the same proportion; where the layers with a weight are
-    all full, to the rest in proportion to their room.
+    The largest remainders are rounded up, of equal ones the first. Connections that a
+    full layer cannot take go to the others in the same proportion, or, where all layers
+    with a weight are full, to the rest in proportion to their room.
 
     Parameters
     ----------
     total : int
-        At most the sum of the rooms; more is cut to that.
+        Number of connections; no more than the sum of the rooms are shared out.
     weights : dict of int to float
-        Of each layer, not negative.
+        Weight of each layer, not negative.
     rooms : dict of int to int
-        What each layer can take.
+        Number of connections that each layer can take.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Gradients for topology updates: batches to take them on, cells to take them at.
 
-The gradient of the loss by connection (i, j), existing or not, is sum_b x_ib delta_jb.
-It is taken at a list of cells, or at all absent cells of a layer one after the other,
-of which only the largest are kept.
+The gradient of the loss at cell (i, j), connected or not, is sum_b x_ib delta_jb. It is
+taken at a list of cells, or at all absent cells of a layer one after the other, where
+only the largest gradients are held.
 """
 
 import numpy as np
@@ -31,16 +31,16 @@ from truesparse.topology.parts.prune import drop_smallest
 _TASK_SIZE = 1 << 12
 # Each task of a scan holds 2**14 counters.
 _SCAN_TASKS = 16
-# Magnitudes, as the 31 bits of a float32, fall into bins of their upper bits: eight of
-# the exponent and six of the mantissa. One of these is divided by the next 14 bits, and
-# one of those by the last three. What is given is the shift and the bits.
+# Magnitudes, as the 31 bits of a float32, fall into bins by their upper 14 bits: eight
+# of the exponent and six of the mantissa. One bin is divided by the next 14 bits, and
+# one of its parts by the last three. Listed are the shift and the number of bits.
 _BINS = ((17, 14), (3, 14), (0, 3))
-# More cells than twice as many as are asked for that a list may hold: a megabyte.
+# A list may hold twice as many cells as are wanted, and so many more: a megabyte.
 _SLACK = 1 << 16
 
 
 class Batches:
-    """Training data of which an update may look at random batches; no step is taken.
+    """Training data, of which an update sees random batches without taking a step.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Batches:
     data, targets : arrays
         As `SparseMLP.train_batch` takes them.
     samples : (n,) int64 array
-        Those that are trained on.
+        Rows of data to train on.
     batch_size : int
     sample_weight : (n,) float64 array, optional
     """
@@ -73,7 +73,7 @@ class Batches:
         return min(self.batch_size, self.samples.size)
 
     def available(self, count: int) -> int:
-        """Return how many of `count` batches of different samples there are."""
+        """Return how many batches there are, at most `count`, that share no sample."""
         return min(count, self.samples.size // self.size)
 
     def observe(
@@ -83,9 +83,9 @@ class Batches:
         observer: Observer | None = None,
         collector: Collector | None = None,
     ) -> None:
-        """Show the gradients of `count` batches, fewer if there are no more samples.
+        """Show the gradients of `count` batches, or of all if there are fewer.
 
-        The batches depend on seed and step alone: another call of the same update sees
+        The batches depend on seed and step alone: another call in the same update sees
         the same ones.
 
         Raises
@@ -113,7 +113,7 @@ class Batches:
 
 
 class CellGradients:
-    """Sums the gradients at lists of cells, over the batches that are observed.
+    """Sums of the gradients at lists of cells, over the batches that are observed.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class CellGradients:
     def __call__(
         self, index: int, inputs: np.ndarray | SparseBatch, delta: np.ndarray
     ) -> None:
-        """Add those of one batch; an Observer."""
+        """Add the gradients of one batch; this is an Observer."""
         if index not in self.sums:
             return
         rest = delta, _TASK_SIZE, self.sums[index]
@@ -155,13 +155,14 @@ def largest_gradients(
     inputs: np.ndarray | SparseBatch,
     delta: np.ndarray,
 ) -> np.ndarray:
-    """Return the absent cells of largest absolute gradient, of all there are.
+    """Return the absent cells of largest absolute gradient among all of a layer.
 
-    All cells are gone over twice: to count the magnitudes by bin, which tells how large
-    the `count`-th is to 2 %, and to list those from there on; where many more than
-    `count` are that large, up to twice more, until the bin is one number. n_in n_out
-    columns multiplications each time; memory O(count + n_in + n_out). Of a sparse batch
-    only the features that occur are gone over, and held densely.
+    The first pass over all cells counts the magnitudes by bin, which gives the
+    `count`-th largest to 2 %; the last one lists the cells from there on. Where many
+    more than `count` cells are that large, up to two passes between them narrow the bin
+    down to one number. A pass takes n_in n_out columns multiplications; memory is
+    O(count + n_in + n_out). Only those features of a sparse batch that occur in it take
+    part, and are held densely.
 
     Parameters
     ----------
@@ -170,14 +171,13 @@ def largest_gradients(
         Connections that count as absent.
     count : int
     inputs, delta
-        As an Observer gets them.
+        Arguments of an Observer.
 
     Returns
     -------
     (k,) int64 array
-        Ascending keys; fewer than `count` if fewer gradients differ from 0, where what
-        is below 1e-38 does not. Of equal magnitudes (in float32, if over twice as many
-        as asked for are equal) the cells that come last.
+        Ascending keys; fewer than `count` if fewer gradients are above 1e-38. Of equal
+        magnitudes (in float32, if more than twice `count` are equal) the last cells.
     """
     if count <= 0:
         return np.empty(0, np.int64)
@@ -188,9 +188,8 @@ def largest_gradients(
         pattern, inputs = _of_rows(pattern, rows), _as_dense(inputs, rows, delta)
     keys = _largest(pattern, count, inputs, delta)
     if rows is not None:
-        keys += (rows - np.arange(rows.size))[
-            keys // connections.n_out
-        ] * connections.n_out
+        left_out = rows - np.arange(rows.size)
+        keys += left_out[keys // connections.n_out] * connections.n_out
     return keys
 
 
@@ -204,7 +203,7 @@ def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndar
         counts = np.zeros((n_tasks, 1 << n_bits), np.int64)
         count_gradients(*cells, Bins(lowest, shift), counts)
         at_least = above.sum() + counts.sum(axis=0)[::-1].cumsum()[::-1]
-        # The first bin of all is for zero and what is as good as zero.
+        # The very first bin is for zero and numbers that are as good as zero.
         best = max(int(lowest == 0), int(np.count_nonzero(at_least >= count)) - 1)
         lowest += best << shift
         above += counts[:, best + 1 :].sum(axis=1)

@@ -1,8 +1,8 @@
-"""Growth where the loss gradient is largest: what RigL, GSE, GGR and others share.
+"""Growth where the gradient of the loss is largest, shared by RigL, GSE and others.
 
-For each layer either all absent cells are gone over, or a sample of candidates, gamma
-times as many as the layer has connections; see gradients.py. Where fewer gradients
-differ from 0 than connections are to grow, the rest is drawn uniformly.
+Each layer looks either at all absent cells or at a sample of candidates, gamma times as
+many as it has connections; see gradients.py. Where fewer gradients differ from 0 than
+connections are to grow, the rest is drawn uniformly.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from truesparse.topology.parts.gradients import CellGradients, largest_gradients
 from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.topology_update import Update, update_bytes
 
-# With "auto", a layer is gone over as a whole up to this many products of a cell and a
-# sample: some seconds (EPYC 7003, 2 cores, 2026-11).
+# With "auto", a layer looks at all cells if this takes at most so many products of a
+# cell and a sample: some seconds (EPYC 7003, 2 cores, 2026-11).
 _MOST_PRODUCTS = 2e10
 
 
@@ -42,32 +42,27 @@ class SampledCells(TopologyAlgorithm):
         self.gamma = gamma
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update.update_bytes: keys and gradients."""
+        """Return what an update holds, see update_bytes: keys and gradients."""
         of_all, of_one = update_bytes(self.zeta, itemsize)
         return of_all + self.gamma * (8 + itemsize), of_one
 
     def draw_candidates(
         self, update: Update, layers: list[int]
     ) -> dict[int, np.ndarray]:
-        """Draw cells uniformly, without repetition; all of them where they are few."""
+        """Draw absent cells uniformly, each at most once; all where they are few."""
         keys = {}
         for index in layers:
-            connections, marks = (
-                update.connections[index],
-                self.open_marks(update, index),
-            )
-            absent = (
-                connections.n_in * connections.n_out
-                - connections.nnz
-                + np.count_nonzero(marks)
-            )
-            count = min(int(np.ceil(self.gamma * connections.nnz)), int(absent))
+            connections = update.connections[index]
+            marks = self.open_marks(update, index)
+            absent = connections.n_in * connections.n_out - connections.nnz
+            absent += int(np.count_nonzero(marks))
+            count = min(int(np.ceil(self.gamma * connections.nnz)), absent)
             draw = update.stream(Purpose.CANDIDATES, index)
             keys[index] = sample_absent(connections, marks, count, draw)
         return keys
 
     def open_marks(self, update: Update, index: int) -> np.ndarray:
-        """Return which connections may grow: what was dropped, if it may return."""
+        """Return marks of the dropped connections that may grow again, (nnz,) bool."""
         marks = update.dropped[index]
         return marks if self.keeps_regrown else np.zeros_like(marks)
 
@@ -99,7 +94,7 @@ class SampledGradients(SampledCells):
     def candidate_sums(
         self, update: Update, layers: list[int]
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Return keys and gradients, summed over batches, of candidates by layer."""
+        """Return keys and summed gradients of each layer's candidates."""
         if not layers:
             return {}
         keys = self.draw_candidates(update, layers)
@@ -114,11 +109,11 @@ class GuidedGrowth(SampledGradients):
     Parameters
     ----------
     candidates : {"auto", "exact", "sampled"}
-        Look at all absent cells or at a uniform sample; "auto" decides layer by layer,
-        by the work. LayerChange.growth says what was done.
+        Whether gradients are taken at all absent cells or at a uniform sample; "auto"
+        decides for each layer, by the work. LayerChange.growth says which it was.
     **options
-        See SampledGradients and TopologyAlgorithm; more than one of gradient_batches
-        needs "sampled".
+        See SampledGradients and TopologyAlgorithm; "exact" takes one of
+        gradient_batches only.
     """
 
     def __init__(self, *, candidates: str = "auto", **options):
@@ -127,8 +122,8 @@ class GuidedGrowth(SampledGradients):
         self.candidates = choose(candidates, accepted, "choice of candidates")
         if candidates == "exact" and self.gradient_batches > 1:
             raise UsageError(
-                "gradients of all cells are taken on one batch; give candidates "
-                f"'sampled' for gradient_batches {self.gradient_batches}"
+                "candidates 'exact' looks at one batch only, got gradient_batches "
+                f"{self.gradient_batches}; give candidates 'sampled'"
             )
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
@@ -137,31 +132,26 @@ class GuidedGrowth(SampledGradients):
         whole = {index for index in counts if self._is_exact(update, index)}
         keys = self.draw_candidates(update, [i for i in counts if i not in whole])
         gradients = CellGradients(update.connections, keys)
-        found: dict[int, np.ndarray] = {}
+        best: dict[int, np.ndarray] = {}
 
         def observe(index, inputs, delta):
             if index in whole:
-                connections, marks = (
-                    update.connections[index],
-                    self.open_marks(update, index),
-                )
-                count = counts[index]
-                found[index] = largest_gradients(
-                    connections, marks, count, inputs, delta
-                )
+                marks = self.open_marks(update, index)
+                pattern = update.connections[index], marks
+                best[index] = largest_gradients(*pattern, counts[index], inputs, delta)
             else:
                 gradients(index, inputs, delta)
 
-        # Both kinds of layers see the same pass. All cells are gone over on one batch
-        # only: there are several where no layer is gone over as a whole.
+        # Both kinds of layers see the same pass. There are several batches only where
+        # no layer looks at all its cells.
         update.batches.observe(update.context, self.gradient_batches, observe)
         for index in counts:
             if index not in whole:
-                best = largest(np.abs(gradients.sums.pop(index)), counts[index])
-                found[index] = keys.pop(index)[best]
+                sizes = np.abs(gradients.sums.pop(index))
+                best[index] = keys.pop(index)[largest(sizes, counts[index])]
             update.growth[index] = "exact" if index in whole else "sampled"
         return {
-            index: self.fill_at_random(update, index, found[index], counts[index])
+            index: self.fill_at_random(update, index, best[index], counts[index])
             for index in counts
         }
 

@@ -1,13 +1,13 @@
-"""Importance pruning: neurons whose inputs are weak lose all of them, for good.
+"""Importance pruning: neurons with weak inputs lose all of them, for good.
 
 Curci, Mocanu and Pechenizkiy, "Truly sparse neural networks at scale", arXiv 2102.01732
 (2021), section 3.3: the importance of neuron j is I_j = sum_i |w_ij|. The least
 important neurons of the hidden layers lose all incoming connections, which are not
-replaced. Later random growth may connect them again, and what they feed stays unless
-chains are removed, as in the authors' code.
+replaced. Later random growth may connect them again, and their outgoing connections
+stay unless chains are removed, as in the authors' code.
 
-Departures: what the update's algorithm removes is chosen among all connections, those
-of these neurons included; a share of the neurons goes, not those up to a percentile.
+Departures: the update's algorithm chooses what it removes among all connections, also
+those of these neurons; a share of the neurons goes, not those up to a percentile.
 """
 
 from dataclasses import dataclass
@@ -65,14 +65,14 @@ class Importance:
 def drop_neurons(update: Update, share: float) -> None:
     """Mark all inputs of the least important neurons of each hidden layer that evolves.
 
-    Neurons that have no input do not count; of equal ones the first go.
+    Neurons without inputs do not count; of equally important ones the first go.
 
     Parameters
     ----------
     update : Update
-        Its marks are extended; `lost` tells by how many.
+        Gets the marks; `lost` counts them.
     share : float
-        Of the neurons with inputs, in [0, 1).
+        Share of the neurons with inputs, in [0, 1).
     """
     for index, connections in update.connections.items():
         if index == len(update.model.layers) - 1:

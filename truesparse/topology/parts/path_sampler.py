@@ -1,22 +1,22 @@
 """Drawing absent cells in proportion to CH3-L3p, without computing scores.
 
-The soft rule of Zhang et al., "Brain network science modelling of sparse neural
+This is the soft rule of Zhang et al., "Brain network science modelling of sparse neural
 networks enables Transformers and LLMs to perform as fully connected", NeurIPS 2025
 (CHTs): cells are drawn one after the other, without replacement, with probabilities
 in proportion to their scores. The published code computes every score of the layer.
 
-Here a path is drawn instead of a cell. The score is a sum over paths of
-1 / sqrt(e_z1 e_z2), so that the ends of a path drawn in proportion to its term are a
-cell drawn in proportion to its score. With bounds 1 <= b <= e for each neuron, a
-middle connection (z2, z1) is drawn in proportion to
+Here paths are drawn instead of cells. The score is a sum over paths of
+1 / sqrt(e_z1 e_z2): the ends of a path drawn in proportion to its term are a cell drawn
+in proportion to its score. With bounds 1 <= b <= e for each neuron, a middle connection
+(z2, z1) is drawn in proportion to
 
     (d_z1 - 1) (d_z2 - 1) / sqrt(b_z1 b_z2),
 
 the ends u and v uniformly among the other neighbours, and the path is accepted with
-probability sqrt(b_z1 b_z2 / (e_z1 e_z2)), unless (u, v) is connected. With b = 1 one
-path in about d is accepted; with b the degree less the most neighbours that the neuron
-shares with any other, nearly every one is in a sparse random layer. Accepted cells that
-came before are passed over, which makes the draws those without replacement.
+probability sqrt(b_z1 b_z2 / (e_z1 e_z2)), unless (u, v) is connected. With b = 1 about
+one path in d is accepted. With b the degree less the most neighbours that the neuron
+shares with any other, nearly every path is, in a sparse random layer. Cells that were
+accepted before are passed over, which makes the draws ones without replacement.
 """
 
 import numpy as np
@@ -27,23 +27,23 @@ from truesparse.kernels import paths as kernels
 from truesparse.kernels.paths import Graph, Proposal
 from truesparse.sparse.connections import Connections, balance
 from truesparse.topology.parts.paths import (
-    kept_pattern,
     n_tasks_for,
     neighbour_sums,
+    remaining_pattern,
     transposed,
 )
 
-# Walks of two connections spent on the bounds: about a second, or this many a
-# connection if that is more. Neurons beyond their share have the bound 1.
+# Walks of two connections spent on the bounds: about a second, or so many for each
+# connection if that is more. Neurons that need more than their share have the bound 1.
 _WALKS = 1 << 30
 _WALKS_PER_CONNECTION = 1024
 _FEWEST_DRAWS, _MOST_DRAWS = 1 << 8, 1 << 18  # of a round
 _TASK_SIZE = 1 << 13  # draws a task
-# The chance that a cell is left when this many times the draws are barren that find
-# the least probable cell once on average: exp(-20) = 2e-9.
+# Draws that find no new cell before the search ends, as a multiple of the draws that
+# find the least probable cell once on average; it is missed with chance exp(-20).
 _PATIENCE = 20
-# Barren draws in a row, and draws per cell, after which the rest is left to the caller
-# even so: cells that rare would cost more than they are worth.
+# Such draws in a row, and draws per cell, after which the search ends in any case: such
+# rare cells cost more than they are worth.
 _MOST_BARREN = 1 << 20
 _MOST_DRAWS_PER_CELL = 64
 
@@ -69,7 +69,7 @@ def sample_by_paths(
     -------
     (k,) int64 array
         Keys ``row * n_out + column``, ascending. Fewer than `count` if no more have a
-        score above 0, or if what is left is too improbable: after 2**20 draws in a row
+        score above 0, or if the others are too improbable: after 2**20 draws in a row
         without a new cell, or 64 `count` + 2**20 draws in all.
 
     Raises
@@ -87,7 +87,7 @@ def sample_by_paths(
     array([1])
     """
     check_whole("count", count, 0)
-    graph = kept_pattern(connections, dropped)
+    graph = remaining_pattern(connections, dropped)
     keys = np.empty(0, np.int64)
     proposal = _proposal(graph)
     weight = float(proposal.row_totals[-1])
@@ -112,7 +112,7 @@ def sample_by_paths(
         left = count - keys.size
         if left == 0 or n_barren >= patience:
             break
-        # As many as would do at this rate, and some more; twice as many if none came.
+        # So many that they suffice at this rate; twice as many if no cell was new.
         size = (
             min(2 * size, int(1.1 * left * size / new.size)) if new.size else 2 * size
         )
@@ -120,7 +120,7 @@ def sample_by_paths(
 
 
 def _new_in_order(drawn: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return accepted cells not among the ascending keys, each once, as first drawn."""
+    """Return accepted cells that `keys` lacks, each once, in the order of draws."""
     accepted = drawn[drawn >= 0]
     distinct, first = np.unique(accepted, return_index=True)
     if keys.size:
@@ -149,8 +149,8 @@ def _proposal(graph: Graph) -> Proposal:
 def _shared(graph: Graph) -> np.ndarray:
     """Return how many columns any two rows share, where that is no large matrix.
 
-    Few rows are long ones: drawing from 64 x 500,000 cells, the lists of 39,000 columns
-    would be intersected over and over, but there are 64 x 64 answers only.
+    Where rows are few, they are long: draws from 64 x 500,000 cells would intersect
+    lists of 39,000 columns over and over, though there are only 64 x 64 answers.
     """
     n, nnz = graph.indptr.size - 1, graph.columns.size
     none = np.zeros((0, 0), np.int32)

@@ -1,4 +1,4 @@
-"""Scores of cells by paths of three connections, on the pattern that a layer keeps.
+"""Scores of cells by paths of three connections, in the pattern that remains.
 
 Muscoloni, Abdelhamid and Cannistraci, "Local-community network automata modelling
 based on length-three-paths for prediction of complex network structures in protein
@@ -18,7 +18,7 @@ the scores are sums
     ch3_l3n   over all z1 of 1 / e_z1, and over all z2 of 1 / e_z2
     ch2_l3n   over all z1 of (1 + di_z1) / e_z1, and likewise over all z2
 
-where e is one more than the neighbours outside of u, v and the paths between them.
+where e is one more than the number of neighbours outside of u, v and their paths.
 """
 
 import itertools
@@ -39,14 +39,14 @@ RULES = {
     "ch3_l3n": kernels.CH3_L3N,
     "ch2_l3n": kernels.CH2_L3N,
 }
-# Each task counts in arrays of its own: few where these are long, as for the column
+# Each task counts in its own arrays: few tasks where these are long, as for the column
 # view, more where they are short beside the connections.
 _FEWEST_TASKS, _MOST_TASKS = 4, 16
-# Cells found between two selections, at least: 16 MB, and little to select from.
+# Cells that are scored between two selections, at least: 16 MB, and quick to select.
 _ROUND_SIZE = 1 << 20
 
 
-def kept_pattern(connections: Connections, dropped: np.ndarray) -> Graph:
+def remaining_pattern(connections: Connections, dropped: np.ndarray) -> Graph:
     """Return the pattern without the dropped connections, by rows and by columns.
 
     Parameters
@@ -101,19 +101,19 @@ def neighbour_sums(
     (n,) int64 array
     """
     totals = np.zeros(indices.size + 1, np.int64)
-    # NumPy writes to `out` directly only where it is not to raise.
+    # NumPy writes to `out` directly only in a mode that does not raise.
     np.take(values, indices, out=totals[1:], mode="clip")
     np.cumsum(totals, out=totals)
     return np.diff(totals[indptr])
 
 
 def n_tasks_for(graph: Graph, length: int) -> int:
-    """Return how many tasks may each count in `length` numbers of their own."""
+    """Return how many tasks may count, each in its own array of `length` numbers."""
     return int(np.clip(graph.columns.size // length, _FEWEST_TASKS, _MOST_TASKS))
 
 
 def path_work(connections: Connections, dropped: np.ndarray) -> int:
-    """Return the walks of three connections, to which the time of a score is in line.
+    """Return the number of walks of three connections, which sets the time of scores.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def path_work(connections: Connections, dropped: np.ndarray) -> int:
     Returns
     -------
     int
-        The sum of d_z1 d_z2 over all kept connections (z2, z1): about nnz d^2.
+        Sum of d_z1 d_z2 over all remaining connections (z2, z1): about nnz d^2.
 
     Examples
     --------
@@ -134,11 +134,11 @@ def path_work(connections: Connections, dropped: np.ndarray) -> int:
     >>> path_work(full, np.zeros(12, bool))
     144
     """
-    graph = kept_pattern(connections, dropped)
+    graph = remaining_pattern(connections, dropped)
     degrees = np.diff(graph.column_indptr)
     reach = neighbour_sums(graph.column_indptr, graph.rows, np.diff(graph.indptr))
     about = float(np.dot(degrees.astype(np.float64), reach.astype(np.float64)))
-    # Beyond 64 bits nobody needs the last digit.
+    # Beyond 64 bits the last digits do not matter.
     return int(about) if about > 2.0**62 else int(np.dot(degrees, reach))
 
 
@@ -147,8 +147,8 @@ def highest_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the absent cells of highest score.
 
-    Exact, in time proportional to `path_work` and memory O(nnz + count): rows are
-    scored in rounds, and only cells above the `count`-th best so far are kept.
+    The result is exact, in time proportional to `path_work` and memory O(nnz + count):
+    rows are scored in rounds, and only the best `count` cells so far are held.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def highest_scores(
     """
     code = RULES[choose(rule, RULES, "rule of path scores")]
     check_whole("count", count, 0)
-    graph = kept_pattern(connections, dropped)
+    graph = remaining_pattern(connections, dropped)
     keys, scores = np.empty(0, np.int64), np.empty(0)
     if count == 0:
         return keys, scores
@@ -232,7 +232,7 @@ class _Scorer:
         slots = np.empty((n_tasks, 2, room), np.int32)
         self.scratch = Scratch(np.zeros((n_tasks, n_in), np.int32), table, slots)
         most = int(np.diff(self.cells[self.cuts]).max())
-        self.found = np.empty(most, np.int64), np.empty(most)
+        self.results = np.empty(most, np.int64), np.empty(most)
 
     def score(
         self, first: int, last: int, threshold: float
@@ -249,11 +249,11 @@ class _Scorer:
             self.rule,
             threshold,
             self.scratch,
-            Found(places, counts, *self.found),
+            Found(places, counts, *self.results),
         )
         pairs = zip(places[:-1], places[:-1] + counts, strict=True)
         parts = [slice(*pair) for pair in pairs]
-        keys, scores = self.found
+        keys, scores = self.results
         return (
             np.concatenate([keys[part] for part in parts]),
             np.concatenate([scores[part] for part in parts]),
@@ -268,8 +268,8 @@ def _best(keys, scores, count):
     """Return the `count` best of more cells, and the lowest score among them."""
     place = keys.size - count
     threshold = float(np.partition(scores, place)[place])
-    kept = scores > threshold
+    is_best = scores > threshold
     ties = np.flatnonzero(scores == threshold)
     ties = ties[np.argsort(keys[ties])]
-    kept[ties[: count - int(np.count_nonzero(kept))]] = True
-    return keys[kept], scores[kept], threshold
+    is_best[ties[: count - int(np.count_nonzero(is_best))]] = True
+    return keys[is_best], scores[is_best], threshold

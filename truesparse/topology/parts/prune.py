@@ -1,4 +1,4 @@
-"""Which connections to drop, by their weights. Results are marks, one a connection.
+"""Which connections to drop, by their weights; results are marks, one a connection.
 
 Order statistics come from NumPy's introselect, O(nnz); nothing is sorted.
 """
@@ -7,13 +7,13 @@ import numpy as np
 
 
 def drop_smallest(scores: np.ndarray, count: int) -> np.ndarray:
-    """Mark the `count` smallest scores; of equal ones those that come first.
+    """Mark the `count` smallest scores; of equal ones the first.
 
     Parameters
     ----------
     scores : (nnz,) array
     count : int
-        From 0 to nnz.
+        Number of scores to mark; at most nnz are.
 
     Returns
     -------
@@ -41,14 +41,15 @@ def drop_smallest_of_all(
 ) -> dict[int, np.ndarray]:
     """Mark the `count` smallest scores of all layers together.
 
-    The largest of each layer comes last, so that no layer is emptied before all have
-    one left.
+    The largest score of each layer comes last: no layer is emptied before all have one
+    connection left.
 
     Parameters
     ----------
     scores : dict of int to (nnz,) array
-        Of each layer; of equal ones those of the first layers go first.
+        Scores of each layer; of equal ones those of the first layers go first.
     count : int
+        Number of scores to mark.
 
     Returns
     -------
@@ -76,10 +77,9 @@ def drop_smallest_of_all(
 def drop_per_sign(values: np.ndarray, fraction: float) -> np.ndarray:
     """Mark the weights nearest to zero, a fraction of each sign (SET).
 
-    With v the sorted weights, f the first and l - 1 the last position of the smallest
-    magnitude, and n their number, everything from the weight at
-    ``int((1 - fraction) * f)`` up to and including the one at
-    ``int(min(n - 1, l + fraction * (n - l)))`` goes, as in the authors' code.
+    Let v be the n weights in order, and f the first and l - 1 the last position of the
+    smallest magnitude. All weights from position ``int((1 - fraction) * f)`` up to and
+    including ``int(min(n - 1, l + fraction * (n - l)))`` go, as in the authors' code.
 
     Parameters
     ----------

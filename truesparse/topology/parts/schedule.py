@@ -1,4 +1,4 @@
-"""When the topology is updated, and how much of it: every so often, ever less."""
+"""When the topology is updated, and which share of it."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ class UpdateSchedule:
     Parameters
     ----------
     every : int
+        Number of epochs or steps from one update to the next.
     unit : {"epoch", "step"}
     start : int
         First epoch or step after which an update may happen, counted from 1.
     end : int, optional
-        Last one; by default there is none.
+        Last epoch or step after which one may happen; by default there is none.
 
     Examples
     --------
@@ -67,12 +68,12 @@ class Fraction:
     Parameters
     ----------
     initial : float
-        In [0, 1).
+        Share at the start, in [0, 1).
     decay : {"constant", "cosine", "linear"}
     end : float
-        In (0, 1]; from there on the share is 0.
+        Progress after which the share is 0, in (0, 1].
     floor : float
-        In [0, initial].
+        Share at `end`, unless it is constant, in [0, initial].
 
     Examples
     --------
@@ -135,7 +136,7 @@ SHAPES = ("cubic", "sigmoid")
 
 @dataclass(frozen=True)
 class Share:
-    """What is left of the initial connections: from 1 to `final` between two times.
+    """Share of the initial connections that is left: from 1 to `final` over the run.
 
     With p the progress from `start` to `end`, from 0 to 1:
 
@@ -149,10 +150,10 @@ class Share:
     Parameters
     ----------
     final : float
-        In (0, 1]; 1 keeps the number of connections.
+        Share at the end, in (0, 1]; 1 keeps the number of connections.
     shape : {"cubic", "sigmoid"}
     start, end : float
-        Shares of the run, 0 <= start < end <= 1.
+        Progress at which it begins and ceases to fall, 0 <= start < end <= 1.
 
     Examples
     --------

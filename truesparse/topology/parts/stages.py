@@ -37,7 +37,7 @@ def with_options(stage: Stage, options: Mapping[str, Any]) -> Stage:
 
 
 def keyword_parameters(cls: type) -> list[str]:
-    """Return the keyword parameters of a class's constructors, its own ones first."""
+    """Return the keyword parameters of a class's constructors, those of bases last."""
     constructors = [vars(each).get("__init__") for each in cls.__mro__[:-1]]
     return [
         each.name

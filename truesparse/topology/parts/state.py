@@ -1,6 +1,6 @@
-"""Whether the arrays that an algorithm remembers, read from a file, fit a model.
+"""Checks of the arrays in an algorithm's state, which was read from a file.
 
-Kernels check no bounds, so that nothing of a damaged file may reach them.
+Kernels check no bounds, so nothing from a damaged file may reach them.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from truesparse.network.sparse_mlp import SparseMLP
 
-# Entries of `state` that name cells of each layer, with what there is one of for each.
+# Entries of `state` that name cells of each layer, and the entries with their values.
 _OF_CELLS = {"pool": "momentum", "keys": "weights"}
 KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), "noted", "signs"}
 
@@ -22,7 +22,7 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
     state : dict
         As TopologyAlgorithm.state returns it.
     model : SparseMLP
-        That of the same time.
+        Model of the same time.
     """
     for name, other in _OF_CELLS.items():
         cells = state.get(name, {})
@@ -48,8 +48,8 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
     for index, arrays in state.get("noted", {}).items():
         layer = _layer(model, index)
         wanted = [layer.connections.values, *layer.neuron_parameters()]
-        found = [(each.shape, each.dtype) for each in arrays]
-        if found != [(each.shape, each.dtype) for each in wanted]:
+        given = [(each.shape, each.dtype) for each in arrays]
+        if given != [(each.shape, each.dtype) for each in wanted]:
             raise ValueError(f"noted weights of layer {index} do not fit it")
 
 

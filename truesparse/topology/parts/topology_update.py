@@ -1,4 +1,4 @@
-"""One topology update in the making: which layers, and what is dropped of them."""
+"""One topology update in progress: its layers, and the connections it drops."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,52 +13,53 @@ from truesparse.topology.parts.gradients import Batches
 
 
 def update_bytes(zeta: float, itemsize: int) -> tuple[float, float]:
-    """Return what every update holds for a moment, in bytes a connection.
+    """Return the memory that every update takes for a moment, in bytes a connection.
 
     Parameters
     ----------
     zeta : float
-        Share of the connections that is replaced.
+        Share of the connections that an update replaces.
     itemsize : int
         Bytes of a weight.
 
     Returns
     -------
     of_all : float
-        Times the connections of all layers: marks, and the keys of new cells.
+        Bytes for each connection of all layers: marks, and the keys of new cells.
     of_one : float
-        Times those of the largest layer, besides its new arrays: new weights.
+        Bytes for each connection of the largest layer, besides its new arrays: new
+        weights.
     """
     return 1.0 + 8.0 * zeta, itemsize * zeta
 
 
 class Update:
-    """What the steps of an update share: they read the connections and mark what goes.
+    """State that the steps of an update share; it ends with the update.
 
     Parameters
     ----------
     model : SparseMLP
     context : UpdateContext
     layers : iterable of int
-        Those that take part.
+        Numbers of the layers that take part.
     batches : Batches, optional
-        Training data, for methods that look at gradients.
+        Training data, for algorithms that look at gradients.
 
     Attributes
     ----------
     connections : dict of int to Connections
-        Of each layer that takes part, not changed until the update ends.
+        Connections of each layer that takes part, unchanged until the update ends.
     dropped : dict of int to (nnz,) bool array
-        Connections to remove.
+        Marks of the connections to remove.
     lost : dict of int to int
-        Connections that a layer loses for good, see importance.drop_neurons.
+        Number of connections that a layer loses for good, see importance.drop_neurons.
     new_weights : dict of int to (k,) array
         Weights of a layer's new connections, in the order of their keys, where growth
         decides them; others are drawn.
     notes : dict of int to object
-        What a step of the update notes on a layer for a later step.
+        Notes of one step of the update on a layer, for a later step.
     growth : dict of int to str
-        How a layer's new cells were chosen, for the report.
+        How a layer's new cells were chosen, for LayerChange.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Update:
 
     @property
     def batches(self) -> Batches:
-        """Training data, if they were given; UsageError if not."""
+        """Training data; UsageError if there are none."""
         if self._batches is None:
             raise UsageError("this topology looks at gradients: give update() batches")
         return self._batches
