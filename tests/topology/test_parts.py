@@ -221,7 +221,7 @@ def test_shares_add_up_and_fit(total, layers):
         (lambda: topology.make("rigl", gamma=0), "gamma must be above 0"),
         (
             lambda: topology.make("rigl", candidates="exact", gradient_batches=2),
-            "looks at one batch only, got gradient_batches 2; give candidates 'sampled'",
+            "one batch only, got gradient_batches 2; give candidates 'sampled'",
         ),
         (lambda: topology.make("gse", distribution="normal"), "unknown distribution"),
         (lambda: topology.make("dsr", threshold=0), "threshold must be above 0"),
