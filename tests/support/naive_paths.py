@@ -1,4 +1,4 @@
-"""Dense twins of the link scores by paths of length three and of their sampler."""
+"""Dense twins of the scores of cells by paths of length three and of their sampler."""
 
 import itertools
 
@@ -7,12 +7,12 @@ import numpy as np
 
 def neighbours(mask):
     """Return the neighbours of ("in", u) and ("out", v) as sets."""
-    found = {("in", u): set() for u in range(mask.shape[0])}
-    found |= {("out", v): set() for v in range(mask.shape[1])}
+    near = {("in", u): set() for u in range(mask.shape[0])}
+    near |= {("out", v): set() for v in range(mask.shape[1])}
     for u, v in np.argwhere(mask).tolist():
-        found["in", u].add(("out", v))
-        found["out", v].add(("in", u))
-    return found
+        near["in", u].add(("out", v))
+        near["out", v].add(("in", u))
+    return near
 
 
 def score(near, u, v, rule):
@@ -55,10 +55,10 @@ def subset_probabilities(scores, count):
     """Return the probability of each set that drawing without replacement can give."""
     cells = np.flatnonzero(scores)
     p = scores.flat[cells] / scores.sum()
-    found = dict.fromkeys(itertools.combinations(cells.tolist(), count), 0.0)
+    probabilities = dict.fromkeys(itertools.combinations(cells.tolist(), count), 0.0)
     for order in itertools.permutations(range(len(cells)), count):
         left, product = 1.0, 1.0
         for k in order:
             product, left = product * p[k] / left, left - p[k]
-        found[tuple(sorted(cells[list(order)].tolist()))] += product
-    return found
+        probabilities[tuple(sorted(cells[list(order)].tolist()))] += product
+    return probabilities

@@ -24,15 +24,15 @@ def drop_magnitude(mask, weights, count):
 def rigl(mask, weights, gradient, fraction):
     """Return the new mask; dropped cells may grow again (Evci et al. 2020)."""
     count = int(fraction * mask.sum())
-    kept = mask & ~drop_magnitude(mask, weights, count)
-    return kept | largest(np.abs(gradient), ~kept, count)
+    remaining = mask & ~drop_magnitude(mask, weights, count)
+    return remaining | largest(np.abs(gradient), ~remaining, count)
 
 
 def gse(mask, weights, gradient, fraction):
     """Return the new mask where every absent cell is a candidate (Heddes et al.)."""
     count = int(fraction * mask.sum())
-    kept = mask & ~drop_magnitude(mask, weights, count)
-    return kept | largest(np.abs(gradient), ~mask, count)
+    remaining = mask & ~drop_magnitude(mask, weights, count)
+    return remaining | largest(np.abs(gradient), ~mask, count)
 
 
 def mest_dropped(mask, weights, gradient, fraction, weight):
@@ -44,15 +44,17 @@ def mest_dropped(mask, weights, gradient, fraction, weight):
 
 
 def dsr(masks, weights, threshold, target):
-    """Return kept masks, counts to grow before rounding, and the next threshold."""
-    kept = [m & (np.abs(w) >= threshold) for m, w in zip(masks, weights, strict=True)]
-    removed = sum(m.sum() - k.sum() for m, k in zip(masks, kept, strict=True))
-    left = np.array([k.sum() for k in kept])
+    """Return remaining masks, counts to grow, not rounded, and the next threshold."""
+    remaining = [
+        m & (np.abs(w) >= threshold) for m, w in zip(masks, weights, strict=True)
+    ]
+    removed = sum(m.sum() - k.sum() for m, k in zip(masks, remaining, strict=True))
+    left = np.array([k.sum() for k in remaining])
     if removed > 1.1 * target:
         threshold /= 2
     elif removed < 0.9 * target:
         threshold *= 2
-    return kept, removed * left / left.sum(), threshold
+    return remaining, removed * left / left.sum(), threshold
 
 
 def ggr_counts(masks, gradients, total):
@@ -97,9 +99,9 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
     n_in, n_out = mask.shape
     nnz = int(mask.sum())
     count = max(int(fraction * nnz), int((weights[mask] == 0).sum()))
-    kept = mask & ~drop_magnitude(mask, weights, count)
+    remaining = mask & ~drop_magnitude(mask, weights, count)
     sizes = np.where(mask, 0.0, np.abs(gradient))
-    salient = (kept | largest(sizes, ~mask, count)).sum(0)
+    salient = (remaining | largest(sizes, ~mask, count)).sum(0)
     limit = gamma_salience
     if limit < 1:
         limit = max(1, int(limit * (nnz // n_out))) if limit else 0
@@ -107,11 +109,11 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
     active = salient >= limit
     fan_in = min(nnz // active.sum(), n_in)
     left = mask & active
-    kept = left & ~drop_magnitude(left, weights, max(left.sum() - nnz + count, 0))
+    remaining = left & ~drop_magnitude(left, weights, max(left.sum() - nnz + count, 0))
     new = np.zeros(mask.shape, bool)
     for j in np.flatnonzero(active):
-        order = np.argsort(np.where(kept[:, j], -np.abs(weights[:, j]), 0))
-        new[order[: min(fan_in, kept[:, j].sum())], j] = True
+        order = np.argsort(np.where(remaining[:, j], -np.abs(weights[:, j]), 0))
+        new[order[: min(fan_in, remaining[:, j].sum())], j] = True
         order = np.argsort(-sizes[:, j], kind="stable")
         new[order[: fan_in - new[:, j].sum()], j] = True
     return new
@@ -120,7 +122,7 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
 # Pruning -----------------------------------------------------------------------------
 
 
-def largest_kept(weights, share, scope):
+def largest_remaining(weights, share, scope):
     """Masks of the largest magnitudes of full layers: of all together or of each."""
     groups = (
         [range(len(weights))]

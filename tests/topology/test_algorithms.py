@@ -101,7 +101,7 @@ def update(algorithm, model, where=None):
 
 @pytest.fixture
 def rewired(monkeypatch):
-    """List of what every call of Connections.rewire was given, and found."""
+    """List of the arguments of each Connections.rewire, and the layer before."""
     calls, rewire = [], Connections.rewire
 
     def spy(self, dropped, keys, new_values):
@@ -246,7 +246,7 @@ def test_the_number_of_threads_changes_nothing(name):
 
 
 @each_evolving
-def test_an_algorithm_goes_on_from_its_state(name):
+def test_an_algorithm_resumes_from_its_state(name):
     schedule = UpdateSchedule(5, "step", start=5)
     model = make_model()
     algorithm = make(name, model, schedule=schedule)

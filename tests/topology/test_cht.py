@@ -43,10 +43,10 @@ def test_cht_and_its_scores_without_chains():
         keys, _ = highest_scores(
             connections, update.dropped[k], update.removed(k), "ch3_l3p"
         )
-        kept = net.masks[k].copy()
-        kept[kept] = ~update.dropped[k]
-        scores = naive_paths.scores(kept, "ch3_l3p")
-        absent = np.sort(scores[~kept])
+        remaining = net.masks[k].copy()
+        remaining[remaining] = ~update.dropped[k]
+        scores = naive_paths.scores(remaining, "ch3_l3p")
+        absent = np.sort(scores[~remaining])
         np.testing.assert_allclose(
             np.sort(scores.flat[keys]), absent[-keys.size :], rtol=1e-12
         )

@@ -52,9 +52,9 @@ def half_dropped(net, index):
         made.dropped[index] = marks
         return made
 
-    kept = net.masks[index].copy()
-    kept[kept] = ~marks
-    return update, kept
+    remaining = net.masks[index].copy()
+    remaining[remaining] = ~marks
+    return update, remaining
 
 
 # GGR ---------------------------------------------------------------------------------
@@ -87,11 +87,11 @@ def test_candidates_of_ggr_count_as_many_times_as_their_layer_is_large():
 def test_cht_grows_by_its_rule(rule):
     net = net_of((0.4, 0.4), seed=9)  # any two rules differ on it
     algorithm = topology.make("cht", rule=rule)
-    make_update, kept = half_dropped(net, 0)
+    make_update, remaining = half_dropped(net, 0)
     count = 12
     keys = algorithm.choose_cells(make_update(0), 0, count)
-    scores = {each: naive_paths.scores(kept, each) for each in RULES}
-    best = np.sort(scores[rule][~kept])[-count:]
+    scores = {each: naive_paths.scores(remaining, each) for each in RULES}
+    best = np.sort(scores[rule][~remaining])[-count:]
     assert best[0] > 0
     np.testing.assert_allclose(np.sort(scores[rule].flat[keys]), best, rtol=1e-12)
     for other in set(RULES) - {rule}:
@@ -104,8 +104,8 @@ def test_cht_grows_by_its_rule(rule):
 def test_chts_grows_in_proportion_to_the_score(name):
     net = net_of((0.25, 0.3))
     algorithm = topology.make(name)
-    make_update, kept = half_dropped(net, 0)
-    scores = naive_paths.scores(kept, "ch3_l3p")
+    make_update, remaining = half_dropped(net, 0)
+    scores = naive_paths.scores(remaining, "ch3_l3p")
     drawn = [
         int(algorithm.choose_cells(make_update(seed), 0, 1)[0])
         for seed in range(N_DRAWS)
@@ -121,12 +121,12 @@ def test_chts_grows_in_proportion_to_the_score(name):
 def test_what_is_filled_up_is_uniform():
     net = net_of((0.4, 0.4))
     algorithm = topology.make("rigl")
-    make_update, kept = half_dropped(net, 0)
-    empty = np.flatnonzero(~kept)
+    make_update, remaining = half_dropped(net, 0)
+    empty = np.flatnonzero(~remaining)
     # Those chosen already are many, and not spread evenly.
     chosen = empty[: empty.size // 2]
     free = np.setdiff1d(empty, chosen)
-    counts = np.zeros(kept.size)
+    counts = np.zeros(remaining.size)
     for seed in range(5 * N_DRAWS):
         keys = algorithm.fill_at_random(make_update(seed), 0, chosen, chosen.size + 1)
         assert keys.size == chosen.size + 1
@@ -139,14 +139,14 @@ def test_what_is_filled_up_is_uniform():
 def test_neurons_of_srigl_are_filled_up_uniformly(share):
     net = net_of((share, share))
     algorithm = topology.make("srigl")
-    make_update, kept = half_dropped(net, 0)
+    make_update, remaining = half_dropped(net, 0)
     # One more for every neuron that has room, which has got its first empty cell.
-    first = np.flatnonzero(~kept.all(0))
-    chosen = np.sort((~kept).argmax(0)[first] * kept.shape[1] + first)
-    free = ~kept
+    first = np.flatnonzero(~remaining.all(0))
+    chosen = np.sort((~remaining).argmax(0)[first] * remaining.shape[1] + first)
+    free = ~remaining
     free.flat[chosen] = False
-    wanted = (~kept).any(0).astype(np.int32) + free.any(0)
-    counts = np.zeros(kept.shape)
+    wanted = (~remaining).any(0).astype(np.int32) + free.any(0)
+    counts = np.zeros(remaining.shape)
     for seed in range(N_DRAWS):
         update = make_update(seed)
         keys = algorithm._fill_neurons(update, 0, chosen, wanted)
@@ -155,7 +155,9 @@ def test_neurons_of_srigl_are_filled_up_uniformly(share):
     np.testing.assert_array_equal(counts.sum(0), N_DRAWS * free.any(0))
     # A test for each neuron, and one of all of them.
     pairs = zip(counts.T, free.T, strict=True)
-    values = [stats.chisquare(own[open_]).pvalue for own, open_ in pairs if open_.any()]
+    values = [
+        stats.chisquare(each[open_]).pvalue for each, open_ in pairs if open_.any()
+    ]
     assert stats.combine_pvalues(values).pvalue > 1e-4
 
 

@@ -35,7 +35,7 @@ def test_rigl_equals_its_twin(candidates, is_sparse):
     for k in range(2):
         want = naive_topology.rigl(net.masks[k], net.weights[k], gradients[k], fraction)
         np.testing.assert_array_equal(net.new_masks()[k], want)
-        # What is kept or has come back has its old weight, the rest 0.
+        # Connections that stayed or came back have their old weight, the rest 0.
         connections = net.model.layers[k].connections
         both = want & net.masks[k]
         weights = np.where(both, net.weights[k], 0.0)
@@ -278,18 +278,18 @@ def test_dsr_equals_its_twin(threshold):
     net = Net()
     algorithm = topology.make("dsr", zeta=0.2, threshold=threshold)
     target = 0.2 * sum(mask.sum() for mask in net.masks[:2])
-    kept, shares, wanted = naive_topology.dsr(
+    remaining, shares, wanted = naive_topology.dsr(
         net.masks[:2], net.weights[:2], threshold, target
     )
     changes = net.update(algorithm)
     assert algorithm.threshold == wanted
     for k, change in enumerate(changes):
-        assert change.removed == net.masks[k].sum() - kept[k].sum()
+        assert change.removed == net.masks[k].sum() - remaining[k].sum()
         assert abs(change.grown - shares[k]) < 1
         new = net.new_masks()[k]
-        assert new[kept[k]].all()
+        assert new[remaining[k]].all()
         # Nothing comes back in the same update.
-        assert not new[net.masks[k] & ~kept[k]].any()
+        assert not new[net.masks[k] & ~remaining[k]].any()
     assert sum(c.grown for c in changes) == sum(c.removed for c in changes)
 
 
@@ -338,9 +338,9 @@ def test_deepr_replaces_what_changed_its_sign():
     changes = net.update(algorithm)
     assert [change.removed for change in changes] == [flipped.sum(), 0]
     new = net.new_masks()[0]
-    kept = net.masks[0].copy()
-    kept[net.masks[0]] = ~flipped
-    assert new[kept].all()
+    remaining = net.masks[0].copy()
+    remaining[net.masks[0]] = ~flipped
+    assert new[remaining].all()
     assert set(abs(connections.values[abs(connections.values) < 1e-6])) <= {1e-12}
 
 

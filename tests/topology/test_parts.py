@@ -105,10 +105,10 @@ def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
         delta = draw.integers(-1, 2, (n_out, BATCH)).astype(dtype)
         if limits[0] > 0:
             delta[:, 1:] = 0.0
-        kept = mask.copy()
-        kept[mask] = ~dropped
+        remaining = mask.copy()
+        remaining[mask] = ~dropped
         sizes = abs(naive.weight_gradient(x, delta))
-        want = naive_topology.largest(sizes, ~kept, count)
+        want = naive_topology.largest(sizes, ~remaining, count)
         got = largest_gradients(connections, dropped, count, x, delta)
         np.testing.assert_array_equal(got, np.flatnonzero(want))
 

@@ -41,9 +41,9 @@ SHARES = st.sampled_from([0.3, 0.0, 0.7, 1.0])
 def drop(case, share):
     """Return marks of dropped connections, and the mask of the others."""
     dropped = case.draw.random(case.links.nnz) < share
-    kept = case.mask.copy()
-    kept[kept] = ~dropped
-    return dropped, kept
+    remaining = case.mask.copy()
+    remaining[remaining] = ~dropped
+    return dropped, remaining
 
 
 def random_mask(n_in, n_out, density, seed):
@@ -59,7 +59,7 @@ def hub_mask():
 
 
 MASKS = {
-    # Output neurons are found by their number, or by a hash with collisions.
+    # Output neurons are looked up by number, or by a hash with collisions.
     "dense": random_mask(7, 6, 0.5, 1),
     "wide": random_mask(30, 300, 0.01, 2),
     "tall": random_mask(200, 30, 0.015, 3),
@@ -97,15 +97,15 @@ def test_the_twin_on_a_path_with_neighbours_outside():
 
 @given(cases(max_side=SIDE), SHARES)
 def test_kept_pattern_and_path_work(case, share):
-    dropped, kept = drop(case, share)
+    dropped, remaining = drop(case, share)
     graph = remaining_pattern(case.links, dropped)
-    columns = np.nonzero(kept)[1]
-    np.testing.assert_array_equal(np.diff(graph.indptr), kept.sum(1))
+    columns = np.nonzero(remaining)[1]
+    np.testing.assert_array_equal(np.diff(graph.indptr), remaining.sum(1))
     np.testing.assert_array_equal(graph.columns, columns)
-    np.testing.assert_array_equal(np.diff(graph.column_indptr), kept.sum(0))
-    np.testing.assert_array_equal(graph.rows, np.nonzero(kept.T)[1])
+    np.testing.assert_array_equal(np.diff(graph.column_indptr), remaining.sum(0))
+    np.testing.assert_array_equal(graph.rows, np.nonzero(remaining.T)[1])
     assert graph.rows.dtype == graph.columns.dtype == np.int32
-    assert path_work(case.links, dropped) == naive_paths.path_work(kept)
+    assert path_work(case.links, dropped) == naive_paths.path_work(remaining)
 
 
 def check_highest(connections, dropped, count, rule, scores):
@@ -121,8 +121,8 @@ def check_highest(connections, dropped, count, rule, scores):
 @pytest.mark.parametrize("rule", RULES)
 @given(cases(max_side=SIDE), SHARES, st.integers(0, 30))
 def test_highest_scores(rule, case, share, count):
-    dropped, kept = drop(case, share)
-    scores = naive_paths.scores(kept, rule)
+    dropped, remaining = drop(case, share)
+    scores = naive_paths.scores(remaining, rule)
     for wanted in (count, scores.size):
         check_highest(case.links, dropped, wanted, rule, scores)
 
@@ -182,8 +182,8 @@ def test_not_all_scores_are_held():
 
 @given(cases(max_side=SIDE), SHARES, st.integers(0, 30), SEEDS)
 def test_draws_are_cells_with_a_score(case, share, count, seed):
-    dropped, kept = drop(case, share)
-    want = np.flatnonzero(naive_paths.scores(kept))
+    dropped, remaining = drop(case, share)
+    want = np.flatnonzero(naive_paths.scores(remaining))
     generator = np.random.default_rng(seed)
     keys = sample_by_paths(case.links, dropped, count, generator)
     assert keys.dtype == np.int64
@@ -191,7 +191,7 @@ def test_draws_are_cells_with_a_score(case, share, count, seed):
     assert (np.diff(keys) > 0).all()
     assert np.isin(keys, want).all()
     if not DISABLED:
-        keys = sample_by_paths(case.links, dropped, kept.size, generator)
+        keys = sample_by_paths(case.links, dropped, remaining.size, generator)
         np.testing.assert_array_equal(keys, want)
 
 
@@ -375,8 +375,8 @@ if __name__ == "__main__":
         connections = erdos_renyi(2000, 1500, 14_000, draw)
         marks = draw.random(connections.nnz) < 0.3
         count = int(marks.sum())
-        found = [digest(*highest_scores(connections, marks, count, r)) for r in RULES]
+        digests = [digest(*highest_scores(connections, marks, count, r)) for r in RULES]
         # Several tasks of the kernel.
-        found.append(digest(sample_by_paths(connections, marks, 20 * count, draw)))
-        results[threads] = found
+        digests.append(digest(sample_by_paths(connections, marks, 20 * count, draw)))
+        results[threads] = digests
     print(json.dumps(results))

@@ -71,7 +71,7 @@ def test_magnitude_keeps_the_largest_weights_once(prune_at, epoch, scope):
         (epoch, 3 * epoch)
     ]
     assert model.nnz == pytest.approx(n / 4, abs=2)
-    wanted = naive.largest_kept(before["weights"], 0.25, scope)
+    wanted = naive.largest_remaining(before["weights"], 0.25, scope)
     for got, mask in zip(model.layers, wanted, strict=True):
         pattern = got.connections.to_scipy().astype(bool).toarray()
         connections = got.connections
@@ -132,8 +132,8 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
             np.testing.assert_array_equal(
                 layer.bias, np.broadcast_to(bias, connections.n_out)
             )
-            own = () if layer.srelu is None else layer.srelu.moments
-            for moment in (*connections.moments, *layer.bias_moments, *own):
+            others = () if layer.srelu is None else layer.srelu.moments
+            for moment in (*connections.moments, *layer.bias_moments, *others):
                 assert not moment.any()
         if rewind_epoch == 0:
             for layer, want in zip(pruned.layers, at_start, strict=False):
@@ -145,7 +145,7 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
         assert earlier.connections.contains(keys).all()
 
 
-def test_lottery_goes_on_from_its_state():
+def test_lottery_resumes_from_its_state():
     def go(algorithm, model, epochs):
         for epoch in epochs:
             for layer in model.layers:
@@ -252,8 +252,8 @@ def test_unimportant_neurons_lose_their_inputs_for_good(name):
     lost = [b - c.nnz for b, c in zip(before, changes, strict=False)]
     assert all(count > 0 for count in lost)
     for index, change in enumerate(changes):
-        kept = naive.important(net.weights[index], 0.4)
-        assert lost[index] == np.count_nonzero(net.masks[index][:, ~kept])
+        remaining = naive.important(net.weights[index], 0.4)
+        assert lost[index] == np.count_nonzero(net.masks[index][:, ~remaining])
         assert change.removed > lost[index]
     # Not again before so many epochs have gone by, and what is lost stays lost.
     after = counts(net.model)
@@ -322,7 +322,7 @@ def test_explored_cells_are_counted_exactly_while_there_is_room(seed, room):
     draw = np.random.default_rng(seed)
     masks = draw.random((3, 6, 7)) < 0.3
     masks[:, 0, 0] = True
-    connections = [links_of(mask) for mask in masks]
+    connections = [connections_of(mask) for mask in masks]
     explored = Explored(connections[0], room)
     for each in (*connections[1:], connections[0]):
         explored.add(each)
@@ -333,7 +333,7 @@ def test_explored_cells_are_counted_exactly_while_there_is_room(seed, room):
         assert explored.rate == union / 42
 
 
-def links_of(mask):
+def connections_of(mask):
     return Connections.from_scipy(sparse.csr_array(mask.astype(np.float32)))
 
 

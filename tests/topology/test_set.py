@@ -140,9 +140,9 @@ def test_known_counts(n_negative, n_positive, positive_start, n_removed):
         # Of each sign the ones nearest to zero.
         for sign in (-1, 1):
             side = weights * sign > 0
-            kept = np.abs(weights[side & ~dropped])
+            remaining = np.abs(weights[side & ~dropped])
             gone = np.abs(weights[side & dropped])
-            assert not gone.size or not kept.size or gone.max() < kept.min()
+            assert not gone.size or not remaining.size or gone.max() < remaining.min()
 
 
 @pytest.mark.parametrize("weights", [[], [0.0], [3.0], [0.0, 0.0, 0.0], [2.0, 2.0]])
@@ -247,11 +247,16 @@ def test_weights_start_at_zero_unless_drawn():
 def test_the_final_removal_keeps_the_rest():
     model = SparseMLP([60, 200, 3], epsilon=6)
     connections = model.layers[0].connections
-    before, kept = to_dense(connections), ~dropped_by(Set(), connections)
+    before, remaining = to_dense(connections), ~dropped_by(Set(), connections)
     last = UpdateContext(seed=0, step=5, epoch=1, n_steps=5, n_epochs=1)
     (change,) = Set(final="prune_only").update(model, last)
     assert change.grown == 0
-    assert connections.nnz == kept.sum() == kept.size - change.removed == change.nnz
+    assert (
+        connections.nnz
+        == remaining.sum()
+        == remaining.size - change.removed
+        == change.nnz
+    )
     after = to_dense(connections)
     np.testing.assert_array_equal(after[after != 0], before[after != 0])
 

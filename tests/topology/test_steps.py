@@ -82,14 +82,14 @@ def context(step=10):
 def test_the_best_proposals_are_grown():
     model, algorithm = make_model(), LowestKeys(zeta=0.2)
     connections = [each.connections for each in model.layers[:2]]
-    kept = []
+    remaining = []
     for each in connections:
         mask = mask_of(each)
         mask[mask] = ~naive.smallest(np.abs(each.values), int(0.2 * each.nnz))
-        kept.append(mask)
+        remaining.append(mask)
     changes = algorithm.update(model, context())
     assert [change.layer for change in changes] == [0, 1]
-    parts = zip(connections, kept, algorithm.proposals, strict=True)
+    parts = zip(connections, remaining, algorithm.proposals, strict=True)
     for each, mask, (keys, count) in parts:
         assert keys.size == 4 * count
         grown = np.flatnonzero(mask_of(each) & ~mask)
