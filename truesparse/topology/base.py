@@ -70,7 +70,8 @@ class TopologyAlgorithm:
         Share of the run after which it is reached.
     importance : float
         Share of a hidden layer's neurons, the least important ones, that lose all
-        their inputs for good from time to time, see importance.drop_neurons.
+        their inputs for good from time to time, see importance.drop_neurons; 0 for
+        none.
     importance_every : int
         Epochs between two such times, or more where updates are rarer.
     importance_start : float

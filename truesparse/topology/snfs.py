@@ -55,11 +55,7 @@ class Snfs(SampledCells):
     fraction = Fraction(0.5, "cosine", floor=0.005)
 
     def __init__(
-        self,
-        *,
-        pool_momentum: float = 0.9,
-        sample_every: int = 10,
-        **options,
+        self, *, pool_momentum: float = 0.9, sample_every: int = 10, **options
     ):
         super().__init__(**lower_floor(self.fraction, options))
         check_numbers(pool_momentum=pool_momentum)

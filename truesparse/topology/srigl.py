@@ -68,12 +68,7 @@ class Srigl(SampledGradients):
     fraction = Fraction(0.3, "cosine", end=0.75)
     schedule = UpdateSchedule(100, "step", start=100)
 
-    def __init__(
-        self,
-        *,
-        gamma_salience: float = 0.3,
-        **options,
-    ):
+    def __init__(self, *, gamma_salience: float = 0.3, **options):
         super().__init__(**options)
         check_numbers(gamma_salience=gamma_salience)
         if not 0.0 <= gamma_salience < np.inf:
