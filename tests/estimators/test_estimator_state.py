@@ -126,10 +126,10 @@ def test_a_call_of_partial_fit_that_fails_does_not_tie_the_next_to_its_samples()
     assert net.model_.step == step + 2 + 2
     assert net.n_iter_ == len(net.loss_curve_) == 2
     # Samples that are refused change nothing.
-    run = net._run
+    run = net._unfinished.run
     with pytest.raises(ValueError, match="NaN"):
         net.partial_fit(X * np.nan, y)
-    assert net._run is run
+    assert net._unfinished.run is run
 
 
 # Going on ----------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_partial_fit_warns_when_its_schedule_is_over():
     X, y = small()
     net = partly_fitted(learning_rate="linear", max_iter=2, batch_size=150)
     net.partial_fit(X, y)
-    with pytest.warns(UserWarning, match="has come to 0"):
+    with pytest.warns(UserWarning, match="has reached 0"):
         net.partial_fit(X, y)
 
 

@@ -1,9 +1,11 @@
 """scikit-learn estimators: thin skins over SparseMLP and Trainer.
 
-parts.py        parameters -> optimiser, learning rate, topology, loss
-interrupt.py    Ctrl-C in a fit
-attributes.py   coefs_, loss_curve_ and the like
-base.py         fit, partial_fit and what all estimators share
+settings.py     parameters -> network, optimiser, learning rate, topology, trainer
+samples.py      data, targets and weights; validation data held out of them
+fitting.py      the run of one fit
+interrupt.py    Ctrl-C during a fit
+attributes.py   loss_curve_, n_iter_ and the like
+base.py         fit and all that the estimators share
 classifier.py   SparseMLPClassifier
 regressor.py    SparseMLPRegressor
 """

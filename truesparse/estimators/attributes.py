@@ -3,35 +3,45 @@
 from collections.abc import Sequence
 from typing import Any
 
+from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.training.run import EpochRecord
 
-_OUT_ACTIVATIONS = {"softmax": "softmax", "logistic": "logistic"}
+
+def publish_model(estimator: Any, model: SparseMLP) -> None:
+    """Set the network and the attributes that describe it.
+
+    Parameters
+    ----------
+    estimator : BaseSparseMLP
+    model : SparseMLP
+    """
+    estimator.model_ = model
+    estimator.intercepts_ = [layer.bias for layer in model.layers]
+    estimator.n_layers_ = len(model.layer_sizes)
+    estimator.n_outputs_ = model.layer_sizes[-1]
+    is_regression = model.loss.task.name == "regression"
+    estimator.out_activation_ = "identity" if is_regression else model.loss.name
 
 
-def publish(
+def publish_history(
     estimator: Any, records: Sequence[EpochRecord], n_samples: int, reset: bool
 ) -> None:
-    """Set them, for the `model_` that is there; go on with them, unless `reset`.
+    """Append the records of new epochs to the learning curves, and update the bests.
 
     Parameters
     ----------
     estimator : BaseSparseMLP
     records : sequence of EpochRecord
-        Those that are new.
+        New epochs.
     n_samples : int
-        Of each of their epochs.
+        Samples of each of these epochs.
     reset : bool
-        Whether they are the first.
+        Whether the curves start anew.
     """
-    model = estimator.model_
-    estimator.intercepts_ = [layer.bias for layer in model.layers]
-    estimator.n_layers_ = len(model.layer_sizes)
-    estimator.n_outputs_ = model.layer_sizes[-1]
-    estimator.out_activation_ = _OUT_ACTIVATIONS.get(model.loss.name, "identity")
     if reset:
         estimator.history_, estimator.loss_curve_, estimator.t_ = [], [], 0
         estimator.validation_loss_curve_ = estimator.validation_scores_ = None
-    # New lists: those that were there may be someone else's by now.
+    # New lists, for the caller may hold the old ones.
     estimator.history_ = [*estimator.history_, *records]
     estimator.loss_curve_ = [*estimator.loss_curve_, *(r.train_loss for r in records)]
     losses = estimator.validation_loss_curve_ or []

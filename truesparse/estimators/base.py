@@ -1,5 +1,6 @@
 """What classifier and regressor share: fit, partial_fit, attributes, importances."""
 
+import copy
 import pathlib
 import warnings
 from abc import abstractmethod
@@ -7,77 +8,44 @@ from abc import abstractmethod
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, is_regressor
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
     validate_data,
 )
 
-from truesparse.callbacks import (
-    BestModel,
-    Callback,
-    EarlyStopping,
-    Interrupted,
-    Progress,
-)
 from truesparse.errors import UsageError
-from truesparse.estimators.attributes import publish
-from truesparse.estimators.interrupt import StopOnInterrupt
-from truesparse.estimators.settings import (
-    batch_size_for,
-    check_callbacks,
-    check_options,
-    dtype_for,
-    expects_convergence,
-    make_learning_rate,
-    make_model,
-    make_optimizer,
-    make_stopping,
-    make_topology,
-    make_writeable,
-    split,
-)
+from truesparse.estimators.attributes import publish_history, publish_model
+from truesparse.estimators.fitting import Unfinished, run_trainer, warnings_of
+from truesparse.estimators.samples import Samples
+from truesparse.estimators.settings import Settings
 from truesparse.kernels import jit
-from truesparse.kernels.arrays import Csr
 from truesparse.losses import Loss
-from truesparse.network.inputs import (
-    as_source_data,
-    as_weights,
-    n_samples,
-    take_samples,
-)
+from truesparse.network.inputs import as_source_data, as_weights, n_samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
 from truesparse.storage.preprocessing import Preprocessing
-from truesparse.topology import TopologyAlgorithm
-from truesparse.training.run import EpochRecord, Run
-from truesparse.training.trainer import Trainer
+from truesparse.training.run import EpochRecord
 
-# The first is what whole numbers become.
+# Whole numbers become the first of them.
 _FLOATS = (np.float64, np.float32)
-Source = np.ndarray | Csr
 
 
 class BaseSparseMLP(BaseEstimator):
     """Base of the estimators; see SparseMLPClassifier for the parameters."""
 
-    _score_name = "score"
-
     @property
     @abstractmethod
     def _task(self) -> str:
-        """What Preprocessing calls the kind of targets."""
+        """Name of the task in truesparse.tasks.TASKS."""
 
-    # Known from the targets: outputs of the network.
-    _n_targets: int
-    # What fitting leaves.
+    # Set by `_encode`.
+    _n_outputs: int
+    # Set by a fit.
     model_: SparseMLP
     history_: list[EpochRecord]
     t_: int
-    _run: Run | None
-    _algorithm: TopologyAlgorithm
-    _stopping: EarlyStopping | None
+    _unfinished: Unfinished | None
 
     def __init__(
         self,
@@ -156,24 +124,54 @@ class BaseSparseMLP(BaseEstimator):
 
     @abstractmethod
     def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
-        """Return targets as the loss takes them; with `reset` learn what they are."""
+        """Return targets as the loss takes them; with `reset`, learn their kind."""
 
     @abstractmethod
     def _make_loss(self) -> Loss:
         """Return the loss for the targets that were encoded."""
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
-        """Return the classes that both parts of a split are to hold."""
+        """Return the classes of which training and validation data get their share."""
         return None
 
     def _weigh(self, y, weights: np.ndarray | None) -> np.ndarray | None:
-        """Return the weights of samples, with those of their classes."""
+        """Return the sample weights times those of the classes."""
         return weights
 
     # Fitting -------------------------------------------------------------------------
 
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train a new network, or with `warm_start` the existing one.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like or sparse matrix
+            A sparse matrix stays sparse.
+        y : (n,) or (n, n_outputs) array-like
+            Classes, or columns of 0 and 1 for multilabel targets; numbers for a
+            regressor.
+        sample_weight : (n,) array-like, optional
+        X_val, y_val : optional
+            Validation data, evaluated after every epoch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            UsageError for a parameter, DataError for data that are not accepted.
+        DivergedError
+            If the loss becomes NaN or infinite. The estimator then keeps the network
+            that it had before; with `warm_start`, that network is spoilt.
+        """
+        reset = not (self.warm_start and hasattr(self, "model_"))
+        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, is_partial=False)
+        return self
+
     def _fit(self, *data, reset: bool, **how) -> None:
-        """Train; of a new model that fails, nothing is left.
+        """Train; a new network that fails leaves the estimator as it was.
 
         See `_train` for the parameters.
         """
@@ -182,134 +180,91 @@ class BaseSparseMLP(BaseEstimator):
             self._train(*data, reset=reset, **how)
         except BaseException:
             if reset:
-                # The network that was there goes with the classes that were there.
+                # The old network belongs to the old classes.
                 self.__dict__ = before
+            elif self._unfinished and not self._unfinished.can_resume:
+                self._unfinished = None
             raise
 
     def _train(
-        self, X, y, sample_weight, X_val, y_val, *, reset, epochs, classes=None
+        self, X, y, sample_weight, X_val, y_val, *, reset, is_partial, classes=None
     ) -> None:
-        """Train, then publish what was learnt.
+        """Train, then publish what was learned.
 
         Parameters
         ----------
         X, y, sample_weight, X_val, y_val
             As `fit` takes them.
         reset : bool
-            Whether to begin with a new model.
-        epochs : int or None
-            How many more of a run that may go on; None is for a whole one.
+            Whether to begin with a new network.
+        is_partial : bool
+            Whether to do one epoch of a run that later calls resume, not a whole run.
         classes : array, optional
-            All there are, if these targets may lack some.
+            All classes, if these targets may lack some.
         """
-        check_options(self)
-        callbacks = check_callbacks(self)
+        settings = self._settings()
+        samples = self._read(
+            settings, X, y, sample_weight, X_val, y_val, reset, classes
+        )
+        if reset:
+            sizes = self.n_features_in_, self._n_outputs
+            model = settings.make_model(samples.X, *sizes, self._make_loss())
+        else:
+            self._make_writeable()
+            model = self.model_
+        if settings.early_stopping and samples.X_val is None:
+            strata = self._strata(samples.y)
+            share = settings.validation_fraction
+            samples = samples.hold_out(share, model.seed, strata)
+        unfinished = self._unfinished if is_partial and not reset else None
+        if unfinished is None:
+            run, algorithm, stopping = None, None, settings.make_stopping()
+        else:
+            run, algorithm, stopping = unfinished
+        trainer = settings.make_trainer(model, samples, algorithm, stopping, is_partial)
+        n_before = 0 if run is None else run.epoch
+        until = n_before + 1 if is_partial else None
+        is_whole = run_trainer(trainer, samples, settings, until, run)
+        run = trainer.run
+        assert run is not None
+        if reset and not is_whole and not run.history:
+            raise KeyboardInterrupt
+        if is_partial and is_whole:
+            self._unfinished = Unfinished(run, trainer.topology, stopping)
+        else:
+            # Within an epoch, a run could only resume with the same samples.
+            self._unfinished = None
+            model.release()
+        self.stopped_ = run.stop
+        publish_model(self, model)
+        publish_history(self, run.history[n_before:], samples.n, reset)
+        for message, category in warnings_of(run, settings, is_whole, is_partial):
+            warnings.warn(message, category, stacklevel=4)
+
+    def _settings(self) -> Settings:
+        """Return the values of the parameters, those of subclasses left out."""
+        names = BaseSparseMLP._get_param_names()
+        return Settings(**{name: getattr(self, name) for name in names})
+
+    def _read(
+        self, settings: Settings, X, y, sample_weight, X_val, y_val, reset, classes
+    ) -> Samples:
+        """Check and encode what a fit is given."""
         X, y = self._validate(X, y, reset)
         targets = self._encode(y, reset, classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        dtype = dtype_for(self, X) if reset else self.model_.dtype
+        dtype = settings.float_type_for(X) if reset else self.model_.dtype
         data = as_source_data(X, dtype, self.n_features_in_, "X")
         weights = as_weights(self._weigh(y, sample_weight), n_samples(data))
-        validation = self._check_validation(X_val, y_val, dtype)
-        if not reset:
-            make_writeable(self)
-        model = make_model(self, data, dtype) if reset else self.model_
-        if validation is None and self.early_stopping:
-            share, strata = self.validation_fraction, self._strata(targets)
-            train, held_out = split(n_samples(data), share, model.seed, strata)
-            validation = take_samples(data, held_out), targets[held_out]
-            data, targets = take_samples(data, train), targets[train]
-            weights = None if weights is None else weights[train]
-        run = None if reset or epochs is None else self._run
-        before = 0 if run is None else run.epoch
-        # Calls of partial_fit count on, where the one before stopped.
-        stopping = make_stopping(self) if run is None else self._stopping
-        if stopping is not None:
-            callbacks.append(stopping)
-        if self.early_stopping and epochs is None:
-            callbacks.append(BestModel("val_score"))
-        callbacks.append(StopOnInterrupt())
-        trainer = self._make_trainer(model, weights, n_samples(data), callbacks, run)
-        X_val, y_val = validation or (None, None)
-        is_whole = True
-        with jit.threads(self.n_jobs):
-            try:
-                trainer.fit(
-                    data,
-                    targets,
-                    X_val=X_val,
-                    y_val=y_val,
-                    sample_weight=weights,
-                    keep_moments=True,
-                    run=run,
-                    until=None if epochs is None else before + epochs,
-                )
-            except Interrupted:
-                is_whole = False
-            except BaseException:
-                if run is not None and (run.batch or not run.intact):
-                    self._run = None  # the next samples are not those of this epoch
-                raise
-        run = trainer.run
-        assert run is not None
-        if not is_whole:
-            if reset and not run.history:
-                raise KeyboardInterrupt from None
-            warnings.warn(
-                f"training was interrupted after {run.epoch} epochs; the estimator "
-                "keeps what it has learnt",
-                stacklevel=4,
-            )
-        self.model_ = model
-        # A whole run is over, and one that stopped within an epoch could only go on
-        # with the samples of that.
-        self._run = run if is_whole and epochs is not None else None
-        if self._run is None:
-            model.release()
-        self._algorithm, self._stopping = trainer.topology, stopping
-        self.stopped_ = run.stop
-        publish(self, run.history[before:], n_samples(data), reset)
-        if is_whole and epochs is None and not run.stop and expects_convergence(self):
-            warnings.warn(
-                f"{self.max_iter} epochs (max_iter) were not enough for the loss to "
-                f"settle: it still falls by more than tol={self.tol:g} within "
-                f"n_iter_no_change={self.n_iter_no_change} epochs",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        if epochs is not None and run.lr == 0.0:
-            warnings.warn(
-                f"learning_rate={self.learning_rate!r} has come to 0: it is made for "
-                f"max_iter={self.max_iter} calls of partial_fit, this was number "
-                f"{run.epoch}",
-                stacklevel=4,
-            )
-
-    def _make_trainer(
-        self,
-        model: SparseMLP,
-        weights: np.ndarray | None,
-        n: int,
-        callbacks: list[Callback],
-        run: Run | None,
-    ) -> Trainer:
-        size = batch_size_for(self, n)
-        weight = float(n if weights is None else weights.sum())
-        if self.verbose:
-            callbacks = [*callbacks, Progress(score_name=self._score_name)]
-        return Trainer(
-            model,
-            optimizer=make_optimizer(self, -(-n // size), weight),
-            lr=make_learning_rate(self),
-            topology=make_topology(self) if run is None else self._algorithm,
-            epochs=self.max_iter,
-            batch_size=size,
-            shuffle=bool(self.shuffle),
-            clip_norm=self.clip_norm,
-            callbacks=callbacks,
-            keep_last_good=False,
-        )
+        if (X_val is None) != (y_val is None):
+            raise UsageError("give X_val and y_val together")
+        if X_val is None:
+            return Samples(data, targets, weights)
+        X_val, y_val = self._validate(X_val, y_val, reset=False)
+        data_val = as_source_data(X_val, dtype, self.n_features_in_, "X_val")
+        targets_val = self._encode(y_val, reset=False)
+        return Samples(data, targets, weights, data_val, targets_val)
 
     def _validate(self, X, y, reset: bool):
         return validate_data(
@@ -323,16 +278,12 @@ class BaseSparseMLP(BaseEstimator):
             reset=reset,
         )
 
-    def _check_validation(
-        self, X_val, y_val, dtype
-    ) -> tuple[Source, np.ndarray] | None:
-        if (X_val is None) != (y_val is None):
-            raise UsageError("give X_val and y_val together")
-        if X_val is None:
-            return None
-        X_val, y_val = self._validate(X_val, y_val, reset=False)
-        data = as_source_data(X_val, dtype, self.n_features_in_, "X_val")
-        return data, self._encode(y_val, reset=False)
+    def _make_writeable(self) -> None:
+        """Copy what training changes, if it is mapped from a file."""
+        if not self.model_.layers[0].bias.flags.writeable:
+            # Together, for the run refers to the model.
+            both = self.model_, self._unfinished
+            self.model_, self._unfinished = copy.deepcopy(both)
 
     def save(self, path) -> pathlib.Path:
         """Write the network to a file, with classes and names of features.

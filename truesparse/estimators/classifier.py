@@ -8,9 +8,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from truesparse.errors import DataError, UsageError
 from truesparse.estimators.base import BaseSparseMLP
-from truesparse.estimators.settings import make_loss, weigh_classes
+from truesparse.estimators.samples import weigh_classes
+from truesparse.estimators.settings import make_loss
 from truesparse.losses import Loss
-from truesparse.tasks import TASKS
 
 
 class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
@@ -133,8 +133,6 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     300
     """
 
-    _score_name = TASKS["classification"].score
-
     @property
     def _task(self) -> str:
         return "multilabel" if self._is_multilabel else "classification"
@@ -185,34 +183,6 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         super().__init__(**shared)
         self.class_weight = class_weight
 
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
-        """Train a new network, or with `warm_start` the one that is there.
-
-        Parameters
-        ----------
-        X : (n, n_features) array-like or sparse matrix
-            Sparse ones stay sparse.
-        y : (n,) array-like of classes, or (n, n_outputs) of 0 and 1
-        sample_weight : (n,) array-like, optional
-        X_val, y_val : optional
-            Validation data, evaluated after every epoch.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            UsageError for a parameter, DataError for data that are not accepted.
-        DivergedError
-            If the loss becomes NaN or infinite. A network that was there is as it was,
-            but with `warm_start` spoilt.
-        """
-        reset = not (self.warm_start and hasattr(self, "model_"))
-        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, epochs=None)
-        return self
-
     def partial_fit(
         self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None
     ):
@@ -253,7 +223,14 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             )
         known = np.unique(classes) if reset and classes is not None else None
         self._fit(
-            X, y, sample_weight, X_val, y_val, reset=reset, epochs=1, classes=known
+            X,
+            y,
+            sample_weight,
+            X_val,
+            y_val,
+            reset=reset,
+            is_partial=True,
+            classes=known,
         )
         return self
 
@@ -345,7 +322,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                     f"loss 'logistic' takes two classes, got {len(self.classes_)}; use "
                     "'softmax'"
                 )
-            self._n_targets = 1 if is_single else len(self.classes_)
+            self._n_outputs = 1 if is_single else len(self.classes_)
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         unknown = self.classes_[codes] != y
         if unknown.any():
@@ -353,7 +330,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                 f"y holds the classes {np.unique(y[unknown])}, which were not there at "
                 f"first: those are {self.classes_}"
             )
-        if self._n_targets == 1 and len(self.classes_) == 2:
+        if self._n_outputs == 1 and len(self.classes_) == 2:
             return codes.astype(np.float64).reshape(-1, 1)
         return codes.astype(np.int32)
 
@@ -361,11 +338,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if scipy.sparse.issparse(y):
             y = y.toarray()  # (n, n_outputs), as many as the network has outputs
         if reset:
-            self._n_targets = y.shape[1]
+            self._n_outputs = y.shape[1]
             self.classes_ = np.arange(y.shape[1])
-        elif y.shape[1] != self._n_targets:
+        elif y.shape[1] != self._n_outputs:
             raise DataError(
-                f"y has {y.shape[1]} labels, at first there were {self._n_targets}"
+                f"y has {y.shape[1]} labels, at first there were {self._n_outputs}"
             )
         return y
 

@@ -1,4 +1,4 @@
-"""Ctrl-C in a fit: what has been learnt stays."""
+"""Ctrl-C during a fit: what was learned so far is kept."""
 
 import signal
 import threading
@@ -7,15 +7,16 @@ from truesparse.callbacks import StopOnSignal
 
 
 class StopOnInterrupt(StopOnSignal):
-    """End a fit after the step that is being taken; a second Ctrl-C ends it at once.
+    """End a fit after the current step; a second Ctrl-C ends it at once.
 
-    Where SIGINT means something else already, or in another thread, it does nothing.
+    It does nothing in another thread than the main one, nor where the program handles
+    SIGINT itself.
     """
 
     _SIGNALS = (signal.SIGINT,)
 
     def on_train_begin(self, run) -> None:
-        """Install the handler, if it is ours to install."""
+        """Install the handler in place of Python's default one, and of no other."""
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             super().on_train_begin(run)

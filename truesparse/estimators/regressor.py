@@ -8,7 +8,6 @@ from truesparse.errors import DataError
 from truesparse.estimators.base import BaseSparseMLP
 from truesparse.estimators.settings import make_loss
 from truesparse.losses import Loss
-from truesparse.tasks import TASKS
 
 
 class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
@@ -43,39 +42,9 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     True
     """
 
-    _score_name = TASKS["regression"].score
-
     @property
     def _task(self) -> str:
         return "regression"
-
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
-        """Train a new network, or with `warm_start` the one that is there.
-
-        Parameters
-        ----------
-        X : (n, n_features) array-like or sparse matrix
-            Sparse ones stay sparse.
-        y : (n,) or (n, n_outputs) array-like
-        sample_weight : (n,) array-like, optional
-        X_val, y_val : optional
-            Validation data, evaluated after every epoch.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            UsageError for a parameter, DataError for data that are not accepted.
-        DivergedError
-            If the loss becomes NaN or infinite. A network that was there is as it was,
-            but with `warm_start` spoilt.
-        """
-        reset = not (self.warm_start and hasattr(self, "model_"))
-        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, epochs=None)
-        return self
 
     def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Train for one epoch on the given samples.
@@ -97,7 +66,7 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         self
         """
         reset = not hasattr(self, "model_")
-        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, epochs=1)
+        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, is_partial=True)
         return self
 
     def predict(self, X) -> np.ndarray:
@@ -124,10 +93,10 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
             y = column_or_1d(y, warn=True)
         n_targets = 1 if y.ndim == 1 else y.shape[1]
         if reset:
-            self._is_flat, self._n_targets = y.ndim == 1, n_targets
-        elif n_targets != self._n_targets:
+            self._is_flat, self._n_outputs = y.ndim == 1, n_targets
+        elif n_targets != self._n_outputs:
             raise DataError(
-                f"y has {n_targets} targets, at first there were {self._n_targets}"
+                f"y has {n_targets} targets, at first there were {self._n_outputs}"
             )
         return y.reshape(len(y), -1)
 

@@ -1,0 +1,108 @@
+"""What an estimator is trained on: data, targets and weights as the trainer takes them.
+
+They are checked and encoded by then; nothing here knows the estimator.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+
+from truesparse.kernels.arrays import Csr
+from truesparse.network.inputs import n_samples, take_samples
+
+Source = np.ndarray | Csr
+
+
+class Samples(NamedTuple):
+    """Training data, and validation data if there are any.
+
+    Parameters
+    ----------
+    X : (n, n_features) array or Csr
+    y : array
+        Targets as the loss takes them.
+    weights : (n,) float64 array or None
+        Sample weights, with those of the classes.
+    X_val, y_val : like `X` and `y`, or None
+    """
+
+    X: Source
+    y: np.ndarray
+    weights: np.ndarray | None
+    X_val: Source | None = None
+    y_val: np.ndarray | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of training samples."""
+        return n_samples(self.X)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights, each 1 if none are given."""
+        return float(self.n if self.weights is None else self.weights.sum())
+
+    def hold_out(
+        self, fraction: float, seed: int, classes: np.ndarray | None
+    ) -> "Samples":
+        """Return the samples with a share of them set aside for validation.
+
+        Parameters
+        ----------
+        fraction : float
+        seed : int
+        classes : (n,) array, optional
+            Each class has its share of both parts, if that is possible.
+        """
+        train, held_out = split(self.n, fraction, seed, classes)
+        return Samples(
+            take_samples(self.X, train),
+            self.y[train],
+            None if self.weights is None else self.weights[train],
+            take_samples(self.X, held_out),
+            self.y[held_out],
+        )
+
+
+def split(
+    n: int, fraction: float, seed: int, classes: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which samples to train on and which to hold out, both ascending.
+
+    Classes have their share of both parts, unless one has a single sample or a part
+    is smaller than the number of classes, as in small calls of partial_fit.
+    """
+    if classes is not None:
+        counts = np.unique(classes, return_counts=True)[1]
+        n_held_out = math.ceil(fraction * n)
+        if counts.min() < 2 or counts.size > min(n_held_out, n - n_held_out):
+            classes = None
+    train, held_out = train_test_split(
+        np.arange(n), test_size=fraction, random_state=seed, stratify=classes
+    )
+    return np.sort(train), np.sort(held_out)
+
+
+def weigh_classes(
+    class_weight: Any, y: np.ndarray, classes: np.ndarray | None
+) -> np.ndarray:
+    """Return the weight of each sample's class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or list of dict
+    y : array
+    classes : array, optional
+        All classes that a dict may name, even if `y` lacks them; None for multilabel
+        targets.
+    """
+    if isinstance(class_weight, Mapping) and classes is not None:
+        y = column_or_1d(y)
+        weights = compute_class_weight(dict(class_weight), classes=classes, y=y)
+        return weights[np.searchsorted(classes, y)]
+    return compute_sample_weight(class_weight, y)
