@@ -217,7 +217,10 @@ def test_copies_and_pickles_predict_and_go_on_alike(tmp_path):
             {"validation_fraction": 0.0, "early_stopping": True},
             "validation_fraction must be above 0",
         ),
-        ({"validation_fraction": 1.0}, "validation_fraction must be a number from 0 to below 1"),
+        (
+            {"validation_fraction": 1.0},
+            "validation_fraction must be a number from 0 to below 1",
+        ),
         ({"tol": -1.0}, "tol must be a finite number of at least 0"),
         ({"alpha": "much"}, "alpha must be a finite number of at least 0"),
         ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number"),

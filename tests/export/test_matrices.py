@@ -15,7 +15,7 @@ from truesparse import SparseMLP
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import UsageError
 from truesparse.export import to_coo, to_onnx, to_scipy, to_torch
-from truesparse.export.by_output import take_apart
+from truesparse.export.by_output import net_of
 
 
 @given(cases())
@@ -30,12 +30,12 @@ def test_matrices_are_the_weights(case):
 
 
 @given(cases())
-def test_parts_are_the_layer_by_output_neuron(case):
+def test_layers_by_output_neuron_hold_the_same_weights(case):
     model = SparseMLP.from_layers([layer(case.links)], "squared")
-    (part,) = take_apart(model).parts()
-    got = np.zeros((part.n_in, part.n_out))
-    columns = np.repeat(np.arange(part.n_out), np.diff(part.indptr))
-    got[part.inputs, columns] = part.weights
+    (by_output,) = net_of(model).layers()
+    got = np.zeros((by_output.n_in, by_output.n_out))
+    columns = np.repeat(np.arange(by_output.n_out), np.diff(by_output.indptr))
+    got[by_output.inputs, columns] = by_output.weights
     np.testing.assert_array_equal(got, case.dense)
 
 
@@ -79,8 +79,8 @@ def test_a_fitted_estimator_stands_for_its_model(estimator):
     expected = to_scipy(estimator.model_)
     for got, matrix in zip(to_scipy(estimator), expected, strict=True):
         np.testing.assert_array_equal(got.toarray(), matrix.toarray())
-    assert take_apart(estimator).classes.tolist() == ["a", "b", "c"]
-    assert take_apart(estimator.model_).classes is None
+    assert net_of(estimator).classes.tolist() == ["a", "b", "c"]
+    assert net_of(estimator.model_).classes is None
 
 
 class Unfitted:
@@ -118,9 +118,6 @@ def test_copy_is_true_or_false():
 
 @pytest.mark.parametrize(("name", "export"), [("onnx", to_onnx), ("torch", to_torch)])
 def test_a_missing_library_is_named_with_its_extra(name, export, monkeypatch, tmp_path):
-    from truesparse.export import torch_export
-
-    torch_export._classes.cache_clear()
     monkeypatch.setitem(sys.modules, name, None)
     path = (tmp_path / "net.onnx",) if export is to_onnx else ()
     with pytest.raises(UsageError, match=rf"pip install 'truesparse\[{name}\]'"):

@@ -1,6 +1,6 @@
 """What exports of whole nets start from: layers by output neuron, without dropout.
 
-A neuron i of a layer is computed as::
+The output of neuron i of a layer is::
 
     a_i = f(bias_i + sum_k weights_k x[inputs_k])    for indptr_i <= k < indptr_(i + 1)
 """
@@ -15,8 +15,8 @@ from truesparse.errors import UsageError
 from truesparse.losses import Loss
 
 
-class Part(NamedTuple):
-    """One layer.
+class LayerByOutput(NamedTuple):
+    """A layer whose connections are sorted by output neuron.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class Part(NamedTuple):
 
     @property
     def n_out(self) -> int:
-        """Number of neurons."""
+        """Number of output neurons."""
         return self.bias.size
 
 
 class Net(NamedTuple):
-    """A whole model.
+    """A whole model and what its outputs are called.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Net(NamedTuple):
     dtype : numpy.dtype
     loss : Loss
     classes : (n_classes,) array or None
-        What the classes are called, if an estimator was given that knows.
+        Names of the classes, known from an estimator only.
     """
 
     model: Any
@@ -66,17 +66,17 @@ class Net(NamedTuple):
     loss: Loss
     classes: np.ndarray | None
 
-    def parts(self) -> Iterator[Part]:
+    def layers(self) -> Iterator[LayerByOutput]:
         """Yield the layers, first to last; arrays are made one layer at a time."""
         if not _is_condensed(self.model):
-            yield from map(_part_of_layer, self.model.layers)
+            yield from map(_from_connections, self.model.layers)
             return
         *hidden, last = self.model.layers
-        yield from map(_part_of_condensed, hidden)
-        yield _with_constants(_part_of_condensed(last), last.neurons, self.model)
+        yield from map(_from_condensed, hidden)
+        yield _with_constants(_from_condensed(last), last.neurons, self.model.constants)
 
 
-def unwrap(model: Any) -> Any:
+def model_of(model: Any) -> Any:
     """Return the model of a fitted estimator, and a model as it is.
 
     Raises
@@ -84,11 +84,11 @@ def unwrap(model: Any) -> Any:
     UsageError
         For anything else.
     """
-    found = getattr(model, "model_", model)
-    if hasattr(found, "layers") and hasattr(found, "loss"):
-        return found
+    inner = getattr(model, "model_", model)
+    if hasattr(inner, "layers") and hasattr(inner, "loss"):
+        return inner
     hint = ""
-    if hasattr(found, "fit"):
+    if hasattr(inner, "fit"):
         hint = "; fit it first, and of a pipeline or search give the estimator in it"
     raise UsageError(
         "expected a SparseMLP, CondensedMLP or fitted estimator, got "
@@ -96,57 +96,68 @@ def unwrap(model: Any) -> Any:
     )
 
 
-def take_apart(model: Any) -> Net:
-    """Return what is to be exported of a model or fitted estimator."""
-    found = unwrap(model)
+def net_of(model: Any) -> Net:
+    """Return the net of a model or fitted estimator, with the names of the classes."""
+    inner = model_of(model)
     classes = getattr(model, "classes_", None)
-    if _is_condensed(found):
-        sizes = found.n_features, found.constants.size
+    if _is_condensed(inner):
+        sizes = inner.n_features, inner.constants.size
     else:
-        sizes = found.layer_sizes[0], found.layer_sizes[-1]
+        sizes = inner.layer_sizes[0], inner.layer_sizes[-1]
     if classes is not None:
         classes = np.asarray(classes)
-    return Net(found, *sizes, found.nnz, found.dtype, found.loss, classes)
+    return Net(inner, *sizes, inner.nnz, inner.dtype, inner.loss, classes)
 
 
 def _is_condensed(model: Any) -> bool:
     return hasattr(model, "constants")
 
 
-def _part_of_layer(layer: Any) -> Part:
-    csc = layer.connections.to_scipy().tocsc()
-    return Part(
-        layer.connections.n_in,
-        csc.indptr,
-        csc.indices,
-        csc.data,
-        layer.bias,
-        layer.activation,
-        None if layer.srelu is None else layer.srelu.values,
-    )
+def _from_connections(layer: Any) -> LayerByOutput:
+    """Return a SparseLayer or a condensed model's layer in CSR."""
+    connections = layer.connections
+    csc = connections.to_scipy().tocsc()
+    return _layer(layer, connections.n_in, csc.indptr, csc.indices, csc.data)
 
 
-def _part_of_condensed(layer: Any) -> Part:
-    srelu = None if layer.srelu is None else layer.srelu.values
-    own = layer.bias, layer.activation, srelu
+def _from_condensed(layer: Any) -> LayerByOutput:
+    """Return a layer of a condensed model."""
     if hasattr(layer, "connections"):
-        csc = layer.connections.to_scipy().tocsc()
-        return Part(layer.n_in, csc.indptr, csc.indices, csc.data, *own)
+        return _from_connections(layer)
     inputs, weights = layer.inputs, layer.weights
     # Short rows are filled up with their last input and weight 0.
-    kept = np.ones(inputs.shape, bool)
-    kept[:, 1:] = inputs[:, 1:] > inputs[:, :-1]
-    indptr = _indptr(kept.sum(axis=1))
-    return Part(layer.n_in, indptr, inputs[kept], weights[kept], *own)
+    is_real = np.ones(inputs.shape, bool)
+    is_real[:, 1:] = inputs[:, 1:] > inputs[:, :-1]
+    indptr = _indptr(is_real.sum(axis=1))
+    return _layer(layer, layer.n_in, indptr, inputs[is_real], weights[is_real])
 
 
-def _with_constants(part: Part, neurons: np.ndarray, model: Any) -> Part:
-    """Return the last layer with the outputs that are constant in their places."""
-    bias = model.constants.copy()
-    bias[neurons] = part.bias
+def _layer(
+    layer: Any, n_in: int, indptr: np.ndarray, inputs: np.ndarray, weights: np.ndarray
+) -> LayerByOutput:
+    """Return given connections with the biases and the activation of a layer."""
+    connections = n_in, indptr, inputs, weights
+    srelu = None if layer.srelu is None else layer.srelu.values
+    return LayerByOutput(*connections, layer.bias, layer.activation, srelu)
+
+
+def _with_constants(
+    last: LayerByOutput, neurons: np.ndarray, constants: np.ndarray
+) -> LayerByOutput:
+    """Return the last layer with its constant outputs, too, as biases alone.
+
+    Parameters
+    ----------
+    last : LayerByOutput
+    neurons : (last.n_out,) array
+        Which outputs of the model these are.
+    constants : (n_out,) array
+    """
+    bias = constants.copy()
+    bias[neurons] = last.bias
     counts = np.zeros(bias.size, np.int64)
-    counts[neurons] = np.diff(part.indptr)
-    return part._replace(bias=bias, indptr=_indptr(counts))
+    counts[neurons] = np.diff(last.indptr)
+    return last._replace(bias=bias, indptr=_indptr(counts))
 
 
 def _indptr(counts: np.ndarray) -> np.ndarray:

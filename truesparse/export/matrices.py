@@ -6,7 +6,8 @@ import scipy.sparse
 
 from truesparse.checks import check_bools
 from truesparse.errors import UsageError
-from truesparse.export.by_output import unwrap
+from truesparse.export.by_output import model_of
+from truesparse.sparse.connections import Connections
 
 
 def to_scipy(model: Any, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
@@ -16,8 +17,8 @@ def to_scipy(model: Any, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
     ----------
     model : SparseMLP or fitted estimator
     copy : bool
-        Without a copy, values and indices are the model's own: what changes one
-        changes the other, until connections are exchanged.
+        Without a copy, matrices and model share values and indices: a change of one
+        is a change of the other, until an update exchanges connections.
 
     Returns
     -------
@@ -28,7 +29,7 @@ def to_scipy(model: Any, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
     Raises
     ------
     UsageError
-        If it is not such a model.
+        For anything but such a model, a CondensedMLP too.
 
     Examples
     --------
@@ -39,8 +40,8 @@ def to_scipy(model: Any, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
     [((64, 100), 820), ((100, 10), 550)]
     """
     check_bools(copy=copy)
-    found = [each.to_scipy() for each in _connections(model)]
-    return [weights.copy() for weights in found] if copy else found
+    matrices = [each.to_scipy() for each in _connections(model)]
+    return [weights.copy() for weights in matrices] if copy else matrices
 
 
 def to_coo(model: Any) -> list[scipy.sparse.coo_array]:
@@ -53,7 +54,7 @@ def to_coo(model: Any) -> list[scipy.sparse.coo_array]:
     Returns
     -------
     list of coo_array
-        First layer first, copied, sorted by row and column: ``row`` is the input
+        First layer first; copies, sorted by row and column: ``row`` is the input
         neuron of a connection and ``col`` its output neuron, as int32.
 
     Examples
@@ -64,21 +65,22 @@ def to_coo(model: Any) -> list[scipy.sparse.coo_array]:
     >>> first.row.tolist(), first.col.tolist()
     ([0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2])
     """
-    found = []
-    for links in _connections(model):
-        coords = links.rows(), links.indices.copy()
-        shape = links.n_in, links.n_out
-        matrix = scipy.sparse.coo_array((links.values.copy(), coords), shape=shape)
+    matrices = []
+    for connections in _connections(model):
+        coords = connections.rows(), connections.indices.copy()
+        shape = connections.n_in, connections.n_out
+        matrix = scipy.sparse.coo_array((connections.values.copy(), coords), shape)
         matrix.has_canonical_format = True
-        found.append(matrix)
-    return found
+        matrices.append(matrix)
+    return matrices
 
 
-def _connections(model: Any) -> list[Any]:
-    found = unwrap(model)
-    if hasattr(found, "constants"):
+def _connections(model: Any) -> list[Connections]:
+    """Return the connections of every layer."""
+    inner = model_of(model)
+    if hasattr(inner, "constants"):
         raise UsageError(
-            "a CondensedMLP has neither rows nor columns of its neurons without "
-            "connections; export the SparseMLP that it was made from"
+            "a CondensedMLP has no matrices of all its neurons, for it leaves out "
+            "those without connections; export the SparseMLP that it was made from"
         )
-    return [layer.connections for layer in found.layers]
+    return [layer.connections for layer in inner.layers]

@@ -1,19 +1,19 @@
 """The net as an ONNX file that stays sparse in ONNX Runtime.
 
-Samples are columns, as in our own kernels. The neurons of a layer are sorted by their
-number of inputs, their fan-in; those of about the same fan-in k form groups, whose
-weights are rectangles (m, k), the condensed layout of layers with constant fan-in::
+Samples are columns, as in our kernels. The neurons of a layer are sorted by fan-in, the
+number of their inputs; m neurons of about the same fan-in k form a group, whose weights
+are a rectangle (m, k), the condensed layout of layers with constant fan-in::
 
     Gather:  x (n_in, batch), inputs (m, k)            ->  (m, k, batch)
     MatMul:  weights (m, 1, k), the last               ->  (m, 1, batch)
 
-The hidden neurons stay in that order: only the numbers of the inputs that the next
-layer gathers are changed. A fan-in is filled up with weights 0 of the last input, for
-by up to 1/8 fewer groups do. Nothing of size n_in x n_out is in the file or computed,
-unless a layer is full: then it is one Gemm.
+The hidden neurons stay in that order, and the next layer gathers its inputs by their
+new numbers. Neurons with fewer than k inputs are filled up with weights 0 of their last
+input; filling up by as much as 1/8 makes groups fewer. Nothing of size n_in x n_out is
+in the file or computed, unless a layer is full: then it is one Gemm.
 
 Measured (ONNX Runtime 1.31, AMD EPYC, 2 cores with other work to do, 2026-11-21): a
-layer of 50,000 x 50,000 with 1 million weights and batch 128 takes 0.3 s and 0.2 GB so.
+layer of 50,000 x 50,000 with 1 million weights then takes 0.3 s and 0.2 GB, batch 128.
 Gather, Mul and ScatterElements with reduction "add" take 4 s and 3.7 GB: they need an
 index of 8 bytes for each connection and sample. Gather, Mul and ReduceSum on the same
 groups take 0.4 s and 0.3 GB.
@@ -27,7 +27,7 @@ import numpy as np
 
 from truesparse.checks import check_bools, check_whole, float_type
 from truesparse.errors import UsageError
-from truesparse.export.by_output import Net, Part, take_apart
+from truesparse.export.by_output import LayerByOutput, Net, net_of
 from truesparse.export.onnx_files import (
     OnnxFile,
     choose_external,
@@ -35,8 +35,8 @@ from truesparse.export.onnx_files import (
     require_onnx,
 )
 
-# The first in which Softmax, ReduceSum and Squeeze are as they are now; GELU is spelt
-# out, for there is an operator only from 20 on.
+# The first with Softmax, ReduceSum and Squeeze as they are now. GELU is made of other
+# operators, for there is one for it only from 20 on.
 _FIRST_OPSET = 13
 _MOST_PADDING = 8  # fan-ins are filled up by at most 1 in 8
 _LEAST_CHUNK = 1 << 16
@@ -56,32 +56,32 @@ def to_onnx(
 ) -> pathlib.Path:
     """Write the net to an ONNX file.
 
-    Its input ``x`` is (batch, n_features), for a batch of any size. Its outputs are, of
-    a net with loss
+    Its input ``x`` is (batch, n_features), for a batch of any size. Its outputs depend
+    on the loss of the net:
 
-    * softmax: ``probabilities`` (batch, n_out) and ``labels`` (batch,), int64 or what
-      the classes of the estimator are;
+    * softmax: ``probabilities`` (batch, n_out) and ``labels`` (batch,), which are the
+      classes of the estimator or, without one, their numbers in int64;
     * logistic: ``probabilities`` (batch, n_out) and ``labels`` (batch, n_out), 0 or 1;
-      of an estimator with one output and two classes as with softmax and two outputs;
+      for an estimator with one output and two classes, as with softmax and two outputs;
     * squared or huber: ``predictions`` (batch, n_out).
 
     Parameters
     ----------
     model : SparseMLP, CondensedMLP or fitted estimator
     path : str or path
-        By custom ending in ``.onnx``.
+        Usually ends in ``.onnx``.
     opset : int
         Version of ONNX's operators, from 13.
     dtype : {"float32", "float64"}, optional
-        Of weights, input and outputs; that of the model if not given.
+        Type of weights, input and outputs; that of the model if not given.
     chunk_size : int, optional
-        Most connections that are computed at once: a prediction needs room for some
+        Most connections that are computed at once: a prediction needs memory for about
         ``chunk_size * batch`` numbers besides the outputs of two layers. If not given,
         65,536 or 1/256 of all connections, whichever is more.
     external_data : bool, optional
         Whether arrays go to a second file beside the first, called ``path`` + ".data",
-        which a runtime maps into memory instead of reading it. If not given, from 1 GiB
-        on; one file of ONNX cannot hold 2 GiB.
+        which a runtime maps into memory instead of reading it. If not given, arrays of
+        more than 1 GiB do; a single ONNX file cannot hold 2 GiB.
 
     Returns
     -------
@@ -90,8 +90,8 @@ def to_onnx(
     Raises
     ------
     UsageError
-        Without onnx; if a file cannot be written; for GELU in float64, as ONNX Runtime
-        has its error function in float32 only.
+        If onnx is not installed or a file cannot be written, and for GELU in float64:
+        ONNX Runtime has its error function in float32 only.
 
     Notes
     -----
@@ -108,9 +108,9 @@ def to_onnx(
 
     The peak is that of ONNX Runtime beyond its own 46 MB. With
     ``SessionOptions.enable_mem_pattern = False`` it is 176 MB for the batch of 128.
-    With data in a second file 5 MB less are needed. SparseMLP itself is faster. A
-    file of 280 million weights, 2.3 GB, was written with a peak of twice the model and
-    read with that of the file.
+    Arrays in a second file save 5 MB. SparseMLP itself is faster. Writing a file of 280
+    million weights, 2.3 GB, took at most twice the memory of the model, and reading it
+    the size of the file.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def to_onnx(
     ...     path.name, path.stat().st_size < 20_000
     ('digits.onnx', True)
     """
-    net = take_apart(model)
+    net = net_of(model)
     onnx = require_onnx()
     newest = onnx.defs.onnx_opset_version()
     check_whole("opset", opset, _FIRST_OPSET, newest)
@@ -148,12 +148,12 @@ def _check_activations(net: Net, dtype: np.dtype) -> None:
     names = {layer.activation.name for layer in net.model.layers}
     if dtype == np.float64 and "gelu" in names:
         raise UsageError(
-            "ONNX Runtime has no GELU in float64; export with dtype='float32'"
+            "ONNX Runtime has no GELU in float64; export the net with dtype='float32'"
         )
 
 
 class _Graph:
-    """The nodes of one net."""
+    """Builds the nodes of one net."""
 
     def __init__(self, file: OnnxFile, net: Net, dtype: np.dtype, chunk_size: int):
         self.file, self.net, self.dtype = file, net, dtype
@@ -161,13 +161,13 @@ class _Graph:
         self.node = file.node
 
     def build(self) -> None:
-        """Add everything."""
+        """Add all layers and the outputs."""
         net = self.net
         self.file.value("input", "x", self.dtype, ["batch", net.n_features])
         x = self.node("Transpose", "x", perm=[1, 0])
         positions = np.arange(net.n_features, dtype=np.int32)
-        for part in net.parts():
-            x, positions = self._layer(part, x, positions)
+        for layer in net.layers():
+            x, positions = self._layer(layer, x, positions)
         if (np.diff(positions) < 0).any():
             x = self.node("Gather", x, self.file.constant(positions), axis=0)
         self._outputs(x)
@@ -177,48 +177,54 @@ class _Graph:
         return self.file.constant(np.ascontiguousarray(array, self.dtype), name)
 
     def _layer(
-        self, part: Part, x: str, positions: np.ndarray
+        self, layer: LayerByOutput, x: str, positions: np.ndarray
     ) -> tuple[str, np.ndarray]:
-        """Add a layer; return its output and where each neuron stands in it.
+        """Add a layer; return its output and the row of each neuron in that.
 
-        `positions` tells the same of its inputs.
+        `positions` holds the row of each input neuron in `x`.
         """
-        if part.n_out == 0:
+        if layer.n_out == 0:
             # Nothing reads it: the next layer has no inputs.
             return x, positions[:0]
-        counts = np.diff(part.indptr)
+        counts = np.diff(layer.indptr)
         order = np.argsort(counts, kind="stable")
         groups = [
-            self._group(part, order[start:stop], width, x, positions)
+            self._group(layer, order[start:stop], width, x, positions)
             for start, stop, width in _groups(counts[order], self.chunk_size)
         ]
         z = groups[0] if len(groups) == 1 else self.node("Concat", *groups, axis=0)
-        z = self.node("Add", z, self.constant(part.bias[order, None], "bias"))
-        found = np.empty(order.size, np.int32)
-        found[order] = np.arange(order.size)
-        srelu = None if part.srelu is None else part.srelu[:, order]
-        name, parameter = part.activation.name, part.activation.parameter
-        return self._activate(name, parameter, srelu, z), found
+        z = self.node("Add", z, self.constant(layer.bias[order, None], "bias"))
+        rows = np.empty(order.size, np.int32)
+        rows[order] = np.arange(order.size)
+        srelu = None if layer.srelu is None else layer.srelu[:, order]
+        name, parameter = layer.activation.name, layer.activation.parameter
+        return self._activate(name, parameter, srelu, z), rows
 
     def _group(
-        self, part: Part, neurons: np.ndarray, width: int, x: str, positions: np.ndarray
+        self,
+        layer: LayerByOutput,
+        neurons: np.ndarray,
+        width: int,
+        x: str,
+        positions: np.ndarray,
     ) -> str:
-        """Add neurons with at most `width` inputs each; all have some or none."""
+        """Add neurons with up to `width` inputs each; either all have some or none."""
         if width == 0:
             zeros = self.constant(np.zeros((neurons.size, 1)))
             one = self.file.constant(np.ones(1, np.int64))
             # (1, batch), which the zeros are broadcast to.
             shape = self.node("Concat", one, self._batch(), axis=0)
             return self.node("Expand", zeros, shape)
-        starts, counts = part.indptr[neurons], np.diff(part.indptr)[neurons]
+        starts, counts = layer.indptr[neurons], np.diff(layer.indptr)[neurons]
         slots = np.arange(width)
         taken = np.minimum(slots, counts[:, None] - 1) + starts[:, None]
-        inputs = positions[part.inputs[taken]]
-        weights = np.where(slots < counts[:, None], part.weights[taken], 0)
-        if counts.min() == part.n_in:
+        inputs = positions[layer.inputs[taken]]
+        weights = np.where(slots < counts[:, None], layer.weights[taken], 0)
+        if counts.min() == layer.n_in:
             full = np.empty_like(weights)
             np.put_along_axis(full, inputs, weights, 1)
-            # Not MatMul, which 1.19 fuses with a transposition, again in float32 only.
+            # Not MatMul: ONNX Runtime 1.19 fuses it with a transposition to an operator
+            # that it has in float32 only.
             return self.node("Gemm", self.constant(full, "weights"), x)
         gathered = self.node("Gather", x, self.file.constant(inputs, "inputs"), axis=0)
         weights = weights[:, None, :]
@@ -242,8 +248,7 @@ class _Graph:
         if name in plain:
             return self.node(plain[name], z)
         if name == "silu":
-            # Not z * Sigmoid(z): ONNX Runtime 1.19 fuses that to an operator which it
-            # has in float32 only, and fails in float64.
+            # Not z * Sigmoid(z), for the same reason as MatMul in `_group`.
             power = self.node("Exp", self.node("Neg", z))
             one = self.constant(np.array(1.0))
             return self.node("Div", z, self.node("Add", power, one))
@@ -277,12 +282,12 @@ class _Graph:
         return self.node("Where", is_right, line(t_right, a_right), out)
 
     def _outputs(self, z: str) -> None:
-        """Add what the loss makes of the outputs (n_out, batch)."""
+        """Add the outputs of the file, made from those of the net (n_out, batch)."""
         net, loss = self.net, self.net.loss.name
-        is_classifier = loss in ("softmax", "logistic")
-        name = None if is_classifier else "predictions"
+        is_regression = net.loss.task.name == "regression"
+        name = "predictions" if is_regression else None
         scores = self.node("Transpose", z, perm=[1, 0], name=name)
-        if not is_classifier:
+        if is_regression:
             self.file.value("output", scores, self.dtype, ["batch", net.n_out])
             return
         n_classes = 0 if net.classes is None else len(net.classes)
@@ -313,7 +318,7 @@ class _Graph:
         self.file.value("output", "probabilities", self.dtype, ["batch", n_columns])
 
     def _labels(self, is_named: bool, op: str, source: str, **how) -> None:
-        """Add one label a sample: its class, or the class's name."""
+        """Add one label for each sample: the number of its class, or its name."""
         dtype = np.dtype(np.int64)
         if is_named:
             names = _class_names(self.net.classes)
@@ -327,7 +332,7 @@ class _Graph:
 def _groups(counts: np.ndarray, chunk_size: int) -> Iterator[tuple[int, int, int]]:
     """Yield start, stop and largest fan-in of groups, for ascending fan-ins.
 
-    Fan-ins up to 7 are never mixed, so that 0 has a group of its own.
+    Fan-ins up to 7 are never mixed; so neurons without inputs form groups themselves.
     """
     start = 0
     while start < counts.size:
@@ -351,6 +356,6 @@ def _class_names(classes: Any) -> np.ndarray:
     if all(isinstance(name, str) for name in classes.tolist()):
         return classes.astype(object)
     raise UsageError(
-        "ONNX has no labels of such classes, only numbers and text: "
+        "ONNX labels can be only numbers and text, not the classes "
         f"{classes.tolist()[:5]}; export the estimator's model_"
     )

@@ -1,8 +1,8 @@
-"""ONNX files, written array by array, those of large nets to a second file.
+"""ONNX files, written array by array; arrays of large nets go to a second file.
 
-A file in the format of ONNX is one protobuf message, which cannot be longer than 2 GiB.
-Beyond a limit the arrays go to a file of their own beside it (the "external data" of
-the ONNX specification), straight from where they are made.
+An ONNX file is one protobuf message, which cannot be longer than 2 GiB. Beyond a limit,
+each array is written to a second file as soon as it is made (the "external data" of the
+ONNX specification).
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from truesparse.errors import UsageError
 # Reading a file takes as much memory again as its arrays; a protobuf ends at 2 GiB.
 _MOST_INLINE = 1 << 30
 _MOST_PROTOBUF = (2 << 30) - (1 << 20)
-# Shapes and axes have to be in the model's own file, where its checker looks for them.
+# Shapes and axes must be in the first file, where the checker of ONNX looks for them.
 _LEAST_EXTERNAL = 1 << 10
-# So that the file can be mapped into memory: the specification asks for pages.
+# Arrays start at pages, as the specification asks, so that they can be mapped.
 _PAGE = 4096
 
 
@@ -35,15 +35,15 @@ def require_onnx() -> Any:
 
 
 class OnnxFile:
-    """A model that grows node by node, and the files it goes to.
+    """A model that grows node by node, and the file for its arrays.
 
     Parameters
     ----------
     model : onnx.ModelProto
     data : binary file or None
-        Receives the arrays.
+        Receives the arrays; without it, they stay in the model.
     location : str
-        What the file will be called.
+        Future name of that file.
     """
 
     def __init__(self, model: Any, data: BinaryIO | None, location: str):
@@ -67,7 +67,7 @@ class OnnxFile:
         onnx = require_onnx()
         self._count += 1
         name = f"{name}_{self._count}"
-        # All in place, for append would copy.
+        # Filled in place: append would copy.
         tensor = self.model.graph.initializer.add()
         # Text has no place in a second file.
         is_text = array.dtype == object
@@ -97,19 +97,19 @@ class OnnxFile:
 
 
 def choose_external(external_data: bool | None, n_bytes: int) -> bool:
-    """Return whether arrays of so many bytes go to a file of their own.
+    """Return whether arrays of `n_bytes` go to a second file.
 
     Raises
     ------
     UsageError
-        If they must but are not to.
+        If they should not, but do not fit into one.
     """
     if external_data is None:
         return n_bytes > _MOST_INLINE
     if not external_data and n_bytes > _MOST_PROTOBUF:
         raise UsageError(
-            f"external_data=False: the arrays have {n_bytes / 2**30:.1f} GiB and one "
-            "ONNX file holds less than 2; leave external_data out"
+            f"external_data=False: one ONNX file holds less than 2 GiB, but the arrays "
+            f"have {n_bytes / 2**30:.1f}; leave external_data out"
         )
     return external_data
 
@@ -137,26 +137,26 @@ def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
             f"cannot write ONNX model {str(path)!r}: it is a folder; add a name"
         )
     if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in str(target)):
-        # onnx would find out when all is done.
+        # onnx would notice only at the end.
         raise UsageError(f"cannot write ONNX model {str(path)!r}: it is not UTF-8")
     opsets = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         onnx.helper.make_graph([], "truesparse", [], []),
         opset_imports=opsets,
-        # That of the library may be newer than what a runtime reads.
+        # The library's default may be newer than what a runtime reads.
         ir_version=onnx.helper.find_min_ir_version_for(opsets),
         producer_name="truesparse",
         producer_version=truesparse.__version__,
     )
     data = f"{target.name}.data"
-    # Names of our own: others may write to the same path.
+    # Unique names: other processes may write to the same path.
     unique = f"{secrets.token_hex(4)}.part"
     partial = target.with_name(f"{target.name}.{unique}")
     partial_data = target.with_name(f"{data}.{unique}")
     try:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(open(partial_data, "xb")) if external else None
-            # Found out now rather than after all the work.
+            # Opened before the work, which would be lost if it cannot be written.
             whole = stack.enter_context(open(partial, "xb"))
             yield OnnxFile(model, file, data)
             whole.write(model.SerializeToString())

@@ -1,20 +1,23 @@
 """The net as a torch.nn.Module that computes with sparse CSR tensors.
 
-torch has its matrices the other way round: a layer's ``weight`` is (n_out, n_in), one
-row an output neuron, as in torch.nn.Linear, where truesparse and SciPy have
+Its matrices are transposed, as in torch.nn.Linear: a layer's ``weight`` is
+(n_out, n_in), one row for each output neuron, where truesparse and SciPy have
 (n_in, n_out).
+
+The two classes of modules are made when they are first needed, for their base class is
+torch's, and torch is optional and takes seconds to import.
 """
 
 import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from truesparse.checks import check_bools
 from truesparse.errors import UsageError
-from truesparse.export.by_output import Part, take_apart
-from truesparse.losses import Loss
+from truesparse.export.by_output import LayerByOutput, net_of
 
 
 def to_torch(model: Any, *, probabilities: bool = False) -> Any:
@@ -25,62 +28,70 @@ def to_torch(model: Any, *, probabilities: bool = False) -> Any:
     model : SparseMLP, CondensedMLP or fitted estimator
     probabilities : bool
         Whether the module ends in softmax or logistic; if not, it returns what
-        ``decision_function`` does. For a regression that is the same.
+        ``decision_function`` does. For regression both are the same.
 
     Returns
     -------
     torch.nn.Module
-        Takes (batch, n_features) tensors of the model's dtype to (batch, n_out).
+        Maps (batch, n_features) tensors of the model's dtype to (batch, n_out).
         ``module.layers[i].weight`` is a sparse CSR tensor of shape (n_out, n_in) and
         ``bias`` a dense one. The arrays are copies. They are buffers, not parameters:
-        the gradient that torch (2.13) makes of a sparse CSR weight is dense, of size
-        n_in x n_out. Gradients with respect to the input do flow.
+        torch (2.13) would compute a dense gradient of a sparse CSR weight, of size
+        n_in x n_out. The input gets its gradient.
 
     Raises
     ------
     UsageError
-        Without torch.
+        If torch is not installed.
 
     Notes
     -----
-    ``module.to(...)`` and ``state_dict()`` work; torch calls sparse CSR tensors beta.
+    ``module.to(...)`` and ``state_dict()`` work; in torch, sparse CSR tensors are
+    in beta state.
     """
     check_bools(probabilities=probabilities)
-    classes = _classes()
-    net = take_apart(model)
-    layers = [classes.layer(part) for part in net.parts()]
-    return classes.net(layers, _head(net.loss, probabilities))
+    require_torch()
+    net = net_of(model)
+    layers = [_linear_class()(layer) for layer in net.layers()]
+    is_regression = net.loss.task.name == "regression"
+    head = net.loss.name if probabilities and not is_regression else "identity"
+    return _net_class()(layers, head)
 
 
-def __getattr__(name: str) -> Any:
-    """Make the classes found where pickle looks for them."""
-    if name in ("SparseLinear", "SparseNet"):
-        classes = _classes()
-        return classes.layer if name == "SparseLinear" else classes.net
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _head(loss: Loss, probabilities: bool) -> str:
-    is_classifier = loss.name in ("softmax", "logistic")
-    return loss.name if probabilities and is_classifier else "identity"
-
-
-class _Classes:
-    """The classes of modules, which need torch to be defined."""
-
-    def __init__(self, layer: type, net: type):
-        self.layer, self.net = layer, net
-
-
-@functools.cache
-def _classes() -> _Classes:
+def require_torch() -> None:
+    """Raise UsageError if torch is not installed."""
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError:
         raise UsageError(
             "to_torch needs torch: pip install 'truesparse[torch]'"
         ) from None
-    F = torch.nn.functional
+
+
+def __getattr__(name: str) -> Any:
+    """Make a class of modules when pickle looks for it here."""
+    makers = {"SparseLinear": _linear_class, "SparseNet": _net_class}
+    if name in makers:
+        require_torch()
+        return makers[name]()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _as_global(make: Callable[[], type]) -> Callable[[], type]:
+    """Decorate a function that makes a class: once, and for pickle to find it here."""
+
+    @functools.cache
+    def make_once() -> type:
+        made = make()
+        made.__module__, made.__qualname__ = __name__, made.__name__
+        return made
+
+    return make_once
+
+
+@_as_global
+def _linear_class() -> type:
+    import torch
 
     class SparseLinear(torch.nn.Module):
         """A layer a = f(W x + bias); x and a are (neurons, batch)."""
@@ -89,27 +100,18 @@ def _classes() -> _Classes:
         col_indices: torch.Tensor
         values: torch.Tensor
 
-        def __init__(self, part: Part):
+        def __init__(self, layer: LayerByOutput):
             super().__init__()
-            self.shape = part.n_out, part.n_in
-            self.activation = part.activation.name
-            self.parameter = part.activation.parameter
-            fits = part.weights.size <= np.iinfo(np.int32).max
-            index = np.int32 if fits else np.int64
-            arrays = {
-                "crow_indices": part.indptr.astype(index),
-                "col_indices": part.inputs.astype(index),
-                "values": part.weights.copy(),
-                "bias": part.bias.copy(),
-                "srelu": None if part.srelu is None else part.srelu.copy(),
-            }
-            # The parts of the matrix, for torch cannot move or copy a module that
+            self.shape = layer.n_out, layer.n_in
+            self.activation = layer.activation.name
+            self.parameter = layer.activation.parameter
+            # The arrays of the matrix, for torch cannot move or copy a module that
             # holds a sparse CSR tensor.
-            for name, array in arrays.items():
+            for name, array in _buffers(layer).items():
                 tensor = None if array is None else torch.from_numpy(array)
                 self.register_buffer(name, tensor)
             with warnings.catch_warnings():
-                # torch says once that they are beta; so does our documentation.
+                # torch warns once that they are in beta state; we document it.
                 warnings.filterwarnings("ignore", "Sparse CSR", UserWarning)
                 self._csr(check=True)
 
@@ -119,7 +121,8 @@ def _classes() -> _Classes:
             return self._csr(check=False)
 
         def forward(self, x):
-            return self._activate(self.weight @ x + self.bias[:, None])
+            z = self.weight @ x + self.bias[:, None]
+            return _activate(z, self.activation, self.parameter, self.srelu)
 
         def extra_repr(self) -> str:
             nnz = self.values.numel()
@@ -134,26 +137,12 @@ def _classes() -> _Classes:
                 check_invariants=check,
             )
 
-        def _activate(self, z):
-            name, parameter = self.activation, self.parameter
-            if name in ("leaky_relu", "all_relu"):
-                return F.leaky_relu(z, parameter)
-            if name == "elu":
-                return F.elu(z, parameter)
-            if name == "srelu":
-                t_left, a_left, t_right, a_right = self.srelu[:, :, None]
-                left = torch.where(z <= t_left, t_left + a_left * (z - t_left), z)
-                right = t_right + a_right * (z - t_right)
-                return torch.where(z >= t_right, right, left)
-            others = {
-                "identity": lambda z: z,
-                "relu": F.relu,
-                "gelu": F.gelu,
-                "silu": F.silu,
-                "tanh": torch.tanh,
-                "logistic": torch.sigmoid,
-            }
-            return others[name](z)
+    return SparseLinear
+
+
+@_as_global
+def _net_class() -> type:
+    import torch
 
     class SparseNet(torch.nn.Module):
         """Sparse layers one after the other, (batch, n_features) to (batch, n_out)."""
@@ -169,6 +158,41 @@ def _classes() -> _Classes:
                 return torch.softmax(z, dim=1)
             return torch.sigmoid(z) if self.head == "logistic" else z
 
-    for each in (SparseLinear, SparseNet):
-        each.__module__, each.__qualname__ = __name__, each.__name__
-    return _Classes(SparseLinear, SparseNet)
+    return SparseNet
+
+
+def _buffers(layer: LayerByOutput) -> dict[str, np.ndarray | None]:
+    """Return copies of the arrays of a layer under the names of its buffers."""
+    fits = layer.weights.size <= np.iinfo(np.int32).max
+    index = np.int32 if fits else np.int64
+    return {
+        "crow_indices": layer.indptr.astype(index),
+        "col_indices": layer.inputs.astype(index),
+        "values": layer.weights.copy(),
+        "bias": layer.bias.copy(),
+        "srelu": None if layer.srelu is None else layer.srelu.copy(),
+    }
+
+
+def _activate(z: Any, name: str, parameter: float, srelu: Any) -> Any:
+    """Return the activation of that name of a tensor (neurons, batch)."""
+    import torch
+
+    if srelu is not None:
+        t_left, a_left, t_right, a_right = srelu[:, :, None]
+        left = torch.where(z <= t_left, t_left + a_left * (z - t_left), z)
+        right = t_right + a_right * (z - t_right)
+        return torch.where(z >= t_right, right, left)
+    F = torch.nn.functional
+    functions = {
+        "identity": lambda z: z,
+        "relu": F.relu,
+        "leaky_relu": lambda z: F.leaky_relu(z, parameter),
+        "all_relu": lambda z: F.leaky_relu(z, parameter),
+        "elu": lambda z: F.elu(z, parameter),
+        "gelu": F.gelu,
+        "silu": F.silu,
+        "tanh": torch.tanh,
+        "logistic": torch.sigmoid,
+    }
+    return functions[name](z)
