@@ -128,7 +128,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_fan_ins_that_differ_are_named():
     mask = np.array([[1, 0, 1], [1, 0, 1], [1, 0, 0]], bool)
     layer, _ = layer_of(mask, np.float32)
-    with pytest.raises(UsageError, match="got 2 and 3"):
+    with pytest.raises(UsageError, match="got 2 to 3"):
         condense(layer.connections, layer.bias, layer.activation)
     with pytest.raises(UsageError, match="bias must be 3"):
         condense(layer.connections, layer.bias[:2], layer.activation)

@@ -287,7 +287,7 @@ def test_copies_have_no_windows_and_no_buffers():
     x = np.repeat(x, 6, 1)
     want = model.decision_function(x)
     for copied in (copy.copy(model), pickle.loads(pickle.dumps(model))):
-        assert "_own" not in vars(copied)
+        assert "_of_thread" not in vars(copied)
         np.testing.assert_array_equal(copied.decision_function(x), want)
     with pytest.raises(ValueError, match="read-only"):
         layer.bias[:] = 1.0

@@ -222,12 +222,8 @@ def _others(tensors: StoredTensors) -> set[str]:
 def _describe_condensed(
     tensors: StoredTensors, metadata: dict[str, str]
 ) -> dict[str, Any]:
-    text = json.loads(metadata[condensed_mlp.KEY])
-    if text["format"] != condensed_mlp.FORMAT:
-        raise ValueError(
-            f"format {text['format']}; this version reads {condensed_mlp.FORMAT}"
-        )
-    width = check_whole("n_features", text["n_features"], 1, LARGEST_SIDE)
+    text = condensed_mlp.parse_description(metadata)
+    width = text["n_features"]
     constants = tensors.slice("constants", 1, "float32", "float64")
     dtype = DTYPES[constants.get_dtype()]
     layers: list[dict[str, Any]] = []

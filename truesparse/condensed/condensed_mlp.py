@@ -1,10 +1,10 @@
 """CondensedMLP: a trained model in condensed layers, for fast predictions.
 
-Of one sample above all: its way through condensed layers allocates nothing but the
-output.
+Single samples gain most: condensed layers allocate nothing for them but the output.
+
 Files are safetensors with ``layers.N.weights``, ``inputs``, ``neurons`` and ``bias`` of
-condensed layers, ``indptr``, ``indices``, ``values``, ``neurons`` and ``bias`` of those
-in CSR, and ``constants``: the outputs without connections. Layers with srelu have an
+condensed layers; ``indptr``, ``indices``, ``values``, ``neurons`` and ``bias`` of those
+in CSR; and ``constants``: the outputs without connections. Layers with srelu have an
 array ``activation``, too.
 """
 
@@ -28,6 +28,7 @@ from truesparse.network.inputs import as_source_data, n_samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
 from truesparse.storage.tensors import (
+    CONDENSED_KEY,
     open_tensors,
     read_activation,
     read_tensor,
@@ -35,26 +36,27 @@ from truesparse.storage.tensors import (
 )
 
 FORMAT = 1
-KEY = "truesparse-condensed"
-# A batch costs as much as 16 samples, however few it holds: up to this many, one by
-# one is less.
+KEY = CONDENSED_KEY  # of the entry in the metadata
+# A batch of any size costs at least as much as 16 samples; up to this many are faster
+# one by one.
 _FEW_SAMPLES = 2
-_TILE_BYTES = 64  # of four neurons at once, as the registers of AVX2 hold
+_TILE_BYTES = 64  # for four neurons at once, what the registers of AVX2 hold
 
 
 class CondensedMLP:
     """A multilayer perceptron for prediction, made by `from_model` or `load`.
 
-    Layers of constant fan-in, to within one connection, are condensed (SRigL makes
-    them; full layers are), others stay in CSR. Neurons without connections are gone.
-    Where neurons of such a layer have one connection less, a weight 0 of their last
-    input stands for it, so that an infinite activation there becomes NaN.
+    Layers of constant fan-in, to within one connection, are condensed (those of SRigL,
+    and full layers); others stay in CSR. Neurons without connections are left out.
+    Where a neuron of a condensed layer has one connection less, a weight 0 of its last
+    input stands in, so that an infinite activation there becomes NaN.
 
-    Several threads may predict with one object; each keeps buffers for its next sample.
-    With AVX-512, the first prediction of a single sample stores dense enough layers of
-    float32 a second time, see kernels/windows.py: 13 to 16 bytes a connection in all,
-    up to 26 where they fit the cache, for a third of the latency there. That takes 0.1
-    us a connection and, for the time being, 30 bytes, half in layers of millions.
+    Several threads may predict with one object; each has its buffers for one sample.
+    With AVX-512, the first prediction of a single sample stores layers of float32 a
+    second time if they are dense enough, see kernels/windows.py. A layer then takes 13
+    to 16 bytes a connection, or up to 26 if it fits the cache, where latency falls to a
+    third. Making that copy takes 0.1 us a connection and for that time 30 bytes, half
+    of that in layers of millions of connections.
 
     Examples
     --------
@@ -77,7 +79,7 @@ class CondensedMLP:
         self.n_features = check_whole("n_features", n_features, 1, LARGEST_SIDE)
         self.layers, self.constants, self.loss = layers, constants, loss
         self._check()
-        # Whoever shares a layer among models has it packed for the last of them.
+        # A layer that several models share is packed for the last of them.
         total = max(self.nnz, 1)
         for layer in layers:
             if isinstance(layer, CondensedLayer):
@@ -86,18 +88,20 @@ class CondensedMLP:
 
     @classmethod
     def from_model(cls, model: SparseMLP) -> "CondensedMLP":
-        """Condense a trained model; nothing is shared with it."""
+        """Condense a trained model; all arrays are copies."""
         layers, constants = condense_all(model.layers)
         return cls(model.layer_sizes[0], layers, constants, model.loss)
 
     @functools.cached_property
-    def _own(self) -> threading.local:
-        """Outputs of all layers for one sample, of each thread."""
+    def _of_thread(self) -> threading.local:
+        """Each thread's buffers for the outputs of all layers for one sample."""
         return threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to threads."""
-        return {name: value for name, value in vars(self).items() if name != "_own"}
+        state = vars(self).copy()
+        state.pop("_of_thread", None)
+        return state
 
     @property
     def dtype(self) -> np.dtype:
@@ -106,7 +110,7 @@ class CondensedMLP:
 
     @property
     def nnz(self) -> int:
-        """Number of connections that are left, and of weights 0 that fill up rows."""
+        """Number of connections, including the weights 0 that fill up rows."""
         return sum(layer.nnz for layer in self.layers)
 
     def decision_function(self, data, batch_size: int = 128) -> np.ndarray:
@@ -176,25 +180,24 @@ class CondensedMLP:
         Raises
         ------
         ModelFileError
-            If the file is missing, damaged, of another kind, or its arrays do not form
-            a model; every index is looked at.
+            If the file is missing, damaged or of another kind, or its arrays do not
+            form a model; every index is checked.
         """
         with open_tensors(path) as file:
             metadata = file.metadata() or {}
             if KEY not in metadata:
                 raise ModelFileError(
-                    f"{path} is not a condensed model; truesparse.load reads others"
+                    f"{path} is not a condensed model; truesparse.load reads models of "
+                    "other kinds"
                 )
-            text = json.loads(metadata[KEY])
-            if text["format"] != FORMAT:
-                raise ValueError(f"format {text['format']}, not {FORMAT}")
-            n_features, layers = text["n_features"], []
-            width = check_whole("n_features", n_features, 1, LARGEST_SIDE)
-            for index, spec in enumerate(text["layers"]):
+            description = parse_description(metadata)
+            width, layers = description["n_features"], []
+            for index, spec in enumerate(description["layers"]):
                 layers.append(_load_layer(file, index, spec, width))
                 width = layers[-1].n_active
             constants = read_tensor(file, "constants", "float32", "float64")
-            return cls(n_features, layers, constants, Loss.from_json(text["loss"]))
+            loss = Loss.from_json(description["loss"])
+            return cls(description["n_features"], layers, constants, loss)
 
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""
@@ -204,15 +207,27 @@ class CondensedMLP:
         width = self.n_features
         for layer in self.layers:
             if layer.n_in != width:
-                raise UsageError(f"a layer has {layer.n_in} inputs, not {width}")
+                raise UsageError(
+                    f"a layer has {layer.n_in} inputs, but {width} neurons come before "
+                    "it"
+                )
             if layer.bias.dtype != self.dtype:
-                raise UsageError(f"layers are of {layer.bias.dtype} and {self.dtype}")
+                raise UsageError(
+                    f"layers and constants must be of one dtype, got {layer.bias.dtype}"
+                    f" and {self.dtype}"
+                )
             width = layer.n_active
         n_out, neurons = self.constants.size, self.layers[-1].neurons
         if self.constants.ndim != 1 or n_out < 1 or neurons.max(initial=-1) >= n_out:
-            raise UsageError(f"the last layer's neurons are not among {n_out} outputs")
+            raise UsageError(
+                f"neurons of the last layer must be from 0 to {n_out - 1}, for "
+                f"constants is of shape {self.constants.shape}"
+            )
         if self.layers[-1].activation.name != "identity":
-            raise UsageError("the last layer must have activation 'identity'")
+            raise UsageError(
+                "the last layer must have activation 'identity', got "
+                f"{self.layers[-1].activation.name!r}"
+            )
 
     def _allocate(self, columns: int) -> list[np.ndarray]:
         return [np.empty(layer.room(columns), self.dtype) for layer in self.layers]
@@ -220,9 +235,9 @@ class CondensedMLP:
     def _one(self, x: np.ndarray, out: np.ndarray) -> None:
         """Compute one sample (n_features,) into (n_out,)."""
         try:
-            buffers = self._own.buffers
+            buffers = self._of_thread.buffers
         except AttributeError:
-            buffers = self._own.buffers = self._allocate(1)
+            buffers = self._of_thread.buffers = self._allocate(1)
         for layer, buffer in zip(self.layers, buffers, strict=True):
             layer.run(x, buffer)
             x = buffer.reshape(-1)
@@ -249,6 +264,23 @@ class CondensedMLP:
         if not self._all_active:
             out[:] = self.constants
         out[:, last.neurons] = x[: last.n_active, :n].T
+
+
+def parse_description(metadata: dict[str, str]) -> dict[str, Any]:
+    """Return what the metadata of a file say of a condensed model.
+
+    Raises
+    ------
+    ValueError
+        For a format that this version does not read, or a wrong number of features.
+    """
+    description: dict[str, Any] = json.loads(metadata[KEY])
+    if description["format"] != FORMAT:
+        raise ValueError(
+            f"it has format {description['format']}; this version reads {FORMAT}"
+        )
+    check_whole("n_features", description["n_features"], 1, LARGEST_SIDE)
+    return description
 
 
 def _dense(source: np.ndarray | Csr, start: int, stop: int, n_features: int):
@@ -283,8 +315,8 @@ def _load_layer(
     activation = read_activation(spec)
     neurons, bias = tensor("neurons"), tensor("bias")
     srelu = tensor("activation") if activation.is_trained else None
-    own = neurons, bias, activation, srelu
+    outputs = neurons, bias, activation, srelu
     if spec["condensed"]:
-        return CondensedLayer(n_in, tensor("weights"), tensor("inputs"), *own)
+        return CondensedLayer(n_in, tensor("weights"), tensor("inputs"), *outputs)
     csr = tensor("indptr"), tensor("indices"), tensor("values")
-    return RowsLayer(Connections(n_in, neurons.size, *csr), *own)
+    return RowsLayer(Connections(n_in, neurons.size, *csr), *outputs)

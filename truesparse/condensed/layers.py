@@ -1,6 +1,6 @@
-"""Layers for prediction: condensed, of constant fan-in, and others by rows.
+"""Layers for prediction: condensed ones, of constant fan-in, and others in CSR.
 
-Every active neuron i of a condensed layer has k inputs, and is computed from two
+Every active neuron i of a condensed layer has k inputs; it is computed from two
 rectangular arrays::
 
     y_i = f(b_i + sum_j weights[i, j] x[inputs[i, j]])
@@ -41,17 +41,18 @@ from truesparse.sparse.connections import LARGEST_SIDE, Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.srelu import given_units
 
-# Below this, one thread is done before others have begun.
+# With fewer connections, one thread is done before others have begun.
 _PARALLEL_NNZ = 60_000
 _MOST_TASKS = 32
-# Windows are a gain from so many connections (3300: 1.6 us for 1.7, 2000: 1.4 for 1.4).
+# Windows pay off from this many connections (3300: 1.6 instead of 1.7 us, 2000: 1.4
+# either way), and up to so many weights for each connection: first in the cache
+# (narrow 3.2: 19 instead of 24 us, 4.6: 2.7 instead of 2.4; wide 2.3: 16 instead of 24,
+# 3.0: 2.7 instead of 2.4), then outside it, where bytes count: 5 for a weight, 8 for a
+# connection (1.57: 0.14 instead of 0.26 ns a connection, 1.61: equal). All on a Xeon
+# with AVX-512 FP16, 2026-11.
 _WINDOWS_NNZ = 3000
-# And up to so many weights a connection, in the cache (narrow 3.2: 19 us for 24, 4.6:
-# 2.7 for 2.4; wide 2.3: 16 for 24, 3.0: 2.7 for 2.4) and outside, where bytes count: 5
-# a weight for 8 a connection (1.57: 0.14 ns a connection for 0.26, 1.61: equal). All on
-# a Xeon with AVX-512 FP16, 2026-11.
 _MOST_WEIGHTS = {NARROW: (3.5, 0.0), WIDE: (2.5, 1.6)}
-_CACHE_BYTES = 1_500_000  # what stays in the 2 MB of a core of that Xeon
+_CACHE_BYTES = 1_500_000  # of the 2 MB that a core of that Xeon has
 
 
 class CondensedLayer:
@@ -64,7 +65,7 @@ class CondensedLayer:
     inputs : (n_active, k) int32 array
         Input neurons, ascending in a row.
     neurons : (n_active,) int32 array
-        Which output neurons these are, strictly ascending.
+        Numbers of these neurons among all outputs, strictly ascending.
     bias : (n_active,) array of the dtype of `weights`
     activation : LayerActivation
         Dropout is ignored.
@@ -74,7 +75,7 @@ class CondensedLayer:
     Raises
     ------
     UsageError
-        If the arrays do not fit together or an index is not valid.
+        If the arrays do not fit together or an index is out of range.
 
     Examples
     --------
@@ -83,8 +84,8 @@ class CondensedLayer:
     >>> from truesparse.condensed.layers import CondensedLayer
     >>> weights, inputs = np.array([[2.0, 1.0]]), np.array([[0, 2]], np.int32)
     >>> neurons, bias = np.array([1], np.int32), np.array([0.5])
-    >>> how = LayerActivation("relu")
-    >>> layer = CondensedLayer(3, weights, inputs, neurons, bias, how)
+    >>> relu = LayerActivation("relu")
+    >>> layer = CondensedLayer(3, weights, inputs, neurons, bias, relu)
     >>> layer.forward(np.array([1.0, 9.0, 4.0])).tolist()
     [6.5]
     """
@@ -114,10 +115,10 @@ class CondensedLayer:
 
     @functools.cached_property
     def windows(self) -> tuple | None:
-        """The connections once more, in the order that `run` needs with AVX-512.
+        """A copy of the connections in the order that `run` needs with AVX-512.
 
-        The tile of a window and the fields of Windows, made for the number of threads
-        that is in force.
+        The tile of a window and the fields of Windows, made for the current number of
+        threads; None where windows do not pay off.
         """
         if self.blocks.bias.dtype != np.float32 or self.nnz < _WINDOWS_NNZ:
             return None
@@ -132,7 +133,7 @@ class CondensedLayer:
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the windows, which are made anew where they are needed."""
+        """Leave out the windows, which are made again when they are needed."""
         return {name: value for name, value in vars(self).items() if name != "windows"}
 
     @property
@@ -147,14 +148,14 @@ class CondensedLayer:
 
     @property
     def bias(self) -> np.ndarray:
-        """The biases as an (n_active,) array that is not to be written to."""
+        """The biases as a read-only (n_active,) array."""
         view = self.blocks.bias.reshape(-1)[: self.n_active]
         view.flags.writeable = False
         return view
 
     @property
     def nnz(self) -> int:
-        """Number of connections, with those of weight 0 that fill up rows."""
+        """Number of connections, including the weights 0 that fill up rows."""
         return self.n_active * self.fan_in
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -178,7 +179,7 @@ class CondensedLayer:
     def run(self, x: np.ndarray, out: np.ndarray) -> None:
         """Compute one sample, (n_in or more,), into `out` of shape ``room(1)``.
 
-        With AVX-512, the first call arranges the connections once more.
+        With AVX-512, the first call makes `windows`.
         """
         how, threads = self._how[:2], self._threads()
         if not (jit.has_avx512() and self._run_by_windows(x, out, how, threads)):
@@ -193,12 +194,12 @@ class CondensedLayer:
         return 1 if self._is_small else jit.thread_count()
 
     def _run_by_windows(self, x, out, how: tuple, threads: int) -> bool:
-        """Do what `run` does, or return False where it has to be done otherwise."""
+        """Do what `run` does; return False if it must take the other kernels."""
         if self.windows is None:
             return False
         if threads == 1:
             return one_sample_by_windows(x, out, *how, *self.windows)
-        # A task a thread: 24 of them would take 0.8 us more.
+        # One task for each thread: 24 tasks would take 0.8 us more.
         size = -(-len(out) // threads)
         return one_sample_by_windows_parallel(x, out, *how, size, *self.windows)
 
@@ -218,14 +219,14 @@ class CondensedLayer:
 
 
 class RowsLayer:
-    """A layer that is not of constant fan-in, by the kernels for CSR.
+    """A layer of varying fan-in, computed by the kernels for CSR.
 
     Parameters
     ----------
     connections : Connections
-        Of active neurons alone.
+        Connections of the active neurons.
     neurons : (n_active,) int32 array
-        Which these are.
+        Numbers of these neurons among all outputs, strictly ascending.
     bias : (n_active,) array
     activation : LayerActivation
     srelu : (4, n_active) array, optional
@@ -245,10 +246,7 @@ class RowsLayer:
         srelu: np.ndarray | None = None,
     ):
         check_neurons(neurons, connections.n_out)
-        if bias.shape != neurons.shape or bias.dtype != connections.values.dtype:
-            raise UsageError(
-                f"bias must be {neurons.size} numbers of the weights' type"
-            )
+        check_bias(bias, neurons.size, connections.values.dtype)
         self.connections, self.neurons = connections, neurons
         self.n_in, self.n_active = connections.n_in, connections.n_out
         self.nnz, self.activation = connections.nnz, activation
@@ -289,22 +287,27 @@ def _check_arrays(n_in: int, weights, inputs, neurons, bias) -> None:
             f"inputs must be from 0 to n_in - 1 = {n_in - 1}, got {inputs.min()} to "
             f"{inputs.max()}"
         )
-    # Equal ones fill up rows that lost constant inputs.
+    # Equal neighbours fill up rows that lost constant inputs.
     if (inputs[:, 1:] < inputs[:, :-1]).any():
         raise UsageError("inputs must ascend within each row")
     check_neurons(neurons, len(weights))
-    if bias.shape != neurons.shape or bias.dtype != weights.dtype:
+    check_bias(bias, len(weights), weights.dtype)
+
+
+def check_bias(bias: np.ndarray, n: int, dtype: np.dtype) -> None:
+    """Raise UsageError unless there are `n` biases of the dtype of the weights."""
+    if bias.shape != (n,) or bias.dtype != dtype:
         raise UsageError(
-            f"bias must be {len(weights)} numbers of {weights.dtype}, got {bias.dtype} "
-            f"of shape {bias.shape}"
+            f"bias must be {n} numbers of {dtype}, got {bias.dtype} of shape "
+            f"{bias.shape}"
         )
 
 
 def check_neurons(neurons: np.ndarray, n_active: int) -> None:
-    """Raise UsageError unless these are ascending numbers of `n_active` neurons."""
+    """Raise UsageError unless these are the ascending numbers of `n_active` neurons."""
     fits = neurons.dtype == np.int32 and neurons.shape == (n_active,)
     if not (fits and (neurons[:1] >= 0).all() and (np.diff(neurons) > 0).all()):
         raise UsageError(
-            f"neurons must be {n_active} int32 numbers that ascend strictly from 0 or "
-            "above"
+            f"neurons must be {n_active} int32 numbers of at least 0, each larger than "
+            "the one before"
         )

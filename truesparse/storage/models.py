@@ -21,6 +21,7 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.storage.preprocessing import from_tensors, to_tensors
 from truesparse.storage.tensors import (
+    CONDENSED_KEY,
     open_tensors,
     read_activation,
     read_tensor,
@@ -206,7 +207,7 @@ def _describe(model: SparseMLP) -> dict:
 
 
 def _parse_description(metadata: dict[str, str], path) -> dict:
-    if "truesparse-condensed" in metadata:  # condensed.KEY
+    if CONDENSED_KEY in metadata:
         raise ModelFileError(
             f"{path} is a condensed model, which only CondensedMLP.load reads; give "
             "the model that it was made of"

@@ -19,6 +19,8 @@ from truesparse.sparse.connections import position_dtype
 
 # What a description that makes no sense raises on the way to a model.
 _NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+# Metadata entry that tells condensed models from others.
+CONDENSED_KEY = "truesparse-condensed"
 # What the format calls the dtypes of numbers, and the other way round.
 KINDS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
