@@ -28,3 +28,9 @@ def small(n=150):
     """Return few samples of three of the digits."""
     chosen = np.flatnonzero(LABELS < 3)[:n]
     return DIGITS[chosen], LABELS[chosen]
+
+
+def partly_fitted(**settings):
+    """Return a classifier of small() after one call of partial_fit."""
+    X, y = small()
+    return classifier(**settings).partial_fit(X, y, classes=[0, 1, 2])

@@ -286,10 +286,11 @@ class BaseSparseMLP(BaseEstimator):
             self.model_, self._unfinished = copy.deepcopy(both)
 
     def save(self, path) -> pathlib.Path:
-        """Write the network to a file, with classes and names of features.
+        """Write the network to a file, with the names of classes and features.
 
-        ``truesparse.load`` reads the network, ``python -m truesparse.predict`` predicts
-        with it; parameters of the estimator are not kept: pickle keeps them.
+        ``truesparse.load`` reads the network and ``python -m truesparse.predict``
+        predicts with it. The file does not hold the parameters of the estimator; a
+        pickle does.
 
         Parameters
         ----------
@@ -331,7 +332,7 @@ class BaseSparseMLP(BaseEstimator):
         The strength of an input neuron is the sum of the absolute weights of its
         connections (Atashgahi et al., "Quick and robust feature selection: the
         strength of energy-efficient sparse training for autoencoders", Machine
-        Learning 111, 2022). It goes by the scale of the features: standardise them.
+        Learning 111, 2022). It depends on the scale of the features; standardise them.
         """
         check_is_fitted(self, "model_")
         first = self.model_.layers[0].connections

@@ -16,35 +16,36 @@ from truesparse.losses import Loss
 class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     """A truly sparse multilayer perceptron that classifies.
 
-    Its parameters are those of scikit-learn's MLPClassifier where that has them; a
-    layer exists only as index arrays, and X may be sparse: neither is made dense.
+    Its parameters are those of scikit-learn's MLPClassifier where it has them. Layers
+    are stored as index arrays, and X may be sparse; neither is ever made dense.
 
     Parameters
     ----------
     hidden_layer_sizes : sequence of int or int
     activation : str
-        Of the hidden layers, see truesparse.activations.
+        Activation of the hidden layers, see truesparse.activations.
     epsilon : float, optional
-        A layer has ``epsilon * (n_in + n_out)`` connections, at most all cells: small
-        ones are full. 20 if neither this nor `density` is given. (Not the one of
-        MLPClassifier, which is Adam's and here 1e-8.)
+        A layer has ``epsilon * (n_in + n_out)`` connections; small layers are full. 20
+        if neither this nor `density` is given. (MLPClassifier's `epsilon` is Adam's,
+        which is 1e-8 here.)
     density : float, optional
         Share of the cells of each layer that are connected, in (0, 1].
     init_topology, init_options, weight_init
         See SparseMLP.
     topology : str or TopologyAlgorithm
-        How connections evolve, see truesparse.topology.ALGORITHMS; "static" keeps them.
+        How connections evolve, see truesparse.topology.ALGORITHMS; with "static" they
+        do not.
     topology_options : dict, optional
-        Of a topology given by name, for example ``{"zeta": 0.2}``.
+        Options of a topology given by name, for example ``{"zeta": 0.2}``.
     dropout : float
-        Share of the hidden outputs dropped while training.
+        Share of the hidden outputs dropped during training.
     loss : {"auto", "softmax", "logistic"} or Loss
         "auto" is "softmax" for classes and "logistic" for multilabel targets;
         "logistic" with two classes takes one output.
     class_weight : dict, "balanced" or list of dict, optional
-        Weights of the classes, by which those of samples are multiplied; "balanced"
-        makes all weigh the same, in each call of `partial_fit`. A list for multilabel
-        targets. Validation goes without weights.
+        Weights of the classes, which multiply those of the samples; "balanced" gives
+        all classes the same total weight, in each call of `partial_fit`. A list for
+        multilabel targets. Validation ignores all weights.
     solver : {"adam", "adamw", "rmsprop", "sgd"}
     alpha : float
         L2 penalty, divided by the samples of a batch.
@@ -52,61 +53,63 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         "auto" is the smaller of 200 and the number of samples.
     learning_rate : str
         "constant", "invscaling", "adaptive", "cosine", "linear", "step" or
-        "exponential", for every solver; epochs are counted, see
-        truesparse.schedules.
+        "exponential", for every solver; they count epochs, see truesparse.schedules.
     learning_rate_init : float
     power_t : float
         Exponent of "invscaling".
     max_iter : int
-        Most epochs.
+        Largest number of epochs.
     shuffle : bool
     random_state : int, RandomState or None
     tol : float
-        By how much a loss or score must get better to count.
+        Smallest change of a loss or score that counts as an improvement.
     verbose : bool
-        Show the progress on stderr.
+        Show progress on stderr.
     warm_start : bool
-        `fit` goes on from the weights, connections and optimiser state that are there,
-        for `max_iter` more epochs. What the network is made of (layer sizes, density,
-        activation, dropout, loss, dtype) stays as it was.
+        Whether `fit` starts from the weights, connections and optimiser state of the
+        existing network, for `max_iter` more epochs. What the network is made of (layer
+        sizes, density, activation, dropout, loss, dtype) does not change.
     momentum, nesterovs_momentum
-        Of "sgd".
+        Momentum of "sgd", and whether it is Nesterov's.
     early_stopping : bool
-        Stop when the score on validation data no longer gets better, and return to the
-        best weights. Without it the training loss decides, and the last weights stay.
+        Whether to stop when the score on validation data no longer improves, and then
+        return to the best weights. Otherwise training stops when its loss no longer
+        improves, and the last weights stay.
     validation_fraction : float
-        Share of the samples held out for early stopping, if no `X_val` is given; of
-        each class, where all have two samples or more.
+        Share of the samples held out for early stopping if no `X_val` is given; the
+        same share of each class if all have two samples or more.
     beta_1, beta_2 : float
-        Of the Adam solvers; `beta_2` of "rmsprop" too.
+        Decay rates of the Adam solvers' moments; `beta_2` is also that of "rmsprop".
     n_iter_no_change : int or inf
-        Epochs without getting better after which training stops.
+        Epochs without improvement after which training stops.
     clip_norm : float, optional
         Scale gradients down to this global L2 norm.
     dtype : {"auto", "float32", "float64"}
-        Of weights and activations; "auto" is that of X, float64 for whole numbers.
+        Type of weights and activations; "auto" is that of X, float64 for whole numbers.
         float32 takes half the time and memory.
     n_jobs : int, optional
-        Threads; all that Numba may use if None or -1. They do not change results.
+        Number of threads; None and -1 take all that Numba may use. Results do not
+        depend on it.
     callbacks : list of Callback, optional
         See truesparse.callbacks.
 
     Attributes
     ----------
-    classes_ : (n_classes,) array, or for multilabel targets (n_outputs,) of numbers
+    classes_ : (n_classes,) array
+        Classes, ascending; for multilabel targets the numbers of the labels.
     coefs_ : list of (n_in, n_out) csr_array
-        They share the weights of `model_`.
+        Weights of the layers, shared with `model_`.
     intercepts_ : list of (n_out,) array
     model_ : SparseMLP
     history_ : list of EpochRecord
     feature_importances_ : (n_features_in_,) array
     loss_curve_, validation_loss_curve_, validation_scores_ : list of float
-        By epoch; the latter two are None without validation data.
+        One value for each epoch; the latter two are None without validation data.
     loss_, best_loss_, best_validation_score_ : float
     n_iter_, n_layers_, n_outputs_, t_ : int
-        Epochs, layers with that of the features, outputs, samples seen.
+        Numbers of epochs, layers (with that of the features), outputs and samples seen.
     stopped_ : bool
-        Whether training stopped because nothing got better any more.
+        Whether training stopped because nothing improved any more.
     out_activation_ : str
     n_features_in_ : int
     feature_names_in_ : (n_features_in_,) array
@@ -114,11 +117,14 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     Notes
     -----
-    What differs from MLPClassifier, besides `epsilon`: there is no solver "lbfgs";
-    every solver follows `learning_rate`, where "invscaling" counts epochs, not
-    samples, and "adaptive" divides the rate by 5 whenever two epochs in a row did not
-    lower the training loss by `tol`, while training stops after `n_iter_no_change` as
-    with any other; losses are without the penalty of `alpha`.
+    Differences from MLPClassifier, besides `epsilon`:
+
+    * There is no solver "lbfgs".
+    * Every solver follows `learning_rate`. "invscaling" counts epochs, not samples.
+      "adaptive" divides the rate by 5 whenever two epochs in a row did not lower the
+      training loss by `tol`; as with any other schedule, training stops after
+      `n_iter_no_change`.
+    * Losses do not include the penalty of `alpha`.
 
     Examples
     --------
@@ -176,7 +182,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         n_jobs=None,
         callbacks=None,
     ):
-        # A signature of its own is what scikit-learn reads parameters from.
+        # Not *args: scikit-learn reads the parameters from this signature.
         shared = {**locals()}
         for name in ("self", "class_weight", "__class__"):
             del shared[name]
@@ -188,20 +194,21 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     ):
         """Train for one epoch on the given samples.
 
-        Schedules of learning rate and topology run over `max_iter` such calls from the
-        first or from a `fit` on, after which the connections stay as they are; "cosine"
-        and "linear" then end at 0. Validation data, given or with
-        `early_stopping` held out of X, are evaluated in every call; `stopped_` tells
-        when nothing got better in `n_iter_no_change` of them. The weights stay those
-        of the last call; ``callbacks=[BestModel("val_score", path)]`` keeps others.
+        The first call, or the first after a `fit`, begins a run of `max_iter` calls,
+        the length of the schedules of learning rate and topology. At its end,
+        connections stop changing, and "cosine" and "linear" have reached 0.
+
+        Validation data are evaluated in every call; with `early_stopping` and without
+        `X_val`, they are held out of X. `stopped_` becomes True when nothing has
+        improved in `n_iter_no_change` calls. The weights are always those of the last
+        call; ``callbacks=[BestModel("val_score", path)]`` writes the best to a file.
 
         Parameters
         ----------
         X, y, sample_weight, X_val, y_val
             See `fit`.
         classes : (n_classes,) array-like, optional
-            All classes there are; needed in the first call. Multilabel targets need
-            none.
+            All classes, needed in the first call. Multilabel targets need none.
 
         Returns
         -------
@@ -211,15 +218,15 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if reset:
             if classes is None and not type_of_target(y).startswith("multilabel"):
                 raise UsageError(
-                    "classes must be passed on the first call to partial_fit: later "
-                    "samples may have classes that these have not"
+                    "classes must be passed on the first call to partial_fit, for "
+                    "later samples may have classes that these lack"
                 )
         elif not (classes is None or self._is_multilabel) and not np.array_equal(
             np.unique(classes), self.classes_
         ):
             raise UsageError(
                 f"classes={classes!r} is not the same as on the first call to "
-                f"partial_fit, {self.classes_!r}"
+                f"partial_fit, which was {self.classes_!r}; leave it out"
             )
         known = np.unique(classes) if reset and classes is not None else None
         self._fit(
@@ -235,7 +242,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         return self
 
     def predict(self, X) -> np.ndarray:
-        """Return the class of each sample, or 0 and 1 for multilabel targets.
+        """Return the class of each sample, or 0 or 1 for each of several labels.
 
         Parameters
         ----------
@@ -249,7 +256,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if self._is_multilabel:
             return (z > 0).astype(np.int64)
         if z.shape[1] == 1:
-            # One class, or the one output of two.
+            # One class alone, or two classes that share an output.
             chosen = (z[:, 0] > 0) & (len(self.classes_) == 2)
             return self.classes_[chosen.astype(np.intp)]
         return self.classes_[z.argmax(axis=1)]
@@ -286,7 +293,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         Returns
         -------
         (n,) or (n, n_outputs) array
-            Of two classes the difference, positive for the second.
+            For two classes, one number: positive for the second.
         """
         z = self._outputs(X)
         if self._is_multilabel or z.shape[1] > 2:
@@ -310,7 +317,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if reset:
             self._is_multilabel = is_multilabel
         elif is_multilabel != self._is_multilabel:
-            raise DataError("y must be of the kind, classes or labels, seen at first")
+            kinds = {True: "labels (columns of 0 and 1)", False: "classes"}
+            raise DataError(
+                f"y holds {kinds[is_multilabel]}, but the first fit saw "
+                f"{kinds[self._is_multilabel]}; give the same kind"
+            )
         if is_multilabel:
             return self._encode_labels(y, reset)
         y = column_or_1d(y, warn=True)
@@ -320,15 +331,15 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             if is_single and len(self.classes_) != 2:
                 raise UsageError(
                     f"loss 'logistic' takes two classes, got {len(self.classes_)}; use "
-                    "'softmax'"
+                    "loss 'softmax'"
                 )
             self._n_outputs = 1 if is_single else len(self.classes_)
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         unknown = self.classes_[codes] != y
         if unknown.any():
             raise DataError(
-                f"y holds the classes {np.unique(y[unknown])}, which were not there at "
-                f"first: those are {self.classes_}"
+                f"y contains classes {np.unique(y[unknown])} not seen in the first "
+                f"fit; known classes are {self.classes_}"
             )
         if self._n_outputs == 1 and len(self.classes_) == 2:
             return codes.astype(np.float64).reshape(-1, 1)
@@ -336,13 +347,13 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def _encode_labels(self, y, reset: bool) -> np.ndarray:
         if scipy.sparse.issparse(y):
-            y = y.toarray()  # (n, n_outputs), as many as the network has outputs
+            y = y.toarray()  # small: a column for each output of the network
         if reset:
             self._n_outputs = y.shape[1]
             self.classes_ = np.arange(y.shape[1])
         elif y.shape[1] != self._n_outputs:
             raise DataError(
-                f"y has {y.shape[1]} labels, at first there were {self._n_outputs}"
+                f"y has {y.shape[1]} labels, but the first fit saw {self._n_outputs}"
             )
         return y
 
@@ -355,8 +366,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if self.class_weight is None:
             return weights
         classes = None if self._is_multilabel else self.classes_
-        own = weigh_classes(self.class_weight, y, classes)
-        return own if weights is None else own * weights
+        by_class = weigh_classes(self.class_weight, y, classes)
+        return by_class if weights is None else by_class * weights
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
         return None if self._is_multilabel else targets.ravel()

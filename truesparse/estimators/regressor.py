@@ -13,21 +13,21 @@ from truesparse.losses import Loss
 class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     """A truly sparse multilayer perceptron for real targets.
 
-    Its parameters are those of scikit-learn's MLPRegressor where that has them. Targets
-    are not scaled: far from deviation 1 they are learnt slowly, see
-    sklearn.compose.TransformedTargetRegressor.
+    Its parameters are those of scikit-learn's MLPRegressor where it has them. Targets
+    are not scaled; they are learned slowly if their standard deviation is far from 1,
+    see sklearn.compose.TransformedTargetRegressor.
 
     Parameters
     ----------
     hidden_layer_sizes, activation, epsilon, density, and all others but `loss`
-        See SparseMLPClassifier, which has `class_weight` besides.
+        See SparseMLPClassifier; there is no `class_weight`.
     loss : {"auto", "squared_error", "huber"} or Loss
-        "auto" is "squared_error", half the square, summed over the targets.
+        "auto" is "squared_error": half the squared error, summed over the targets.
 
     Attributes
     ----------
     model_, coefs_, intercepts_, history_, loss_curve_, feature_importances_, ...
-        See SparseMLPClassifier, which has `classes_` besides.
+        See SparseMLPClassifier; there is no `classes_`.
 
     Examples
     --------
@@ -49,12 +49,7 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Train for one epoch on the given samples.
 
-        Schedules of learning rate and topology run over `max_iter` such calls from the
-        first or from a `fit` on, after which the connections stay as they are; "cosine"
-        and "linear" then end at 0. Validation data, given or with
-        `early_stopping` held out of X, are evaluated in every call; `stopped_` tells
-        when nothing got better in `n_iter_no_change` of them. The weights stay those
-        of the last call; ``callbacks=[BestModel("val_score", path)]`` keeps others.
+        See SparseMLPClassifier.partial_fit.
 
         Parameters
         ----------
@@ -96,7 +91,7 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
             self._is_flat, self._n_outputs = y.ndim == 1, n_targets
         elif n_targets != self._n_outputs:
             raise DataError(
-                f"y has {n_targets} targets, at first there were {self._n_outputs}"
+                f"y has {n_targets} targets, but the first fit saw {self._n_outputs}"
             )
         return y.reshape(len(y), -1)
 

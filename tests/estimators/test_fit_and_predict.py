@@ -1,31 +1,40 @@
-"""Both estimators: targets, data, weights, stopping, going on, errors."""
+"""Both estimators: targets, data, results and attributes of a fit."""
+
+import gc
+import pickle
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_diabetes, make_multilabel_classification
-from sklearn.exceptions import (
-    DataConversionWarning,
-)
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import scale
-from support.estimators import DIGITS, LABELS, TEST, TRAIN, classifier, regressor, small
+from support.estimators import (
+    DIGITS,
+    LABELS,
+    TEST,
+    TRAIN,
+    classifier,
+    partly_fitted,
+    regressor,
+    small,
+)
 
-from truesparse import topology
 from truesparse.callbacks import History
+from truesparse.errors import DataError, UsageError
 from truesparse.losses import Loss
 
-# They learn something, for which kernels in plain Python are too slow.
-pytestmark = [
-    pytest.mark.compiled,
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-# Targets -----------------------------------------------------------------------------
+# Targets ------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 def test_classes_may_be_words():
     words = np.array(["null", "one", "two", *"3456789"])
     net = classifier().fit(DIGITS[TRAIN], words[LABELS[TRAIN]])
@@ -39,6 +48,7 @@ def test_classes_may_be_words():
     )
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("loss", ["softmax", "logistic"])
 def test_two_classes(loss):
     X, y = small()
@@ -53,11 +63,13 @@ def test_two_classes(loss):
     assert net.score(X, y) > 0.97
 
 
+@pytest.mark.compiled
 def test_one_class_is_always_predicted():
     net = classifier(max_iter=1).fit(DIGITS[:20], np.full(20, 7))
     assert (net.predict(DIGITS[:5]) == 7).all()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_array])
 def test_several_labels(container):
     X, y = make_multilabel_classification(300, 20, n_classes=4, random_state=0)
@@ -71,6 +83,7 @@ def test_several_labels(container):
     assert net.out_activation_ == "logistic"
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("n_targets", [0, 1, 3])
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
 def test_real_targets(n_targets, loss):
@@ -88,6 +101,7 @@ def test_real_targets(n_targets, loss):
     assert net.score(X, y) > linear
 
 
+@pytest.mark.compiled
 def test_a_loss_may_be_an_object():
     X, y = small()
     smooth = Loss("softmax", label_smoothing=0.2)
@@ -98,9 +112,10 @@ def test_a_loss_may_be_an_object():
     assert np.median(plain.max(axis=1)) > 0.98
 
 
-# Data --------------------------------------------------------------------------------
+# Data ---------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
 def test_sparse_data_give_what_dense_ones_give(kind, monkeypatch):
     monkeypatch.setattr(scipy.sparse.csr_array, "toarray", None)
@@ -115,6 +130,18 @@ def test_sparse_data_give_what_dense_ones_give(kind, monkeypatch):
     )
 
 
+def test_sparse_data_may_end_in_empty_columns():
+    """CSTI used to see fewer features than there are."""
+    X, y = small()
+    X = np.hstack([X, np.zeros((len(X), 2), X.dtype)])
+    settings = {"init_topology": "csti", "max_iter": 1}
+    net = classifier(**settings).fit(scipy.sparse.csr_array(X), y)
+    assert net.coefs_[0].shape == (66, 60)
+    dense = classifier(**settings).fit(X, y)
+    np.testing.assert_array_equal(net.coefs_[0].indices, dense.coefs_[0].indices)
+
+
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("given", "asked", "got"),
     [
@@ -134,6 +161,7 @@ def test_the_dtype_is_that_of_the_data_or_what_is_asked_for(given, asked, got):
     assert net.decision_function(X.astype("float64")).dtype == got
 
 
+@pytest.mark.compiled
 def test_data_on_disk_and_data_that_must_not_change(tmp_path):
     X, y = small()
     np.save(tmp_path / "x.npy", X)
@@ -146,6 +174,7 @@ def test_data_on_disk_and_data_that_must_not_change(tmp_path):
         np.testing.assert_array_equal(net.decision_function(each), want)
 
 
+@pytest.mark.compiled
 def test_names_of_features():
     X, y = small()
     names = [f"pixel {k}" for k in range(64)]
@@ -156,86 +185,80 @@ def test_names_of_features():
         net.predict(frame[names[::-1]])
 
 
-# Weights of samples and classes ------------------------------------------------------
-
-
-def test_a_class_that_weighs_more_is_predicted_more():
+def test_data_that_are_not_accepted():
     X, y = small()
-    weak = classifier(class_weight={0: 1e-3, 1: 1, 2: 1}, max_iter=3).fit(X, y)
-    strong = classifier(class_weight={0: 1e3, 1: 1, 2: 1}, max_iter=3).fit(X, y)
-    assert (
-        (weak.predict(X) == 0).sum() < (y == 0).sum() < (strong.predict(X) == 0).sum()
-    )
+    net = classifier(max_iter=1)
+    with pytest.raises(DataError, match="several columns of classes"):
+        net.fit(X, np.stack([y, y], axis=1))
+    with pytest.raises(UsageError, match="X_val and y_val together"):
+        net.fit(X, y, X_val=X)
+    with pytest.raises(DataError, match=r"classes \[3\] not seen in the first fit"):
+        net.fit(X, y, X_val=X[:3], y_val=[0, 1, 3])
+    with pytest.raises(UsageError, match="classes must be passed on the first call"):
+        classifier().partial_fit(X, y)
+    net.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(UsageError, match="not the same as on the first call"):
+        net.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(DataError, match="the first fit saw classes"):
+        net.partial_fit(X, np.stack([y > 0, y > 1], axis=1).astype(int))
+    with pytest.raises(DataError, match="both be dense or both sparse"):
+        net.fit(X, y, X_val=scipy.sparse.csr_array(X), y_val=y)
+    labels = np.stack([y > 0, y > 1], axis=1).astype(int)
+    both = classifier(max_iter=1).partial_fit(X, labels)
+    with pytest.raises(DataError, match="y has 3 labels, but the first fit saw 2"):
+        both.partial_fit(X, np.stack([y > 0, y > 1, y < 1], axis=1).astype(int))
+    real = regressor(max_iter=1).partial_fit(X, labels)
+    with pytest.raises(DataError, match="y has 1 targets, but the first fit saw 2"):
+        real.partial_fit(X, y)
 
 
-def test_balanced_classes_are_those_of_weighted_samples():
-    X, y = small()
-    keep = np.concatenate([np.flatnonzero(y > 0), np.flatnonzero(y == 0)[:5]])
-    X, y = X[keep], y[keep]
-    share = len(y) / (3 * np.bincount(y))
-    balanced = classifier(class_weight="balanced").fit(X, y)
-    weighted = classifier().fit(X, y, sample_weight=share[y])
-    np.testing.assert_allclose(
-        balanced.decision_function(X), weighted.decision_function(X), rtol=1e-4
-    )
+def test_data_are_not_kept_alive():
+    X, y = (array.copy() for array in small())
+    alive = weakref.ref(X)
+    fitted = classifier(max_iter=2).fit(X, y)
+    unfinished = classifier().partial_fit(X, y, classes=[0, 1, 2])
+    del X
+    gc.collect()
+    assert alive() is None
+    assert fitted.model_._buffers is None
+    assert unfinished.model_._buffers is not None
 
 
-def test_labels_have_weights_too():
-    X, y = make_multilabel_classification(100, 20, n_classes=2, random_state=0)
-    weights = [{0: 1, 1: 5}, {0: 1, 1: 1}]
-    net = classifier(class_weight=weights, max_iter=2).fit(X / X.max(), y)
-    assert net.predict(X).shape == y.shape
+# Results ------------------------------------------------------------------------------
 
 
-# Options -----------------------------------------------------------------------------
-
-
-def test_a_topology_may_be_a_name_with_options_or_an_object():
-    X, y = small()
-    given = topology.make("set", zeta=0.6)
-    by_object = classifier(topology=given).fit(X, y)
-    by_name = classifier(topology_options={"zeta": 0.6}).fit(X, y)
-    np.testing.assert_array_equal(
-        by_object.decision_function(X), by_name.decision_function(X)
-    )
-    static = classifier(topology="static").fit(X, y)
-    assert (static.decision_function(X) != by_name.decision_function(X)).any()
-    assert given.budgets == {}, "an argument must stay as it was"
-
-
-@pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop", "sgd"])
-@pytest.mark.parametrize("schedule", ["constant", "invscaling", "adaptive", "cosine"])
-def test_solvers_and_schedules_learn(solver, schedule):
-    X, y = small()
-    rate = 0.1 if solver == "sgd" else 0.005
-    options = {"learning_rate": schedule, "learning_rate_init": rate}
-    net = classifier(solver=solver, max_iter=20, **options)
-    assert net.fit(X, y).score(X, y) > 0.9
-
-
-def test_alpha_shrinks_the_weights():
-    X, y = small()
-    sizes = [
-        sum(abs(c).sum() for c in classifier(alpha=alpha).fit(X, y).coefs_)
-        for alpha in (0.0, 1.0, 10.0)
-    ]
-    assert sizes[0] > sizes[1] > sizes[2]
-
-
-def test_dropout_is_for_training_alone():
-    X, y = small()
-    net = classifier(dropout=0.5, max_iter=20).fit(X, y)
-    assert (net.decision_function(X) == net.decision_function(X)).all()
-    assert net.loss_ > classifier(max_iter=20).fit(X, y).loss_
-    assert net.score(X, y) > 0.95
-
-
+@pytest.mark.compiled
 def test_results_do_not_depend_on_the_number_of_threads():
     X, y = small()
     one, all_ = (classifier(n_jobs=n).fit(X, y).decision_function(X) for n in (1, -1))
     np.testing.assert_array_equal(one, all_)
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_array])
+def test_threads_that_predict_at_once_get_what_each_gets_alone(container):
+    """They used to share the buffers of the last training run."""
+    net = partly_fitted(batch_size=128, hidden_layer_sizes=(300, 300))
+    parts = [container(k * DIGITS[:600]) for k in range(1, 7)]
+    want = [net.decision_function(part) for part in parts]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for _ in range(10):
+            got = list(pool.map(net.decision_function, parts))
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("n", [1, 5, 100])
+def test_few_samples_are_predicted_alike_with_and_without_training_buffers(n):
+    """One sample used to take all columns of a batch: 46 ms instead of 3."""
+    net = partly_fitted(batch_size=128)
+    other = pickle.loads(pickle.dumps(net))
+    assert net.model_._buffers is not None
+    assert other.model_._buffers is None
+    X = DIGITS[:n]
+    np.testing.assert_array_equal(net.decision_function(X), other.decision_function(X))
+
+
+@pytest.mark.compiled
 def test_importances_are_the_strength_of_the_features():
     X, y = small()
     net = classifier(epsilon=None, density=0.3).fit(X, y)
@@ -244,6 +267,7 @@ def test_importances_are_the_strength_of_the_features():
     assert net.feature_importances_.sum() == pytest.approx(1)
 
 
+@pytest.mark.compiled
 def test_callbacks_see_the_run_and_verbose_shows_it(capfd):
     X, y = small()
     history = History()
@@ -254,6 +278,7 @@ def test_callbacks_see_the_run_and_verbose_shows_it(capfd):
     assert captured.out == ""
 
 
+@pytest.mark.compiled
 def test_attributes_are_those_of_scikit_learn():
     X, y = small()
     net = classifier(max_iter=4).fit(X, y)
@@ -263,3 +288,12 @@ def test_attributes_are_those_of_scikit_learn():
     assert net.loss_ == net.loss_curve_[-1] >= net.best_loss_ == min(net.loss_curve_)
     assert net.n_iter_ == len(net.history_) == 4
     assert np.shares_memory(net.coefs_[0].data, net.model_.layers[0].connections.values)
+
+
+def test_what_is_not_fitted_says_so():
+    with pytest.raises(NotFittedError):
+        classifier().predict(DIGITS)
+    with pytest.raises(NotFittedError):
+        regressor().feature_importances_  # noqa: B018
+    with pytest.raises(NotFittedError):
+        classifier().coefs_  # noqa: B018

@@ -1,0 +1,110 @@
+"""Both estimators: a fit that fails or is interrupted, and what it leaves."""
+
+import signal
+
+import numpy as np
+import pytest
+from support.estimators import classifier, partly_fitted, regressor, small
+
+from truesparse.callbacks import Callback
+from truesparse.errors import DivergedError
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+# Failures -----------------------------------------------------------------------------
+
+
+class FailAt(Callback):
+    """Raises at a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_batch_end(self, run):
+        if run.model.step == self.step:
+            raise OSError("no room on the disk")
+
+
+def test_a_fit_that_fails_leaves_the_network_with_its_classes():
+    """The new classes used to be those of the old network."""
+    X, y = small()
+    net = classifier().fit(X, y)
+    want = net.predict(X)
+    with pytest.raises(OSError, match="disk"):
+        net.set_params(callbacks=[FailAt(3)]).fit(X[:, :9], y + 5)
+    np.testing.assert_array_equal(net.predict(X), want)
+
+
+def test_a_rate_that_is_too_high_is_named():
+    X, y = small()
+    refused = pytest.raises(DivergedError, match="lower the learning rate")
+    # With the JIT off, NumPy remarks upon the overflow.
+    net = regressor(solver="sgd", learning_rate_init=1e6)
+    with np.errstate(all="ignore"), refused:
+        net.fit(X, y)
+    assert not hasattr(net, "n_features_in_")
+
+
+def test_a_call_of_partial_fit_that_fails_does_not_tie_the_next_to_its_samples():
+    """The next one used to raise, for a run resumes with the same data only."""
+    X, y = small()
+    net = partly_fitted()
+    step = net.model_.step
+    with pytest.raises(OSError, match="disk"):
+        net.set_params(callbacks=[FailAt(step + 2)]).partial_fit(X, y)
+    net.set_params(callbacks=None).partial_fit(X[:40], y[:40])
+    assert net.model_.step == step + 2 + 2
+    assert net.n_iter_ == len(net.loss_curve_) == 2
+    # Samples that are refused change nothing.
+    run = net._unfinished.run
+    with pytest.raises(ValueError, match="NaN"):
+        net.partial_fit(X * np.nan, y)
+    assert net._unfinished.run is run
+
+
+# Ctrl-C -------------------------------------------------------------------------------
+
+
+class InterruptAfter(Callback):
+    """Sends the signal of Ctrl-C within an epoch."""
+
+    def __init__(self, step, times=1):
+        self.step, self.times = step, times
+
+    def on_batch_end(self, run):
+        if run.model.step == self.step:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def ctrl_c():
+    """SIGINT as a terminal has it; what runs in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupted_fit_keeps_what_was_learned():
+    X, y = small()
+    net = classifier(callbacks=[InterruptAfter(12)])
+    with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
+        net.fit(X, y)
+    assert net.n_iter_ == 2
+    assert net.predict(X).shape == y.shape
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    net.set_params(callbacks=None).partial_fit(X[:50], y[:50])
+    assert net.n_iter_ == 3
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize(("step", "times"), [(3, 1), (12, 2)])
+def test_an_early_or_a_second_interrupt_ends_the_fit(step, times):
+    X, y = small()
+    net = classifier(callbacks=[InterruptAfter(step, times)])
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y)
+    assert not hasattr(net, "model_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
