@@ -318,8 +318,8 @@ def wide():
         rows[1::2] += n_in // 2
         cells = sparse.coo_array((np.ones(rows.size, np.float32), (rows, columns)))
         cells.resize((n_in, n_out))
-        links = Connections.from_scipy(cells)
-        layers.append(SparseLayer(links, LayerActivation(name)))
+        connections = Connections.from_scipy(cells)
+        layers.append(SparseLayer(connections, LayerActivation(name)))
     return CondensedMLP.from_model(SparseMLP.from_layers(layers))
 
 

@@ -1,8 +1,6 @@
 """Exports to ONNX, run by ONNX Runtime and compared with the model's predictions."""
 
 import math
-import os
-import types
 
 import numpy as np
 import onnx
@@ -112,7 +110,7 @@ def test_condensed_nets(activation, density, path):
 
 def test_condensed_nets_without_a_connection(path):
     none = connect(np.zeros((4, 3), bool)), connect(np.zeros((3, 2), bool))
-    model = SparseMLP.from_layers([layer(links) for links in none])
+    model = SparseMLP.from_layers([layer(each) for each in none])
     model.layers[1].bias[:] = [0.5, -0.5]
     for each in (model, CondensedMLP.from_model(model)):
         close(numbers(to_onnx(each, path))(np.ones((3, 4))), np.full((3, 2), _HALVES))
@@ -183,62 +181,6 @@ def test_diabetes(path):
     close(run(to_onnx(model, path), x)["predictions"], model.predict_proba(x))
 
 
-# Labels of estimators ----------------------------------------------------------------
-
-
-def estimator(classes, **settings):
-    return types.SimpleNamespace(model_=make_model(**settings), classes_=classes)
-
-
-NAMES = ["versicolor", "setosa", "b"]
-
-
-@pytest.mark.parametrize(
-    "classes",
-    [
-        np.array(NAMES),
-        np.array(NAMES, dtype=object),
-        np.array([7, -1, 2**40]),
-        np.array([3, 2, 1], np.uint8),
-        np.array([2**64 - 1, 2, 1], np.uint64),
-        np.array([0.5, 1.5, -1.0]),
-    ],
-    ids=lambda classes: classes.dtype.name,
-)
-def test_labels_are_the_classes_of_an_estimator(classes, path):
-    fitted, (x, _) = estimator(classes, activation="relu"), make_data(20)
-    expected = fitted.model_.predict_proba(x)
-    outputs = run(to_onnx(fitted, path), x)
-    close(outputs["probabilities"], expected)
-    assert outputs["labels"].tolist() == classes[expected.argmax(axis=1)].tolist()
-
-
-@pytest.mark.parametrize("classes", [["no", "yes"], [False, True]])
-def test_one_logistic_output_can_stand_for_two_classes(classes, path):
-    settings = {"sizes": (6, 7, 1), "loss": "logistic", "activation": "relu"}
-    fitted, (x, _) = estimator(np.array(classes), **settings), make_data(20)
-    yes = fitted.model_.predict_proba(x)[:, 0]
-    outputs = run(to_onnx(fitted, path), x)
-    close(outputs["probabilities"], np.stack([1 - yes, yes], axis=1))
-    wanted = np.array(classes)[(yes > 0.5).astype(int)]
-    assert outputs["labels"].tolist() == wanted.tolist()
-    assert len(set(outputs["labels"].tolist())) == 2
-
-
-def test_several_logistic_outputs_have_a_label_each(path):
-    fitted = estimator(np.arange(3), loss="logistic", activation="relu")
-    x = make_data(20)[0]
-    wanted = fitted.model_.predict_proba(x) > 0.5
-    np.testing.assert_array_equal(run(to_onnx(fitted, path), x)["labels"], wanted)
-
-
-def test_classes_that_onnx_cannot_hold_are_refused(path):
-    fitted = estimator(np.array([None, 1, "a"], dtype=object), activation="relu")
-    with pytest.raises(UsageError, match="only numbers and text"):
-        to_onnx(fitted, path)
-    assert os.listdir(path.parent) == []
-
-
 # Size --------------------------------------------------------------------------------
 
 
@@ -288,8 +230,8 @@ def test_groups_cover_all_neurons_with_little_padding(counts, chunk_size):
     end = 0
     for start, stop, width in _groups(counts, chunk_size):
         assert start == end
-        own, end = counts[start:stop], stop
-        assert own.max() == width
-        assert width <= own.min() * 9 / 8
-        assert own.size * width <= chunk_size or own.size == 1 or width == 0
+        fan_ins, end = counts[start:stop], stop
+        assert fan_ins.max() == width
+        assert width <= fan_ins.min() * 9 / 8
+        assert fan_ins.size * width <= chunk_size or fan_ins.size == 1 or width == 0
     assert end == counts.size

@@ -58,11 +58,11 @@ def test_losses(loss):
 @given(masks(), st.sampled_from(DTYPES), SEEDS)
 def test_any_pattern(mask, dtype, seed):
     draw = np.random.default_rng(seed)
-    links = connect(mask, dtype, draw)
-    model = SparseMLP.from_layers([layer(links)], "squared")
-    model.layers[0].bias[:] = draw.standard_normal(links.n_out)
+    connections = connect(mask, dtype, draw)
+    model = SparseMLP.from_layers([layer(connections)], "squared")
+    model.layers[0].bias[:] = draw.standard_normal(connections.n_out)
     for batch in (1, 5):
-        x = draw.standard_normal((batch, links.n_in)).astype(dtype)
+        x = draw.standard_normal((batch, connections.n_in)).astype(dtype)
         assert_same(to_torch(model), model, x, model.predict_proba(x))
 
 

@@ -54,7 +54,6 @@ def pack(layer, width=NARROW, most=ANY):
 def layer_of(mask, dtype, name="identity", seed=0):
     """Return a layer with weights and biases, and numbers for inputs."""
     draw = np.random.default_rng(seed)
-    links = connections(mask, dtype, draw)
-    layer = SparseLayer(links, LayerActivation(name))
-    layer.bias[:] = draw.standard_normal(links.n_out)
+    layer = SparseLayer(connections(mask, dtype, draw), LayerActivation(name))
+    layer.bias[:] = draw.standard_normal(layer.bias.size)
     return layer, draw

@@ -245,7 +245,7 @@ class RowsLayer:
         activation: LayerActivation,
         srelu: np.ndarray | None = None,
     ):
-        check_neurons(neurons, connections.n_out)
+        _check_neurons(neurons, connections.n_out)
         check_bias(bias, neurons.size, connections.values.dtype)
         self.connections, self.neurons = connections, neurons
         self.n_in, self.n_active = connections.n_in, connections.n_out
@@ -290,7 +290,7 @@ def _check_arrays(n_in: int, weights, inputs, neurons, bias) -> None:
     # Equal neighbours fill up rows that lost constant inputs.
     if (inputs[:, 1:] < inputs[:, :-1]).any():
         raise UsageError("inputs must ascend within each row")
-    check_neurons(neurons, len(weights))
+    _check_neurons(neurons, len(weights))
     check_bias(bias, len(weights), weights.dtype)
 
 
@@ -303,7 +303,7 @@ def check_bias(bias: np.ndarray, n: int, dtype: np.dtype) -> None:
         )
 
 
-def check_neurons(neurons: np.ndarray, n_active: int) -> None:
+def _check_neurons(neurons: np.ndarray, n_active: int) -> None:
     """Raise UsageError unless these are the ascending numbers of `n_active` neurons."""
     fits = neurons.dtype == np.int32 and neurons.shape == (n_active,)
     if not (fits and (neurons[:1] >= 0).all() and (np.diff(neurons) > 0).all()):

@@ -1,7 +1,7 @@
-"""Trained models in the forms of other libraries, all of them sparse.
+"""Trained models for other libraries, sparse in all of them.
 
-`to_scipy` and `to_coo` give the weights, `to_torch` and `to_onnx` the whole net. Each
-takes a SparseMLP or a fitted estimator; the last two take a CondensedMLP as well.
+`to_scipy` and `to_coo` return the weights, `to_torch` and `to_onnx` convert whole nets.
+Each takes a SparseMLP or a fitted estimator; the last two take a CondensedMLP, too.
 """
 
 from truesparse.export.matrices import to_coo, to_scipy

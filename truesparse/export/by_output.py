@@ -68,7 +68,7 @@ class Net(NamedTuple):
 
     def layers(self) -> Iterator[LayerByOutput]:
         """Yield the layers, first to last; arrays are made one layer at a time."""
-        if not _is_condensed(self.model):
+        if not is_condensed(self.model):
             yield from map(_from_connections, self.model.layers)
             return
         *hidden, last = self.model.layers
@@ -100,7 +100,7 @@ def net_of(model: Any) -> Net:
     """Return the net of a model or fitted estimator, with the names of the classes."""
     inner = model_of(model)
     classes = getattr(model, "classes_", None)
-    if _is_condensed(inner):
+    if is_condensed(inner):
         sizes = inner.n_features, inner.constants.size
     else:
         sizes = inner.layer_sizes[0], inner.layer_sizes[-1]
@@ -109,7 +109,8 @@ def net_of(model: Any) -> Net:
     return Net(inner, *sizes, inner.nnz, inner.dtype, inner.loss, classes)
 
 
-def _is_condensed(model: Any) -> bool:
+def is_condensed(model: Any) -> bool:
+    """Whether a model is a CondensedMLP, by what only that has."""
     return hasattr(model, "constants")
 
 

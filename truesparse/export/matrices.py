@@ -6,7 +6,7 @@ import scipy.sparse
 
 from truesparse.checks import check_bools
 from truesparse.errors import UsageError
-from truesparse.export.by_output import model_of
+from truesparse.export.by_output import is_condensed, model_of
 from truesparse.sparse.connections import Connections
 
 
@@ -78,7 +78,7 @@ def to_coo(model: Any) -> list[scipy.sparse.coo_array]:
 def _connections(model: Any) -> list[Connections]:
     """Return the connections of every layer."""
     inner = model_of(model)
-    if hasattr(inner, "constants"):
+    if is_condensed(inner):
         raise UsageError(
             "a CondensedMLP has no matrices of all its neurons, for it leaves out "
             "those without connections; export the SparseMLP that it was made from"
