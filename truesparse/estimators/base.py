@@ -45,7 +45,7 @@ class BaseSparseMLP(BaseEstimator):
     model_: SparseMLP
     history_: list[EpochRecord]
     t_: int
-    _unfinished: Unfinished | None
+    _unfinished: Unfinished | None = None
 
     def __init__(
         self,
@@ -216,19 +216,16 @@ class BaseSparseMLP(BaseEstimator):
             strata = self._strata(samples.y)
             share = settings.validation_fraction
             samples = samples.hold_out(share, model.seed, strata)
-        unfinished = self._unfinished if is_partial and not reset else None
-        if unfinished is None:
-            run, algorithm, stopping = None, None, settings.make_stopping()
+        if is_partial and self._unfinished:
+            earlier, algorithm, stopping = self._unfinished
         else:
-            run, algorithm, stopping = unfinished
+            earlier, algorithm, stopping = None, None, settings.make_stopping()
         trainer = settings.make_trainer(model, samples, algorithm, stopping, is_partial)
-        n_before = 0 if run is None else run.epoch
+        n_before = 0 if earlier is None else earlier.epoch
         until = n_before + 1 if is_partial else None
-        is_whole = run_trainer(trainer, samples, settings, until, run)
-        run = trainer.run
-        assert run is not None
+        run, is_whole = run_trainer(trainer, samples, settings, until, earlier)
         if reset and not is_whole and not run.history:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # before anything was learned
         if is_partial and is_whole:
             self._unfinished = Unfinished(run, trainer.topology, stopping)
         else:

@@ -39,9 +39,9 @@ def run_trainer(
     samples: Samples,
     settings: Settings,
     until: int | None,
-    run: Run | None,
-) -> bool:
-    """Train, and return whether the run got as far as it should.
+    earlier: Run | None,
+) -> tuple[Run, bool]:
+    """Train, and return the run and whether it got as far as it should.
 
     Ctrl-C may end it before.
 
@@ -52,9 +52,10 @@ def run_trainer(
     settings : Settings
     until : int or None
         The epoch to stop after; None trains to the end.
-    run : Run or None
+    earlier : Run or None
         The run to resume.
     """
+    is_whole = True
     try:
         with jit.threads(settings.n_jobs):
             trainer.fit(
@@ -64,12 +65,13 @@ def run_trainer(
                 y_val=samples.y_val,
                 sample_weight=samples.weights,
                 keep_moments=True,
-                run=run,
+                run=earlier,
                 until=until,
             )
     except Interrupted:
-        return False
-    return True
+        is_whole = False
+    assert trainer.run is not None
+    return trainer.run, is_whole
 
 
 def warnings_of(
