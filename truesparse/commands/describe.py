@@ -23,6 +23,7 @@ from truesparse.sparse.connections import LARGEST_SIDE
 from truesparse.storage import models, run_folder
 from truesparse.storage.preprocessing import PREFIX
 from truesparse.storage.tensors import (
+    CONDENSED_KEY,
     DTYPES,
     StoredTensors,
     extent,
@@ -71,7 +72,7 @@ def describe_file(path) -> dict[str, Any]:
         tensors = StoredTensors(file)
         if "truesparse" in metadata:
             facts = _describe_model(tensors, metadata, file_path)
-        elif condensed_mlp.KEY in metadata:
+        elif CONDENSED_KEY in metadata:
             facts = _describe_condensed(tensors, metadata)
         else:
             raise ModelFileError(

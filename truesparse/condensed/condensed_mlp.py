@@ -36,7 +36,6 @@ from truesparse.storage.tensors import (
 )
 
 FORMAT = 1
-KEY = CONDENSED_KEY  # of the entry in the metadata
 # A batch of any size costs at least as much as 16 samples; up to this many are faster
 # one by one.
 _FEW_SAMPLES = 2
@@ -171,7 +170,7 @@ class CondensedMLP:
                 for layer in self.layers
             ],
         }
-        return write_tensors(path, tensors, {KEY: json.dumps(description)})
+        return write_tensors(path, tensors, {CONDENSED_KEY: json.dumps(description)})
 
     @classmethod
     def load(cls, path) -> "CondensedMLP":
@@ -185,7 +184,7 @@ class CondensedMLP:
         """
         with open_tensors(path) as file:
             metadata = file.metadata() or {}
-            if KEY not in metadata:
+            if CONDENSED_KEY not in metadata:
                 raise ModelFileError(
                     f"{path} is not a condensed model; truesparse.load reads models of "
                     "other kinds"
@@ -274,7 +273,7 @@ def parse_description(metadata: dict[str, str]) -> dict[str, Any]:
     ValueError
         For a format that this version does not read, or a wrong number of features.
     """
-    description: dict[str, Any] = json.loads(metadata[KEY])
+    description: dict[str, Any] = json.loads(metadata[CONDENSED_KEY])
     if description["format"] != FORMAT:
         raise ValueError(
             f"it has format {description['format']}; this version reads {FORMAT}"
