@@ -159,6 +159,13 @@ class Loss:
             )
         return float(scratch[0, : weights.size].sum())
 
+    def mean(self, z: np.ndarray, targets: np.ndarray) -> float:
+        """Return the mean loss of outputs z (n, n_out) against prepared targets."""
+        weights = np.full(len(z), 1.0 / max(len(z), 1))
+        columns = z.T.copy()  # `apply` overwrites it
+        by_output = targets if targets.ndim == 1 else np.ascontiguousarray(targets.T)
+        return self.apply(columns, by_output, weights, np.zeros((4, len(z))))
+
     def activate(self, z: np.ndarray) -> np.ndarray:
         """Turn outputs (n, n_out) into probabilities, or leave them for regression."""
         if self.name == "softmax":

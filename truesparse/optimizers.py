@@ -86,6 +86,11 @@ class Optimizer:
         return self._method in (update.Adam, update.RmsProp)
 
     @property
+    def needs(self) -> tuple[bool, bool]:
+        """Whether every weight has a first moment and whether it has a second one."""
+        return self.needs_first, self.needs_second
+
+    @property
     def _method(self) -> type:
         method = OPTIMIZERS[self.name]
         has_momentum = method in (update.Momentum, update.Nesterov)

@@ -61,14 +61,14 @@ def test_training_takes_buffers_of_its_columns_and_samples():
 
 def test_buffers_are_lent_to_one_at_a_time():
     layers = make_model().layers
-    own = Buffers(layers, 20)
-    with lend(own, layers, 20, 40, None) as first:
-        assert first is own
-        with lend(own, layers, 20, 40, None) as second:
-            assert second is not own
+    shared = Buffers(layers, 20)
+    with lend(shared, layers, 20, 40, None) as first:
+        assert first is shared
+        with lend(shared, layers, 20, 40, None) as second:
+            assert second is not shared
             assert not second.training
-    with lend(own, layers, 20, 40, None) as third:
-        assert third is own
+    with lend(shared, layers, 20, 40, None) as third:
+        assert third is shared
     with lend(None, layers, 20, 3, None) as small:
         assert small.batch_size == 3
 

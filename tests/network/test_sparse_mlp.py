@@ -313,7 +313,7 @@ def test_the_seed_decides_everything():
         ({"dropout": "x"}, "dropout must be a number, got 'x'"),
         ({"activation": "elu", "activation_parameter": []}, "must be a number"),
         ({"loss": "hinge"}, "unknown loss"),
-        ({"loss": 4}, "loss must be a name or Loss, got 4"),
+        ({"loss": 4}, "loss must be a name or a Loss, got 4"),
         ({"dtype": 5}, "unknown dtype 5"),
         ({"dropout": 1.0}, "dropout must be"),
         ({"weight_init": "one"}, "unknown weight initialiser"),

@@ -40,8 +40,8 @@ def test_a_step_that_fits():
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        ([], "1 to 3 samples, as `prepare` was told, got 0"),
-        ([0, 1, 2, 3], "1 to 3 samples, as `prepare` was told, got 4"),
+        ([], "1 to 3 samples, the batch size given to `prepare`, got 0"),
+        ([0, 1, 2, 3], "1 to 3 samples, the batch size given to `prepare`, got 4"),
         ([0, -1], "samples must be numbers from 0 to 11"),
         ([0, 12], "samples must be numbers from 0 to 11"),
         (np.array([0, 1], np.int32), "contiguous vector of int64"),
@@ -99,9 +99,9 @@ def test_sparse_data(name, value):
     model, bad = prepared(), broken(name, value)
     good = as_csr(make_data(12)[0])
     model.prepare(3, good)
-    with pytest.raises(UsageError, match="as as_source_data returns them"):
+    with pytest.raises(UsageError, match="the form that as_source_data returns"):
         step(model, bad)
-    with pytest.raises(UsageError, match="as as_source_data returns them"):
+    with pytest.raises(UsageError, match="the form that as_source_data returns"):
         model.decision_function(bad)
     assert np.isfinite(step(model, good))
 
@@ -112,7 +112,9 @@ def test_data_of_the_other_kind(is_sparse):
     dense, thin = x, as_csr(x)
     model = prepared()
     model.prepare(3, thin if is_sparse else dense)
-    with pytest.raises(UsageError, match="sparse or dense as `prepare` was told"):
+    kind = "sparse" if is_sparse else "dense"
+    message = f"data must be {kind}, for which `prepare` allocated the buffers"
+    with pytest.raises(UsageError, match=message):
         step(model, dense if is_sparse else thin)
 
 
@@ -187,7 +189,7 @@ def test_state_and_buffers_must_be_there():
     assert np.isfinite(step(prepared(optimizer=MOMENTUM), optimizer=SGD))
     model = make_model()
     model.allocate_moments(MOMENTUM)
-    with pytest.raises(UsageError, match="call prepare first"):
+    with pytest.raises(UsageError, match="training buffers: call prepare first"):
         step(model)
 
 

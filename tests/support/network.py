@@ -5,10 +5,10 @@ from scipy import sparse
 
 from support import naive
 from support.strategies import to_dense
-from truesparse.kernels.arrays import Csr, Head
+from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
-from truesparse.network import backprop
+from truesparse.network import backprop, feedforward
 from truesparse.network.buffers import Buffers
 from truesparse.network.sparse_mlp import SparseMLP
 
@@ -111,14 +111,14 @@ class Problem:
         """Return the loss; the buffers then hold what the backward pass needs."""
         buffers, samples = self.buffers, np.arange(len(self.weights))
         x = self.x = buffers.load_inputs(self.data, samples)
-        for k, layer in enumerate(self.layers):
-            head = Head(layer.bias, buffers.outputs[k], buffers.slopes[k])
-            how = layer.activation.for_training(self.keys[k])
-            layer.forward(buffers.tile, x, head, how, buffers.partial)
-            x = head.out
+        activations = [
+            layer.activation.for_training(self.keys[k])
+            for k, layer in enumerate(self.layers)
+        ]
+        feedforward.forward(self.layers, buffers, x, activations)
         targets = buffers.load_targets(self.targets, samples)
-        scratch = buffers.loss_scratch
-        return self.loss.apply(x, targets, self.weights, scratch)
+        outputs, scratch = buffers.outputs[-1], buffers.loss_scratch
+        return self.loss.apply(outputs, targets, self.weights, scratch)
 
     def gradients(self):
         """Return the gradients of all weights, then of all biases, layer by layer.

@@ -1,1 +1,1 @@
-"""The network: its layers in a row, their buffers, forward and backward."""
+"""The network: a row of layers, their buffers, forward and backward passes."""

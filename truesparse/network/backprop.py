@@ -1,7 +1,7 @@
-"""Backward passes over all layers: fused with the optimiser step, or gradients apart.
+"""Backward passes over all layers: fused with the optimiser step, or gradients first.
 
-Each goes from the last layer to the first; a layer's pass turns its input, the output
-of the layer below, into that layer's delta.
+Each pass goes from the last layer to the first. In a layer it replaces the input, which
+is the output of the layer below, by the delta of the layer below.
 """
 
 import math
@@ -16,9 +16,9 @@ from truesparse.sparse.connections import TASK_SIZE
 from truesparse.sparse.layer import SparseLayer, data_source
 
 # Called before a layer's backward pass with (layer, its input x, its delta), both
-# feature-major: where gradients of absent connections can be taken.
+# feature-major: all that the gradients of absent connections depend on.
 Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
-# Called after it with (layer, gradient of its weights); the array is used again.
+# Called after it with (layer, gradient of its weights); the array is reused.
 Collector = Callable[[int, np.ndarray], None]
 
 
@@ -29,7 +29,7 @@ def step_fused(
     rules: Sequence[Rule],
     bias_rule: Rule,
 ) -> None:
-    """Take an optimiser step in every layer; no gradient is stored."""
+    """Take an optimiser step in every layer without storing a gradient."""
     for index, _, source, delta in _downwards(layers, buffers, x):
         layer = layers[index]
         layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
@@ -42,7 +42,7 @@ def store_gradients(
     x: np.ndarray | SparseBatch,
     gradients: Sequence[np.ndarray],
 ) -> None:
-    """Write the gradients of all weights, and to the layers all others."""
+    """Write the gradients of weights to `gradients`, all others to the layers."""
     for index, _, source, delta in _downwards(layers, buffers, x):
         store = StoreGradient(0.0), buffers.scratch, gradients[index]
         layers[index].backward(buffers.tile, source, delta, *store)
@@ -57,7 +57,7 @@ def step_clipped(
     gradients: Sequence[np.ndarray],
     limit: float,
 ) -> None:
-    """Take a step with gradients, stored meanwhile, of at most a global L2 norm."""
+    """Store the gradients, clip them to a global L2 norm, and take a step."""
     store_gradients(layers, buffers, x, gradients)
     clip(layers, gradients, limit)
     for layer, rule, gradient in zip(layers, rules, gradients, strict=True):
@@ -72,7 +72,7 @@ def observe(
     observer: Observer | None,
     collector: Collector | None,
 ) -> None:
-    """Show inputs, deltas and gradients to those who want to see them."""
+    """Call `observer` with inputs and deltas, `collector` with gradients."""
     size = max(layer.connections.nnz for layer in layers)
     room = np.empty(size, layers[0].bias.dtype)
     for index, inputs, source, delta in _downwards(layers, buffers, x):
@@ -91,7 +91,7 @@ def observe(
 def clip(
     layers: Sequence[SparseLayer], gradients: Sequence[np.ndarray], limit: float
 ) -> None:
-    """Scale all gradients down to a global L2 norm, if theirs is larger."""
+    """Scale all gradients down to a global L2 norm if theirs is larger."""
     arrays = [
         *gradients,
         *(g.reshape(-1) for k in layers for g in k.neuron_gradients()),
@@ -110,9 +110,10 @@ def clip(
 def _downwards(
     layers: Sequence[SparseLayer], buffers: Buffers, x: np.ndarray | SparseBatch
 ) -> Iterator[tuple[int, np.ndarray | SparseBatch, Source | SparseBatch, np.ndarray]]:
-    """Yield layer, its input as it is and as a source, and its delta.
+    """Yield each layer's number, its input, that as a source, and its delta.
 
-    The delta is that of the forward pass, until the layer above has been sent back.
+    The output of a layer becomes its delta in the backward pass of the layer above, so
+    the caller makes the pass of each layer before it takes the next.
     """
     for index in range(len(layers) - 1, -1, -1):
         inputs: np.ndarray | SparseBatch

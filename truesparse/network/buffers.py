@@ -1,7 +1,7 @@
 """The arrays a model works in: allocated once for a batch size, reused every step.
 
-One output buffer a layer is all that training needs: the delta of a layer overwrites
-its output (see kernels/backward.py).
+Training needs only one output buffer a layer: the delta of a layer overwrites its
+output (see kernels/backward.py).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from truesparse.sparse.layer import SparseLayer
 
 
 def tile_columns(dtype) -> int:
-    """Columns of the widest tile that the registers hold."""
+    """Return the columns of the widest tile that the registers hold."""
     return LANES * max_vectors() * 4 // np.dtype(dtype).itemsize
 
 
@@ -30,7 +30,7 @@ def padded_columns(batch_size: int, dtype) -> tuple[int, int]:
     """Return the columns of the buffers and of a tile for a batch size.
 
     Small batches are padded to 1, 2, 4 or 8 columns; larger ones to a multiple of 16,
-    or of the tile if they take several.
+    or of the tile if they need several tiles.
 
     Examples
     --------
@@ -55,9 +55,9 @@ class Buffers:
     layers : sequence of SparseLayer
     batch_size : int
     sparse_room : int, optional
-        For sparse input: most non-zeros that a batch can have. None for dense input.
+        Largest number of non-zeros in a batch of sparse input; None for dense input.
     training : bool
-        Whether slopes, targets and backward scratch are needed.
+        Whether to allocate slopes, targets and scratch for the backward pass.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class Buffers:
         self.partial = np.zeros(0, dtype)
         self.scratch = np.zeros((jit.most_threads(), 0), dtype)
         self._is_wide = self.columns > tile
-        # Held by the one thread that predicts in them.
+        # Held by the thread that predicts in these buffers.
         self.in_use = threading.Lock()
         self.forget_data()
         self.fit(layers)
 
     def fit(self, layers: Sequence[SparseLayer]) -> None:
-        """Enlarge what depends on the topology, if that outgrew it."""
+        """Enlarge the arrays that the topology has outgrown."""
         dtype = layers[0].bias.dtype
         size = max(layer.partial_size(self.columns) for layer in layers)
         if self.partial.size < size:
@@ -115,21 +115,24 @@ class Buffers:
                 self.scratch = aligned_zeros((n_threads, size), dtype)
 
     def forget_data(self) -> None:
-        """Keep no array alive that others may have given up."""
+        """Drop the references to data, so that their memory can be freed."""
         self._checked: tuple = (None, None, None)  # data, targets, weights
 
     def check(
         self, data, targets, weights, samples: np.ndarray, n_features: int, loss: Loss
     ) -> None:
-        """Raise unless a step on these samples can be taken.
+        """Raise UsageError unless a step on these samples can be taken.
 
-        Arrays are looked through when they come for the first time; a change of them
-        while they are in use goes unnoticed.
+        The contents of arrays are checked only when they are first given; later changes
+        to them go unnoticed.
         """
         given = (data, targets, weights)
         if any(a is not b for a, b in zip(given, self._checked, strict=True)):
             if isinstance(data, Csr) != (self.sparse_input is not None):
-                raise UsageError("data must be sparse or dense as `prepare` was told")
+                kind = "dense" if self.sparse_input is None else "sparse"
+                raise UsageError(
+                    f"data must be {kind}, for which `prepare` allocated the buffers"
+                )
             dtype, n_out = self.targets.dtype, self.targets.shape[0]
             check_source(data, dtype, n_features)
             loss.require_prepared(targets, n_samples(data), n_out, dtype)
@@ -141,15 +144,15 @@ class Buffers:
             raise UsageError("samples must be a contiguous vector of int64")
         if not 0 < samples.size <= self.batch_size:
             raise UsageError(
-                f"a batch must have 1 to {self.batch_size} samples, as `prepare` was "
-                f"told, got {samples.size}"
+                f"a batch must have 1 to {self.batch_size} samples, the batch size "
+                f"given to `prepare`, got {samples.size}"
             )
         n = n_samples(data)
         if samples.min() < 0 or samples.max() >= n:
             raise UsageError(f"samples must be numbers from 0 to {n - 1}")
 
     def serve(self, batch_size: int, sparse_room: int | None) -> bool:
-        """Whether these buffers are as good as new ones made with the arguments."""
+        """Whether these buffers can replace new ones made with the arguments."""
         has_room = self.sparse_input is None
         if self.sparse_input is not None and sparse_room is not None:
             has_room = self.sparse_input.values.size >= sparse_room
@@ -158,22 +161,22 @@ class Buffers:
         return is_same_kind and has_room and columns == self.columns
 
     def can_train(self, batch_size: int, sparse_room: int | None) -> bool:
-        """Whether batches of at most that size can be trained on in these."""
+        """Whether these buffers can train on batches of at most that size."""
         fits = self.training and batch_size <= self.batch_size
         return fits and self.serve(batch_size, sparse_room)
 
     def load_inputs(
         self, data: np.ndarray | Csr, samples: np.ndarray
     ) -> np.ndarray | SparseBatch:
-        """Gather the chosen samples and return them as the first layer takes them."""
+        """Gather the chosen samples and return them as input of the first layer."""
         if self.sparse_input is not None:
             assert isinstance(data, Csr)
             room = self.sparse_input.values.size
             needed = int((data.indptr[samples + 1] - data.indptr[samples]).sum())
             if needed > room:
                 raise UsageError(
-                    f"the batch has {needed} non-zeros, more than the {room} of any "
-                    "batch of distinct samples"
+                    f"the batch has {needed} non-zeros, more than the {room} that the "
+                    "buffers hold; give each sample at most once"
                 )
             gather_csr(data, samples, self.sparse_input)
             return self.sparse_input
@@ -192,7 +195,7 @@ class Buffers:
     def load_weights(
         self, weights: np.ndarray | None, samples: np.ndarray
     ) -> np.ndarray:
-        """Return the samples' weights, divided by their sum."""
+        """Return the weights of the chosen samples, divided by their sum."""
         batch = self.weights[: samples.size]
         if weights is None:
             batch.fill(1.0 / samples.size)
@@ -206,26 +209,26 @@ class Buffers:
 
 @contextlib.contextmanager
 def lend(
-    own: Buffers | None,
+    training_buffers: Buffers | None,
     layers: Sequence[SparseLayer],
     batch_size: int,
     n: int,
     sparse_room: int | None,
 ) -> Iterator[Buffers]:
-    """Give buffers for predictions on `n` samples to one thread.
+    """Provide one thread with buffers for predictions on `n` samples.
 
-    The `own` ones of a training run serve too, and save their memory again, if no other
-    thread predicts in them and they have the same columns, which decide the order of
+    To save memory these are the training buffers, if no other thread predicts in them
+    and they have the columns that new ones would have: columns determine the order of
     sums.
     """
     if (
-        own is not None
-        and own.serve(batch_size, sparse_room)
-        and own.in_use.acquire(blocking=False)
+        training_buffers is not None
+        and training_buffers.serve(batch_size, sparse_room)
+        and training_buffers.in_use.acquire(blocking=False)
     ):
         try:
-            yield own
+            yield training_buffers
         finally:
-            own.in_use.release()
+            training_buffers.in_use.release()
     else:
         yield Buffers(layers, min(batch_size, n), sparse_room, training=False)

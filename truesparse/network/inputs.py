@@ -1,4 +1,4 @@
-"""Input data as the kernels take them: a matrix, or the arrays of a CSR matrix."""
+"""Input data in the form that kernels take: a matrix, or the arrays of a CSR matrix."""
 
 import numpy as np
 import scipy.sparse
@@ -10,17 +10,17 @@ from truesparse.sparse.connections import canonical_csr
 
 def is_finite(array: np.ndarray) -> bool:
     """Whether an array holds neither NaN nor infinity; allocates nothing."""
-    # Smallest and largest are NaN if any number is.
+    # Smallest and largest are NaN if any of the numbers is.
     return array.size == 0 or bool(np.isfinite(array.min()) & np.isfinite(array.max()))
 
 
 def n_samples(data: np.ndarray | Csr) -> int:
-    """Return how many samples dense or sparse data hold."""
+    """Return the number of samples in dense or sparse data."""
     return data.indptr.size - 1 if isinstance(data, Csr) else len(data)
 
 
 def batch_room(data: Csr | scipy.sparse.csr_array, batch_size: int) -> int:
-    """Return the most non-zeros that a batch of sparse data can have."""
+    """Return the largest number of non-zeros in a batch of distinct samples."""
     counts = np.diff(data.indptr)
     largest = np.partition(counts, max(counts.size - batch_size, 0))
     return max(1, int(largest[-batch_size:].sum()))
@@ -29,13 +29,13 @@ def batch_room(data: Csr | scipy.sparse.csr_array, batch_size: int) -> int:
 def as_source_data(
     data, dtype, n_features: int, name: str = "data"
 ) -> np.ndarray | Csr:
-    """Return data as the kernels take them, or say what is wrong with them.
+    """Return data in the form that kernels take.
 
     Raises
     ------
     DataError
-        For data that are not real numbers, a wrong number of features, NaN or
-        infinity, or sparse data with an invalid index.
+        If data are not real numbers, have a wrong number of features, hold NaN or
+        infinity, or are sparse with an invalid index.
     """
     if isinstance(data, Csr):
         check_source(data, dtype, n_features)
@@ -56,7 +56,7 @@ def as_source_data(
     # Numbers too large for the dtype become infinite, which is reported below.
     with np.errstate(over="ignore"):
         if is_sparse:
-            # Cast before entries of one cell are added: their own type may overflow.
+            # Cast before entries of one cell are added: their sum may overflow.
             source = _as_csr_arrays(data.astype(dtype, copy=False), name)
             values = source.values
         else:
@@ -83,9 +83,9 @@ def _as_csr_arrays(matrix, name: str) -> Csr:
 
 
 def check_source(data: np.ndarray | Csr, dtype, n_features: int) -> None:
-    """Raise UsageError unless data are as `as_source_data` returns them.
+    """Raise UsageError unless data have the form that `as_source_data` returns.
 
-    Kernels check neither bounds nor layout, so nothing unfit may reach them.
+    Kernels check neither bounds nor layout, so no other data may reach them.
     """
     if isinstance(data, Csr):
         indptr, indices, values = data
@@ -102,19 +102,19 @@ def check_source(data: np.ndarray | Csr, dtype, n_features: int) -> None:
         fits = fits and data.shape[1] == n_features
     if not fits:
         raise UsageError(
-            f"data must be {np.dtype(dtype)} with {n_features} features, as "
-            "as_source_data returns them"
+            f"data must be {np.dtype(dtype)} with {n_features} features, in the form "
+            "that as_source_data returns"
         )
 
 
 def as_weights(sample_weight, n: int) -> np.ndarray | None:
-    """Return the weights of `n` samples as float64, or say what is wrong with them."""
+    """Return the weights of `n` samples as float64; DataError if they are unfit."""
     if sample_weight is None:
         return None
     weights = np.ascontiguousarray(sample_weight, np.float64)
     if weights.shape != (n,):
         raise DataError(f"sample_weight must have shape ({n},), got {weights.shape}")
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+    if not (is_finite(weights) and (weights >= 0).all() and weights.any()):
         raise DataError("sample_weight must be finite, not negative and not all 0")
     return weights
 
@@ -125,7 +125,8 @@ def take_samples(data: np.ndarray | Csr, samples: np.ndarray) -> np.ndarray | Cs
         return data[samples]
     counts = np.diff(data.indptr)[samples]
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    # Position of each entry: its place in the result, moved to its sample's start.
+    # The entries of a sample are consecutive in data and in the result: each is as far
+    # from its position in the result as the sample's first entry is.
     shift = np.repeat(data.indptr[:-1][samples] - indptr[:-1], counts)
     entries = np.arange(indptr[-1]) + shift
     return Csr(indptr, data.indices[entries], data.values[entries])

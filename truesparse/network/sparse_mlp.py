@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pathlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,22 +14,21 @@ from truesparse import rng
 from truesparse.checks import check_whole, float_type
 from truesparse.drawing.draw_layers import check_layer_sizes, check_layers, draw_layers
 from truesparse.errors import DataError, UsageError
-from truesparse.export.methods import Exports
-from truesparse.kernels.arrays import Csr, Head
+from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
-from truesparse.network import backprop
-from truesparse.network.buffers import Buffers, lend
+from truesparse.network import backprop, feedforward
+from truesparse.network.buffers import Buffers
 from truesparse.network.inputs import as_source_data, batch_room, n_samples
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
 DEFAULT_EPSILON = 20.0
-# Held while tasks are adapted: several threads may predict with one model.
+# Held while tasks are adapted: several threads may predict with the same model.
 _adapting = threading.Lock()
 
 
-class SparseMLP(Exports):
+class SparseMLP:
     """A truly sparse multilayer perceptron.
 
     Parameters
@@ -41,23 +41,23 @@ class SparseMLP(Exports):
     density : float, optional
         Share of the cells of each layer, in (0, 1].
     activation : str
-        Of the hidden layers, see activations.ACTIVATIONS.
+        Activation of the hidden layers, one of activations.ACTIVATIONS.
     activation_parameter : float, optional
         Slope of leaky_relu and all_relu, alpha of elu.
     loss : Loss or str
     dropout : float
-        Share of the hidden outputs dropped while training.
+        Share of the hidden outputs dropped during training.
     init_topology : str
         Which cells are connected at first, see drawing.draw_layers.INIT_TOPOLOGIES.
     init_options : dict, optional
-        Of the initial topology, see drawing.patterns.
+        Options of the initial topology, see drawing.patterns.
     init_data : (n, n_features) array or scipy.sparse matrix, optional
-        Training data, which "csti" goes by.
+        Training data, from which "csti" chooses the connections.
     weight_init : str
-        See sparse.init.INITIALIZERS.
+        How weights are drawn, see drawing.cells.INITIALIZERS.
     dtype : {"float32", "float64"}
     seed : int
-        Decides topology, weights, dropout and everything else that is drawn.
+        Determines topology, weights, dropout and all other random numbers.
 
     Raises
     ------
@@ -91,10 +91,8 @@ class SparseMLP(Exports):
     ):
         if epsilon is None and density is None:
             epsilon = DEFAULT_EPSILON
-        number = float_type(dtype)
-        sizes = check_layer_sizes(layer_sizes)
         layers = draw_layers(
-            sizes,
+            check_layer_sizes(layer_sizes),
             init_topology,
             weight_init,
             epsilon=epsilon,
@@ -102,7 +100,7 @@ class SparseMLP(Exports):
             activation=activation,
             activation_parameter=activation_parameter,
             dropout=dropout,
-            dtype=number,
+            dtype=float_type(dtype),
             seed=seed,
             data=init_data,
             options=init_options,
@@ -113,7 +111,7 @@ class SparseMLP(Exports):
     def from_layers(
         cls, layers: Sequence[SparseLayer], loss: Loss | str = "softmax", seed: int = 0
     ) -> "SparseMLP":
-        """Build a model of given layers, each as wide as the next one expects."""
+        """Build a model from layers, each with the inputs that the last one outputs."""
         self = cls.__new__(cls)
         self._assemble(list(layers), loss, seed)
         return self
@@ -123,27 +121,27 @@ class SparseMLP(Exports):
         self.layers = layers
         self.loss = Loss(loss) if isinstance(loss, str) else loss
         if not isinstance(self.loss, Loss):
-            raise UsageError(f"loss must be a name or Loss, got {loss!r}")
+            raise UsageError(f"loss must be a name or a Loss, got {loss!r}")
         self.seed = rng.check_seed(seed)
         self.step = 0
-        self.moments_since = 0  # when the optimiser's state was zero
+        self.moments_since = 0  # the step at which the optimiser's state was zero
         self._buffers: Buffers | None = None
         self._gradients: list[np.ndarray] = []
-        self._version = -1  # of the topology that buffers and tasks are made for
+        self._version = -1  # of the topology that buffers and tasks fit
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickle and a copy make their own buffers, when they need them.
+        # A pickle or a copy allocates buffers itself, when it needs them.
         return self.__dict__ | {"_buffers": None, "_gradients": [], "_version": -1}
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Neurons of every layer, features first."""
-        links = [layer.connections for layer in self.layers]
-        return (links[0].n_in, *(c.n_out for c in links))
+        widths = (layer.connections.n_out for layer in self.layers)
+        return (self.layers[0].connections.n_in, *widths)
 
     @property
     def n_neurons(self) -> int:
-        """Neurons that compute: hidden and output."""
+        """Number of hidden and output neurons."""
         return sum(self.layer_sizes[1:])
 
     @property
@@ -163,13 +161,12 @@ class SparseMLP(Exports):
         return self.layers[0].bias.dtype
 
     def allocate_moments(self, optimizer: Optimizer, keep: bool = False) -> None:
-        """Give all weights the zero state that `optimizer` needs, or `keep` theirs."""
-        needed = optimizer.needs_first, optimizer.needs_second
-        if keep and all(layer.has_moments(*needed) for layer in self.layers):
+        """Allocate zero state for `optimizer`, or `keep` the state if it fits."""
+        if keep and self._has_moments(optimizer):
             return
         self.moments_since = self.step
         for layer in self.layers:
-            layer.allocate_moments(*needed)
+            layer.allocate_moments(*optimizer.needs)
 
     def reset_moments(self) -> None:
         """Set all optimiser state to zero, as at the start of a run."""
@@ -183,21 +180,21 @@ class SparseMLP(Exports):
         data: np.ndarray | Csr | None = None,
         validation: np.ndarray | Csr | None = None,
     ) -> None:
-        """Allocate the training buffers for a batch size, dense or sparse data.
+        """Allocate the training buffers for a batch size and dense or sparse data.
 
-        Predictions on `validation` data can then do without buffers of their own.
-        Buffers that are there already stay, if they serve.
+        They also serve predictions on `validation` data. Existing buffers are kept if
+        they fit.
         """
         check_whole("batch_size", batch_size, 1)
-        parts = [part for part in (data, validation) if isinstance(part, Csr)]
-        rooms = [batch_room(part, batch_size) for part in parts]
+        both = (data, validation)
+        rooms = [batch_room(x, batch_size) for x in both if isinstance(x, Csr)]
         room = max(rooms, default=None)
         if self._buffers is None or not self._buffers.can_train(batch_size, room):
-            self._buffers = None  # gone before there are others
+            self._buffers = None  # freed before others are allocated
             self._buffers = Buffers(self.layers, batch_size, room)
 
     def release(self, keep_buffers: bool = False) -> None:
-        """Let go of the data of the last step and of the buffers."""
+        """Drop the references to the data of the last step, and the buffers."""
         if self._buffers is not None:
             self._buffers.forget_data()
         if not keep_buffers:
@@ -220,29 +217,28 @@ class SparseMLP(Exports):
         Parameters
         ----------
         data : (n, n_features) array of the model's dtype, or Csr
-            As ``network.inputs.as_source_data`` returns them.
+            Return value of ``network.inputs.as_source_data``.
         targets : array
-            As ``loss.prepare_targets`` returns them.
+            Return value of ``loss.prepare_targets``.
         samples : (batch,) int64 array
-            Which samples; at most as many as `prepare` was told.
+            Indices of the batch's samples, at most the batch size given to `prepare`.
         optimizer : Optimizer
-            Its state must have been allocated.
+            One whose state `allocate_moments` has allocated.
         lr : float
         sample_weight : (n,) float64 array, optional
         clip_norm : float, optional
-            Scale the gradient down to this global L2 norm if it is longer.
+            Largest global L2 norm of the gradient; a longer one is scaled down.
         clock : callable, optional
-            Called with "data", "forward" and "backward" as each part ends.
+            Called with "data", "forward" and "backward" as each phase ends.
 
         Raises
         ------
         UsageError
-            If buffers or optimiser state do not fit what is asked.
+            If buffers or optimiser state are missing or do not fit the batch.
         """
         buffers = self._ready(data, targets, samples, sample_weight)
-        needed = optimizer.needs_first, optimizer.needs_second
-        if not all(layer.has_moments(*needed) for layer in self.layers):
-            raise UsageError("call allocate_moments with this optimiser first")
+        if not self._has_moments(optimizer):
+            raise UsageError("optimizer has no state: call allocate_moments first")
         x, loss = self._load_and_forward(
             buffers, data, targets, samples, sample_weight, clock
         )
@@ -263,18 +259,19 @@ class SparseMLP(Exports):
         observer: backprop.Observer | None = None,
         collector: backprop.Collector | None = None,
     ) -> float:
-        """Show what the backward pass of a batch sees, take no step, return the loss.
+        """Run a batch forward and backward without a step, and return its loss.
 
         Parameters
         ----------
-        data, targets, samples, sample_weight : as `train_batch` takes them
+        data, targets, samples, sample_weight
+            See `train_batch`.
         observer : callable, optional
             Called for every layer, last to first, with its number, its input x and
             its delta, (n_in, columns) and (n_out, columns): sum_b x_ib delta_jb is the
             gradient of connection (i, j), whether it exists or not.
         collector : callable, optional
             Called for every layer with its number and the gradient of its weights,
-            (nnz,); the array is used again.
+            (nnz,); the array is reused for the next layer.
         """
         buffers = self._ready(data, targets, samples, sample_weight)
         x, loss = self._load_and_forward(buffers, data, targets, samples, sample_weight)
@@ -287,30 +284,15 @@ class SparseMLP(Exports):
     ) -> np.ndarray:
         """Return the outputs before softmax or logistic, as an (n, n_out) array.
 
-        The last bits may depend on the batch size, which decides the order of sums.
-        Several threads may call this at once.
+        The last bits may depend on the batch size, which determines the order of
+        sums. Several threads may call this at the same time.
         """
         check_whole("batch_size", batch_size, 1)
         source = as_source_data(data, self.dtype, self.layer_sizes[0])
-        # One sample takes one column, also where wider buffers are there.
-        return self._decide(source, min(batch_size, max(n_samples(source), 1)))
-
-    def _decide(self, source: np.ndarray | Csr, batch_size: int) -> np.ndarray:
+        # One sample takes one column, even if there are wider buffers.
+        size = min(batch_size, max(n_samples(source), 1))
         self._follow_topology()
-        n = n_samples(source)
-        out = np.empty((n, self.layer_sizes[-1]), self.dtype)
-        if n == 0:
-            return out
-        room = batch_room(source, batch_size) if isinstance(source, Csr) else None
-        order = np.arange(n)
-        with lend(self._buffers, self.layers, batch_size, n, room) as buffers:
-            for start in range(0, n, batch_size):
-                samples = order[start : start + batch_size]
-                x = buffers.load_inputs(source, samples)
-                self._forward(buffers, x, training=False)
-                outputs = buffers.outputs[-1][:, : samples.size]
-                out[start : start + samples.size] = outputs.T
-        return out
+        return feedforward.predict(self.layers, self._buffers, source, size)
 
     def predict_proba(self, data, batch_size: int = 128) -> np.ndarray:
         """Return probabilities, or predictions of a regression, as (n, n_out)."""
@@ -319,23 +301,46 @@ class SparseMLP(Exports):
     def evaluate(
         self, data, targets: np.ndarray, batch_size: int = 128
     ) -> tuple[float, float]:
-        """Return mean loss and score on data, with targets as `Trainer.fit` takes."""
+        """Return mean loss and score on data, with targets as for `Trainer.fit`."""
         targets = self.loss.prepare_targets(targets, self.layer_sizes[-1], self.dtype)
         check_whole("batch_size", batch_size, 1)
         source = as_source_data(data, self.dtype, self.layer_sizes[0])
+        if n_samples(source) != len(targets):
+            raise DataError(f"{n_samples(source)} samples but {len(targets)} targets")
+        self._follow_topology()
         # In the buffers of a training run, however few samples these are.
-        z = self._decide(source, batch_size)
-        if len(z) != len(targets):
-            raise DataError(f"{len(z)} samples but {len(targets)} targets")
-        weights = np.full(len(z), 1.0 / max(len(z), 1))
-        columns = z.T.copy()  # the loss overwrites it
-        by_output = targets if targets.ndim == 1 else np.ascontiguousarray(targets.T)
-        scratch = np.zeros((4, len(z)))
-        loss = self.loss.apply(columns, by_output, weights, scratch)
-        return loss, self.loss.score(z, targets)
+        z = feedforward.predict(self.layers, self._buffers, source, batch_size)
+        return self.loss.mean(z, targets), self.loss.score(z, targets)
+
+    def to_scipy(self, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
+        """Return the weights of every layer, see export.to_scipy."""
+        from truesparse import export
+
+        return export.to_scipy(self, copy=copy)
+
+    def to_coo(self) -> list[scipy.sparse.coo_array]:
+        """Return the weights of every layer as coordinates, see export.to_coo."""
+        from truesparse import export
+
+        return export.to_coo(self)
+
+    def to_torch(self, *, probabilities: bool = False) -> Any:
+        """Return the net as a torch.nn.Module, see export.to_torch."""
+        from truesparse import export
+
+        return export.to_torch(self, probabilities=probabilities)
+
+    def to_onnx(self, path, **options: Any) -> pathlib.Path:
+        """Write the net to an ONNX file, see export.to_onnx."""
+        from truesparse import export
+
+        return export.to_onnx(self, path, **options)
+
+    def _has_moments(self, optimizer: Optimizer) -> bool:
+        return all(layer.has_moments(*optimizer.needs) for layer in self.layers)
 
     def _follow_topology(self) -> None:
-        """Adapt tasks and buffers, if the topology changed since the last time."""
+        """Adapt tasks and buffers if the topology has changed since the last call."""
         version = sum(layer.connections.version for layer in self.layers)
         with _adapting:
             if version == self._version:
@@ -348,39 +353,29 @@ class SparseMLP(Exports):
             self._version = version
 
     def _ready(self, data, targets, samples, weights) -> Buffers:
-        """Return the buffers, if a pass over these samples can be made with them."""
+        """Return the buffers, after a check that they fit these samples."""
         self._follow_topology()
         if self._buffers is None:
-            raise UsageError("call prepare first")
+            raise UsageError("there are no training buffers: call prepare first")
         n_features = self.layer_sizes[0]
         self._buffers.check(data, targets, weights, samples, n_features, self.loss)
         return self._buffers
 
     def _load_and_forward(self, buffers, data, targets, samples, weights, clock=None):
-        """Return the batch and its loss; the last outputs then are its delta."""
+        """Return the batch and its loss; its delta replaces the last outputs."""
         x = buffers.load_inputs(data, samples)
         batch_targets = buffers.load_targets(targets, samples)
         batch_weights = buffers.load_weights(weights, samples)
         if clock:
             clock("data")
-        self._forward(buffers, x, training=True)
+        activations = feedforward.with_dropout(self.layers, self.seed, self.step)
+        feedforward.forward(self.layers, buffers, x, activations)
         delta, scratch = buffers.outputs[-1], buffers.loss_scratch
         loss = self.loss.apply(delta, batch_targets, batch_weights, scratch)
         row_sums(delta, self.layers[-1].bias_gradient)
         if clock:
             clock("forward")
         return x, loss
-
-    def _forward(self, buffers: Buffers, x, training: bool) -> None:
-        for index, layer in enumerate(self.layers):
-            head = Head(layer.bias, buffers.outputs[index], buffers.slopes[index])
-            if training:
-                key = rng.key32(self.seed, rng.Purpose.DROPOUT, self.step, index)
-                activation = layer.activation.for_training(key)
-            else:
-                activation = layer.activation.for_inference()
-            layer.forward(buffers.tile, x, head, activation, buffers.partial)
-            x = head.out
 
     def _backward(self, buffers, x, optimizer, lr, clip_norm) -> None:
         state_age = self.step - self.moments_since

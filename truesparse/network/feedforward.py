@@ -1,0 +1,62 @@
+"""Forward passes over all layers: one batch, or whole data batch by batch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from truesparse import rng
+from truesparse.kernels.arrays import Activation, Csr, Head, SparseBatch
+from truesparse.network.buffers import Buffers, lend
+from truesparse.network.inputs import batch_room, n_samples
+from truesparse.sparse.layer import SparseLayer
+
+
+def with_dropout(
+    layers: Sequence[SparseLayer], seed: int, step: int
+) -> list[Activation]:
+    """Return the activations of the layers for a training step."""
+    keys = (rng.key32(seed, rng.Purpose.DROPOUT, step, i) for i in range(len(layers)))
+    return [
+        layer.activation.for_training(key)
+        for layer, key in zip(layers, keys, strict=True)
+    ]
+
+
+def forward(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    activations: Sequence[Activation],
+) -> None:
+    """Send a batch through all layers, each with its activation, to `outputs`."""
+    heads = zip(buffers.outputs, buffers.slopes, strict=True)
+    for layer, activation, (out, slope) in zip(layers, activations, heads, strict=True):
+        head = Head(layer.bias, out, slope)
+        layer.forward(buffers.tile, x, head, activation, buffers.partial)
+        x = out
+
+
+def predict(
+    layers: Sequence[SparseLayer],
+    training_buffers: Buffers | None,
+    source: np.ndarray | Csr,
+    batch_size: int,
+) -> np.ndarray:
+    """Return the outputs for all samples before softmax or logistic, as (n, n_out).
+
+    The training buffers are used where they serve, see `buffers.lend`.
+    """
+    n = n_samples(source)
+    out = np.empty((n, layers[-1].connections.n_out), layers[0].bias.dtype)
+    if n == 0:
+        return out
+    room = batch_room(source, batch_size) if isinstance(source, Csr) else None
+    activations = [layer.activation.for_inference() for layer in layers]
+    order = np.arange(n)
+    with lend(training_buffers, layers, batch_size, n, room) as buffers:
+        for start in range(0, n, batch_size):
+            samples = order[start : start + batch_size]
+            forward(layers, buffers, buffers.load_inputs(source, samples), activations)
+            outputs = buffers.outputs[-1][:, : samples.size]
+            out[start : start + samples.size] = outputs.T
+    return out
