@@ -19,6 +19,7 @@ from support.training import (
 from truesparse import rng
 from truesparse.errors import DataError, UsageError
 from truesparse.network.inputs import as_source_data, take_samples
+from truesparse.training.fit_data import set_aside
 
 X, Y = make_problem()
 
@@ -218,7 +219,7 @@ def test_data_that_are_not_finite(value, kind):
         (X[0], Y, r"shape \(n, 6\), got \(6,\)"),
         (X[:0], Y[:0], "X holds no samples"),
         (sparse.csr_array((0, 6)), Y[:0], "X holds no samples"),
-        (X, Y[:-1], "X has 70 samples but there are 69 targets"),
+        (X, Y[:-1], "X has 70 samples, but there are 69 targets"),
         (X, Y + 1, "labels must be from 0 to 2, got 1 to 3"),
         (X, Y - 1, "labels must be from 0 to 2, got -1 to 1"),
         (X, Y + 0.5, "whole-number labels"),
@@ -238,7 +239,7 @@ def test_data_that_do_not_fit(x, y, message):
 
 
 def test_validation_data_that_do_not_fit():
-    with pytest.raises(DataError, match="X_val has 70 samples but there are 3"):
+    with pytest.raises(DataError, match="X_val has 70 samples, but there are 3"):
         make_trainer().fit(X, Y, X_val=X, y_val=Y[:3])
     for parts in ({"X_val": X}, {"y_val": Y}):
         with pytest.raises(UsageError, match="give X_val and y_val together"):
@@ -255,17 +256,17 @@ def test_training_and_validation_data_are_of_one_kind(swapped):
 
 def test_weights_that_are_all_set_aside():
     trainer = make_trainer(make_model(seed=5))
-    _, held_out = trainer._split(len(X), 0.3)
+    _, held_out = set_aside(len(X), 0.3, seed=5)
     weights = np.zeros(len(X))
     weights[held_out] = 1.0
-    with pytest.raises(DataError, match="outside of the validation part"):
+    with pytest.raises(DataError, match="that validation_fraction leaves for training"):
         trainer.fit(X, Y, validation_fraction=0.3, sample_weight=weights)
 
 
 def test_a_spoilt_model_is_not_trained_on():
     model = make_model()
     model.layers[1].connections.values[0] = np.nan
-    with pytest.raises(UsageError, match="weights hold NaN or infinity already"):
+    with pytest.raises(UsageError, match="weights hold NaN or infinity"):
         make_trainer(model).fit(X, Y)
 
 

@@ -1,16 +1,17 @@
-"""A run of training: where it is, what each epoch did, where the seconds went."""
+"""A run of training: its state, the record of each epoch, the seconds of each phase."""
 
 import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from truesparse.memory import current_rss
 from truesparse.network.sparse_mlp import SparseMLP
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did. Times are in seconds, memory in units of 10^6 bytes."""
+    """Numbers of one epoch; times are in seconds, memory in units of 10^6 bytes."""
 
     epoch: int
     step: int
@@ -30,35 +31,36 @@ class EpochRecord:
 
 @dataclass
 class Run:
-    """The state of a run, which callbacks see and from which it can go on.
+    """The state of a run, which callbacks see and from which it can be resumed.
 
     Attributes
     ----------
     model : SparseMLP
     n_epochs, n_batches, n_samples : int
-        Epochs in all; batches and samples of an epoch.
+        Epochs of the whole run; batches and samples of an epoch.
     start : int
         The model's step when the run began.
     epoch, batch : int
-        Epochs done, and batches done of the next one.
+        Epochs done, and batches done of the next epoch.
     first_step : int
-        The model's step when the present epoch began; the order of its samples
-        follows from it.
+        The model's step when the present epoch began; it determines the order of the
+        epoch's samples.
     loss_sum, weight_sum : float
-        Of the batches done of the present epoch.
+        Sums over the samples of the batches done in the present epoch: of the weighted
+        losses, and of the weights.
     loss, lr : float
-        Of the last batch.
+        Loss and learning rate of the last batch.
     stop : bool
-        Setting it ends the run after the epoch.
+        Set it to end the run after the present epoch.
     history : list of EpochRecord
     trainer : Trainer or None
-        While it trains; of its topology algorithm and its callbacks a checkpoint keeps
-        the state.
+        The trainer during training; checkpoints contain the state of its topology
+        algorithm and of its callbacks.
     intact : bool
-        Whether the run could go on from where it is: not within a step, nor with
-        another model than that of the last one.
+        Whether the run can be resumed from its present state. False within a step, and
+        where the model is no longer that of the last step.
     error : str
-        Why it diverged, if it did.
+        Why the run diverged, if it did.
     """
 
     model: SparseMLP
@@ -81,34 +83,81 @@ class Run:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing of it has been done yet."""
+        """Whether no step has been done yet."""
         return self.epoch == 0 and self.batch == 0
 
     @property
     def is_over(self) -> bool:
-        """Whether it has done all its epochs or was told to stop."""
+        """Whether all epochs are done or a callback has stopped the run."""
         return self.epoch >= self.n_epochs or (self.stop and self.batch == 0)
 
     @property
     def n_steps(self) -> int:
-        """The model's step when the run will be over."""
-        left = (self.n_epochs - self.epoch) * self.n_batches - self.batch
-        return self.model.step + max(left, 0)
+        """The model's step at the end of the run."""
+        remaining = (self.n_epochs - self.epoch) * self.n_batches - self.batch
+        return self.model.step + max(remaining, 0)
+
+    def begin_epoch(self) -> None:
+        """Note where an epoch begins, and start its sums at zero."""
+        self.first_step, self.loss_sum, self.weight_sum = self.model.step, 0.0, 0.0
+
+    def end_batch(self, weight: float) -> None:
+        """Count a batch, with the sum of the weights of its samples."""
+        self.loss_sum += self.loss * float(weight)
+        self.weight_sum += float(weight)
+        self.batch += 1
+
+    def record_epoch(
+        self,
+        seconds: float,
+        phases: dict[str, float],
+        scores: tuple[float, float] | None,
+    ) -> EpochRecord:
+        """Append the record of the epoch that has just been done, and return it.
+
+        Parameters
+        ----------
+        seconds : float
+            Duration of training, without validation.
+        phases : dict
+            Seconds of each phase, see Clock.
+        scores : (float, float) or None
+            Loss and score on validation data.
+        """
+        val_loss, val_score = scores or (None, None)
+        record = EpochRecord(
+            epoch=self.epoch,
+            step=self.model.step,
+            train_loss=self.loss_sum / self.weight_sum,
+            val_loss=val_loss,
+            val_score=val_score,
+            lr=self.lr,
+            nnz=self.model.nnz,
+            seconds=seconds,
+            data_s=phases.get("data", 0.0),
+            forward_s=phases.get("forward", 0.0),
+            backward_s=phases.get("backward", 0.0),
+            topology_s=phases.get("topology", 0.0),
+            samples_per_s=self.n_samples / seconds,
+            rss_mb=current_rss() / 1e6,
+        )
+        self.history.append(record)
+        return record
 
 
 class Clock:
-    """Adds up the seconds spent in each phase."""
+    """A stopwatch that adds up the seconds spent in each phase."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def restart(self) -> None:
-        """Leave what went by since the last phase out of account."""
+        """Leave the time since the last phase out of account."""
         self._last = time.perf_counter()
 
     def __call__(self, phase: str) -> None:
-        """Book the time since the last call to `phase`."""
+        """Add the time since the last call to `phase`."""
         now = time.perf_counter()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
         self._last = now

@@ -1,0 +1,105 @@
+"""The data of a fit: checked, in the form that kernels take, with a validation part."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from truesparse import rng
+from truesparse.checks import check_numbers
+from truesparse.errors import DataError, UsageError
+from truesparse.kernels.arrays import Csr
+from truesparse.network.inputs import (
+    as_source_data,
+    as_weights,
+    n_samples,
+    take_samples,
+)
+from truesparse.network.sparse_mlp import SparseMLP
+
+# Data and targets, as `SparseMLP.evaluate` takes them.
+Validation = tuple[np.ndarray | Csr, np.ndarray]
+
+
+@dataclass
+class FitData:
+    """What a fit works on.
+
+    Attributes
+    ----------
+    X : (n, n_features) array or Csr
+    targets : array
+        Return value of ``loss.prepare_targets``.
+    weights : (n,) float64 array or None
+    samples : int64 array
+        Indices of the samples to train on, ascending.
+    validation : (array or Csr, array) or None
+        Data and targets to evaluate.
+    """
+
+    X: np.ndarray | Csr
+    targets: np.ndarray
+    weights: np.ndarray | None
+    samples: np.ndarray
+    validation: Validation | None = None
+
+
+def prepare_data(
+    model: SparseMLP, X, y, X_val, y_val, validation_fraction, sample_weight
+) -> FitData:
+    """Check the arguments of `Trainer.fit` and return the data to work on.
+
+    Raises
+    ------
+    DataError, UsageError
+        See `Trainer.fit`.
+    """
+    data, targets = _check(model, X, y, "X")
+    weights = as_weights(sample_weight, n_samples(data))
+    prepared = FitData(data, targets, weights, np.arange(n_samples(data)))
+    check_numbers(validation_fraction=validation_fraction)
+    if not 0.0 <= validation_fraction < 1.0:
+        raise UsageError(
+            "validation_fraction must be from 0 up to but not 1, got "
+            f"{validation_fraction}"
+        )
+    if (X_val is None) != (y_val is None):
+        raise UsageError("give X_val and y_val together")
+    if X_val is not None:
+        prepared.validation = _check(model, X_val, y_val, "X_val")
+        if isinstance(data, Csr) != isinstance(prepared.validation[0], Csr):
+            raise DataError("X and X_val must both be dense or both sparse")
+    elif validation_fraction > 0.0:
+        n = prepared.samples.size
+        prepared.samples, held_out = set_aside(n, validation_fraction, model.seed)
+        if weights is not None and not weights[prepared.samples].any():
+            raise DataError(
+                "sample_weight is 0 for all samples that validation_fraction leaves "
+                "for training; give some of them a weight above 0"
+            )
+        prepared.validation = take_samples(data, held_out), targets[held_out]
+    return prepared
+
+
+def set_aside(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the samples to train on and a share of all for validation, ascending."""
+    order = rng.stream(seed, rng.Purpose.SPLIT).permutation(n)
+    n_validation = max(1, round(fraction * n))
+    if n_validation >= n:
+        raise DataError(
+            f"{n} samples are too few to set {fraction:g} of them aside for "
+            "validation; give more samples or a smaller validation_fraction"
+        )
+    return np.sort(order[n_validation:]), np.sort(order[:n_validation])
+
+
+def _check(model: SparseMLP, X, y, name: str) -> Validation:
+    data = as_source_data(X, model.dtype, model.layer_sizes[0], name)
+    if n_samples(data) == 0:
+        raise DataError(f"{name} holds no samples")
+    targets = model.loss.prepare_targets(y, model.layer_sizes[-1], model.dtype)
+    if len(targets) != n_samples(data):
+        raise DataError(
+            f"{name} has {n_samples(data)} samples, but there are {len(targets)} "
+            "targets"
+        )
+    return data, targets
