@@ -298,7 +298,7 @@ def test_a_description_that_is_none(text, file):
 def test_an_older_program_says_that_the_format_is_newer(file):
     tensors, description = contents(file)
     write(file, tensors, changed(description, ["format"], 2))
-    refuse(file, "has format 2; this version reads 1")
+    refuse(file, "has format 2, this version of truesparse reads format 1")
 
 
 # Damaged tensors ---------------------------------------------------------------------

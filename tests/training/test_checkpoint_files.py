@@ -74,12 +74,12 @@ class Remembers(Callback):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"own": {"tensor": 1}}, "a state of the one key 'tensor' cannot be kept"),
-        ({"own": np.zeros(2, complex)}, "an array of complex128 cannot be kept"),
-        ({"own": {1, 2}}, "set in a state cannot be kept"),
+        ({"a": {"tensor": 1}}, "cannot store a dict whose only key is 'tensor'"),
+        ({"a": np.zeros(2, complex)}, "cannot store an array of complex128"),
+        ({"a": {1, 2}}, "cannot store a set in a state"),
     ],
 )
-def test_states_that_cannot_be_kept(state, message, tmp_path):
+def test_states_that_cannot_be_stored(state, message, tmp_path):
     class Listen(Callback):
         def on_warning(self, run, message):
             heard.append(message)

@@ -184,9 +184,9 @@ def test_a_checkpoint_is_a_model_too(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"topology": "rigl"}, "topology 'set', the trainer that is to go on 'rigl'"),
+        ({"topology": "rigl"}, "topology 'set', the trainer 'rigl'"),
         ({"optimizer": "adam"}, r"optimizer \(True, False\), .* \(True, True\)"),
-        ({"batch_size": 16}, "batch_size 32, the trainer that is to go on 16"),
+        ({"batch_size": 16}, "batch_size 32, the trainer 16"),
         ({"shuffle": False}, "shuffle True"),
         ({"epochs": 1}, "is in epoch 2, beyond epochs=1"),
     ],
@@ -198,7 +198,7 @@ def test_a_trainer_that_does_not_fit(options, message, tmp_path):
     saved = checkpoint.read(tmp_path / "c")
     with pytest.raises(UsageError, match=message):
         saved.resume(make_trainer(saved.model, **options))
-    with pytest.raises(UsageError, match="needs the model of the file"):
+    with pytest.raises(UsageError, match="needs the model of the checkpoint"):
         saved.resume(make_trainer())
     trainer = make_trainer(saved.model)
     run = saved.resume(trainer)

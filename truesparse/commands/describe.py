@@ -29,7 +29,7 @@ from truesparse.storage.tensors import (
     extent,
     open_tensors,
     read_activation,
-    read_links,
+    scan_connections,
     view_bytes,
 )
 
@@ -195,7 +195,7 @@ def _describe_layer(
         raise ValueError(f"bias of layer {index} has shape {bias.get_shape()}")
     if activation.is_trained:
         tensors.slice(f"{prefix}.activation", 2, dtype)
-    has_output, fan_in = read_links(tensors, prefix, n_in, n_out, values)
+    has_output, fan_in = scan_connections(tensors, prefix, n_in, n_out, values)
     nnz = values.get_shape()[0]
     has_input = fan_in > 0
     n_without = int(n_out - has_input.sum())
@@ -246,7 +246,7 @@ def _describe_condensed(
         else:
             values = tensors.slice(f"{prefix}.values", 1, dtype)
             (nnz,) = values.get_shape()
-            counts = read_links(tensors, prefix, width, n_out, values)[1]
+            counts = scan_connections(tensors, prefix, width, n_out, values)[1]
             fan_in = extent(counts, nnz)
         layers.append(
             {

@@ -1,9 +1,9 @@
-"""Saving and loading models: plain safetensors, the configuration in the metadata.
+"""Saving and loading models: safetensors files, with the configuration as metadata.
 
-Tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``, and for srelu
+The tensors are ``layers.N.indptr``, ``indices``, ``values`` and ``bias``, and for srelu
 ``activation``, with the rows of sparse.srelu.Srelu. The metadata entry ``truesparse``
-holds, as JSON, everything else a model is made of, ``config`` the text of the run's
-config.toml, and preprocessing.py says how the training data were scaled and labelled.
+holds everything else that makes the model, as JSON; ``config`` holds the text of the
+run's config.toml. For scales and labels of the training data see preprocessing.py.
 Loading checks every index array before a kernel sees it.
 """
 
@@ -40,21 +40,21 @@ def save(
     more_tensors: dict[str, np.ndarray] | None = None,
     more_metadata: dict[str, str] | None = None,
 ) -> pathlib.Path:
-    """Write a model to a file; an existing one is replaced when all is written.
+    """Write a model to a file; an existing file is replaced once all is written.
 
     Parameters
     ----------
-    model : SparseMLP, or fitted estimator
-        An estimator adds its classes and names of features, see its `save`.
+    model : SparseMLP or fitted estimator
+        An estimator adds its classes and feature names, see its `save`.
     path : str or path
-        By custom ending in ``.safetensors``.
+        Name of the file, usually ending in ``.safetensors``.
     config : str, optional
-        How the model was trained, to be kept in the metadata.
+        Configuration of the training, stored in the metadata.
     preprocessing : Preprocessing, optional
         How features were scaled and what the outputs stand for; `load_preprocessing`
         reads it.
     more_tensors, more_metadata : dict, optional
-        Kept in the same file; `load` passes over them, see checkpoint.write.
+        Stored in the same file and ignored by `load`, see checkpoint.write.
 
     Returns
     -------
@@ -80,10 +80,10 @@ def save(
         return pathlib.Path(model.save(path))
     tensors = {}
     for index, layer in enumerate(model.layers):
-        links = layer.connections
-        tensors[f"layers.{index}.indptr"] = links.indptr
-        tensors[f"layers.{index}.indices"] = links.indices
-        tensors[f"layers.{index}.values"] = links.values
+        connections = layer.connections
+        tensors[f"layers.{index}.indptr"] = connections.indptr
+        tensors[f"layers.{index}.indices"] = connections.indices
+        tensors[f"layers.{index}.values"] = connections.values
         tensors[f"layers.{index}.bias"] = layer.bias
         if layer.srelu is not None:
             tensors[f"layers.{index}.activation"] = layer.srelu.values
@@ -106,8 +106,8 @@ def load(path) -> SparseMLP:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, of another kind, or describes a model whose
-        arrays are not valid.
+        If the file is missing or damaged, is not a model, or has arrays that are not
+        valid.
     """
     with open_tensors(path) as file:
         description = _parse_description(file.metadata() or {}, path)
@@ -117,7 +117,7 @@ def load(path) -> SparseMLP:
         ]
         dtypes = {layer.bias.dtype.name for layer in layers}
         if len(dtypes) > 1:
-            raise ValueError(f"layers are of {' and '.join(sorted(dtypes))}")
+            raise ValueError(f"layers differ in dtype: {', '.join(sorted(dtypes))}")
         loss = Loss.from_json(description["loss"])
         model = SparseMLP.from_layers(layers, loss, description["seed"])
         model.step = check_whole("step", description["step"], 0)
@@ -130,13 +130,13 @@ def load_preprocessing(path) -> Preprocessing | None:
     Returns
     -------
     Preprocessing or None
-        None where the file does not say.
+        None if the file does not contain it.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged or of another kind, or what it says is not
-        valid.
+        If the file is missing or damaged, is not a model, or has a preprocessing that
+        is not valid.
 
     Examples
     --------
@@ -156,13 +156,13 @@ def load_preprocessing(path) -> Preprocessing | None:
         layers = _parse_description(metadata, path)["layers"]
         if "preprocessing" not in metadata:
             return None
-        found = from_tensors(file, metadata["preprocessing"])
-        found.check(layers[0]["n_in"], layers[-1]["n_out"])
-    return found
+        preprocessing = from_tensors(file, metadata["preprocessing"])
+        preprocessing.check(layers[0]["n_in"], layers[-1]["n_out"])
+    return preprocessing
 
 
 def load_config(path) -> str | None:
-    """Return the text of the configuration that a model was trained with, if any.
+    """Return the configuration that a model was trained with, if the file has it.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def load_step(path) -> int:
     Raises
     ------
     ModelFileError
-        If the file cannot be read or is no model.
+        If the file cannot be read or is not a model.
     """
     with open_tensors(path) as file:
         step = _parse_description(file.metadata() or {}, path)["step"]
@@ -210,20 +210,23 @@ def _parse_description(metadata: dict[str, str], path) -> dict:
     if CONDENSED_KEY in metadata:
         raise ModelFileError(
             f"{path} is a condensed model, which only CondensedMLP.load reads; give "
-            "the model that it was made of"
+            "the model that it was made from"
         )
     if "truesparse" not in metadata:
-        raise ModelFileError(f"{path} is not a truesparse model: no such metadata")
+        raise ModelFileError(
+            f"{path} is not a truesparse model: its metadata have no entry 'truesparse'"
+        )
     description: dict = json.loads(metadata["truesparse"])
     check_format(description, path)
     return description
 
 
-def check_format(description: dict, path) -> None:
-    """Raise ModelFileError unless the description is one that this version reads."""
-    if description["format"] != FORMAT:
+def check_format(description: dict, path, supported: int = FORMAT) -> None:
+    """Raise ModelFileError unless a description has the supported format."""
+    if description["format"] != supported:
         raise ModelFileError(
-            f"{path} has format {description['format']}; this version reads {FORMAT}"
+            f"{path} has format {description['format']}, this version of truesparse "
+            f"reads format {supported}; use the version that wrote the file"
         )
 
 
@@ -235,19 +238,19 @@ def _load_layer(file, index: int, spec: dict) -> SparseLayer:
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"layer {index} has dropout {dropout}")
     activation = read_activation(spec, dropout)
-    links = Connections(
+    connections = Connections(
         spec["n_in"],
         spec["n_out"],
         tensor("indptr", "int64"),
         tensor("indices", "int32"),
         tensor("values", "float32", "float64"),
     )
-    dtype = links.values.dtype.name
+    dtype = connections.values.dtype.name
     bias = tensor("bias", dtype)
-    # Before anything of the size that the file claims is allocated.
-    if bias.shape != (links.n_out,):
+    # Checked before anything of the size that the file claims is allocated.
+    if bias.shape != (connections.n_out,):
         raise ValueError(f"bias of layer {index} has shape {bias.shape}")
-    layer = SparseLayer(links, activation)
+    layer = SparseLayer(connections, activation)
     if layer.srelu is not None:
         layer.srelu.adopt(tensor("activation", dtype))
     layer.bias[:] = bias

@@ -1,4 +1,4 @@
-"""Tensor files in the safetensors format: written without a copy, read with care."""
+"""Tensor files in the safetensors format: written without a copy, checked when read."""
 
 import contextlib
 import json
@@ -17,30 +17,33 @@ from truesparse.errors import ModelFileError, UsageError
 from truesparse.network.inputs import is_finite
 from truesparse.sparse.connections import position_dtype
 
-# What a description that makes no sense raises on the way to a model.
-_NOT_VALID = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+# Raised where the contents of a file that is not valid are used.
+NOT_VALID = (
+    *(ArithmeticError, AttributeError, LookupError),
+    *(RecursionError, TypeError, ValueError),
+)
 # Metadata entry that tells condensed models from others.
 CONDENSED_KEY = "truesparse-condensed"
-# What the format calls the dtypes of numbers, and the other way round.
+# The format's names of the dtypes of numbers, and the other way round.
 KINDS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
-# Bits too, for those who ask for them.
-_ALL_KINDS = {**KINDS, "uint8": "U8"}
+# With packed bits, which only states of topology algorithms have.
+ALL_KINDS = {**KINDS, "uint8": "U8"}
 _BLOCK = 1 << 22  # index entries read at a time: 16 or 32 MB
 
 
 def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]):
-    """Write arrays in the safetensors format, one by one.
+    """Write arrays in the safetensors format, one by one, and return the path.
 
-    The library's own writer first turns all arrays into one bytes object, a copy of
-    the whole model in memory.
+    The writer of the safetensors library first copies all arrays into one bytes object,
+    which doubles the memory of the model.
     """
     header: dict[str, object] = {"__metadata__": metadata}
     offset = 0
     for name, array in tensors.items():
         end = offset + array.nbytes
         header[name] = {
-            "dtype": _ALL_KINDS[array.dtype.name],
+            "dtype": ALL_KINDS[array.dtype.name],
             "shape": list(array.shape),
             "data_offsets": [offset, end],
         }
@@ -53,7 +56,7 @@ def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
         raise UsageError(f"cannot write model {path!r}: give a path") from None
     if os.path.isdir(target):
         raise UsageError(
-            f"cannot write model {str(path)!r}: it is a folder; add a name"
+            f"cannot write model {str(path)!r}: it is a folder; add a file name"
         )
     partial = None
     try:
@@ -74,13 +77,13 @@ def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
 
 @contextlib.contextmanager
 def open_tensors(path) -> Iterator[Any]:
-    """Open a file to make a model of it, within the ``with`` statement.
+    """Open a file from which the body of the ``with`` statement makes a model.
 
     Raises
     ------
     ModelFileError
-        If the file cannot be read, and for whatever a file raises that describes no
-        model.
+        If the file cannot be read, or the body raises because its contents are not
+        valid.
     """
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
@@ -89,16 +92,19 @@ def open_tensors(path) -> Iterator[Any]:
         raise
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"cannot read model {path}: {error}") from None
-    except _NOT_VALID as error:
+    except NOT_VALID as error:
         raise ModelFileError(f"model {path} is not valid: {error}") from None
 
 
 def read_tensor(file: Any, name: str, *dtypes: str) -> np.ndarray:
-    """Return a tensor of one of the dtypes, if any are named; ValueError otherwise.
+    """Return a tensor of one of the dtypes; by default any of KINDS.
 
-    Floating-point numbers must be finite.
+    Raises
+    ------
+    ValueError
+        If there is no such tensor, or it holds NaN or infinity.
     """
-    kinds = [_ALL_KINDS[dtype] for dtype in dtypes or KINDS]
+    kinds = [ALL_KINDS[dtype] for dtype in dtypes or KINDS]
     try:
         kind = file.get_slice(name).get_dtype()
     except safetensors.SafetensorError:
@@ -121,7 +127,7 @@ def read_activation(spec: dict[str, Any], dropout: float = 0.0) -> LayerActivati
 
 
 class StoredTensors:
-    """The tensors of an open file: shapes and blocks, checked, nothing as a whole."""
+    """The tensors of an open file, by shape or block by block, never as a whole."""
 
     def __init__(self, file: Any):
         self.file = file
@@ -129,37 +135,41 @@ class StoredTensors:
         self.unread = set(self.names)
 
     def slice(self, name: str, n_dims: int, *dtypes: str) -> Any:
-        """Return a tensor as one that can be cut, if it is of one of the dtypes."""
+        """Return a tensor to be read by slices, if it has one of the dtypes."""
         if name not in self.names:
             raise ValueError(f"it has no tensor {name}")
         self.unread.discard(name)
-        found = self.file.get_slice(name)
+        tensor = self.file.get_slice(name)
         accepted = [KINDS[dtype] for dtype in dtypes]
-        if found.get_dtype() not in accepted:
-            raise ValueError(f"{name} is {found.get_dtype()}, not {accepted}")
-        if len(found.get_shape()) != n_dims:
-            raise ValueError(f"{name} has shape {found.get_shape()}")
-        return found
+        if tensor.get_dtype() not in accepted:
+            raise ValueError(
+                f"{name} is {tensor.get_dtype()}, not {' or '.join(accepted)}"
+            )
+        if len(tensor.get_shape()) != n_dims:
+            raise ValueError(
+                f"{name} has shape {tensor.get_shape()}, not {n_dims} dimensions"
+            )
+        return tensor
 
     def bytes_of(self, names: set[str]) -> int:
-        """Return what tensors take, by their headers."""
+        """Return the bytes of tensors, according to the header of the file."""
         total = 0
         for name in names:
-            found = self.file.get_slice(name)
-            size = np.dtype(DTYPES.get(found.get_dtype(), "uint8")).itemsize
-            total += size * int(np.prod(found.get_shape(), dtype=np.int64))
+            tensor = self.file.get_slice(name)
+            size = np.dtype(DTYPES.get(tensor.get_dtype(), "uint8")).itemsize
+            total += size * int(np.prod(tensor.get_shape(), dtype=np.int64))
         return total
 
 
-def read_links(
+def scan_connections(
     tensors: StoredTensors, prefix: str, n_in: int, n_out: int, values: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rows have connections (n_in,), and how many columns have (n_out,).
+    """Return which inputs have connections (n_in,), and each output's fan-in (n_out,).
 
     Raises
     ------
     ValueError
-        Unless the arrays are those of a CSR matrix, apart from the order in a row.
+        If the arrays are not those of a CSR matrix; the order in a row is not checked.
     """
     indptr = tensors.slice(f"{prefix}.indptr", 1, "int64")
     indices = tensors.slice(f"{prefix}.indices", 1, "int32")
@@ -167,8 +177,8 @@ def read_links(
     if indptr.get_shape() != [n_in + 1] or indices.get_shape() != [nnz]:
         raise ValueError(f"index arrays of {prefix} do not fit {n_in} x {n_out}")
     has_output = np.empty(n_in, bool)
-    starts = indptr[:1]  # all there is where condensing left no inputs
-    # Of a block, the first entry is the last one of the block before.
+    starts = indptr[:1]  # the only entry if condensing left no inputs
+    # The first entry of a block is the last one of the block before.
     for start in range(0, n_in, _BLOCK):
         starts = indptr[start : min(start + _BLOCK, n_in) + 1]
         steps = np.diff(starts)
@@ -201,5 +211,5 @@ def extent(counts: np.ndarray, nnz: int) -> dict[str, Any]:
 
 
 def view_bytes(nnz: int, n_out: int) -> int:
-    """Return what the column view of a layer takes."""
+    """Return the bytes of the column view of a layer."""
     return (4 + np.dtype(position_dtype(nnz)).itemsize) * nnz + 8 * (n_out + 1)

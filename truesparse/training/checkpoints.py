@@ -1,9 +1,9 @@
-"""Checkpoint files: a model with all that its run needs to go on, bit by bit.
+"""Checkpoint files: a model and the state of its run, which is resumed bit by bit.
 
-A checkpoint is a model file, which `truesparse.load` reads as any other. It also holds
-the state of the optimiser, ``layers.N.moments.PART.first`` and ``second`` for weights,
-bias and activation; the arrays that topology algorithm and callbacks remember,
-``states.N``; and in the metadata entry ``checkpoint``, as JSON, where the run is.
+A checkpoint is a model file that `truesparse.load` reads like any other. It also holds
+the optimiser state, ``layers.N.moments.PART.first`` and ``second`` for weights, bias
+and activation; the arrays in the states of the topology algorithm and the callbacks,
+``states.N``; and everything else, as JSON, in the metadata entry ``checkpoint``.
 """
 
 import functools
@@ -22,32 +22,27 @@ from truesparse.errors import ModelFileError, UsageError
 from truesparse.kernels.arrays import Moments
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.sparse.layer import SparseLayer
 from truesparse.storage import models
-from truesparse.storage.tensors import open_tensors, read_tensor
+from truesparse.storage.tensors import ALL_KINDS, NOT_VALID, open_tensors, read_tensor
 from truesparse.topology.parts.state import check_state
 from truesparse.training.run import EpochRecord, Run
 from truesparse.training.snapshot import has_finite_weights
 
 FORMAT = 1
-_TENSOR = "tensor"  # the key of what stands in the JSON for an array
-_DTYPES = ("float32", "float64", "int32", "int64", "uint8")
+_TENSOR = "tensor"  # {_TENSOR: name} stands for an array in the JSON
 _NUMBERS = "first", "second"
-# What a state that makes no sense raises on its way.
-_NOT_VALID = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _PLACE = ("n_batches", "n_samples", "start", "epoch", "batch", "first_step")
 
 
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions on which the last bits of results depend."""
-    names = "numpy", "numba"
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"truesparse": truesparse.__version__, **found}
+    others = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
+    return {"truesparse": truesparse.__version__, **others}
 
 
 def size(model: SparseMLP) -> int:
-    """Return about how many bytes a checkpoint takes, without what others remember."""
+    """Return the approximate bytes of a checkpoint, without states of callbacks."""
     arrays = (
         array
         for layer in model.layers
@@ -63,33 +58,32 @@ def has_finite_state(model: SparseMLP) -> bool:
 
 
 def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> None:
-    """Write a checkpoint of a run, between two steps; an existing one is replaced.
+    """Write a checkpoint of a run between two steps; an existing file is replaced.
 
     Parameters
     ----------
     run : Run
-        That of a Trainer.
+        The run of a Trainer.
     path : str or path
     about : dict, optional
-        What else is to be kept, as JSON takes it.
+        Anything else to store, in types that JSON has.
     **options
-        Of truesparse.save.
+        Options of truesparse.save.
 
     Raises
     ------
     UsageError
-        If the file cannot be written, or a state that is to be kept in it.
+        If the file cannot be written, or a state cannot be stored in it.
     """
     tensors = {
         f"layers.{index}.moments.{part}.{name}": array
-        for index, part, arrays in _moments(run.model)
-        for name, array in zip(_NUMBERS, arrays, strict=True)
+        for index, part, moments in _moments(run.model)
+        for name, array in zip(_NUMBERS, moments, strict=True)
         if array.size
     }
     states: dict[str, np.ndarray] = {}
     trainer = run.trainer
     callbacks = [(type(each).__name__, each.state()) for each in trainer.callbacks]
-    needed = trainer.optimizer.needs_first, trainer.optimizer.needs_second
     description = {
         "format": FORMAT,
         "versions": versions(),
@@ -103,7 +97,7 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
         },
         "batch_size": trainer.batch_size,
         "shuffle": bool(trainer.shuffle),
-        "moments": list(needed),
+        "moments": list(trainer.optimizer.needs),
         "moments_since": run.model.moments_since,
         "topology": trainer.topology.name,
         "topology_state": _pack(trainer.topology.state(), states),
@@ -123,21 +117,22 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
 
 @dataclass
 class Saved:
-    """A run as a checkpoint has it.
+    """A run as read from a checkpoint.
 
     Attributes
     ----------
     model : SparseMLP
-        With its optimiser state.
+        The model with its optimiser state.
     run : Run
-        Where it was.
+        The run, to be resumed with `resume`.
     config : str or None
-        How it is trained, if that was given.
+        Configuration of the training, if it was given.
     about : dict
-        What else was given.
+        Whatever else was given.
     versions : dict of str to str
-        Of the packages it was written with.
+        Versions of the packages that wrote the file.
     topology : str
+        Name of the topology algorithm.
     topology_state : dict
     callbacks : list of (str, dict)
         Names of classes, and states.
@@ -162,69 +157,79 @@ class Saved:
     path: str
 
     def resume(self, trainer) -> Run:
-        """Put a trainer where the run was, and return the run for `Trainer.fit`.
+        """Put a trainer into the state of the run, and return the run for its `fit`.
 
-        The trainer has this model and the options of that time; more `epochs` lengthen
-        the run, so that a learning rate that depends on their number is another from
-        here on. Callbacks get their state back by the name of their class and, among
-        those of one class, in order.
+        The trainer needs this model and the options of the run. More `epochs` lengthen
+        the run; a learning rate that depends on their number then differs from here on.
+        Callbacks get their states by the names of their classes, those of the same
+        class in order.
 
         Raises
         ------
         UsageError
             If the trainer does not fit the run.
         ModelFileError
-            If what topology algorithm or callbacks remembered does not make sense.
+            If a state of the topology algorithm or of a callback is not valid.
         """
-        run, optimizer = self.run, trainer.optimizer
-        if trainer.model is not self.model:
-            raise UsageError("the trainer that goes on needs the model of the file")
-        needed = optimizer.needs_first, optimizer.needs_second
-        state, name = "state of the optimizer", trainer.topology.name
-        given: dict[str, Any] = {"topology": name, state: needed}
-        wanted: dict[str, Any] = {"topology": self.topology, state: self.moments}
-        if run.batch:
-            given |= {"batch_size": trainer.batch_size, "shuffle": trainer.shuffle}
-            wanted |= {"batch_size": self.batch_size, "shuffle": self.shuffle}
-        for name, value in wanted.items():
-            if given[name] != value:
-                raise UsageError(
-                    f"the run in {self.path} has {name} {value!r}, the trainer that "
-                    f"is to go on {given[name]!r}"
-                )
-        if trainer.epochs < run.epoch + (run.batch > 0):
-            raise UsageError(
-                f"the run in {self.path} is in epoch {run.epoch + (run.batch > 0)}, "
-                f"beyond epochs={trainer.epochs}"
-            )
-        run.n_epochs = trainer.epochs
+        self._check(trainer)
+        self.run.n_epochs = trainer.epochs
         trainer.topology.begin(self.model)
         try:
             check_state(self.topology_state, self.model)
             trainer.topology.restore(self.topology_state)
-            left = list(self.callbacks)
+            remaining = list(self.callbacks)
             for callback in trainer.callbacks:
                 name = type(callback).__name__
-                found = next((each for each in left if each[0] == name), None)
-                if found is not None:
-                    left.remove(found)
-                    callback.restore(found[1])
+                saved = next((each for each in remaining if each[0] == name), None)
+                if saved is not None:
+                    remaining.remove(saved)
+                    callback.restore(saved[1])
         except (UsageError, ModelFileError):
             raise
-        except _NOT_VALID as error:
+        except NOT_VALID as error:
             raise ModelFileError(
                 f"checkpoint {self.path} is not valid: {error}"
             ) from None
-        return run
+        return self.run
+
+    def _check(self, trainer) -> None:
+        """Raise UsageError unless the trainer can resume the run."""
+        run = self.run
+        if trainer.model is not self.model:
+            raise UsageError(
+                f"the trainer needs the model of the checkpoint {self.path}: make it "
+                "with the `model` that checkpoint.read returned"
+            )
+        options: list[tuple[str, Any, Any]] = [
+            ("topology", self.topology, trainer.topology.name),
+            ("state of the optimizer", self.moments, trainer.optimizer.needs),
+        ]
+        if run.batch:
+            options += [
+                ("batch_size", self.batch_size, trainer.batch_size),
+                ("shuffle", self.shuffle, trainer.shuffle),
+            ]
+        for name, before, now in options:
+            if before != now:
+                raise UsageError(
+                    f"the run in {self.path} has {name} {before!r}, the trainer "
+                    f"{now!r}; resume it with the options that it had"
+                )
+        begun = run.epoch + (run.batch > 0)
+        if trainer.epochs < begun:
+            raise UsageError(
+                f"the run in {self.path} is in epoch {begun}, beyond "
+                f"epochs={trainer.epochs}; give at least {begun} epochs"
+            )
 
 
 def read(path) -> Saved:
-    """Read a checkpoint, all of it checked but what algorithm and callbacks remember.
+    """Read a checkpoint and check it, except for states, which `Saved.resume` checks.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, or no checkpoint.
+        If the file is missing, damaged, or not a checkpoint.
 
     Examples
     --------
@@ -234,21 +239,21 @@ def read(path) -> Saved:
     with open_tensors(path) as file:
         metadata = file.metadata() or {}
         if "checkpoint" not in metadata:
-            raise ModelFileError(f"{path} is a model, not a checkpoint of a run")
-        description = json.loads(metadata["checkpoint"])
-        if description["format"] != FORMAT:
             raise ModelFileError(
-                f"{path} has format {description['format']}; this version reads "
-                f"{FORMAT}"
+                f"{path} is a model, not a checkpoint of a run; give a file that "
+                "callbacks.Checkpoint or --checkpoint-every wrote"
             )
+        description = json.loads(metadata["checkpoint"])
+        models.check_format(description, path, FORMAT)
         first, second = (bool(each) for each in description["moments"])
-        for index, layer in enumerate(model.layers):
-            _read_moments(file, index, layer, (first, second))
+        _read_moments(file, model, first, second)
         model.moments_since = check_whole(
             "moments_since", description["moments_since"], 0
         )
         if model.moments_since > model.step:
-            raise ValueError(f"moments_since is {model.moments_since}, after the end")
+            raise ValueError(
+                f"moments_since is {model.moments_since}, after step {model.step}"
+            )
         callbacks = [
             (str(name), _unpack(state, file))
             for name, state in description["callbacks"]
@@ -270,7 +275,7 @@ def read(path) -> Saved:
 
 
 def _moments(model: SparseMLP) -> Iterator[tuple[int, str, Moments]]:
-    """Yield number of the layer, name of the part and moments."""
+    """Yield the number of each layer with the name and the moments of each part."""
     for index, layer in enumerate(model.layers):
         yield index, "weights", layer.connections.moments
         yield index, "bias", layer.bias_moments
@@ -278,24 +283,20 @@ def _moments(model: SparseMLP) -> Iterator[tuple[int, str, Moments]]:
             yield index, "activation", layer.srelu.moments
 
 
-def _read_moments(file, index: int, layer: SparseLayer, needed) -> None:
-    def read_part(part: str, values: np.ndarray) -> Moments:
-        flat = values.reshape(-1)
-        found = [flat[:0], flat[:0]]
-        for place, name in enumerate(_NUMBERS):
-            if needed[place] and flat.size:
-                full = f"layers.{index}.moments.{part}.{name}"
-                found[place] = read_tensor(file, full, flat.dtype.name)
-                if found[place].shape != flat.shape:
-                    raise ValueError(f"{full} has shape {found[place].shape}")
-        if found[1].size and found[1].min() < 0.0:
+def _read_moments(file, model: SparseMLP, first: bool, second: bool) -> None:
+    for layer in model.layers:
+        layer.allocate_moments(first, second)
+    for index, part, moments in _moments(model):
+        for name, array in zip(_NUMBERS, moments, strict=True):
+            if array.size == 0:
+                continue
+            full = f"layers.{index}.moments.{part}.{name}"
+            tensor = read_tensor(file, full, array.dtype.name)
+            if tensor.shape != array.shape:
+                raise ValueError(f"{full} has shape {tensor.shape}, not {array.shape}")
+            array[:] = tensor
+        if moments.second.size and moments.second.min() < 0.0:
             raise ValueError(f"second moments of layer {index} are negative")
-        return Moments(*found)
-
-    layer.connections.moments = read_part("weights", layer.connections.values)
-    layer.bias_moments = read_part("bias", layer.bias)
-    if layer.srelu is not None:
-        layer.srelu.moments = read_part("activation", layer.srelu.values)
 
 
 def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
@@ -311,7 +312,7 @@ def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
     run = Run(model, **place, **sums, **last, stop=bool(fields["stop"]))
     run.history = history
     if [record.epoch for record in history] != list(range(1, run.epoch + 1)):
-        raise ValueError(f"{len(history)} epochs are recorded, {run.epoch} were done")
+        raise ValueError(f"{len(history)} epochs are recorded, but {run.epoch} done")
     steps = run.first_step + run.batch
     if not (
         run.n_batches >= 1
@@ -320,7 +321,7 @@ def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
         and run.batch <= run.n_batches
         and (model.step == steps if run.batch else model.step >= steps)
     ):
-        raise ValueError("the place of the run does not make sense")
+        raise ValueError("epochs, batches and steps of the run contradict each other")
     return run
 
 
@@ -328,23 +329,29 @@ def _make_record(fields: dict[str, Any]) -> EpochRecord:
     for name in ("epoch", "step", "nnz"):
         check_whole(name, fields[name], 0)
     for name, value in fields.items():
-        may_lack = value is None and name in ("val_loss", "val_score")
-        if not may_lack and type(value) not in (int, float):
+        is_missing = value is None and name in ("val_loss", "val_score")
+        if not is_missing and type(value) not in (int, float):
             raise ValueError(f"the history has {name} {value!r}")
     return EpochRecord(**fields)
 
 
 def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:
-    """Return what JSON takes; arrays go to `states`."""
+    """Return a state in types that JSON has; arrays are added to `states`."""
     if isinstance(value, np.ndarray):
-        if value.dtype.name not in _DTYPES:
-            raise UsageError(f"an array of {value.dtype} cannot be kept in a file")
+        if value.dtype.name not in ALL_KINDS:
+            raise UsageError(
+                f"a checkpoint cannot store an array of {value.dtype} in a state; use "
+                f"one of {', '.join(ALL_KINDS)}"
+            )
         name = f"states.{len(states)}"
         states[name] = value
         return {_TENSOR: name}
     if isinstance(value, dict):
         if set(value) == {_TENSOR}:
-            raise UsageError(f"a state of the one key {_TENSOR!r} cannot be kept")
+            raise UsageError(
+                f"a checkpoint cannot store a dict whose only key is {_TENSOR!r}, the "
+                "mark of an array; use another key"
+            )
         return {str(key): _pack(each, states) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_pack(each, states) for each in value]
@@ -352,13 +359,16 @@ def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise UsageError(f"{type(value).__name__} in a state cannot be kept in a file")
+    raise UsageError(
+        f"a checkpoint cannot store a {type(value).__name__} in a state; use numbers, "
+        "strings, lists, dicts and arrays"
+    )
 
 
 def _unpack(value: Any, file) -> Any:
     if isinstance(value, dict):
         if set(value) == {_TENSOR}:
-            return read_tensor(file, value[_TENSOR], *_DTYPES)
+            return read_tensor(file, value[_TENSOR], *ALL_KINDS)
         return {key: _unpack(each, file) for key, each in value.items()}
     if isinstance(value, list):
         return [_unpack(each, file) for each in value]
