@@ -36,14 +36,14 @@ def test_threads_are_set_within_the_limits_of_the_process():
 @pytest.mark.compiled
 def test_every_thread_of_python_has_its_own_number():
     most = jit.most_threads()
-    before, found = jit.set_threads(None), []
+    before, counts = jit.set_threads(None), []
     try:
         jit.set_threads(1)
         assert jit.thread_count() == 1
-        other = threading.Thread(target=lambda: found.append(jit.thread_count()))
+        other = threading.Thread(target=lambda: counts.append(jit.thread_count()))
         other.start()
         other.join()
-        assert found == [most]
+        assert counts == [most]
         with jit.threads(most):
             assert jit.thread_count() == most
         assert jit.thread_count() == 1

@@ -1,6 +1,6 @@
 """truesparse: huge, truly sparse neural networks on ordinary CPUs.
 
-Names are loaded when first used, so that importing the package costs nothing.
+Names are loaded when first used, so importing the package costs nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Checkpoints of runs: `read` returns one, `write` makes one.
+"""Checkpoints of runs: `read` returns one, `write` writes one.
 
 >>> from truesparse import checkpoint
 >>> checkpoint.read.__module__

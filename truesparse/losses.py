@@ -1,4 +1,4 @@
-"""Losses by name: how targets are laid out, the delta, and what outputs mean."""
+"""Losses by name: the form of targets, the delta, and the meaning of outputs."""
 
 from typing import Any
 
@@ -11,22 +11,22 @@ from truesparse.kernels import loss as kernels
 from truesparse.tasks import TASKS, Task, task_of
 
 LOSSES = tuple(loss for task in TASKS.values() for loss in task.losses)
-_NOT_FINITE = "targets contain NaN or infinity; remove those samples"
+_NOT_FINITE = "targets contain NaN or infinity; remove these samples"
 
 
 class Loss:
-    """One loss with its numbers.
+    """A loss with its parameters.
 
     Parameters
     ----------
     name : {"softmax", "logistic", "squared", "huber"}
         Softmax cross-entropy for classes; logistic (sigmoid) cross-entropy for one or
-        several yes-or-no outputs; squared error (half the sum over the outputs);
-        Huber's.
+        several yes-or-no outputs; squared error, half the sum over the outputs; or
+        Huber's loss.
     label_smoothing : float
-        Of softmax, in [0, 1): share of the target spread over all classes.
+        Share of the target that softmax spreads over all classes, in [0, 1).
     huber_threshold : float
-        Residual at which Huber's loss turns linear.
+        Residual at which Huber's loss becomes linear.
 
     Examples
     --------
@@ -59,35 +59,40 @@ class Loss:
 
     @property
     def task(self) -> Task:
-        """The task that the loss is made for."""
+        """The task that the loss belongs to."""
         return task_of(self.name)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` makes the loss of again."""
+        """Return the description that `from_json` reads."""
         return dict(vars(self))
 
     @classmethod
     def from_json(cls, description: dict[str, Any]) -> "Loss":
-        """Return the loss of a description; LookupError where it lacks a number."""
+        """Return the loss of a description; LookupError if it lacks a parameter."""
         names = "name", "label_smoothing", "huber_threshold"
         return cls(**{name: description[name] for name in names})
 
     @property
     def takes_labels(self) -> bool:
-        """Whether targets are class labels, rather than a number for each output."""
+        """Whether targets are class labels instead of a number for each output."""
         return self.name == "softmax"
 
     def prepare_targets(self, y, n_out: int, dtype) -> np.ndarray:
-        """Return targets as the kernels take them, or say what is wrong with them.
+        """Return targets in the form that kernels take.
 
         Returns
         -------
         (n,) int32 array for softmax, else (n, n_out) array of `dtype`
+
+        Raises
+        ------
+        DataError
+            If the targets do not suit the loss.
         """
         y = np.asarray(y)
         if y.dtype.kind not in "biuf":
             raise DataError(
-                f"targets must be numbers, got {y.dtype}; encode them first"
+                f"targets must be numbers, got {y.dtype}; encode them as numbers"
             )
         if self.takes_labels:
             if not np.isfinite(y).all():
@@ -106,7 +111,7 @@ class Loss:
             raise DataError(f"targets must have shape (n, {n_out}), got {y.shape}")
         with np.errstate(over="ignore"):
             targets = np.ascontiguousarray(targets, dtype)
-        # Only now: a number may be too large for the dtype.
+        # Checked after the cast, in which large numbers become infinite.
         if not np.isfinite(targets).all():
             raise DataError(_NOT_FINITE)
         outside = (targets < 0) | (targets > 1)
@@ -115,14 +120,14 @@ class Loss:
         return targets
 
     def require_prepared(self, targets, n: int, n_out: int, dtype) -> None:
-        """Raise UsageError unless targets are as `prepare_targets` returns them."""
+        """Raise UsageError unless targets have the form `prepare_targets` returns."""
         wanted: tuple = (np.int32, (n,)) if self.takes_labels else (dtype, (n, n_out))
         is_plain = isinstance(targets, np.ndarray) and targets.flags.c_contiguous
         if not is_plain or (targets.dtype, targets.shape) != wanted:
             raise UsageError(
-                f"targets must be {np.dtype(wanted[0])} of shape {wanted[1]}, as "
-                f"prepare_targets returns them, got {np.asarray(targets).dtype} of "
-                f"shape {np.shape(targets)}"
+                f"targets must be {np.dtype(wanted[0])} of shape {wanted[1]}, in the "
+                f"form that prepare_targets returns, got {np.asarray(targets).dtype} "
+                f"of shape {np.shape(targets)}"
             )
         if self.takes_labels and (targets.min() < 0 or targets.max() >= n_out):
             raise UsageError(f"labels must be from 0 to {n_out - 1}")
@@ -134,14 +139,14 @@ class Loss:
         weights: np.ndarray,
         scratch: np.ndarray,
     ) -> float:
-        """Replace the outputs by their delta and return the loss.
+        """Replace the outputs by their delta, and return the loss.
 
         Parameters
         ----------
         z : (n_out, columns) float array
         targets : (batch,) int32 or (n_out, columns) float array
         weights : (batch,) float64 array
-            Sample weights over their sum.
+            Sample weights divided by their sum.
         scratch : (4, columns) float64 array
         """
         if self.takes_labels:
@@ -167,7 +172,7 @@ class Loss:
         return self.apply(columns, by_output, weights, np.zeros((4, len(z))))
 
     def activate(self, z: np.ndarray) -> np.ndarray:
-        """Turn outputs (n, n_out) into probabilities, or leave them for regression."""
+        """Return the probabilities of outputs (n, n_out), or outputs for regression."""
         if self.name == "softmax":
             return scipy.special.softmax(z, axis=1)
         if self.name == "logistic":
@@ -175,10 +180,10 @@ class Loss:
         return z
 
     def score(self, z: np.ndarray, targets: np.ndarray) -> float:
-        """Return the customary score of outputs z (n, n_out) against targets.
+        """Return the score of outputs z (n, n_out) against targets, see tasks.Task.
 
-        Accuracy for softmax; the share of correct yes-or-no answers for logistic;
-        the coefficient of determination, averaged over outputs, for regression.
+        For softmax it is the accuracy, for logistic the share of correct yes-or-no
+        answers, for regression R2 averaged over the outputs.
         """
         if self.name == "softmax":
             return float((z.argmax(axis=1) == targets).mean())
@@ -195,7 +200,7 @@ def r2(squares: np.ndarray, targets: np.ndarray) -> float:
     squares : (n_out,) float64 array
         Sum of the squared residuals of each output.
     targets : (n, n_out) array
-        An output whose targets are all the same has 1 if they are met, 0 if not.
+        An output whose targets are all equal counts 1 if its residuals are 0, else 0.
     """
     spread = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
     safe = np.where(spread > 0, spread, 1.0)

@@ -1,6 +1,6 @@
 """Optimisers by name: each turns a learning rate and a step number into a kernel rule.
 
-The arithmetic is in kernels/update.py; optimiser state lives beside the weights.
+The arithmetic is in kernels/update.py; the layers hold the optimiser state.
 """
 
 import math
@@ -15,28 +15,28 @@ DECAYS = ("l2", "decoupled", "set")
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimiser with its fixed numbers.
+    """An optimiser with its parameters.
 
     Parameters
     ----------
     name : {"sgd", "nesterov", "adam", "adamw", "rmsprop"}
     momentum : float
-        Of sgd and nesterov, in [0, 1); 0 keeps no state.
+        Momentum of sgd and nesterov, in [0, 1); with 0 they have no state.
     beta1, beta2 : float
-        Decay of Adam's moments; `beta2` of RMSprop's too.
+        Decay of Adam's first and second moments, in [0, 1); RMSprop uses `beta2`.
     epsilon : float
         Added to the root of the second moment.
     weight_decay : float
     decay : {"l2", "decoupled", "set"}, optional
         "l2" adds ``weight_decay * w`` to the gradient; "decoupled" subtracts
         ``lr * weight_decay * w`` (Loshchilov and Hutter 2019); "set" subtracts
-        ``weight_decay * w``, without the learning rate, as the reference code of SET
-        does. By default decoupled for adamw and l2 for the others.
+        ``weight_decay * w``, without the learning rate, like the reference code of
+        SET. By default "decoupled" for adamw and "l2" for the others.
     fan_in_limit : float, optional
-        A layer whose neurons have more inputs than this learns more slowly, its rate
-        times ``fan_in_limit / fan_in``. The change that one step makes to a neuron
-        grows with its inputs, so that a rate that suits 1000 of them diverges at
-        500,000 (Yang and Hu, Tensor Programs IV, 2021, section 5).
+        Inputs of a neuron above which a layer learns more slowly, at the learning rate
+        times ``fan_in_limit / fan_in``. The change of a neuron in one step grows with
+        its number of inputs: a rate that suits 1000 inputs diverges at 500,000 (Yang
+        and Hu, Tensor Programs IV, 2021, section 5).
 
     Examples
     --------
@@ -103,9 +103,9 @@ class Optimizer:
         ----------
         lr : float
         step : int
-            Steps taken before this one; Adam's bias correction depends on it.
+            Number of steps before this one, for Adam's bias correction.
         fan_in : float
-            Inputs of the layer's neurons, on average.
+            Mean number of inputs of the layer's neurons.
         """
         if self.fan_in_limit is not None:
             lr *= min(1.0, self.fan_in_limit / max(fan_in, 1.0))

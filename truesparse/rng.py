@@ -1,7 +1,7 @@
 """Random streams: every draw is a function of (seed, purpose, step, layer).
 
-No generator is carried along, so a run that is resumed, or a layer that is visited in
-another order, draws the same numbers.
+No generator has a state that lasts, so a resumed run draws the same numbers, and the
+order of layers does not matter.
 """
 
 import enum
@@ -12,7 +12,7 @@ from truesparse.checks import check_whole
 
 
 class Purpose(enum.IntEnum):
-    """What a stream is for; values are fixed, as they define results."""
+    """Purpose of a stream; the values must never change, as results depend on them."""
 
     TOPOLOGY_INIT = 1
     WEIGHT_INIT = 2
@@ -31,14 +31,14 @@ class Purpose(enum.IntEnum):
 
 
 def check_seed(seed: int) -> int:
-    """Return `seed` if it is a whole number from 0 to 2^63 - 1, else raise."""
+    """Return `seed` if it is a whole number from 0 to 2^63 - 1, else UsageError."""
     return check_whole("seed", seed, 0, 2**63 - 1)
 
 
 def stream(
     seed: int, purpose: Purpose, step: int = 0, layer: int = 0
 ) -> np.random.Generator:
-    """Return the generator of one purpose at one step in one layer.
+    """Return the generator for one purpose at one step in one layer.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def stream(
 
 def key32(seed: int, purpose: Purpose, step: int = 0, layer: int = 0) -> int:
     """Return 32 random bits for kernels that hash a counter."""
-    # A cheap mix, for it is called once a layer and step: splitmix64, finalised.
+    # Called for each layer and step, so cheap: the finaliser of splitmix64.
     mask = (1 << 64) - 1
     state = check_seed(seed)
     for word in (int(purpose), step, layer):

@@ -1,6 +1,6 @@
 """Learning-rate schedules: the rate as a function of progress, each with a warm-up.
 
-Let e be the epochs done (a fraction within an epoch), E all epochs, r the base rate:
+Let e be the epochs done (a fraction within an epoch), E all epochs and r the base rate:
 
     constant          r
     step              r * factor^floor(e / every)
@@ -11,8 +11,8 @@ Let e be the epochs done (a fraction within an epoch), E all epochs, r the base 
     adaptive          r, times factor whenever the loss has not fallen for `patience`
                       epochs
 
-A warm-up of w epochs rises linearly from 0 and multiplies all of them. With c cycles
-all of this starts again every E / c epochs, on which e and E then count.
+A warm-up of w epochs multiplies the rate by a factor that rises linearly from 0 to 1.
+With c cycles everything starts again every E / c epochs; e and E then refer to a cycle.
 """
 
 import math
@@ -35,30 +35,30 @@ _FACTORS = {"step": 0.1, "exponential": 0.95, "adaptive": 0.2}
 
 @dataclass(frozen=True)
 class LearningRate:
-    """A schedule with its numbers.
+    """A schedule of the learning rate with its parameters.
 
     Parameters
     ----------
     base : float
-        The rate r.
+        The base rate r.
     name : str
         One of SCHEDULES.
     warmup : float
         Epochs of linear rise.
     factor : float, optional
-        By default 0.1 for step, 0.95 for exponential, 0.2 for adaptive.
+        Factor of "step", "exponential" and "adaptive", by default 0.1, 0.95 and 0.2.
     every : float, optional
         Epochs between the drops of "step"; by default a third of the run.
     power : float
-        Of "inverse_scaling".
+        Exponent of "inverse_scaling".
     final : float
-        What remains of the rate at the end of "cosine" and "linear", as a share.
+        Share of the base rate at the end of "cosine" and "linear".
     patience : int
-        Epochs without a better loss that "adaptive" waits.
+        Epochs without a better loss after which "adaptive" reduces the rate.
     tolerance : float
-        How much lower a loss must be to count as better.
+        Amount by which a loss must be lower to count as better.
     cycles : int
-        How often the schedule is gone through; "adaptive" takes 1.
+        Number of times the schedule is repeated; "adaptive" takes 1.
 
     Examples
     --------
@@ -103,27 +103,28 @@ class LearningRate:
         check_whole("cycles", self.cycles, 1)
         if self.cycles > 1 and self.name == "adaptive":
             raise UsageError(
-                f"schedule 'adaptive' takes no cycles, got {self.cycles}; the others do"
+                f"schedule 'adaptive' takes no cycles, got {self.cycles}; use 1, or "
+                "another schedule"
             )
         if self.patience < 1:
             raise UsageError(f"patience must be at least 1, got {self.patience}")
 
     @property
     def reduction(self) -> float:
-        """The factor in force."""
+        """The given factor, or the default one of the schedule."""
         return _FACTORS.get(self.name, 1.0) if self.factor is None else self.factor
 
     def at(self, epoch: float, epochs: float, reductions: int = 0) -> float:
-        """Return the rate.
+        """Return the learning rate at some point of a run.
 
         Parameters
         ----------
         epoch : float
-            Epochs done, counting the part of the present one.
+            Epochs done, including the fraction of the present one.
         epochs : float
-            All epochs of the run.
+            Epochs of the whole run.
         reductions : int
-            How often "adaptive" has reduced the rate (see `count_reductions`).
+            Number of reductions by "adaptive", see `count_reductions`.
         """
         rate, name = self.base, self.name
         if self.cycles > 1:
@@ -140,17 +141,17 @@ class LearningRate:
             rate *= self.reduction**reductions
         elif name in ("cosine", "linear"):
             done = min(epoch / epochs, 1.0)
-            left = 1.0 - done
+            remaining = 1.0 - done
             if name == "cosine":
-                left = 0.5 * (1.0 + math.cos(math.pi * done))
-            rate *= self.final + (1.0 - self.final) * left
+                remaining = 0.5 * (1.0 + math.cos(math.pi * done))
+            rate *= self.final + (1.0 - self.final) * remaining
         if self.warmup > epoch:
-            # Never 0: at the start of the first epoch one step is one share of many.
+            # Never 0, at which the first step would change nothing.
             rate *= max(epoch, 1e-3 * self.warmup) / self.warmup
         return rate
 
     def count_reductions(self, losses: list[float]) -> int:
-        """Return how often "adaptive" reduces the rate, given the losses so far."""
+        """Return how often "adaptive" has reduced the rate, given all losses so far."""
         best, waited, reductions = math.inf, 0, 0
         for loss in losses:
             if loss < best - self.tolerance:

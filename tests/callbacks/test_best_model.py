@@ -155,7 +155,7 @@ def test_the_last_epoch_may_be_the_best():
     assert trainer.run.intact
 
 
-def test_a_run_that_pauses_goes_on_from_where_it_is(tmp_path):
+def test_a_paused_run_is_resumed_where_it_is(tmp_path):
     options = {"lr": 0.6, "epochs": 6}
     whole, parts = (BestModel("train_loss", tmp_path / name) for name in "ab")
     one = make_trainer(callbacks=[whole], **options)
@@ -184,7 +184,7 @@ def test_a_run_that_diverges_leaves_the_last_good_model():
 def test_a_temporary_file_goes_with_its_owner():
     best = BestModel("train_loss")
     make_trainer(callbacks=[best]).fit(X, Y)
-    path = best._kept.path
+    path = best._saved.path
     assert path.exists()
     # A copy or a pickle has none.
     assert pickle.loads(pickle.dumps(best)).epoch == copy.deepcopy(best).epoch == 3
@@ -197,21 +197,21 @@ def test_a_best_model_that_is_lost(tmp_path):
     best = BestModel("train_loss", tmp_path / "best")
     trainer = make_trainer(callbacks=[best])
     trainer.fit(X, Y, until=2)
-    (tmp_path / "best").rename(tmp_path / "kept")
-    with pytest.raises(ModelFileError, match="best model so far, of epoch 2, is not"):
+    (tmp_path / "best").rename(tmp_path / "elsewhere")
+    with pytest.raises(ModelFileError, match="model so far, of epoch 2, is missing"):
         trainer.fit(X, Y, run=trainer.run)
 
 
 def test_a_best_model_from_after_the_checkpoint_is_told_and_looked_for_anew(tmp_path):
     path = tmp_path / "best"
-    best, told = BestModel("val_score", path), []
+    best, warnings = BestModel("val_score", path), []
 
     class Fall(Callback):
         def on_epoch_end(self, run, record):
             best.on_epoch_end(run, replace(record, val_score=-record.epoch))
 
         def on_warning(self, run, message):
-            told.append(message)
+            warnings.append(message)
 
     trainer = make_trainer(callbacks=[Fall()], epochs=4)
     best.on_train_begin(make_run())
@@ -223,9 +223,9 @@ def test_a_best_model_from_after_the_checkpoint_is_told_and_looked_for_anew(tmp_
     trainer.run.trainer = trainer
     best.on_train_begin(trainer.run)
     trainer.fit(X, Y, run=trainer.run)
-    assert told == [
-        "a better model than that of epoch 1 was kept after the checkpoint; the best "
-        "is looked for among the epochs to come"
+    assert warnings == [
+        "the best model of epoch 1 was replaced by a better one after the checkpoint "
+        "was written; only the epochs to come now count"
     ]
     best.on_train_end(trainer.run)
     assert best.restored

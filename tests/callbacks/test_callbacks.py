@@ -208,7 +208,7 @@ def test_metrics_that_cannot_be_written(tmp_path):
         MetricsFile(tmp_path / "missing" / "metrics.jsonl")
 
 
-def test_metrics_go_on_in_a_second_run(tmp_path):
+def test_metrics_continue_in_a_second_run(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     for _ in range(2):
         make_trainer(callbacks=[metrics], epochs=1, topology="static").fit(X, Y)

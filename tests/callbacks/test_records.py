@@ -83,7 +83,7 @@ def test_learning_rates_by_step():
     np.testing.assert_allclose(rates.rates, 0.1 * (1 - np.arange(12) / 12))
     assert sparse.steps == [1, 5, 9]
     assert sparse.rates == rates.rates[::4]
-    # A second run counts from its own start.
+    # A second run counts from its start.
     make_trainer(trainer.model, callbacks=[sparse], epochs=2).fit(X, Y)
     assert sparse.steps == [13, 17]
     with pytest.raises(UsageError, match="every must be a whole number"):
@@ -119,8 +119,8 @@ def test_going_on_removes_what_will_come_again(tmp_path):
     with open(path, "a") as file:
         file.write('["no event"]\n{"event": "run_end"')
     MetricsFile(path).restore(state)
-    found = [(line["event"], line["epoch"]) for line in lines_of(path)]
-    assert found == [
+    got = [(line["event"], line["epoch"]) for line in lines_of(path)]
+    assert got == [
         ("epoch", 1),
         *[(event, 2) for event in ("checkpoint", "warning", "run_end")],
     ]
@@ -143,16 +143,16 @@ def test_warnings_are_shown(capsys):
 
 
 def scalars(folder):
-    """Return (step, value) pairs by tag, read with TensorBoard's own reader."""
+    """Return (step, value) pairs by tag, read by TensorBoard."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-    found = {}
+    got = {}
     for path in sorted(folder.iterdir()):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 pair = event.step, value.tensor.float_val[0]
-                found.setdefault(value.tag, []).append(pair)
-    return found
+                got.setdefault(value.tag, []).append(pair)
+    return got
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -173,7 +173,7 @@ def test_tensorboard_gets_all_curves(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_goes_on_in_a_second_file(tmp_path):
+def test_tensorboard_continues_in_a_second_file(tmp_path):
     board = TensorBoard(tmp_path)
     trainer = make_trainer(callbacks=[board], topology="static")
     trainer.fit(X, Y, until=1)

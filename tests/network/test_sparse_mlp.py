@@ -164,22 +164,22 @@ def test_sparse_data_train_alike():
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
-def test_training_goes_on_after_rewiring(clip_norm):
+def test_training_continues_after_rewiring(clip_norm):
     model = make_model()
     twin, (x, targets) = make_twin(model), make_data(12)
     train(model, x, targets, batches_of(3, 4), clip_norm=clip_norm)
     train_twin(twin, x, targets, batches_of(3, 4), clip_norm=clip_norm)
     draw = np.random.default_rng(8)
     for k, layer_ in enumerate(model.layers):
-        links = layer_.connections
-        dropped = draw.random(links.nnz) < 0.4
+        connections = layer_.connections
+        dropped = draw.random(connections.nnz) < 0.4
         keys = np.flatnonzero(~twin.masks[k])[: dropped.sum() + 2]
         mask, change = twin.masks[k], (dropped, keys)
         twin.masks[k], twin.weights[k] = naive.rewire(
             mask, twin.weights[k], *change, 0.1
         )
         twin.moments[k][0] = naive.rewire(mask, twin.moments[k][0], *change, 0.0)[1]
-        links.rewire(dropped, keys, np.full(keys.size, 0.1))
+        connections.rewire(dropped, keys, np.full(keys.size, 0.1))
     for batch in batches_of(3, 4, seed=1):
         model.train_batch(x, targets, batch, MOMENTUM, LR, clip_norm=clip_norm)
     train_twin(twin, x, targets, batches_of(3, 4, seed=1), clip_norm=clip_norm)

@@ -165,7 +165,9 @@ def test_labels_beyond_the_outputs(label):
     ids=lambda targets: f"{targets.dtype}-{targets.shape}",
 )
 def test_targets(loss, targets):
-    with pytest.raises(UsageError, match="as prepare_targets returns them, got"):
+    with pytest.raises(
+        UsageError, match="in the form that prepare_targets returns, got"
+    ):
         step(prepared(loss=loss), targets=targets)
 
 

@@ -94,9 +94,9 @@ def test_a_model_comes_back_bit_for_bit(settings, dtype, tmp_path):
 def test_layers_without_connections(tmp_path):
     model = make_model()
     for layer in model.layers:
-        links = layer.connections
-        everything, nothing = np.ones(links.nnz, bool), np.zeros(0, np.int64)
-        links.rewire(everything, nothing, np.zeros(0, np.float32))
+        connections = layer.connections
+        everything, nothing = np.ones(connections.nnz, bool), np.zeros(0, np.int64)
+        connections.rewire(everything, nothing, np.zeros(0, np.float32))
     again = models.load(models.save(model, tmp_path / "m"))
     assert again.nnz == 0
     assert_same_arrays(again, model)
@@ -104,10 +104,10 @@ def test_layers_without_connections(tmp_path):
 
 def test_other_readers_of_the_format_understand_the_file(file):
     tensors = safetensors.numpy.load_file(file)
-    links = trained_model().layers[1].connections
-    np.testing.assert_array_equal(tensors["layers.1.indptr"], links.indptr)
-    np.testing.assert_array_equal(tensors["layers.1.indices"], links.indices)
-    np.testing.assert_array_equal(tensors["layers.1.values"], links.values)
+    connections = trained_model().layers[1].connections
+    np.testing.assert_array_equal(tensors["layers.1.indptr"], connections.indptr)
+    np.testing.assert_array_equal(tensors["layers.1.indices"], connections.indices)
+    np.testing.assert_array_equal(tensors["layers.1.values"], connections.values)
     assert len(tensors) == 12
 
 

@@ -1,4 +1,4 @@
-"""Damaged checkpoint files: found before anything is trained."""
+"""Damaged checkpoint files: refused before anything is trained."""
 
 import json
 

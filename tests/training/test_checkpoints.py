@@ -1,4 +1,4 @@
-"""Checkpoints: a run goes on bit by bit; damage is found; a model file all the same."""
+"""Checkpoints: a run is resumed bit by bit; every checkpoint is a model file."""
 
 import copy
 import dataclasses
@@ -52,12 +52,12 @@ def facts(history):
 
 
 def fit_in_two(path, stop, options, make_topology, listeners=(), **settings):
-    """Train, stop, and go on from the file; return both trainers."""
+    """Train, stop, and resume from the file; return both trainers."""
 
     def trainer(model, *callbacks, topology=None):
-        own = {"topology": make_topology(), "lr": LearningRate(0.1, "cosine")}
+        defaults = {"topology": make_topology(), "lr": LearningRate(0.1, "cosine")}
         callbacks = [make() for make in listeners] + list(callbacks)
-        return make_trainer(model, callbacks=callbacks, **own | options)
+        return make_trainer(model, callbacks=callbacks, **defaults | options)
 
     whole = trainer(make_model(**settings))
     history = whole.fit(X, Y, **VALIDATION)
@@ -80,17 +80,17 @@ def fit_in_two(path, stop, options, make_topology, listeners=(), **settings):
 
 def keys(model):
     """Return which cells are connected."""
-    links = [each.connections for each in model.layers]
-    return [each.keys(np.arange(each.nnz)).tolist() for each in links]
+    connections = [each.connections for each in model.layers]
+    return [each.keys(np.arange(each.nnz)).tolist() for each in connections]
 
 
-# Going on ----------------------------------------------------------------------------
+# Resuming -----------------------------------------------------------------------------
 
 
 # After an epoch, and within one.
 @pytest.mark.parametrize(("stop", "dtype"), [(9, "float32"), (11, "float64")])
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_topology_goes_on_where_it_was(name, stop, dtype, tmp_path):
+def test_every_topology_is_resumed_where_it_was(name, stop, dtype, tmp_path):
     settings = {"density": 1.0, "epsilon": None} if name == "lottery" else {}
     settings["dtype"] = dtype
     whole, second = fit_in_two(
@@ -119,7 +119,7 @@ def test_the_arrays_of_every_topology_are_checked(name):
 
 @pytest.mark.parametrize("activation", ["relu", "srelu"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
-def test_every_optimiser_goes_on_where_it_was(optimizer, activation, tmp_path):
+def test_every_optimiser_is_resumed_where_it_was(optimizer, activation, tmp_path):
     options = {"optimizer": optimizer, "epochs": 4, "lr": 0.01}
     settings = {"activation": activation, "dropout": 0.2}
     path = tmp_path / "c"
@@ -127,14 +127,14 @@ def test_every_optimiser_goes_on_where_it_was(optimizer, activation, tmp_path):
     assert keys(whole.model) != keys(make_model(**settings))
 
 
-def test_learning_rates_that_follow_the_loss_go_on(tmp_path):
+def test_learning_rates_that_follow_the_loss_are_resumed(tmp_path):
     lr = LearningRate(0.5, "adaptive", patience=1, tolerance=0.5)
     options = {"lr": lr, "epochs": 6, "clip_norm": 1.0, "shuffle": False}
     whole, _ = fit_in_two(tmp_path / "c", 10, options, lambda: "set")
     assert len({record.lr for record in whole.run.history}) > 1
 
 
-def test_callbacks_go_on_where_they_were(tmp_path):
+def test_callbacks_are_resumed_where_they_were(tmp_path):
     listeners = [
         lambda: EarlyStopping(patience=3, tolerance=0.3),
         lambda: LearningRateMonitor(2),

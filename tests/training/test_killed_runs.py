@@ -46,21 +46,21 @@ def test_a_run_that_is_killed_in_its_first_epoch(capsys, monkeypatch):
     assert call(capsys, *SMALL["iris"], *NET, "--out", "run").code == 0
     steps = [models.load(f"killed/{name}").step for name in (MODEL, CHECKPOINT)]
     assert steps == [0, 3]
-    found, text = predicted(capsys, "killed", "iris")
-    assert found["model"] == f"killed/{CHECKPOINT}"
+    prediction, text = predicted(capsys, "killed", "iris")
+    assert prediction["model"] == f"killed/{CHECKPOINT}"
     assert f"the run has not ended: predicting with killed/{CHECKPOINT}, " in text
     assert ", saved after step 3\n" in text
     alone, text = predicted(capsys, f"killed/{CHECKPOINT}", "iris")
-    assert alone["score"] == found["score"]
+    assert alone["score"] == prediction["score"]
     assert "not ended" not in text
-    told = call(capsys, "killed", "--json", main=info.main).json
-    assert (told["kind"], told["step"]) == ("checkpoint", 3)
-    assert (told["run"]["epochs"], told["run"]["ended"]) == (0, False)
+    described = call(capsys, "killed", "--json", main=info.main).json
+    assert (described["kind"], described["step"]) == ("checkpoint", 3)
+    assert (described["run"]["epochs"], described["run"]["ended"]) == (0, False)
     assert as_model("killed").step == read_folder("killed").model.step == 3
     # Once it has gone on to its end.
     assert call(capsys, "--resume", "killed").code == 0
-    found, text = predicted(capsys, "killed", "iris")
-    assert found["model"] == f"killed/{MODEL}"
+    prediction, text = predicted(capsys, "killed", "iris")
+    assert prediction["model"] == f"killed/{MODEL}"
     assert "not ended" not in text
     assert Path(f"killed/{MODEL}").read_bytes() == Path(f"run/{MODEL}").read_bytes()
 

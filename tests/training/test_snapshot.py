@@ -12,7 +12,7 @@ from truesparse.training.snapshot import Snapshot, has_finite_weights
 
 
 class Watch:
-    """A clock that stands still unless told."""
+    """A clock that stands still unless it is moved."""
 
     def __init__(self, monkeypatch):
         self.now, self.cost = 0.0, 0.0
@@ -86,10 +86,10 @@ def test_restoring(tmp_path):
     model.allocate_moments(Optimizer())
     model.prepare(2)
     for each in model.layers:
-        links = each.connections
-        dropped = np.arange(links.nnz) % 3 == 0
-        links.rewire(dropped, np.zeros(0, np.int64), np.zeros(0, np.float32))
-        links.values[:] = np.nan
+        connections = each.connections
+        dropped = np.arange(connections.nnz) % 3 == 0
+        connections.rewire(dropped, np.zeros(0, np.int64), np.zeros(0, np.float32))
+        connections.values[:] = np.nan
     model.step = 9
     taken.restore(model)
     assert model.step == 7

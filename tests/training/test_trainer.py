@@ -163,7 +163,7 @@ def test_a_rate_may_be_a_number_and_an_optimiser_a_name():
     assert trainer.topology.name == "static"
 
 
-def test_a_second_run_goes_on_and_still_evolves():
+def test_a_second_run_continues_and_still_evolves():
     model, recorder = make_model(), Recorder()
     make_trainer(model).fit(X, Y)
     make_trainer(model, callbacks=[recorder]).fit(X, Y)

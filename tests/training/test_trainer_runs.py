@@ -1,4 +1,4 @@
-"""Runs that go on: in parts, within an epoch, on new samples, without a snapshot."""
+"""Resumed runs: in parts, within an epoch, on new samples, without a snapshot."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ class StopAfter(Callback):
 
 
 @pytest.mark.parametrize("step", [2, 5, 6])
-def test_a_run_goes_on_within_an_epoch(step):
+def test_a_run_is_resumed_within_an_epoch(step):
     whole, parts = make_model(), make_model()
     history = make_trainer(whole, epochs=3).fit(X, Y)
     trainer = make_trainer(parts, epochs=3, callbacks=[StopAfter(step)])
@@ -58,7 +58,7 @@ def test_a_run_goes_on_within_an_epoch(step):
     assert [record.train_loss for record in again] == [r.train_loss for r in history]
 
 
-def test_a_run_that_goes_on_needs_its_model_and_its_samples():
+def test_a_resumed_run_needs_its_model_and_its_samples():
     trainer = make_trainer(epochs=3, callbacks=[StopAfter(2)])
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y)

@@ -1,7 +1,7 @@
-"""What listens to a run: progress, metrics, early stopping, checkpoints and others.
+"""Listeners to a run: progress, metrics, early stopping, checkpoints and others.
 
 A callback has methods for the events of a run, see training.events.Callback. Names are
-loaded when first used: what draws a progress bar is not needed by a run without one.
+loaded when first used: a run without a progress bar does not import one.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Keeping the best model of a run, in a file."""
+"""The best model of a run, kept in a file."""
 
 from typing import Any
 
@@ -6,34 +6,34 @@ from truesparse.callbacks.monitor import Monitor
 from truesparse.errors import ModelFileError
 from truesparse.storage import models
 from truesparse.training.events import Callback
-from truesparse.training.snapshot import KeptModel, has_finite_weights
+from truesparse.training.snapshot import SavedModel, has_finite_weights
 
 
 class BestModel(Callback):
-    """Give the model back, at the end of a run, what it was after its best epoch.
+    """Put the model, at the end of a run, back into its state after the best epoch.
 
-    These are topology, weights, biases and parameters of activations, and the number of
-    its steps; the optimiser starts from zero if it is trained on. Nothing is put back
-    when a run is interrupted, pauses or diverges.
+    This restores topology, weights, biases, parameters of activations and the step; in
+    further training the optimiser state starts from zero. Nothing is restored when a
+    run is interrupted, paused or diverges. The best model is kept in a file, not in
+    memory.
 
     Parameters
     ----------
     monitor : {"val_loss", "val_score", "train_loss"}
-        Which number says what is best; see EarlyStopping.
+        Number that decides which epoch is best, see EarlyStopping.
     path : str or path, optional
-        File for the best model; it stays, so that a run can go on from a checkpoint in
-        another process. By default one that goes with this object. Weights are not
-        copied in memory.
+        File for the best model, needed if the run is to be resumed in another process.
+        By default a temporary one, removed with this object.
     **options
-        Of truesparse.save: what else the file keeps.
+        Options of truesparse.save for that file.
 
     Attributes
     ----------
     best : float or None
     epoch : int
-        The best number and its epoch; None and 0 before the first.
+        The best number and its epoch; None and 0 before the first epoch.
     restored : bool
-        Whether the model is that of the best epoch now.
+        Whether the model is in the state of its best epoch now.
 
     Examples
     --------
@@ -43,12 +43,12 @@ class BestModel(Callback):
     def __init__(self, monitor: str = "val_loss", path=None, **options):
         self._monitor = Monitor(monitor)
         self._path, self._options = path, options
-        self._kept: KeptModel | None = None
+        self._saved: SavedModel | None = None
         self.restored = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy has no share in a temporary file.
-        return self.__dict__ | {"_kept": None}
+        # A copy does not share a temporary file.
+        return self.__dict__ | {"_saved": None}
 
     @property
     def best(self) -> float | None:
@@ -57,52 +57,52 @@ class BestModel(Callback):
 
     @property
     def epoch(self) -> int:
-        """The epoch that it is of."""
+        """The epoch of the best number."""
         return self._monitor.epoch
 
     def on_train_begin(self, run) -> None:
-        """Forget an earlier run."""
+        """Start anew in a new run; in a resumed one, look for the best model so far."""
         self.restored = False
         if run.is_new:
             self._monitor.forget()
-        if run.is_new or self._kept is None:
-            self._kept = KeptModel(self._path, **self._options)
+        if run.is_new or self._saved is None:
+            self._saved = SavedModel(self._path, **self._options)
         if self.best is None:
             return
-        if not self._kept.path.exists():
+        if not self._saved.path.exists():
             raise ModelFileError(
-                f"the best model so far, of epoch {self.epoch}, is not in "
-                f"{self._kept.path}; start anew"
+                f"the best model so far, of epoch {self.epoch}, is missing: there is "
+                f"no file {self._saved.path}; put it back or start a new run"
             )
-        if models.load_step(self._kept.path) != self._monitor.step:
+        if models.load_step(self._saved.path) != self._monitor.step:
             message = (
-                f"a better model than that of epoch {self.epoch} was kept after the "
-                "checkpoint; the best is looked for among the epochs to come"
+                f"the best model of epoch {self.epoch} was replaced by a better one "
+                "after the checkpoint was written; only the epochs to come now count"
             )
             self._monitor.forget()
             for each in run.trainer.callbacks:
                 each.on_warning(run, message)
 
     def on_epoch_end(self, run, record) -> None:
-        """Write the model, if it is the best so far."""
+        """Save the model if it is the best so far."""
         if has_finite_weights(run.model) and self._monitor.improves(record):
-            assert self._kept is not None, "on_train_begin comes first"
-            self._kept.write(run.model)
+            assert self._saved is not None, "on_train_begin comes first"
+            self._saved.write(run.model)
 
     def on_train_end(self, run) -> None:
-        """Put the best model back, if the run is over."""
+        """Restore the best model if the run is over."""
         if run.is_over and run.intact and self.best is not None:
-            assert self._kept is not None
+            assert self._saved is not None
             if run.model.step != self._monitor.step:
-                self._kept.restore(run.model, self._monitor.step)
-                # What the run has noted is no longer about this model.
+                self._saved.restore(run.model, self._monitor.step)
+                # The run's state no longer belongs to this model.
                 run.intact = False
             self.restored = True
 
     def state(self) -> dict[str, Any]:
-        """Return which epoch was the best; the model is in its file."""
+        """Return which epoch is the best; the model is in its file."""
         return self._monitor.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore an earlier state."""
         self._monitor.restore(state)

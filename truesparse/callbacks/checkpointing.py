@@ -1,4 +1,4 @@
-"""Writing checkpoints while a run goes on, at little cost."""
+"""Writing checkpoints during a run, at little cost."""
 
 import math
 import os
@@ -11,37 +11,37 @@ from truesparse.errors import UsageError
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback
 
-# What a slow disk takes; only until the first checkpoint has been written.
+# Speed of a slow disk, assumed until the first checkpoint has been written.
 _BYTES_PER_SECOND = 2e8
-# What is lost at most where checkpoints cost nothing. A shorter run writes none but its
-# last; six million weights, 88 MB, took 0.2 to 0.7 s of 30 (2 cores, 2026-11).
+# Time between checkpoints if they cost nothing. A shorter run writes only its last one;
+# six million weights, 88 MB, took 0.2 to 0.7 s of these 30 (2 cores, 2026-11).
 _LEAST_SECONDS = 30.0
 
 
 class Checkpoint(Callback):
-    """Write all that a run needs to go on, bit by bit as if it had not stopped.
+    """Write checkpoints, from which a run is resumed as if it had not stopped.
 
-    By default as often as takes a small share of the time, also within long epochs, but
-    not before half a minute has passed. The last checkpoint is always that of the end:
-    of the run, of `until`, or of the step after which it was interrupted. A run that
-    diverges keeps the one before. That a file cannot be written is a warning; the run
-    goes on.
+    A resumed run gives the same bits. By default checkpoints take a small share of the
+    time; they are also written within long epochs, but at most once in half a minute.
+    The last one is always written: when the run ends or pauses, or after the step at
+    which it is interrupted. A run that diverges leaves the previous checkpoint. If a
+    file cannot be written, the run continues with a warning.
 
-    Put it after the callbacks whose state it is to keep; see checkpoint.read for how a
-    run goes on.
+    Put this callback after those whose states it has to store. See checkpoint.read for
+    how to resume a run.
 
     Parameters
     ----------
     path : str or path
-        By custom ``checkpoint.safetensors``; each checkpoint replaces the last.
+        Usually ``checkpoint.safetensors``; each checkpoint replaces the one before.
     every : int, optional
-        Epochs between two checkpoints, whatever it takes; none within epochs.
+        Epochs between two checkpoints, however long they take; none within epochs.
     share_of_time : float
-        How much of the time goes into checkpoints, without `every`.
+        Largest share of the time spent on checkpoints, if `every` is not given.
     config : str, optional
-        How the model is trained, to be kept in the metadata; see truesparse.save.
+        Configuration of the training, stored in the metadata; see truesparse.save.
     about : dict, optional
-        What else is to be kept, as JSON takes it.
+        Anything else to store, in types that JSON has.
     **options
         Other options of truesparse.save.
 
@@ -88,7 +88,7 @@ class Checkpoint(Callback):
         self._written_at = self._cost = math.inf
 
     def on_train_begin(self, run) -> None:
-        """Look whether there is a place for the file, and start the clock."""
+        """Check that the folder of the file exists, and start the clock."""
         if not os.path.isdir(self.path.parent) or os.path.isdir(self.path):
             raise UsageError(
                 f"cannot write checkpoint {str(self.path)!r}: give a file in a folder "
@@ -99,20 +99,20 @@ class Checkpoint(Callback):
         self._cost = checkpoints.size(run.model) / _BYTES_PER_SECOND
 
     def on_batch_end(self, run) -> None:
-        """Write, if it is time."""
-        # At the last one of an epoch, the validation that follows is kept too.
+        """Write a checkpoint if it is time."""
+        # Not after the last batch: `on_epoch_end` also stores the validation.
         is_last = run.batch == run.n_batches
         if self.every is None and not is_last and self._is_time():
             self._write(run)
 
     def on_epoch_end(self, run, record) -> None:
-        """Write, if it is time or the run is over."""
+        """Write a checkpoint if it is time or the run is over."""
         is_due = self._is_time() if self.every is None else run.epoch % self.every == 0
         if run.is_over or is_due:
             self._write(run)
 
     def on_train_end(self, run) -> None:
-        """Write where the run is, if it can go on from there."""
+        """Write a checkpoint if the run can be resumed from its present state."""
         if run.intact and not run.is_new and self._last != (run.epoch, run.batch):
             self._write(run)
 
@@ -122,7 +122,7 @@ class Checkpoint(Callback):
 
     def _write(self, run) -> None:
         if not checkpoints.has_finite_state(run.model):
-            return  # it is diverging: the last one is worth more
+            return  # the run is diverging, the last checkpoint is worth more
         start, problem = time.perf_counter(), None
         try:
             checkpoints.write(run, self.path, **self._options)

@@ -1,4 +1,4 @@
-"""Stopping when a run no longer gets better."""
+"""Stopping a run that no longer improves."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from truesparse.training.events import Callback
 
 
 class EarlyStopping(Callback):
-    """Stop when a number has not improved for some epochs.
+    """Stop a run when a number has not improved for some epochs.
 
     Parameters
     ----------
     patience : int
-        Epochs to wait.
+        Epochs to wait for an improvement.
     tolerance : float
-        How much better a number must be to count as better.
+        Improvements of at most this do not count.
     monitor : {"val_loss", "val_score", "train_loss"}
-        Which number; the validation loss without validation data is that of training.
+        The number; without validation data "val_loss" is the training loss.
     min_epochs : int
-        Epochs before which a run is never stopped.
+        Number of epochs before which a run is never stopped.
 
     Examples
     --------
@@ -55,22 +55,22 @@ class EarlyStopping(Callback):
         self._waited = 0
 
     def on_train_begin(self, run) -> None:
-        """Forget an earlier run."""
+        """Start anew in a new run."""
         if run.is_new:
             self._monitor.forget()
             self._waited = 0
 
     def on_epoch_end(self, run, record) -> None:
-        """Count epochs that are no better."""
+        """Count the epochs without an improvement; stop the run after `patience`."""
         self._waited = 0 if self._monitor.improves(record) else self._waited + 1
         is_over = self._waited >= self.patience and record.epoch >= self.min_epochs
         run.stop = run.stop or is_over
 
     def state(self) -> dict[str, Any]:
-        """Return the best number and for how long it has been the best."""
+        """Return the best number and for how many epochs it has been the best."""
         return {**self._monitor.state(), "waited": self._waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore an earlier state."""
         self._monitor.restore(state)
         self._waited = int(state["waited"])

@@ -1,16 +1,16 @@
-"""ITOP: which share of all cells has been connected at some time in training.
+"""ITOP: the share of all cells that have been connected at some time in training.
 
 Liu, Yin, Mocanu and Pechenizkiy, "Do we actually need dense over-parameterization?
 In-time over-parameterization in sparse training", ICML 2021: the exploration rate
-R_s = |union of the patterns so far| / (n_in n_out), of each layer and in all.
+R_s = |union of the patterns so far| / (n_in n_out), for each layer and for the net.
 
 `Explored` hashes the cells and keeps the smallest hashes of the union (Bar-Yossef,
 Jayram, Kumar, Sivakumar and Trevisan, "Counting distinct elements in a data stream",
-RANDOM 2002): exact while it has room for all of them, an estimate beyond.
+RANDOM 2002). Its count is exact as long as all hashes fit, and an estimate beyond.
 
-For methods that grow in uniformly drawn cells the rate follows from counts alone. Of
-the M - N + k cells that are empty once k of N connections are gone, one that was never
-connected is drawn with probability k / (M - N + k), so that
+For methods that grow connections in uniformly drawn cells, the rate follows from counts
+alone. When k of N connections have been removed, M - N + k of M cells are empty; one
+that was never connected is drawn with probability k / (M - N + k). Therefore
 
     R_s = 1 - (1 - N / M) prod_t (1 - k_t / (M - N + k_t)).
 """
@@ -32,18 +32,19 @@ class Explored:
     Parameters
     ----------
     connections : Connections
-        Those connected now count.
+        The present connections, which count.
     room : int
-        Hashes that are kept, 8 bytes each. With more cells than that the count is an
-        estimate with a relative deviation of 1 / sqrt(room).
+        Number of hashes to keep, 8 bytes each. With more cells than that the count is
+        an estimate with a relative deviation of 1 / sqrt(room).
 
     Examples
     --------
     >>> from scipy import sparse
     >>> from truesparse.sparse.connections import Connections
-    >>> links = Connections.from_scipy(sparse.csr_array([[1.0, 0.0], [0.0, 2.0]]))
-    >>> explored = Explored(links)
-    >>> explored.add(links)
+    >>> weights = sparse.csr_array([[1.0, 0.0], [0.0, 2.0]])
+    >>> connections = Connections.from_scipy(weights)
+    >>> explored = Explored(connections)
+    >>> explored.add(connections)
     >>> explored.rate
     0.5
     """
@@ -56,12 +57,12 @@ class Explored:
         self.add(connections)
 
     def add(self, connections: Connections) -> None:
-        """Count the cells that are connected now, O(nnz + room log room)."""
+        """Count the present connections, in O(nnz + room log room)."""
         hashes = _mix(connections.keys(np.arange(connections.nnz)).view(np.uint64))
         if not self.is_exact:
             hashes = hashes[hashes < self._hashes[-1]]
         if hashes.size > self.room:
-            # What is beyond the room counts only as being there.
+            # One more than fits shows that there are more.
             hashes = np.partition(hashes, self.room)[: self.room + 1]
         hashes.sort()
         hashes = hashes[~is_among(hashes, self._hashes)]
@@ -72,43 +73,43 @@ class Explored:
         self._hashes = hashes[: self.room].copy()
 
     def state(self) -> dict[str, Any]:
-        """Return the hashes; as int64, which files have."""
+        """Return the hashes as int64, a dtype that checkpoints store."""
         return {"hashes": self._hashes.view(np.int64), "is_exact": self.is_exact}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore an earlier state."""
         self._hashes = np.array(state["hashes"], np.int64).view(np.uint64)
         self.is_exact = bool(state["is_exact"])
 
     @property
     def count(self) -> int:
-        """Cells that have been connected, if need be about so many."""
+        """Number of cells that have been connected, or an estimate of it."""
         if self.is_exact:
             return self._hashes.size
-        # Hashes are uniform on 2^64: so many fall below the largest that is kept.
+        # Hashes are uniform from 0 to 2^64: this share of them is below the largest.
         below = (float(self._hashes[-1]) + 1.0) / 2.0**64
         return min(round((self.room - 1) / below), self.cells)
 
     @property
     def rate(self) -> float:
-        """Their share of all cells."""
+        """Share of the layer's cells that have been connected."""
         return self.count / self.cells
 
 
 class Exploration(Callback):
-    """Tracks the exploration rate of a run.
+    """Track the exploration rate of a run.
 
     Parameters
     ----------
     room : int
-        See Explored.
+        Number of hashes to keep for each layer, see Explored.
 
     Attributes
     ----------
     layers : list of Explored
-        One a layer; empty before training.
+        One for each layer; empty before training.
     history : list of float
-        The rate of all layers together at the end of every epoch.
+        Rate of all layers together at the end of every epoch.
 
     Examples
     --------
@@ -136,7 +137,7 @@ class Exploration(Callback):
         return sum(each.count for each in self.layers) / cells
 
     def on_train_begin(self, run) -> None:
-        """Count the cells connected at first, or go on from what was restored."""
+        """Count the first connections, or continue from the restored state."""
         if run.is_new:
             self.history, self.layers, self._earlier = [], [], []
         if not self.layers:
@@ -148,36 +149,36 @@ class Exploration(Callback):
         self._earlier = []
 
     def on_topology_update(self, run, changes) -> None:
-        """Count those connected now."""
+        """Count the grown connections."""
         for change in changes:
             if change.grown:
                 layer = run.model.layers[change.layer]
                 self.layers[change.layer].add(layer.connections)
 
     def on_epoch_end(self, run, record) -> None:
-        """Note the rate."""
+        """Append the rate to the history."""
         self.history.append(self.rate)
 
     def state(self) -> dict[str, Any]:
-        """Return the rates so far and the hashes that are kept."""
+        """Return the rates so far and the hashes of each layer."""
         layers = [each.state() for each in self.layers]
         return {"history": list(self.history), "layers": layers}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore an earlier state."""
         self.history, self._earlier = list(state["history"]), list(state["layers"])
         self.layers = []
 
 
 def uniform_rate(cells: int, nnz: int, grown: Iterable[int]) -> float:
-    """Return the expected rate of a layer whose new cells are drawn uniformly.
+    """Return the expected rate of a layer whose new connections are drawn uniformly.
 
     Parameters
     ----------
     cells, nnz : int
-        n_in n_out, and how many of them are connected.
+        Number of cells, n_in n_out, and of connections.
     grown : iterable of int
-        Connections that each update so far has replaced.
+        Number of connections that each update so far has replaced.
 
     Examples
     --------
@@ -192,7 +193,7 @@ def uniform_rate(cells: int, nnz: int, grown: Iterable[int]) -> float:
 
 
 def _mix(keys: np.ndarray) -> np.ndarray:
-    """Hash 64 bits to 64 bits, one to one (the finaliser of splitmix64)."""
+    """Hash 64 bits to 64 bits, one to one, by the finaliser of splitmix64."""
     keys = keys + np.uint64(0x9E3779B97F4A7C15)
     keys ^= keys >> np.uint64(30)
     keys *= np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""The records of a run by name, as tables are made of."""
+"""The records of a run as columns of tables."""
 
 from dataclasses import asdict, fields
 from typing import Any
@@ -12,7 +12,7 @@ _CHANGES = ("epoch", "step", "layer", "removed", "grown", "nnz", "regrown", "gro
 
 
 class History(Callback):
-    """What each epoch and each topology update did, as lists by name.
+    """Collect the numbers of every epoch and topology update, as lists by name.
 
     This callback collects the records while a run trains; `truesparse.plots.History`
     reads records, these among others, to draw them.
@@ -22,7 +22,8 @@ class History(Callback):
     epochs : dict of str to list
         One list for each field of EpochRecord; ``history["val_loss"]`` is one of them.
     updates : dict of str to list
-        Epoch, step and the fields of LayerChange, one entry a layer and update.
+        Epoch, step and the fields of LayerChange, with one entry for each layer of each
+        update.
 
     Examples
     --------
@@ -50,7 +51,7 @@ class History(Callback):
         return self.epochs[name]
 
     def on_train_begin(self, run) -> None:
-        """Forget an earlier run; of one that goes on, take over the epochs."""
+        """Start anew in a new run; in a resumed one, take over its epochs."""
         if run.is_new:
             self._forget()
         self.epochs = {name: [] for name in self.epochs}
@@ -58,18 +59,18 @@ class History(Callback):
             self._append(record)
 
     def on_topology_update(self, run, changes) -> None:
-        """Note the update."""
+        """Append the changes of each layer to `updates`."""
         for change in changes:
             place = {"epoch": run.epoch, "step": run.model.step}
             for name, value in (place | asdict(change)).items():
                 self.updates[name].append(value)
 
     def on_epoch_end(self, run, record) -> None:
-        """Note the record."""
+        """Append the record to `epochs`."""
         self._append(record)
 
     def state(self) -> dict[str, Any]:
-        """Return the updates; the epochs are those of the run."""
+        """Return the updates; the epochs are in the run's own history."""
         columns: dict[str, Any] = {
             name: np.array(values, np.int64)
             for name, values in self.updates.items()
@@ -78,7 +79,7 @@ class History(Callback):
         return {"updates": columns | {"growth": list(self.updates["growth"])}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore an earlier state."""
         columns = state["updates"]
         self.updates = {name: list(columns[name]) for name in _CHANGES}
         for name in _CHANGES[:-1]:

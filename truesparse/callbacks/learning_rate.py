@@ -1,4 +1,4 @@
-"""The learning rate as it was, step by step."""
+"""The learning rate of a run, step by step."""
 
 from typing import Any
 
@@ -9,18 +9,19 @@ from truesparse.training.events import Callback
 
 
 class LearningRateMonitor(Callback):
-    """Notes the learning rate every so many steps.
+    """Record the learning rate every so many steps.
 
     Parameters
     ----------
     every : int
-        Steps; the first is noted too.
+        Steps between two records; the first step is always recorded.
 
     Attributes
     ----------
     steps : list of int
+        Steps that the model had taken at each record.
     rates : list of float
-        Steps that the model had taken, and the rate of the last of them.
+        Learning rate of the last of these steps.
 
     Examples
     --------
@@ -42,21 +43,21 @@ class LearningRateMonitor(Callback):
         self.rates: list[float] = []
 
     def on_train_begin(self, run) -> None:
-        """Forget an earlier run."""
+        """Start anew in a new run."""
         if run.is_new:
             self.steps, self.rates = [], []
 
     def on_batch_end(self, run) -> None:
-        """Note the rate, if it is time."""
+        """Record the rate if it is time."""
         if (run.model.step - run.start - 1) % self.every == 0:
             self.steps.append(run.model.step)
             self.rates.append(run.lr)
 
     def state(self) -> dict[str, Any]:
-        """Return what was noted."""
+        """Return the records so far."""
         steps, rates = np.array(self.steps, np.int64), np.array(self.rates, float)
         return {"steps": steps, "rates": rates}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore an earlier state."""
         self.steps, self.rates = state["steps"].tolist(), state["rates"].tolist()

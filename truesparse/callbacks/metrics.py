@@ -1,4 +1,4 @@
-"""Metrics for programs: a file with one JSON object a line."""
+"""Metrics for programs: a file with one JSON object on each line."""
 
 import json
 import math
@@ -13,14 +13,14 @@ from truesparse.training.events import Callback
 
 
 class MetricsFile(Callback):
-    """One JSON object a line for every event of a run.
+    """Write a line with a JSON object for every event of a run.
 
     Parameters
     ----------
     path : str or path
-        Appended to; every line is on disk at once.
+        File to append to; every line is written at once.
     epoch_fields : callable, optional
-        Returns what else is to be written of an epoch.
+        Called after each epoch; returns more fields for its line.
     """
 
     def __init__(self, path, epoch_fields: Callable[[], dict[str, Any]] | None = None):
@@ -29,7 +29,7 @@ class MetricsFile(Callback):
         self._append("")
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one line; NaN and infinity, unknown to JSON, become null."""
+        """Append one line; NaN and infinity, which JSON lacks, become null."""
         clean = {
             key: None
             if isinstance(value, float) and not math.isfinite(value)
@@ -40,7 +40,7 @@ class MetricsFile(Callback):
         self._append(json.dumps(line, allow_nan=False) + "\n")
 
     def on_train_begin(self, run) -> None:
-        """Write run_start."""
+        """Write the event run_start."""
         self._has_ended = False
         model = run.model
         self.write(
@@ -56,47 +56,47 @@ class MetricsFile(Callback):
         )
 
     def on_topology_update(self, run, changes) -> None:
-        """Write one line an updated layer."""
+        """Write the event topology, one line for each updated layer."""
         for change in changes:
             step = run.model.step
             self.write("topology", epoch=run.epoch, step=step, **asdict(change))
 
     def on_epoch_end(self, run, record) -> None:
-        """Write the record."""
+        """Write the event epoch with the record."""
         more = {} if self.epoch_fields is None else self.epoch_fields()
         self.write("epoch", **asdict(record), **more)
 
     def on_checkpoint(self, run, seconds: float) -> None:
-        """Write checkpoint, unless it is that of the end: run_end is the last line."""
+        """Write the event checkpoint, except after run_end, which is the last line."""
         if not self._has_ended:
             place = {"epoch": run.epoch, "step": run.model.step}
             self.write("checkpoint", **place, seconds=seconds)
 
     def on_warning(self, run, message: str) -> None:
-        """Write warning."""
+        """Write the event warning."""
         self.write("warning", epoch=run.epoch, step=run.model.step, message=message)
 
     def on_train_end(self, run) -> None:
-        """Write run_end, and before it what ended the run by force."""
+        """Write the event run_end, after a warning if the run diverged."""
         if run.error:
             self.on_warning(run, run.error)
         self.write("run_end", epoch=run.epoch, step=run.model.step)
         self._has_ended = True
 
     def state(self) -> dict[str, Any]:
-        """Return how long the file is."""
+        """Return the length of the file."""
         exists = os.path.exists(self.path)
         return {"bytes": os.path.getsize(self.path) if exists else 0}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Remove the epochs and updates that came later: they will come again."""
+        """Remove the later epochs and updates, which the resumed run repeats."""
         size = int(state["bytes"])
         try:
             with open(self.path, "rb+") as file:
                 file.seek(max(size, 0))
                 later = [line for line in file.readlines() if _stays(line)]
                 file.seek(max(size, 0))
-                # A file that has become shorter is not filled up.
+                # A file that has become shorter is not extended.
                 file.truncate(min(size, os.path.getsize(self.path)))
                 file.seek(0, os.SEEK_END)
                 file.writelines(later)
@@ -112,7 +112,7 @@ class MetricsFile(Callback):
 
 
 def _stays(line: bytes) -> bool:
-    """Whether a line is whole, and about what will not come again."""
+    """Whether a line is whole and of an event that a resumed run does not repeat."""
     try:
         event = json.loads(line)["event"]
     except (ValueError, KeyError, TypeError):

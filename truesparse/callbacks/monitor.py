@@ -1,4 +1,4 @@
-"""The number of an epoch by which models are compared."""
+"""The number by which the models of different epochs are compared."""
 
 import math
 from typing import Any
@@ -6,25 +6,26 @@ from typing import Any
 from truesparse.checks import check_numbers, choose
 from truesparse.errors import UsageError
 
-# Whether more is better.
+# Whether a larger number is better.
 MONITORS = {"val_loss": False, "val_score": True, "train_loss": False}
 
 
 class Monitor:
-    """Follows one number from epoch to epoch.
+    """Follow one number from epoch to epoch.
 
     Parameters
     ----------
     name : {"val_loss", "val_score", "train_loss"}
         Without validation data "val_loss" is the training loss.
     tolerance : float
-        How much better a number must be to count as better.
+        Improvements of at most this do not count.
 
     Attributes
     ----------
     best : float or None
+        The best number so far.
     epoch, step : int
-        When it was reached.
+        Epoch and step of the best number.
     """
 
     def __init__(self, name: str, tolerance: float = 0.0):
@@ -38,7 +39,7 @@ class Monitor:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew."""
+        """Forget all epochs."""
         self.best: float | None = None
         self.epoch = self.step = 0
 
@@ -62,10 +63,10 @@ class Monitor:
         return True
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered."""
+        """Return the best number, its epoch and its step."""
         return {"best": self.best, "epoch": self.epoch, "step": self.step}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
+        """Restore an earlier state."""
         self.best = None if state["best"] is None else float(state["best"])
         self.epoch, self.step = int(state["epoch"]), int(state["step"])

@@ -11,17 +11,17 @@ from truesparse.training.events import Callback
 
 
 class Progress(Callback):
-    """A progress bar on a terminal, a line an epoch elsewhere.
+    """Show a progress bar on a terminal, and lines of text elsewhere.
 
     Parameters
     ----------
     stream : text file, optional
-        By default what is stderr when training begins.
+        By default stderr as it is when training begins.
     score_name : str
-        What the validation score is called.
+        Name of the validation score.
     """
 
-    # A line each epoch would flood a log file when epochs take milliseconds.
+    # A line for each epoch would flood a log file when epochs take milliseconds.
     _LINE_SECONDS = 2.0
     _BAR_SECONDS = 0.2
 
@@ -34,11 +34,11 @@ class Progress(Callback):
         self._score = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy draws its own bar.
+        # A copy opens a bar itself.
         return self.__dict__ | {"_bar": None}
 
     def on_train_begin(self, run) -> None:
-        """Open the bar."""
+        """Open the bar, on a terminal."""
         self._bar = None
         if (stream := self._find_stream()) is not None and stream.isatty():
             self._bar = tqdm.tqdm(
@@ -53,7 +53,7 @@ class Progress(Callback):
             )
 
     def on_batch_end(self, run) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._bar is None:
             return
         self._bar.update(run.n_samples / run.n_batches)
@@ -64,7 +64,7 @@ class Progress(Callback):
             self._bar.set_postfix_str(f"loss {run.loss:.4f}{self._score}")
 
     def on_epoch_end(self, run, record) -> None:
-        """Note the score, or write a line."""
+        """Show loss and score in the bar or on a line."""
         self._score = ""
         if record.val_score is not None:
             self._score = f", {self.score_name} {record.val_score:.4f}"
@@ -75,16 +75,16 @@ class Progress(Callback):
         last = record.epoch == run.n_epochs
         if last or now - self._last_line >= self._LINE_SECONDS:
             self._last_line = now
-            left = sum(r.seconds for r in run.history) / len(run.history)
-            left *= run.n_epochs - record.epoch
+            seconds = sum(r.seconds for r in run.history) / len(run.history)
+            seconds *= run.n_epochs - record.epoch
             self._print(
                 f"epoch {record.epoch}/{run.n_epochs}  loss {record.train_loss:.4f}"
                 f"{self._score}  {record.samples_per_s:,.0f} samples/s  "
-                f"{left:.0f} s left"
+                f"{seconds:.0f} s left"
             )
 
     def on_warning(self, run, message: str) -> None:
-        """Write a line."""
+        """Write the message on a line."""
         if self._bar is not None:
             self._bar.clear()
         self._print(f"warning: {message}")
@@ -95,10 +95,10 @@ class Progress(Callback):
             self._bar.close()
 
     def _find_stream(self) -> IO[str] | None:
-        """Return the stream; None where stderr is closed."""
+        """Return the stream, or None if stderr is closed."""
         return sys.stderr if self.stream is None else self.stream
 
     def _print(self, text: str) -> None:
-        # None would stand for stdout.
+        # `print` takes None for stdout.
         if (stream := self._find_stream()) is not None:
             print(text, file=stream, flush=True)

@@ -1,4 +1,4 @@
-"""Stopping a run by a signal, where it can go on later."""
+"""Stopping a run by a signal, at a step from which it can be resumed."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from truesparse.training.events import Callback
 
 
 class Interrupted(Exception):
-    """A signal asked to stop; `exit_code` is what the process returns."""
+    """A signal has stopped the run; the process should return `exit_code`."""
 
     def __init__(self, number: int):
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -17,11 +17,11 @@ class Interrupted(Exception):
 
 
 class StopOnSignal(Callback):
-    """Turn SIGINT and SIGTERM into an Interrupted after the present step.
+    """Raise Interrupted after the step during which SIGINT or SIGTERM arrived.
 
     Between steps the arrays of the model are consistent and can be saved. A second
-    signal ends the process at once. In a thread other than the main one, to which
-    Python passes no signals, nothing is turned.
+    signal ends the process at once. Outside the main thread this callback does nothing,
+    as Python passes signals to the main thread only.
     """
 
     _SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
@@ -39,12 +39,12 @@ class StopOnSignal(Callback):
             self._previous[number] = signal.signal(number, self._receive)
 
     def on_batch_end(self, run) -> None:
-        """Raise if a signal came."""
+        """Raise Interrupted if a signal has arrived."""
         if self._received is not None:
             raise Interrupted(self._received)
 
     def on_train_end(self, run) -> None:
-        """Put the former handlers back."""
+        """Put the earlier handlers back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

@@ -7,21 +7,22 @@ from truesparse.training.events import Callback
 
 
 class TensorBoard(Callback):
-    """Write what each epoch did to event files that TensorBoard shows.
+    """Write the numbers of each epoch to event files for TensorBoard.
 
-    Needs the package tensorboard, neither PyTorch nor TensorFlow. Scalars by the steps
-    of the model: loss, val_loss, val_score, lr, nnz, samples_per_s and seconds of each
-    epoch; turnover/layer_N at topology updates, grown connections as a share of all.
+    This needs the package tensorboard, but neither PyTorch nor TensorFlow. The scalars,
+    over the steps of the model, are loss, val_loss, val_score, lr, nnz, samples_per_s
+    and seconds of each epoch, and for each topology update turnover/layer_N, the share
+    of the layer's connections that were grown.
 
     Parameters
     ----------
     folder : str or path
-        Created if need be; ``tensorboard --logdir`` takes it.
+        Folder for ``tensorboard --logdir``, created if it does not exist.
 
     Raises
     ------
     UsageError
-        Without the package, or if nothing can be written.
+        If the package is not installed or the folder cannot be written to.
     """
 
     def __init__(self, folder):
@@ -30,7 +31,7 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_train_begin(self, run) -> None:
-        """Open a new file; those of an earlier part of the run stay."""
+        """Open a new file; files of a run that is resumed stay."""
         try:
             self._writer = self._make_writer(str(self.folder))
         except OSError as error:
@@ -39,7 +40,7 @@ class TensorBoard(Callback):
             ) from None
 
     def on_topology_update(self, run, changes) -> None:
-        """Write one turnover a layer."""
+        """Write the turnover of each layer."""
         for change in changes:
             share = change.grown / max(change.nnz, 1)
             self._add(f"turnover/layer_{change.layer}", share, run.model.step)
@@ -65,7 +66,7 @@ class TensorBoard(Callback):
 
 
 def import_writer() -> type:
-    """Return the class that writes event files, or say what is missing."""
+    """Return the class that writes event files; UsageError if it is not installed."""
     try:
         from tensorboard.summary import Writer
     except ImportError:

@@ -10,7 +10,6 @@ import functools
 import importlib.metadata
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ import numpy as np
 import truesparse
 from truesparse.checks import check_whole
 from truesparse.errors import ModelFileError, UsageError
-from truesparse.kernels.arrays import Moments
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
@@ -30,8 +28,8 @@ from truesparse.training.snapshot import has_finite_weights
 
 FORMAT = 1
 _TENSOR = "tensor"  # {_TENSOR: name} stands for an array in the JSON
-_NUMBERS = "first", "second"
 _PLACE = ("n_batches", "n_samples", "start", "epoch", "batch", "first_step")
+_NUMBERS = ("loss_sum", "weight_sum", "loss", "lr")
 
 
 @functools.cache
@@ -53,8 +51,7 @@ def size(model: SparseMLP) -> int:
 
 def has_finite_state(model: SparseMLP) -> bool:
     """Whether weights and optimiser state are finite."""
-    moments = [array for _, _, arrays in _moments(model) for array in arrays]
-    return has_finite_weights(model) and all(map(is_finite, moments))
+    return has_finite_weights(model) and all(map(is_finite, _moments(model).values()))
 
 
 def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> None:
@@ -75,12 +72,6 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
     UsageError
         If the file cannot be written, or a state cannot be stored in it.
     """
-    tensors = {
-        f"layers.{index}.moments.{part}.{name}": array
-        for index, part, moments in _moments(run.model)
-        for name, array in zip(_NUMBERS, moments, strict=True)
-        if array.size
-    }
     states: dict[str, np.ndarray] = {}
     trainer = run.trainer
     callbacks = [(type(each).__name__, each.state()) for each in trainer.callbacks]
@@ -88,11 +79,10 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
         "format": FORMAT,
         "versions": versions(),
         "run": {
-            **{name: getattr(run, name) for name in _PLACE},
-            "n_epochs": run.n_epochs,
-            "stop": run.stop,
-            **{name: getattr(run, name) for name in ("loss_sum", "weight_sum")},
-            **{name: getattr(run, name) for name in ("loss", "lr")},
+            **{
+                name: getattr(run, name)
+                for name in (*_PLACE, "n_epochs", "stop", *_NUMBERS)
+            },
             "history": [asdict(record) for record in run.history],
         },
         "batch_size": trainer.batch_size,
@@ -109,7 +99,7 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
     models.save(
         run.model,
         path,
-        more_tensors=tensors | states,
+        more_tensors=_moments(run.model) | states,
         more_metadata={"checkpoint": json.dumps(description)},
         **options,
     )
@@ -240,8 +230,8 @@ def read(path) -> Saved:
         metadata = file.metadata() or {}
         if "checkpoint" not in metadata:
             raise ModelFileError(
-                f"{path} is a model, not a checkpoint of a run; give a file that "
-                "callbacks.Checkpoint or --checkpoint-every wrote"
+                f"{path} is a model, not a checkpoint of a run; give a file that the "
+                "callback Checkpoint or the command line wrote"
             )
         description = json.loads(metadata["checkpoint"])
         models.check_format(description, path, FORMAT)
@@ -274,43 +264,41 @@ def read(path) -> Saved:
         )
 
 
-def _moments(model: SparseMLP) -> Iterator[tuple[int, str, Moments]]:
-    """Yield the number of each layer with the name and the moments of each part."""
+def _moments(model: SparseMLP) -> dict[str, np.ndarray]:
+    """Return the arrays of the optimiser state by their names in the file."""
+    arrays = {}
     for index, layer in enumerate(model.layers):
-        yield index, "weights", layer.connections.moments
-        yield index, "bias", layer.bias_moments
+        parts = {"weights": layer.connections.moments, "bias": layer.bias_moments}
         if layer.srelu is not None:
-            yield index, "activation", layer.srelu.moments
+            parts["activation"] = layer.srelu.moments
+        for part, moments in parts.items():
+            for order, array in moments._asdict().items():
+                if array.size:
+                    arrays[f"layers.{index}.moments.{part}.{order}"] = array
+    return arrays
 
 
 def _read_moments(file, model: SparseMLP, first: bool, second: bool) -> None:
     for layer in model.layers:
         layer.allocate_moments(first, second)
-    for index, part, moments in _moments(model):
-        for name, array in zip(_NUMBERS, moments, strict=True):
-            if array.size == 0:
-                continue
-            full = f"layers.{index}.moments.{part}.{name}"
-            tensor = read_tensor(file, full, array.dtype.name)
-            if tensor.shape != array.shape:
-                raise ValueError(f"{full} has shape {tensor.shape}, not {array.shape}")
-            array[:] = tensor
-        if moments.second.size and moments.second.min() < 0.0:
-            raise ValueError(f"second moments of layer {index} are negative")
+    for name, array in _moments(model).items():
+        tensor = read_tensor(file, name, array.dtype.name)
+        if tensor.shape != array.shape:
+            raise ValueError(f"{name} has shape {tensor.shape}, not {array.shape}")
+        if name.endswith("second") and tensor.min() < 0.0:
+            raise ValueError(f"numbers of {name} are negative")
+        array[:] = tensor
 
 
 def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
     place: dict[str, Any] = {
         name: check_whole(name, fields[name], 0) for name in (*_PLACE, "n_epochs")
     }
-    sums: dict[str, Any]
-    sums = {name: float(fields[name]) for name in ("loss_sum", "weight_sum")}
-    last: dict[str, Any] = {name: float(fields[name]) for name in ("loss", "lr")}
-    if not all(map(math.isfinite, sums.values())):
+    numbers: dict[str, Any] = {name: float(fields[name]) for name in _NUMBERS}
+    if not all(math.isfinite(numbers[name]) for name in ("loss_sum", "weight_sum")):
         raise ValueError("sums of losses are not finite")
     history = [_make_record(record) for record in fields["history"]]
-    run = Run(model, **place, **sums, **last, stop=bool(fields["stop"]))
-    run.history = history
+    run = Run(model, **place, **numbers, stop=bool(fields["stop"]), history=history)
     if [record.epoch for record in history] != list(range(1, run.epoch + 1)):
         raise ValueError(f"{len(history)} epochs are recorded, but {run.epoch} done")
     steps = run.first_step + run.batch

@@ -4,10 +4,11 @@ from typing import Any
 
 
 class Callback:
-    """Base of all callbacks: does nothing on every event.
+    """Base class of all callbacks, which does nothing on any event.
 
-    The trainer calls the callbacks one after the other, each with its Run. What one
-    remembers goes into checkpoints if `state` returns it.
+    For each event the trainer calls its callbacks in order, each with the Run. A
+    subclass overrides the events that it needs, and `state` and `restore` if it has to
+    continue in a resumed run: checkpoints store the state.
 
     Examples
     --------
@@ -25,29 +26,29 @@ class Callback:
     """
 
     def on_train_begin(self, run) -> None:
-        """Training starts, or goes on unless `run.is_new`."""
+        """Run before training, which starts if `run.is_new` and else is resumed."""
 
     def on_batch_end(self, run) -> None:
-        """One optimiser step was taken."""
+        """Run after each optimiser step."""
 
     def on_topology_update(self, run, changes) -> None:
-        """The topology changed; `changes` is a list of LayerChange."""
+        """Run after each topology update; `changes` is a list of LayerChange."""
 
     def on_epoch_end(self, run, record) -> None:
-        """An epoch ended; `record` is its EpochRecord."""
+        """Run after each epoch and its validation; `record` is its EpochRecord."""
 
     def on_train_end(self, run) -> None:
-        """Training ended, by itself, by an error, or to go on later."""
+        """Run when training ends: the run is over, paused, or ended by an error."""
 
     def on_checkpoint(self, run, seconds: float) -> None:
-        """A checkpoint was written, which took some seconds."""
+        """Run after a checkpoint was written, which took `seconds`."""
 
     def on_warning(self, run, message: str) -> None:
-        """Something went wrong that does not end the run."""
+        """Run when something went wrong that does not end the run."""
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered: numbers, texts, lists, dicts and arrays."""
+        """Return what a checkpoint stores: numbers, strings, lists, dicts, arrays."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a `state` that was returned before, ahead of on_train_begin."""
+        """Restore an earlier `state`, before on_train_begin of a resumed run."""

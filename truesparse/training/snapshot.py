@@ -1,7 +1,7 @@
-"""Keeping the last good model while a run goes on, at little cost.
+"""The last good model of a run, kept in a file at little cost.
 
-Weights are not copied in memory: the model is written to a file after an epoch, as
-often as takes at most a twentieth of the time.
+Weights are not copied in memory: the model is written to a file after an epoch, but
+only as often as this takes at most a twentieth of the time.
 """
 
 import os
@@ -28,22 +28,22 @@ def has_finite_weights(model: SparseMLP) -> bool:
     )
 
 
-class KeptModel:
-    """A model as it was at some time, in a file.
+class SavedModel:
+    """An earlier state of a model, saved in a file.
 
     Parameters
     ----------
     path : str or path, optional
-        Where the file stays; by default it is temporary.
+        File that remains; by default a temporary one.
     **options
-        Of truesparse.save: what else the file keeps.
+        Options of truesparse.save.
     """
 
     def __init__(self, path=None, **options):
         self._cleanup, self._options = None, options
         if path is None:
             folder = tempfile.mkdtemp(prefix="truesparse-")
-            # Also when nothing refers to it any more, or the process ends.
+            # Runs when nothing refers to this object any more, or the process ends.
             self._cleanup = weakref.finalize(self, shutil.rmtree, folder, True)
             path = os.path.join(folder, "model.safetensors")
         self.path = pathlib.Path(path)
@@ -60,41 +60,42 @@ class KeptModel:
             self._cleanup()
 
     def write(self, model: SparseMLP) -> None:
-        """Replace what was kept."""
+        """Save the present state of the model."""
         models.save(model, self.path, **self._options)
 
     def restore(self, model: SparseMLP, step: int | None = None) -> None:
-        """Put the written weights back; optimiser state is not kept.
+        """Put the saved weights back; the optimiser state is not saved.
 
         Raises
         ------
         ModelFileError
-            If the file cannot be read, or is not of the `step` that is asked for.
+            If the file cannot be read, or holds the model of another `step`.
         """
-        good = models.load(self.path)
-        if step is not None and good.step != step:
+        saved = models.load(self.path)
+        if step is not None and saved.step != step:
             raise ModelFileError(
-                f"{self.path} holds the model of step {good.step}, not of {step}"
+                f"{self.path} holds the model of step {saved.step}, not of step "
+                f"{step}; another run has replaced it"
             )
-        for layer, kept in zip(model.layers, good.layers, strict=True):
-            layer.connections.adopt(kept.connections)
+        for layer, saved_layer in zip(model.layers, saved.layers, strict=True):
+            layer.connections.adopt(saved_layer.connections)
             pairs = zip(
-                layer.neuron_parameters(), kept.neuron_parameters(), strict=True
+                layer.neuron_parameters(), saved_layer.neuron_parameters(), strict=True
             )
-            for array, good_array in pairs:
-                array[:] = good_array
-        model.step = good.step
+            for array, saved_array in pairs:
+                array[:] = saved_array
+        model.step = saved.step
 
 
-class Snapshot(KeptModel):
-    """The last good model, in a file.
+class Snapshot(SavedModel):
+    """The last good state of a model, saved in a file.
 
     Parameters
     ----------
     model : SparseMLP
-        Written at once.
+        The model, which is saved at once.
     path, **options
-        See KeptModel.
+        See SavedModel.
     """
 
     def __init__(self, model: SparseMLP, path=None, **options):
@@ -102,13 +103,13 @@ class Snapshot(KeptModel):
         self.write(model)
 
     def take(self, model: SparseMLP) -> None:
-        """Write the model, if it is finite and the last time was long enough ago."""
+        """Save the model if it is finite and the last time was long enough ago."""
         waited = time.perf_counter() - self._written
         if waited * _SHARE_OF_TIME >= self._cost and has_finite_weights(model):
             self.write(model)
 
     def write(self, model: SparseMLP) -> None:
-        """Replace what was kept, and note how long it took."""
+        """Save the present state of the model, and note how long it took."""
         start = time.perf_counter()
         super().write(model)
         self._written = time.perf_counter()

@@ -229,7 +229,7 @@ class Trainer:
                     raise
                 snapshot.restore(model)
                 done = first_epoch + (model.step - first_step) // run.n_batches
-                which = f"that after epoch {done}" if done else "the untrained one"
+                which = f"the one after epoch {done}" if done else "the untrained one"
                 raise DivergedError(f"{error}; the model is {which}") from None
             finally:
                 self._end(run)
