@@ -45,7 +45,7 @@ class Terminal(io.StringIO):
 
 
 class Ticks:
-    """Time that passes by a step a look."""
+    """A clock that advances by one step at each look."""
 
     def __init__(self, step):
         self.now, self.step = 0.0, step

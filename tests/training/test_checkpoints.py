@@ -25,6 +25,7 @@ from truesparse.callbacks import (
     Callback,
     Checkpoint,
     EarlyStopping,
+    Exploration,
     History,
     LearningRateMonitor,
 )
@@ -32,7 +33,7 @@ from truesparse.callbacks import checkpointing as writing
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.schedules import LearningRate
 from truesparse.storage import models
-from truesparse.topology import ALGORITHMS, Exploration
+from truesparse.topology import ALGORITHMS
 from truesparse.topology.parts.state import KNOWN
 
 pytestmark = hashes_may_wrap

@@ -115,7 +115,7 @@ class Exploration(Callback):
     --------
     >>> import numpy as np
     >>> from truesparse import SparseMLP, Trainer
-    >>> from truesparse.topology import Exploration
+    >>> from truesparse.callbacks import Exploration
     >>> X = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
     >>> model = SparseMLP([8, 32, 2], density=0.25)
     >>> tracked = Exploration()

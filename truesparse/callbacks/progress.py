@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import tqdm
 
+from truesparse.tasks import TASKS
 from truesparse.training.events import Callback
 
 
@@ -25,7 +26,11 @@ class Progress(Callback):
     _LINE_SECONDS = 2.0
     _BAR_SECONDS = 0.2
 
-    def __init__(self, stream: IO[str] | None = None, score_name: str = "accuracy"):
+    def __init__(
+        self,
+        stream: IO[str] | None = None,
+        score_name: str = TASKS["classification"].score,
+    ):
         self.stream = stream
         self.score_name = score_name
         self._bar: tqdm.tqdm | None = None

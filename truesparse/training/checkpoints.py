@@ -35,8 +35,8 @@ _NUMBERS = ("loss_sum", "weight_sum", "loss", "lr")
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions on which the last bits of results depend."""
-    others = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
-    return {"truesparse": truesparse.__version__, **others}
+    libraries = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
+    return {"truesparse": truesparse.__version__, **libraries}
 
 
 def size(model: SparseMLP) -> int:

@@ -7,8 +7,8 @@ class Callback:
     """Base class of all callbacks, which does nothing on any event.
 
     For each event the trainer calls its callbacks in order, each with the Run. A
-    subclass overrides the events that it needs, and `state` and `restore` if it has to
-    continue in a resumed run: checkpoints store the state.
+    subclass overrides the events that it needs. Checkpoints store what `state` returns;
+    `restore` gets it back in a resumed run.
 
     Examples
     --------

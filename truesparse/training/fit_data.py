@@ -22,7 +22,7 @@ Validation = tuple[np.ndarray | Csr, np.ndarray]
 
 @dataclass
 class FitData:
-    """What a fit works on.
+    """The data of a fit.
 
     Attributes
     ----------

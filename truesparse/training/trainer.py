@@ -236,7 +236,8 @@ class Trainer:
 
     def _end(self, run: Run) -> None:
         """Call `on_train_end` of all callbacks, then drop the data."""
-        # Of all of them, even if one raises: some hold files or handlers.
+        # Of all of them, even if one raises: some hold files or handlers. The last one
+        # on the stack comes first.
         with contextlib.ExitStack() as stack:
             stack.callback(setattr, run, "trainer", None)
             stack.callback(self.model.release, keep_buffers=True)
