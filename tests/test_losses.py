@@ -173,6 +173,19 @@ def test_what_outputs_mean():
     assert Loss("squared").activate(z) is z
 
 
+@pytest.mark.parametrize("name", ["softmax", "squared"])
+def test_mean_of_a_loss_is_that_of_its_samples(name):
+    loss, draw = Loss(name), np.random.default_rng(3)
+    z = draw.standard_normal((5, 3))
+    targets = loss.prepare_targets(
+        draw.integers(3, size=5) if name == "softmax" else draw.random((5, 3)), 3, float
+    )
+    before = z.copy()
+    each = [loss.mean(z[i : i + 1], targets[i : i + 1]) for i in range(5)]
+    assert loss.mean(z, targets) == pytest.approx(np.mean(each))
+    np.testing.assert_array_equal(z, before)
+
+
 def test_scores():
     z = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, -1.0]])
     assert Loss("softmax").score(z, np.array([0, 1, 1])) == pytest.approx(2 / 3)

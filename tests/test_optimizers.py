@@ -110,11 +110,7 @@ def test_sum_of_squares(dtype, n, task_size, seed):
 
 
 def test_state_a_method_needs():
-    needs = {
-        name: (Optimizer(name).needs_first, Optimizer(name).needs_second)
-        for name in OPTIMIZERS
-    }
-    assert needs == {
+    assert {name: Optimizer(name).needs for name in OPTIMIZERS} == {
         "sgd": (True, False),
         "nesterov": (True, False),
         "adam": (True, True),

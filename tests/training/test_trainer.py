@@ -306,8 +306,10 @@ def test_nothing_is_left_on_disk(tmp_path, monkeypatch):
 
 def test_the_snapshot_file_is_a_model(tmp_path):
     path = pathlib.Path(tmp_path, "model")
-    make_trainer(snapshot_path=path).fit(X, Y)
+    options = {"config": "seed = 0"}
+    make_trainer(snapshot_path=path, snapshot_options=options).fit(X, Y)
     assert io.load(path).layer_sizes == SIZES
+    assert io.load_config(path) == "seed = 0"
 
 
 # Records -----------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from truesparse.sparse.layer import SparseLayer, data_source
 Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
 # Called after it with (layer, gradient of its weights); the array is reused.
 Collector = Callable[[int, np.ndarray], None]
+# Writes the gradient instead of taking a step; its only field is not used.
+_STORE = StoreGradient(0.0)
 
 
 def step_fused(
@@ -44,8 +46,8 @@ def store_gradients(
 ) -> None:
     """Write the gradients of weights to `gradients`, all others to the layers."""
     for index, _, source, delta in _downwards(layers, buffers, x):
-        store = StoreGradient(0.0), buffers.scratch, gradients[index]
-        layers[index].backward(buffers.tile, source, delta, *store)
+        room = buffers.scratch, gradients[index]
+        layers[index].backward(buffers.tile, source, delta, _STORE, *room)
 
 
 def step_clipped(
@@ -82,8 +84,7 @@ def observe(
             return
         layer = layers[index]
         gradient = room[: layer.connections.nnz]
-        store = StoreGradient(0.0), buffers.scratch, gradient
-        layer.backward(buffers.tile, source, delta, *store)
+        layer.backward(buffers.tile, source, delta, _STORE, buffers.scratch, gradient)
         if collector is not None:
             collector(index, gradient)
 
