@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import truesparse
+from truesparse.kernels import jit
 
 PACKAGE = pathlib.Path(truesparse.__file__).parent
 ROOT = PACKAGE.parent
@@ -345,6 +346,13 @@ def test_numba_is_told_how_to_compile_in_one_place(name):
         # Of what is called jit here, only the module of that name.
         calls = (node.func for node in nodes if isinstance(node, ast.Call))
         assert not any(getattr(call, "id", "") in compilers for call in calls)
+
+
+def test_a_change_of_any_kernel_source_renews_the_compile_cache():
+    paths = [path for name, path in MODULES.items() if part(name) == "kernels"]
+    stats = [path.stat() for path in paths]
+    newest, size = max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
+    assert jit._package_stamp() == (newest, size)
 
 
 def test_importing_everything_compiles_nothing():

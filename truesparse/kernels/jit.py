@@ -64,8 +64,8 @@ _own = threading.local()
 @functools.cache
 def _package_stamp() -> tuple[float, int]:
     """Newest change and total size of all kernel sources."""
-    here = pathlib.Path(__file__)
-    stats = [os.stat(path) for path in here.parent.glob("*.py")]
+    sources = pathlib.Path(__file__).parent.glob("*.py")
+    stats = [os.stat(path) for path in sources]
     return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
 
 
