@@ -1,1 +1,28 @@
-"""Numba functions on arrays: everything that is hot."""
+"""Numba functions on arrays: all code that is hot. One file for each computation.
+
+One training step
+    batch         gathers samples of dense or sparse data into a batch
+    forward       outputs of a sparse layer
+    backward      gradient of each connection, delta of the layer below, optimiser step
+    sparse_input  the same two passes for a first layer with sparse input
+    activation    activations, their derivatives, dropout
+    srelu         activation with trained parameters
+    loss          value of the loss, and the delta at the outputs
+    update        rules of the optimisers: from a gradient to a new weight
+Topology
+    transpose     column view of a pattern
+    rewire        dropping and inserting connections, absent cells
+    candidates    absent cells with the largest gradients
+    ranks         ranks within groups
+    paths         scores of absent cells by paths of three connections
+    patterns      draws of initial connections that depend on each other
+Layers of constant fan-in, after training
+    condensed     products of all neurons at once
+    windows       the same for one sample, with AVX-512
+What they are made of
+    arrays        NamedTuples of arrays that kernels take
+    aligned       arrays that start on a cache line
+    simd          vectors in registers; simd_numpy does the same when the JIT is off
+    subnormal     flushing subnormal numbers to zero
+    jit           decorators of kernels, threads, compile cache
+"""

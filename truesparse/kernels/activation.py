@@ -1,7 +1,7 @@
 """Activations on one row of a buffer, and their derivatives on tiles.
 
 Most derivatives follow from the output alone. For the others, and under dropout, the
-forward pass keeps the slope, derivative times dropout mask and scale, in a buffer.
+forward pass stores the slope in a buffer: derivative times dropout mask and scale.
 """
 
 import math
@@ -29,8 +29,8 @@ _INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 def _split_exp(x):
     """Return 2^n and exp(r) - 1 with exp(x) = 2^n exp(r), for x up to 700.
 
-    No call and no branch, so that loops over it are vectorised, which calls of the
-    mathematical library are not. Accurate to 1e-15 near 0, 5e-14 at the ends.
+    Without calls and branches, so that loops over it are vectorised; loops with calls
+    of the mathematical library are not. Accurate to 1e-15 near 0, 5e-14 at the ends.
     """
     x = min(max(np.float64(x), -708.0), 700.0)
     n = np.floor(x * _INVERSE_LN2 + 0.5)
@@ -104,7 +104,7 @@ if jit.DISABLED:
 
 @inner_kernel
 def _activate(activation, out, slope, row):
-    """Apply any activation but relu; write slope[row] if it is kept."""
+    """Apply any activation but relu; write slope[row] if the activation keeps it."""
     code, parameter = activation.code, out.dtype.type(activation.parameter)
     one, zero = out.dtype.type(1.0), out.dtype.type(0.0)
     keeps = activation.keeps_slope
@@ -161,10 +161,10 @@ def drop_row(activation, out, slope, row):
     start = _mix(np.uint32(activation.key) ^ _mix(np.uint32(row)))
     below = np.uint32(activation.drop_below)
     for b in range(out.shape[1]):
-        kept = _mix(start ^ np.uint32(b)) >= below
-        out[row, b] = out[row, b] * scale if kept else zero
+        stays = _mix(start ^ np.uint32(b)) >= below
+        out[row, b] = out[row, b] * scale if stays else zero
         if activation.keeps_slope:
-            slope[row, b] = slope[row, b] * scale if kept else zero
+            slope[row, b] = slope[row, b] * scale if stays else zero
 
 
 @inlined_kernel
@@ -178,7 +178,7 @@ def activate_row(activation, out, slope, row):
     slope : (n, columns) float array, or (0, 0) unless ``activation.keeps_slope``
     row : int
     """
-    # The commonest case stands here, for a call costs more than a short row.
+    # The commonest case stands here: a call would cost more than a short row.
     if activation.code == RELU:
         zero = out.dtype.type(0.0)
         for b in range(out.shape[1]):
@@ -193,9 +193,10 @@ def activate_row(activation, out, slope, row):
 
 @inner_kernel
 def activate_rows(activation, out, slope, start, stop):
-    """Do the same for rows start to stop, in one loop where that is possible."""
+    """Do the same for rows start to stop, in a single loop where possible."""
     if activation.code == RELU and activation.drop_below == 0:
-        # From 0 on: an index that could be negative keeps LLVM from using vectors.
+        # A slice, whose indices start at 0: LLVM uses no vectors for an index that
+        # could be negative.
         part, zero = out[start:stop], out.dtype.type(0.0)
         flat = part.reshape(part.size)
         for k in range(flat.size):
@@ -210,9 +211,10 @@ def activate_rows(activation, out, slope, start, stop):
 def infer_rows(code, parameter, out, start, stop):
     """Do the same for a prediction.
 
-    These two numbers cost a caller in Python less than an Activation, by 0.7 us
+    From Python, handing over these two numbers is 0.7 us faster than an Activation
     (EPYC 9004, 2026-11), a tenth of what a small layer takes.
     """
+    # It keeps no slope: `out` stands in for an array that is never written.
     plain = Activation(code, parameter, False, 0, 1.0, 0)
     activate_rows(plain, out, out, start, stop)
 
@@ -223,7 +225,7 @@ def times_derivative(tile, source, row, column, x, gradient):
     array = source.x
     number = array.dtype.type
     if source.code == RELU:
-        # Dropped samples have output 0 too, so the output tells all.
+        # Dropped samples have output 0 too: the output is all that is needed.
         scale = number(source.scale)
         if scale != number(1.0):
             gradient = multiply(gradient, full(tile, array, scale))

@@ -1,4 +1,4 @@
-"""Arrays that start on a cache line, so that vectors of the kernels straddle none."""
+"""Arrays that start on a cache line, so that no vector of a kernel straddles two."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What kernels are given: arrays and scalars, grouped into NamedTuples.
+"""Arguments of the kernels: arrays and scalars, grouped into NamedTuples.
 
 Activations are feature-major: row = neuron, column = sample, so that every connection
 touches one contiguous run of memory.
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Csr(NamedTuple):
-    """Connections by input neuron: the order of the values everywhere."""
+    """Connections by input neuron: the order in which values are stored everywhere."""
 
     indptr: np.ndarray  # (n_in + 1,) int64
     indices: np.ndarray  # (nnz,) int32, output neurons, ascending within a row
@@ -18,7 +18,7 @@ class Csr(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """Which connections exist, and which of them count as absent all the same."""
+    """The cells that are connected, and which of them count as absent nevertheless."""
 
     indptr: np.ndarray  # (n_in + 1,) int64
     indices: np.ndarray  # (nnz,) int32
@@ -48,13 +48,13 @@ class Growth(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """What happens to a pre-activation on its way to the output."""
+    """The steps from a pre-activation to the output."""
 
     code: int
     parameter: float  # slope or alpha, see activation.py
     keeps_slope: bool  # write the derivative beside the output
     drop_below: int  # a sample of a neuron is dropped if its 32-bit hash is below
-    scale: float  # 1 / (1 - dropout), applied to what is kept
+    scale: float  # 1 / (1 - dropout), factor of the samples not dropped
     key: int  # 32-bit seed of this step's and layer's dropout
 
 
@@ -63,15 +63,15 @@ class Head(NamedTuple):
 
     bias: np.ndarray  # (n_out,)
     out: np.ndarray  # (n_out, columns)
-    slope: np.ndarray  # (n_out, columns), or (0, 0) if the output tells the derivative
+    slope: np.ndarray  # (n_out, columns), or (0, 0) if the output suffices
 
 
 class Source(NamedTuple):
     """The input side of a layer in the backward pass.
 
     `x` holds the layer's input on entry and, unless `code` is NO_GRADIENT, the delta
-    of the layer below on return: each task is the only reader of its own row, so the
-    delta needs no buffer of its own.
+    of the layer below on return. A row is read by one task alone, so the delta needs
+    no separate buffer.
     """
 
     x: np.ndarray  # (n_in, columns)

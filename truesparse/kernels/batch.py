@@ -1,4 +1,4 @@
-"""Gathering a batch: chosen samples of a data set, turned to feature-major order."""
+"""Gathering a batch: chosen samples of a data set, transposed to a row a feature."""
 
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import LANES, copy_transposed

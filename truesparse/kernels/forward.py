@@ -2,12 +2,26 @@
 
 Two orders of the same sum:
 
-* gather: one output neuron at a time reads its inputs through the column view, with
+* gather: one output neuron at a time reads its inputs through the column view and keeps
   its sum in registers;
-* scatter: input neurons in row order add to the outputs, so that weights are read as
-  they lie. Used for small batches, where fetching single weights through the view
-  costs most, and for layers with few outputs, where it reads each input just once.
-  A fixed number of tasks writes to sums of its own, which are added in order.
+* scatter: one input neuron at a time adds to its outputs, so that weights are read in
+  the order of memory. Used for small batches, where fetching single weights through the
+  view costs most, and for layers with few outputs, where it reads each input just once.
+  A fixed number of tasks write to separate sums, which are then added in order.
+
+This is what they do, with whole rows (a number for each sample) in place of tiles::
+
+    for j in range(n_out):                              # gather
+        sums = bias[j]
+        for p in range(csc.indptr[j], csc.indptr[j + 1]):
+            sums = sums + values[csc.permutation[p]] * x[csc.rows[p]]
+        out[j] = f(sums)
+
+    out = zeros((n_out, columns))                       # scatter, with one task
+    for i in range(n_in):
+        for p in range(csr.indptr[i], csr.indptr[i + 1]):
+            out[csr.indices[p]] += csr.values[p] * x[i]
+    out = f(out + bias)
 """
 
 import numpy as np
@@ -25,6 +39,8 @@ from truesparse.kernels.simd import (
     store,
 )
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
+
+# Positions are unsigned and `full` takes an array for its type alone: see backward.py.
 
 
 @inner_kernel
@@ -58,7 +74,7 @@ def forward_gather(tile, starts, csc, values, x, head, activation):
     values : (nnz,) float array, in row order
     x : (n_in, columns) float array
     head : Head
-        `out` and, where kept, `slope` are written.
+        `out` is written, and `slope` if the activation keeps it.
     activation : Activation
     """
     for task in prange(starts.size - 1):
@@ -87,7 +103,7 @@ def _scatter_rows(tile, csr, x, out, start, stop):
 
 @parallel_kernel
 def scatter(tile, starts, csr, x, out_partial):
-    """Write W^T x, over the input neurons of each task alone, to its partial sums.
+    """Write the part of W^T x that the input neurons of each task contribute.
 
     Parameters
     ----------
@@ -111,6 +127,7 @@ def scatter(tile, starts, csr, x, out_partial):
 def _combine_rows(tile, partial, head, activation, start, stop):
     out = head.out
     width = out.shape[1]
+    # There is no sum of tiles: the bias is added as bias times 1.
     one = full(tile, out, out.dtype.type(1.0))
     # Rows may be shorter than a vector, so these loops run over all of them at once.
     parts, flat = partial.reshape(partial.size), out.reshape(out.size)
@@ -129,7 +146,7 @@ def _combine_rows(tile, partial, head, activation, start, stop):
 
 @parallel_kernel
 def combine(tile, partial, head, activation, task_size):
-    """Compute head.out = f(bias + sum of the partial sums, in order of the tasks).
+    """Compute head.out = f(bias + the partial sums, added in the order of the tasks).
 
     Parameters
     ----------

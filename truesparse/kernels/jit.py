@@ -50,20 +50,20 @@ _FLAGS = {
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
 }
-# What only kernels call needs no entry for Python, which unpacks every array: without
-# it the backward pass compiles in 3.0 s instead of 4.0 (EPYC 7003, 2026-11).
+# Functions that only kernels call need no entry for Python, which unpacks every array:
+# without it the backward pass compiles in 3.0 s instead of 4.0 (EPYC 7003, 2026-11).
 _INNER = {**_FLAGS, "no_cpython_wrapper": True}
 
-# Held by the one caller at a time that Numba's own pool, "workqueue", can bear: it ends
-# the process when two threads of Python call parallel kernels at once.
+# Numba's built-in pool, "workqueue", ends the process when two threads of Python call
+# parallel kernels at once: the caller holds this lock.
 _calls = threading.RLock()
-# What each thread of Python has set, for thread_count.
-_own = threading.local()
+# The number that each thread of Python has set, for thread_count.
+_settings = threading.local()
 
 
 @functools.cache
 def _package_stamp() -> tuple[float, int]:
-    """Newest change and total size of all kernel sources."""
+    """Return the newest change and the total size of all kernel sources."""
     sources = pathlib.Path(__file__).parent.glob("*.py")
     stats = [os.stat(path) for path in sources]
     return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
@@ -72,8 +72,8 @@ def _package_stamp() -> tuple[float, int]:
 def _stamp_cache(dispatcher):
     """Invalidate the cached binary when any kernel source changes.
 
-    Numba looks at the file of the kernel alone, but helpers and intrinsics of other
-    files are inlined into the binary.
+    Numba looks only at the file of the kernel, but the binary also contains helpers and
+    intrinsics of other files.
     """
     cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if hasattr(cache_file, "_source_stamp"):
@@ -94,7 +94,7 @@ def inner_kernel(function):
 def inlined_kernel(function):
     """Compile `function` into the kernels that call it: for helpers of an inner loop.
 
-    Groups of arrays are passed as dozens of numbers, which costs more than a short
+    A call passes groups of arrays as dozens of numbers, which takes longer than a short
     row does (12 ns a call, EPYC, 2026-11).
     """
     return _stamp_cache(numba.njit(forceinline=True, **_INNER)(function))
@@ -108,11 +108,11 @@ def exact_kernel(function):
 def parallel_kernel(function):
     """Compile `function`, whose ``prange`` loops run on all threads.
 
-    The tasks of such a loop are fixed by the data and each owns its outputs, so
-    that results do not depend on the number of threads; where no sum crosses outputs,
-    any division into tasks will do. The body of such a loop hands its range to a serial
-    kernel: Numba 0.68 loses writes through the fields of a NamedTuple when they stand
-    in the body itself.
+    Results must not depend on the number of threads: the data fix the tasks of such a
+    loop, and each task has outputs of its own. Where no sum crosses outputs, any
+    division into tasks will do. The body of the loop hands its range to a serial
+    kernel: Numba 0.68 loses writes through the fields of a NamedTuple that stand in the
+    body itself.
     """
     return _stamp_cache(numba.njit(parallel=True, **_FLAGS)(function))
 
@@ -120,8 +120,8 @@ def parallel_kernel(function):
 @functools.cache
 def has_avx512() -> bool:
     """Whether kernels are compiled for a processor with AVX-512."""
-    told = CONFIG.CPU_FEATURES
-    features = get_host_cpu_features() if told is None else told
+    setting = CONFIG.CPU_FEATURES
+    features = get_host_cpu_features() if setting is None else setting
     return "+avx512f" in features.split(",")
 
 
@@ -158,43 +158,43 @@ def set_threads(n_threads: int | None) -> int:
                 f"beyond, set {name} in the environment before Python starts"
             )
         numba.set_num_threads(n_threads)
-        _own.count = n_threads
+        _settings.count = n_threads
     return numba.get_num_threads()
 
 
 def thread_count() -> int:
-    """Return how many threads kernels use, as `set_threads` was told.
+    """Return how many threads kernels use, as last given to `set_threads`.
 
     For choices where asking Numba would take too long: 1.7 us (EPYC 9004, 2026-11).
     """
     try:
-        return _own.count
+        return _settings.count
     except AttributeError:
         return most_threads()
 
 
 @contextlib.contextmanager
 def threads(n_jobs: int | None) -> Iterator[None]:
-    """Let kernels use so many threads within the ``with`` statement.
+    """Set how many threads kernels use within a ``with`` statement.
 
     Parameters
     ----------
     n_jobs : int or None
-        As in joblib -1 is for all there are, -2 for all but one, and more than there
-        are for all; None keeps the present number.
+        As in joblib, -1 means all threads and -2 all but one; a number above all means
+        all. None keeps the present number.
 
     Raises
     ------
     UsageError
-        If `n_jobs` is 0 or no whole number.
+        If `n_jobs` is 0 or not a whole number.
     """
     before, wanted = numba.get_num_threads(), n_jobs
     if n_jobs is not None:
         if check_whole("n_jobs", n_jobs, -sys.maxsize) == 0:
-            raise UsageError("n_jobs must not be 0; -1 is for all threads, 1 for one")
+            raise UsageError("n_jobs must not be 0: give 1 for one thread, -1 for all")
         most = most_threads()
         wanted = min(n_jobs, most) if n_jobs > 0 else max(1, most + 1 + n_jobs)
-    # Only where a pool of threads serves several callers may they call at once.
+    # Several callers at once need a pool of threads that can serve them.
     with _calls if _pool() not in ("omp", "tbb") else contextlib.nullcontext():
         set_threads(wanted)
         try:
@@ -204,23 +204,23 @@ def threads(n_jobs: int | None) -> Iterator[None]:
 
 
 def _pool() -> str | None:
-    """Return what Numba's threads are made with, if they are made already."""
+    """Return the name of Numba's pool of threads, or None before it is started."""
     try:
         return numba.threading_layer()
     except ValueError:
         return None
 
 
-def tell_when_compiling(tell: Callable[[], None]) -> None:
-    """Call `tell` once, when the first kernel has to be compiled.
+def tell_when_compiling(callback: Callable[[], None]) -> None:
+    """Call `callback` once, before the first kernel is compiled.
 
-    Kernels that are found in the cache on disk do not count.
+    Loading a kernel from the cache on disk does not count.
     """
 
     class Listener(event.Listener):
         def on_start(self, _) -> None:
             event.unregister("numba:compile", self)
-            tell()
+            callback()
 
         def on_end(self, _) -> None:
             pass

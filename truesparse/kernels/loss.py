@@ -3,8 +3,8 @@
 Every kernel takes the pre-activations of the last layer, `z`, as (n_out, columns), and
 replaces them by the gradient of the loss with respect to them; columns from `batch` on
 are padding and become zero. `weights` are the samples' weights, already divided by
-their sum over the batch, so that the loss is a weighted mean. Each task owns a block
-of columns.
+their sum over the batch: the loss is a weighted mean. Each task owns a block of
+columns.
 
     softmax     L = -sum_k t_k log softmax(z)_k,  t = (1 - s) onehot + s / n_out
     logistic    L = sum_k max(z, 0) - z t + log(1 + exp(-|z|))
@@ -35,7 +35,7 @@ def _softmax_block(z, labels, weights, smoothing, scratch, first, last):
     for k in range(n_out):
         for b in range(first, last):
             value = np.float64(z[k, b])
-            # Written so that a NaN is kept and spoils the loss, as it must.
+            # Not `value > largest[b]`: a NaN must stay and make the loss NaN.
             if not value <= largest[b]:
                 largest[b] = value
             linear[b] += value
@@ -98,7 +98,7 @@ def _pointwise(code, z, t, threshold):
 
 @parallel_kernel
 def pointwise_loss(code, z, targets, weights, threshold, out_loss):
-    """Replace z by the delta of a loss that is a sum over the outputs.
+    """Replace z by the delta of a loss that is a sum over outputs.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def pointwise_loss(code, z, targets, weights, threshold, out_loss):
     targets : (n_out, columns) float array
     weights : (batch,) float64 array
     threshold : float
-        Where Huber's loss turns linear.
+        Error from which Huber's loss is linear.
     out_loss : (batch,) float64 array
         Weighted loss of each sample.
     """
@@ -132,7 +132,7 @@ def pointwise_loss(code, z, targets, weights, threshold, out_loss):
 
 @kernel
 def row_sums(delta, out):
-    """Write the sum over the columns of each row: the bias gradient of the output."""
+    """Write the sum of each row over its columns: the bias gradient of the outputs."""
     for k in range(delta.shape[0]):
         sum_ = delta.dtype.type(0.0)
         for b in range(delta.shape[1]):

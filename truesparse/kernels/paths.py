@@ -21,7 +21,7 @@ _KEY, _SHARED, _PART, _SCORE = range(4)
 
 
 class Graph(NamedTuple):
-    """Which cells are connected, from both sides; swap the halves to transpose."""
+    """The pattern of connections from both sides; swap the halves to transpose."""
 
     indptr: np.ndarray  # (n_in + 1,) int64
     columns: np.ndarray  # (nnz,) int32, ascending within a row
@@ -30,7 +30,7 @@ class Graph(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Arrays that tasks of `score_rows` count in; each leaves them as they were."""
+    """Counters for the tasks of `score_rows`, which reset them when done."""
 
     shared: np.ndarray  # (n_tasks, n_in) int32, zero
     table: np.ndarray  # (n_tasks, room, 4) float64, -1, 0, 0, 0
@@ -38,16 +38,16 @@ class Scratch(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Cells and scores, task by task."""
+    """Cells and their scores, task by task."""
 
     starts: np.ndarray  # (n_tasks + 1,) int64, room of each task
-    counts: np.ndarray  # (n_tasks,) int64, number of cells
+    counts: np.ndarray  # (n_tasks,) int64, cells that each wrote
     keys: np.ndarray  # (room,) int64
     scores: np.ndarray  # (room,) float64
 
 
 class Proposal(NamedTuple):
-    """Distribution of the paths that are proposed, to be accepted or not."""
+    """The distribution of proposed paths, which are then accepted or rejected."""
 
     row_external: np.ndarray  # (n_in,) int64, at least 1, at most any d - P
     column_external: np.ndarray  # (n_out,) int64, at least 1, at most any d - Q
@@ -63,8 +63,8 @@ class Proposal(NamedTuple):
 def _factor(rule, degree, shared, inverse_roots):
     """Return the factor of a neuron of `degree`, with `shared` internal neighbours.
 
-    `inverse_roots` holds 0 and then 1 / sqrt(k). All neighbours are internal only where
-    the cell is connected; the value does not matter there.
+    `inverse_roots` holds 0 and then 1 / sqrt(k). Only a connected cell leaves no
+    external neighbour, and its value does not matter.
     """
     external = degree - shared
     if rule == CH3_L3P:
@@ -79,8 +79,8 @@ def _factor(rule, degree, shared, inverse_roots):
 
 @inlined_kernel
 def _find(table, key, shift):
-    """Return the slot of a key, or the free one where it belongs."""
-    # Where every output neuron has a slot, its number is its place.
+    """Return the slot of a key, or the free slot to put it in."""
+    # A negative shift means that there is a slot for every output neuron.
     slot = np.int64(key)
     if shift >= 0:
         slot = ((slot * 2654435769) & 0xFFFFFFFF) >> shift
@@ -129,10 +129,10 @@ def _walk(u, graph, rule, inverse_roots, shared, table, shift, slots):
             z2 = graph.rows[q]
             first, last = graph.indptr[z2], graph.indptr[z2 + 1]
             if shared[z2] == last - first:
-                continue  # u is connected to all that z2 leads to, or is z2
+                continue  # u is connected to all that z2 leads to; so for z2 = u
             part = _factor(rule, last - first, shared[z2], inverse_roots)
             if not is_path_rule:
-                # z2 counts once for a cell, but is met once for each of its z1.
+                # z2 counts once for a cell but is met once for each of its z1.
                 part /= shared[z2]
             for r in range(first, last):
                 v = graph.columns[r]
@@ -202,7 +202,7 @@ def score_rows(starts, graph, work, rule, threshold, scratch, out):
     scratch : Scratch
         Its room is the power of two that the row of most work needs.
     out : Found
-        Within a row cells are in no order. A row has at most min(work, n_out).
+        Cells of a row are in no order. A row has at most min(work, n_out) of them.
     """
     for task in prange(starts.size - 1):
         rows = (starts[task], starts[task + 1])
@@ -238,7 +238,8 @@ def most_shared(starts, graph, limit, shared, out_most):
     starts : (n_tasks + 1,) int64 array
     graph : Graph
     limit : int
-        Rows with more walks of two connections get the number of all their outputs.
+        A row with more walks of two connections than this gets all its outputs, an
+        upper bound.
     shared : (n_tasks, n_in) int32 array
         Zero on entry and on return.
     out_most : (n_in,) int64 array
@@ -268,7 +269,7 @@ def _n_common(numbers, first, first_stop, second, second_stop):
         first, second = second, first
         first_stop, second_stop = second_stop, first_stop
     if 8 * (first_stop - first) < second_stop - second:
-        # The numbers of a short list are looked up in a long one.
+        # Numbers of a short list are looked up in a long one.
         for p in range(first, first_stop):
             second = _first_above(numbers, second, second_stop, numbers[p] - 1)
             if second == second_stop:
@@ -292,7 +293,7 @@ def _other(numbers, start, stop, excluded, uniform):
 
 @inner_kernel
 def _draw_pair(graph, proposal, uniforms, i):
-    """Return the key of the proposed cell if it is accepted, else -1."""
+    """Return the key of the proposed cell, or -1 if it is rejected."""
     indptr, column_indptr = graph.indptr, graph.column_indptr
     n_in, n_out = indptr.size - 1, column_indptr.size - 1
     target = uniforms[i, 0] * proposal.row_totals[n_in]
@@ -307,8 +308,8 @@ def _draw_pair(graph, proposal, uniforms, i):
     if place < last and graph.columns[place] == v:
         return np.int64(-1)
     key = np.int64(u) * n_out + v
-    # Accepted with probability sqrt(least / ((d_z1 - Q) (d_z2 - P))). Lists are
-    # intersected only where the answer depends on them: P and Q are at least 1.
+    # Accepted with probability sqrt(least / ((d_z1 - Q) (d_z2 - P))). As P and Q are at
+    # least 1, many answers are known before the lists are intersected.
     bar = uniforms[i, 3] * uniforms[i, 3]
     row_least = proposal.row_external[z2]
     column_least = proposal.column_external[z1]
@@ -352,7 +353,7 @@ def draw_pairs(graph, proposal, uniforms, task_size, out_keys):
         A middle connection (z2, z1) is drawn by the totals, then u and v uniformly
         among the other neighbours of z1 and z2.
     uniforms : (k, 4) float64 array
-        In [0, 1): for the connection, u, v and whether they are accepted.
+        Numbers in [0, 1) that decide the connection, u, v, and acceptance.
     task_size : int
         Draws of a task.
     out_keys : (k,) int64 array

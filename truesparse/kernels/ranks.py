@@ -9,7 +9,7 @@ from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 def _rank_range(bounds, sizes, out_ranks, first, last):
     for group in range(first, last):
         start, stop = bounds[group], bounds[group + 1]
-        # Comparing all pairs needs no room, and most groups are short.
+        # Most groups are short, and comparing all pairs needs no memory.
         if stop - start > 64:
             order = np.argsort(-sizes[start:stop], kind="mergesort")
             for rank in range(order.size):
@@ -24,7 +24,7 @@ def _rank_range(bounds, sizes, out_ranks, first, last):
 
 @parallel_kernel
 def rank_groups(starts, bounds, sizes, out_ranks):
-    """Write the rank of every entry within its group, the largest being 0.
+    """Write the rank of every entry within its group; the largest has rank 0.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Changing a CSR pattern: which cells are absent, dropping, and merging new cells in.
+"""Changing a CSR pattern: finding absent cells, dropping cells, merging new ones.
 
-Nothing here is of the size of the matrix. Tasks own contiguous ranges of rows.
+Nothing here is as large as the matrix. Tasks own contiguous ranges of rows.
 """
 
 import numpy as np
@@ -23,10 +23,10 @@ def count_kept(starts, indptr, dropped, out_counts):
     out_counts[0] = 0
     for task in prange(starts.size - 1):
         for i in range(starts[task], starts[task + 1]):
-            kept = 0
+            count = 0
             for p in range(indptr[i], indptr[i + 1]):
-                kept += not dropped[p]
-            out_counts[i + 1] = kept
+                count += not dropped[p]
+            out_counts[i + 1] = count
 
 
 @inner_kernel
@@ -82,7 +82,7 @@ def _absent_rows(csr, dropped, kept_indptr, n_out, rows, ranks, first_rank):
         absent_before = i * n_out - kept_indptr[i]
         absent_after = (i + 1) * n_out - kept_indptr[i + 1]
         p, stop = csr.indptr[i], csr.indptr[i + 1]
-        passed = 0  # connections of this row at or below the cell
+        passed = 0  # connections of this row up to the cell
         while q < ranks.size and ranks[q] < absent_after:
             column = ranks[q] - absent_before + passed
             while p < stop and (dropped[p] or csr.indices[p] <= column):
@@ -106,7 +106,7 @@ def ranks_to_keys(starts, csr, dropped, kept_indptr, n_out, ranks):
     starts : (n_tasks + 1,) int64 array
         Rows of task t are starts[t] to starts[t + 1].
     csr : Csr
-        Only the index is read.
+        Its values are not read.
     dropped : (nnz,) bool array
     kept_indptr : (n_in + 1,) int64 array
         Running total of the connections that rows keep.
@@ -171,10 +171,10 @@ def merge(starts, csr, moments, dropped, new, n_out, out, out_moments):
     new : Growth
     n_out : int
     out : Csr
-        `indptr` is given, `indices` and `values` are written. The index is -1 where a
-        new cell is connected already.
+        `indptr` is given, `indices` and `values` are written. The index becomes -1
+        where a new cell is connected already.
     out_moments : Moments
-        Zero on entry, written for the connections that are kept.
+        Zero on entry; written for the connections that remain.
     """
     for task in prange(starts.size - 1):
         rows = (starts[task], starts[task + 1])

@@ -1,12 +1,14 @@
-"""Vectors in registers: the small set of SIMD operations the kernels are built of.
+"""Vectors in registers: the few SIMD operations that the kernels are made of.
 
 A *tile* is a block of ``lanes * count`` neighbouring columns of one activation row,
 held in `count` vector registers of `lanes` numbers. Plain loops leave half the speed
 behind, because LLVM cannot keep accumulators in registers across array stores.
 
-Numba must know the size of a tile when it compiles, and the type of a tuple tells its
-length. So a tile is described by a tuple of zeros: `count` integers for `count`
-vectors of 16 lanes, or `lanes` floats for one vector of `lanes` numbers (below 16).
+Numba must know the size of a tile when it compiles a kernel, and it compiles for the
+types of the arguments. The type of a tuple includes its length, so that a tuple of
+zeros describes a tile: `count` integers stand for `count` vectors of 16 lanes, `lanes`
+floats for one vector of `lanes` numbers (below 16). Kernels pass it on and never read
+it.
 
 LLVM splits vectors the machine does not have (16 lanes become two registers with
 AVX2, four with NEON). With the JIT off, the same names work on NumPy slices.
@@ -25,8 +27,8 @@ from truesparse.kernels.simd_numpy import LANES
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
-# Which rows the connections need looks random to the processor, so kernels ask for the
-# one of 16 connections later. A step became 1.9 times faster with 500,000 neurons a
+# The rows that connections need look random to the processor, so kernels fetch each one
+# 16 connections before its turn. A step became 1.9 times faster with 500,000 neurons a
 # layer, 1.4 times with 30,000, and as fast as before with 1000 (EPYC 7003, AVX2,
 # batches of 32 and 128, 2026-11). 8 ahead and 32 ahead gained less.
 AHEAD = np.uint64(16)
@@ -39,7 +41,7 @@ def ahead(p, indices):
 
 
 def max_vectors() -> int:
-    """Vectors of 16 float32 lanes that fit beside a second tile in the registers."""
+    """Return how many vectors of 16 float32 fit beside a second tile in registers."""
     # AVX-512 has 32 registers of 16 lanes; AVX2 and NEON hold 128 lanes in all.
     return 8 if jit.has_avx512() else 4
 
@@ -73,8 +75,8 @@ def _vector_type(tile, dtype):
     return VectorType(dtype, LANES, len(tile))
 
 
-def _element_pointer(context, builder, array_type, array, row, column):
-    """Address of array[row, column] of a C-contiguous matrix, without checks."""
+def element_pointer(context, builder, array_type, array, row, column):
+    """Emit the address of array[row, column] in a C-contiguous matrix, unchecked."""
     view = context.make_array(array_type)(context, builder, array)
     width = cgutils.unpack_tuple(builder, view.shape)[1]
     offset = builder.add(builder.mul(row, width), column)
@@ -95,7 +97,8 @@ def _broadcast(builder, scalar, vector_type):
     return builder.shuffle_vector(one, start, zeros)
 
 
-def _multiply_add(builder, a, b, c):
+def multiply_add(builder, a, b, c):
+    """Emit a * b + c of vectors, in one instruction where the machine has it."""
     suffix = "f32" if isinstance(a.type.element, ir.FloatType) else "f64"
     function = cgutils.get_or_insert_function(
         builder.module,
@@ -113,7 +116,7 @@ def load(typingctx, tile, array, row, column):
     def codegen(context, builder, signature, arguments):
         _, data, i, j = arguments
         be_type = context.get_value_type(signature.return_type)
-        pointer = _element_pointer(context, builder, signature.args[1], data, i, j)
+        pointer = element_pointer(context, builder, signature.args[1], data, i, j)
         value = ir.Constant(be_type, ir.Undefined)
         for k, address in _vector_pointers(builder, pointer, be_type):
             part = builder.load(address, align=array.dtype.bitwidth // 8)
@@ -130,7 +133,7 @@ def store(typingctx, array, row, column, vector):
     def codegen(context, builder, signature, arguments):
         data, i, j, value = arguments
         be_type = context.get_value_type(signature.args[3])
-        pointer = _element_pointer(context, builder, signature.args[0], data, i, j)
+        pointer = element_pointer(context, builder, signature.args[0], data, i, j)
         for k, address in _vector_pointers(builder, pointer, be_type):
             part = builder.extract_value(value, k)
             builder.store(part, address, align=array.dtype.bitwidth // 8)
@@ -141,7 +144,10 @@ def store(typingctx, array, row, column, vector):
 
 @intrinsic
 def full(typingctx, tile, array, value):
-    """Return a tile of the array's type with every number equal to value."""
+    """Return a tile in which every number equals `value`.
+
+    Neither `tile` nor `array` is read: their types tell how many numbers of which type.
+    """
     result = _vector_type(tile, array.dtype)
 
     def codegen(context, builder, signature, arguments):
@@ -164,7 +170,7 @@ def add_scaled(typingctx, total, scalar, vector):
         be_type = context.get_value_type(signature.return_type)
         factor = _broadcast(builder, factor, be_type.element)
         for k in range(be_type.count):
-            part = _multiply_add(
+            part = multiply_add(
                 builder,
                 factor,
                 builder.extract_value(value, k),
@@ -225,7 +231,7 @@ def dot(typingctx, left, right):
                 if total is None:
                     total = builder.fmul(a, b)
                 else:
-                    total = _multiply_add(builder, a, b, total)
+                    total = multiply_add(builder, a, b, total)
             parts.append(total)
         total = parts[0] if len(parts) == 1 else builder.fadd(*parts)
         return _horizontal_sum(builder, total)
@@ -247,7 +253,7 @@ def total(typingctx, vector):
 
 
 def _prefetch(builder, pointer):
-    """Ask for the cache line of an address, to be read and kept."""
+    """Emit a fetch of the cache line at an address, which will be read again."""
     byte = ir.IntType(8).as_pointer()
     function = cgutils.get_or_insert_function(
         builder.module,
@@ -266,7 +272,7 @@ def prefetch(typingctx, tile, array, row, column):
 
     def codegen(context, builder, signature, arguments):
         _, data, i, j = arguments
-        pointer = _element_pointer(context, builder, signature.args[1], data, i, j)
+        pointer = element_pointer(context, builder, signature.args[1], data, i, j)
         for offset in range(0, vector.lanes * vector.count, per_line):
             _prefetch(builder, builder.gep(pointer, [ir.Constant(_INT64, offset)]))
         return context.get_dummy_value()
@@ -356,14 +362,14 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
         for b in range(LANES):
             position = builder.add(first_column, ir.Constant(_INT64, b))
             row = builder.load(builder.gep(view.data, [position]))
-            pointer = _element_pointer(
+            pointer = element_pointer(
                 context, builder, data_type, array, row, first_row
             )
             pointer = builder.bitcast(pointer, vector_pointer)
             vectors.append(builder.load(pointer, align=align))
         for f, vector in enumerate(_transpose(builder, vectors)):
             row = builder.add(first_row, ir.Constant(_INT64, f))
-            pointer = _element_pointer(
+            pointer = element_pointer(
                 context, builder, out_type, target, row, first_column
             )
             pointer = builder.bitcast(pointer, vector_pointer)

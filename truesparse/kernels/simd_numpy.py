@@ -1,6 +1,6 @@
-"""The operations of simd.py on copies of NumPy slices, for when the JIT is off.
+"""The operations of simd.py on copies of NumPy slices, used when the JIT is off.
 
-Kernels then run as plain Python, line by line: for coverage and for debugging.
+Kernels then run as plain Python, line by line, for coverage and debugging.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def store(array, row, column, vector):
 
 
 def full(tile, array, value):
-    """Return a tile of the array's type with every number equal to value."""
+    """Return a tile in which every number equals `value`."""
     return np.full(columns(tile), value, array.dtype)
 
 

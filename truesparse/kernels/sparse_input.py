@@ -1,7 +1,7 @@
 """The first layer when the input is sparse: forward and backward, never densified.
 
-The batch comes feature by feature (see batch.py). Work is proportional to the weights
-plus the products that are not zero.
+The batch comes feature by feature (see batch.py). Work is proportional to the number of
+weights plus the number of products that are not zero.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def forward_sparse(starts, csc, values, batch, head, activation):
     values : (nnz,) float array, in row order
     batch : SparseBatch
     head : Head
-        `out` and, where kept, `slope` are written.
+        `out` is written, and `slope` if the activation keeps it.
     activation : Activation
     """
     for task in prange(starts.size - 1):
@@ -66,7 +66,7 @@ def _backward_sparse_rows(csr, moments, rule, batch, delta, start, stop):
 def backward_sparse(starts, csr, moments, rule, batch, delta):
     """Update the weights of the first layer from a sparse batch.
 
-    Weights of absent features are updated as well: momentum and decay go on.
+    Weights of absent features are updated as well: momentum and decay still act.
 
     Parameters
     ----------

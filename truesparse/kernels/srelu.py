@@ -6,11 +6,11 @@
 
 (Jin et al., Deep Learning with S-shaped Rectified Linear Activation Units, AAAI 2016.)
 The parameters are a (4, n) array, with rows t_left, a_left, t_right and a_right. As in
-the paper nothing keeps the thresholds in order; where they cross, the right one counts.
+the paper, nothing keeps the thresholds in order; if they cross, the right one counts.
 
-The kernels stand between the passes of the layers. Forward turns z, which the pass of
-the layer wrote as if it were linear, into outputs. Backward turns their gradient, which
-the pass of the layer above left, into delta. Each task owns whole neurons.
+The kernels run between the passes of the layers. Forward turns z, which the layer wrote
+as if it were linear, into outputs. Backward turns the gradient of the outputs, which
+the layer above wrote, into delta. Each task owns whole neurons.
 """
 
 from truesparse.kernels.activation import drop_row
@@ -30,28 +30,29 @@ from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
 @inner_kernel
-def _forward_rows(parameters, out, kept, activation, start, stop):
+def _forward_rows(parameters, out, out_z, activation, start, stop):
     one = out.dtype.type(1.0)
     for row in range(start, stop):
         t_left, a_left = parameters[0, row], parameters[1, row]
         t_right, a_right = parameters[2, row], parameters[3, row]
-        if kept.shape[0] > 0:
+        if out_z.shape[0] > 0:
             for b in range(out.shape[1]):
-                kept[row, b] = out[row, b]
+                out_z[row, b] = out[row, b]
         for b in range(out.shape[1]):
             z = out[row, b]
-            # Chosen without a branch, and a NaN comes through.
+            # No branch, and a NaN comes through.
             is_right = z >= t_right
             is_left = z <= t_left
             t = t_right if is_right else t_left if is_left else z
             a = a_right if is_right else a_left if is_left else one
             out[row, b] = t + a * (z - t)
         if activation.drop_below > 0:
-            drop_row(activation, out, kept, row)
+            # It keeps no slope: `out_z` stands in for an array that is never written.
+            drop_row(activation, out, out_z, row)
 
 
 @parallel_kernel
-def srelu_forward(parameters, out, out_kept, activation, task_size):
+def srelu_forward(parameters, out, out_z, activation, task_size):
     """Replace z by f(z), times dropout mask and scale.
 
     Parameters
@@ -59,10 +60,10 @@ def srelu_forward(parameters, out, out_kept, activation, task_size):
     parameters : (4, n) float array
     out : (n or more, columns) float array
         z on entry, outputs on return; rows beyond n are left alone.
-    out_kept : (n, columns) float array, or (0, 0)
+    out_z : (n, columns) float array, or (0, 0)
         Receives z.
     activation : Activation
-        Of which dropout counts, and `keeps_slope` must be False.
+        Only its dropout is used; `keeps_slope` must be False.
     task_size : int
         Neurons a task.
     """
@@ -71,7 +72,7 @@ def srelu_forward(parameters, out, out_kept, activation, task_size):
         state = flush_subnormals()
         start = task * task_size
         stop = min(start + task_size, n)
-        _forward_rows(parameters, out, out_kept, activation, start, stop)
+        _forward_rows(parameters, out, out_z, activation, start, stop)
         restore_subnormals(state)
 
 
@@ -88,7 +89,7 @@ def _backward_row(tile, parameters, z, delta, gradients, row):
     for column in range(0, delta.shape[1], columns(tile)):
         value, g = load(tile, z, row, column), load(tile, delta, row, column)
         beyond_left = add_scaled(value, minus, full(tile, delta, t_left))
-        # Chosen by what is above 0; on the right, this is not.
+        # `where_positive` chooses by what is above 0; on the right, this is not.
         before_right = add_scaled(full(tile, delta, t_right), minus, value)
         g_right = where_positive(before_right, zero, g)
         g_left = where_positive(
@@ -114,8 +115,8 @@ def _backward_rows(parameters, z, delta, activation, gradients, bounds):
     for row in range(bounds[0], bounds[1]):
         if activation.drop_below > 0:
             drop_row(activation, delta, z, row)
-        # Per number and one thread, 0.5 ns by tiles of 16, 9 ns one by one, as few
-        # columns go (EPYC, 2026-11).
+        # Tiles of 16 columns where they fit, else of one: 0.5 ns and 9 ns a number on
+        # one thread (EPYC, 2026-11), but then there are few columns.
         if delta.shape[1] % LANES == 0:
             _backward_row((0,), parameters, z, delta, gradients, row)
         else:
@@ -126,17 +127,17 @@ def _backward_rows(parameters, z, delta, activation, gradients, bounds):
 def srelu_backward(
     parameters, z, delta, activation, out_bias_gradient, out_gradient, task_size
 ):
-    """Replace the gradient of the outputs by that of z, and sum those of parameters.
+    """Replace the gradient of the outputs by that of z; write that of parameters.
 
     Parameters
     ----------
     parameters : (4, n) float array
     z : (n, columns) float array
-        As srelu_forward kept it.
+        The `out_z` of srelu_forward.
     delta : (n, columns) float array
         dL/dy on entry, dL/dz on return; zero in padded columns.
     activation : Activation
-        That of the forward pass, whose dropout mask is computed again.
+        The one of the forward pass: its dropout mask is computed again.
     out_bias_gradient : (n,) float array
         Receives the row sums of delta.
     out_gradient : (4, n) float array

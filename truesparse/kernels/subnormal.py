@@ -1,8 +1,8 @@
-"""Flushing of subnormal numbers to zero, for the thread that asks.
+"""Flushing subnormal numbers to zero, in the calling thread.
 
-As weights and deltas die away they become subnormal, and arithmetic on subnormals is
-done by slow microcode. Each task sets the flush flags of its own thread and restores
-them at its end, so that nothing outside the kernels is affected.
+Weights and deltas that die away become subnormal, and processors compute with subnormal
+numbers in slow microcode. Each task sets the flush flags of its thread and restores
+them at its end: nothing outside the kernels is affected.
 """
 
 import platform
@@ -70,7 +70,7 @@ def flush_subnormals(typingctx):
 
 @intrinsic
 def restore_subnormals(typingctx, state):
-    """Set the flags of this thread back to what `flush_subnormals` found."""
+    """Set the flags of this thread back to what they were before flushing."""
 
     def codegen(context, builder, signature, arguments):
         if _IS_X86:

@@ -1,8 +1,8 @@
 """The column view of a CSR pattern, by a counting sort over the columns.
 
-Rebuilt whenever the topology changes. The sort is stable, so that the rows of a column
-ascend and the view does not depend on the number of threads: tasks own contiguous
-ranges of rows, and each knows where its share of every column starts.
+The view is rebuilt whenever the topology changes. The sort is stable: the rows of a
+column ascend, and the view does not depend on the number of threads. Tasks own
+contiguous ranges of rows, and each knows where its share of every column starts.
 """
 
 from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange

@@ -13,7 +13,7 @@ With weight w, moments m and s, and decay terms l2 and shrink:
 the learning rate. Bias corrections of Adam are in `lr` and `second_scale`.
 
 A method is a NamedTuple of its numbers. Its type chooses the arithmetic when a kernel
-is compiled, so that the innermost loops hold no branch and unused methods cost nothing.
+is compiled: the innermost loops hold no branch, and unused methods cost nothing.
 """
 
 from typing import NamedTuple
@@ -30,6 +30,8 @@ from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 class StoreGradient(NamedTuple):
     """Write the gradient to the first moment and do nothing else."""
 
+    # A rule without a field compiles as well (Numba 0.68), but the type stands in the
+    # compile caches of users.
     unused: float
 
 
@@ -60,7 +62,7 @@ class Nesterov(NamedTuple):
 
 
 class Adam(NamedTuple):
-    """Adam, and AdamW by way of `shrink`."""
+    """Adam; with `shrink` instead of `l2`, AdamW."""
 
     lr: float
     l2: float
@@ -82,6 +84,9 @@ class RmsProp(NamedTuple):
 
 
 Rule = StoreGradient | Sgd | Momentum | Nesterov | Adam | RmsProp
+
+# All steps have one signature, so that `step_weight` can stand for any of them: a step
+# leaves alone what its method does not need.
 
 
 def _store_gradient(rule, values, first, second, p, g):
@@ -176,7 +181,7 @@ def step_all(rule, values, moments, gradient, task_size):
     values : (n,) float array
         Updated.
     moments : Moments
-        Updated; arrays the method does not use may be empty.
+        Updated; an array that the method does not use may be empty.
     gradient : (n,) float array
     task_size : int
         Weights a task.

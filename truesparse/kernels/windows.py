@@ -3,21 +3,21 @@
 Fetching x one number at a time bounds kernels/condensed.py. AVX-512 looks up 16
 numbers at once, among 32 in two registers. So the connections are put in an order in
 which neighbouring neurons need x at neighbouring places: in a *step*, 64 neurons take
-a connection each from the same *window* of inputs, which registers hold. Who has none
-there waits, with a weight of 0.
+a connection each from the same *window* of inputs, which registers hold. A neuron
+without a connection there waits, with a weight of 0.
 
-A window is of 32 inputs where the layer fits the cache so, and of 64 else, or there is
-none, see sparse/condensed.py: at 90 % sparsity they make 1.57 and 1.30 weights a
+A window has 32 inputs where the layer then fits the cache, else 64, or there are no
+windows, see condensed/layers.py: at 90 % sparsity they store 1.57 and 1.30 weights a
 connection, and a step takes 2.5 and 4.3 ns in the cache, 11 either way outside (Xeon
 with AVX-512 FP16, 2026-11).
 
-Every neuron still adds up its inputs in ascending order, so results are those of
-kernels/condensed.py to the bit, but for the sign of zeros. A sample with infinity or
-NaN is left to it, as those times 0 would reach who waits.
+Every neuron still adds up its inputs in ascending order, so results equal those of
+kernels/condensed.py to the bit, except for the sign of zeros. A sample with infinity or
+NaN is left to condensed.py: times 0, it would spoil the sums of neurons that wait.
 
 One sample through 768 x 1536 at 90 % sparsity, one thread: 8 us instead of 30 on that
-Xeon, 10 with the wide windows. Neither fetching steps ahead nor 32 neurons a step are a
-gain, nor are groups of neurons with like inputs, which make 1.49 weights a connection.
+Xeon, 10 with the wide windows. No gain came from fetching steps ahead, from 32 neurons
+a step, or from groups of neurons with similar inputs (1.49 weights a connection).
 """
 
 from typing import NamedTuple
@@ -35,9 +35,9 @@ from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     LANES,
     VectorType,
-    _element_pointer,
-    _multiply_add,
+    element_pointer,
     load,
+    multiply_add,
     store,
 )
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
@@ -46,18 +46,18 @@ VECTORS = 4  # of the neurons of a step: their places are the bytes of a word
 NEURONS = VECTORS * LANES
 PAIR = 2 * LANES  # inputs that one instruction chooses from
 NARROW, WIDE = PAIR, 2 * PAIR  # windows
-STEP_BYTES = 5 * NEURONS  # of weights and places
+STEP_BYTES = 5 * NEURONS  # a weight and a place for each neuron
 # From a word to its four bytes.
 _SHIFTS = np.arange(0, 32, 8, dtype=np.uint32)[:, None]
-_AT_ONCE = 1 << 19  # connections that are packed, so that memory is bounded
+_AT_ONCE = 1 << 19  # connections packed at a time, so that memory is bounded
 _INT32 = ir.IntType(32)
-_EXPONENT = np.int32(0x7F800000)  # all of it set: infinity or NaN
+_EXPONENT = np.int32(0x7F800000)  # bits that are all set in infinity and NaN
 
 
 class Windows(NamedTuple):
     """Connections of a layer in steps."""
 
-    weights: np.ndarray  # (n_steps, 64) float32; 0 for who waits
+    weights: np.ndarray  # (n_steps, 64) float32; 0 for a neuron that waits
     places: np.ndarray  # (n_steps, 16) uint32: four bytes, inputs in the window
     starts: np.ndarray  # (n_steps,) int64: first input of the window
     first: np.ndarray  # (n_groups + 1,) int64: first step of every 64 neurons
@@ -79,7 +79,7 @@ def pack_windows(weights, inputs, bias, n_in, width, most_weights):
     width : int
         Inputs of a window, NARROW or WIDE.
     most_weights : int
-        With those of who waits.
+        The most weights to store, those of waiting neurons included.
     """
     if n_in < width or np.count_nonzero(weights) > most_weights:
         return None
@@ -110,13 +110,13 @@ def pack_windows(weights, inputs, bias, n_in, width, most_weights):
 
 
 def _pack_some(weights, inputs, n_in, width, most_steps):
-    """Return the numbers of steps of groups of 64 neurons, and weights, places, starts.
+    """Return the number of steps of each 64 neurons, and weights, places, starts.
 
-    None if there are more than `most_steps`.
+    Return None if there are more than `most_steps`.
     """
     n, k = weights.shape
     n_groups = -(-n // NEURONS)
-    # Rows end in a connection that is none, and the last group in such rows.
+    # Input n_in stands for no connection: it ends each row and fills the last group.
     rows = np.full((n_groups * NEURONS, k + 1), n_in, np.int32)
     rows[:n, :k] = np.where(weights != 0, inputs, n_in)
     order = rows.argsort(1, kind="stable")
@@ -180,11 +180,11 @@ def add_looked_up(typingctx, total, weights, window, places, step):
             ir.FunctionType(vector, [vector, index, vector]),
             "llvm.x86.avx512.vpermi2var.ps.512",
         )
-        pointer = _element_pointer(context, builder, places, data, i, zero)
+        pointer = element_pointer(context, builder, places, data, i, zero)
         words = builder.load(builder.bitcast(pointer, index.as_pointer()), align=4)
         parts = [builder.extract_value(table, v) for v in range(window.count)]
         for v in range(VECTORS):
-            # It looks at the lowest five bits alone.
+            # The instruction looks at the lowest five bits alone.
             place = builder.lshr(words, ir.Constant(index, [8 * v] * LANES))
             number = builder.call(choose, [parts[0], place, parts[1]])
             if len(parts) > 2:
@@ -193,7 +193,7 @@ def add_looked_up(typingctx, total, weights, window, places, step):
                 in_high = builder.icmp_unsigned("!=", bit, ir.Constant(index, None))
                 number = builder.select(in_high, high, number)
             pair = [builder.extract_value(tile, v) for tile in (factors, result)]
-            part = _multiply_add(builder, pair[0], number, pair[1])
+            part = multiply_add(builder, pair[0], number, pair[1])
             result = builder.insert_value(result, part, v)
         return result
 
@@ -237,18 +237,18 @@ def one_sample_by_windows(x, out, code, parameter, window_tile, *fields):
     ----------
     x : (n_in or more,) float32 array
     out : (n_groups, 64) float32 array
-        The neurons in order; what follows the last one means nothing.
+        The neurons in order; numbers beyond the last neuron have no meaning.
     code, parameter : int, float
-        Of an Activation.
+        The fields of an Activation.
     window_tile : tuple
-        Of the width of the windows, see simd.make_tile.
+        A tile as wide as the windows, see simd.make_tile.
     *fields
-        Of Windows. A NamedTuple would take 0.7 us more to be looked at.
+        The fields of Windows. Numba would take 0.7 us longer to look at the whole.
 
     Returns
     -------
     bool
-        False, and nothing is computed, if x has a number that is not finite.
+        False, with nothing computed, if x holds a number that is not finite.
     """
     windows = Windows(*fields)
     finite = _is_finite(x[: windows.n_in])
