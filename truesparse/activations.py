@@ -1,4 +1,4 @@
-"""Activations by name: which kernel code each has, and its slope or alpha."""
+"""Activations by name: the kernel code of each, and its default slope or alpha."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from truesparse.errors import UsageError
 from truesparse.kernels import activation as codes
 from truesparse.kernels.arrays import Activation
 
-# Default parameter: slope of leaky_relu; alpha of elu; magnitude of the slope of
-# all_relu, as its authors use it for MNIST and Fashion-MNIST.
+# Code and default parameter: slope of leaky_relu, alpha of elu, magnitude of the slope
+# of all_relu (the value its authors use for MNIST and Fashion-MNIST).
 _CODES: dict[str, tuple[int, float]] = {
     "identity": (codes.IDENTITY, 0.0),
     "relu": (codes.RELU, 0.0),
@@ -35,7 +35,7 @@ class LayerActivation:
     name : str
         One of ACTIVATIONS.
     parameter : float
-        Slope for z <= 0 of leaky_relu and all_relu (signed), alpha of elu.
+        Slope for z <= 0 of leaky_relu and all_relu, with its sign; alpha of elu.
     dropout : float
         Share of the outputs dropped while training, in [0, 1).
     """
@@ -46,14 +46,14 @@ class LayerActivation:
 
     @property
     def is_trained(self) -> bool:
-        """Whether every neuron has parameters of its own, see sparse/srelu.py."""
+        """Whether every neuron has trained parameters, see sparse/srelu.py."""
         return self.name == "srelu"
 
     @property
     def keeps_slope(self) -> bool:
-        """Whether training stores the derivative, as the output does not tell it.
+        """Whether training stores the derivative, for lack of it in the output.
 
-        With trained parameters, it is the pre-activation that is stored there.
+        With trained parameters, the pre-activation is stored in its place.
         """
         if self.is_trained:
             return True
@@ -64,14 +64,14 @@ class LayerActivation:
 
     @property
     def derivative_code(self) -> int:
-        """What the backward kernel reads the derivative from."""
+        """Code by which the backward kernel computes the derivative."""
         if self.is_trained:
             return codes.IDENTITY
         return codes.STORED_SLOPE if self.keeps_slope else _CODES[self.name][0]
 
     @property
     def scale(self) -> float:
-        """Factor of the outputs that are kept while training."""
+        """Factor of the outputs that are not dropped while training."""
         return 1.0 / (1.0 - self.dropout)
 
     def for_inference(self) -> Activation:
@@ -117,11 +117,12 @@ def layer_activation(
         value = _CODES[name][1]
     elif name not in _PARAMETRIC:
         raise UsageError(
-            f"activation {name!r} takes no parameter; {', '.join(_PARAMETRIC)} do"
+            f"activation {name!r} takes no parameter, got {parameter}; leave it out, "
+            f"or take one of {', '.join(_PARAMETRIC)}"
         )
     elif not 0.0 <= parameter < float("inf"):
         raise UsageError(
-            f"activation parameter must be 0 or above and finite, got {parameter}"
+            f"activation_parameter must be 0 or above and finite, got {parameter}"
         )
     else:
         value = float(parameter)

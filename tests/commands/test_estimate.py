@@ -148,7 +148,7 @@ def test_counts_beyond_32_and_64_bits_do_not_wrap():
 
 def test_sizes_that_no_index_holds_are_refused():
     with pytest.raises(
-        UsageError, match="n_out must be a whole number from 1 to 2147483647"
+        UsageError, match="layer size must be a whole number from 1 to 2147483647"
     ):
         estimate((64, 2**31, 10), epsilon=1)
 

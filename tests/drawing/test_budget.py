@@ -107,9 +107,9 @@ def test_full_layers(distribution):
     ("arguments", "how", "message"),
     [
         (([3, 4], "unifrom"), {"density": 1}, "Did you mean 'uniform'"),
-        (([3], "uniform"), {"density": 0.1}, "at least inputs and outputs"),
-        (([3, 0], "uniform"), {"density": 0.1}, "n_out must be a whole number"),
-        (([3, 4.0], "uniform"), {"density": 0.1}, "n_out must be a whole number"),
+        (([3], "uniform"), {"density": 0.1}, "at least features and outputs"),
+        (([3, 0], "uniform"), {"density": 0.1}, "layer size must be a whole number"),
+        (([3, 4.0], "uniform"), {"density": 0.1}, "layer size must be a whole number"),
         (([3, 4], "uniform"), {"epsilon": 1}, "needs density"),
         (([3, 4], "layerwise"), {}, "either epsilon or density"),
         (([3, 4], "erk"), {}, "either epsilon or density"),

@@ -129,7 +129,7 @@ def test_memory_is_of_the_order_of_the_connections(name, options):
 )
 def test_bad_options(name, arguments, options, message):
     with pytest.raises(UsageError, match=message):
-        PATTERNS[name](*arguments, np.random.default_rng(0), **options)
+        PATTERNS[name].draw(*arguments, np.random.default_rng(0), **options)
 
 
 @given(SIDES, SIDES, st.floats(0, 1), st.floats(0, 1), SEEDS)

@@ -15,7 +15,7 @@ from truesparse.kernels.backward import backward
 from truesparse.kernels.jit import most_threads
 from truesparse.kernels.update import StoreGradient
 from truesparse.optimizers import OPTIMIZERS, Optimizer
-from truesparse.sparse.connections import balance
+from truesparse.sparse.balance import balance
 
 
 def problem(case, batch, dtype, name):

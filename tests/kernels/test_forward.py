@@ -24,7 +24,7 @@ from truesparse.kernels.arrays import Head
 from truesparse.kernels.forward import combine, forward_gather, scatter
 from truesparse.kernels.jit import DISABLED
 from truesparse.network.buffers import Buffers
-from truesparse.sparse.connections import balance
+from truesparse.sparse.balance import balance
 
 ACTIVATIONS = st.sampled_from(["identity", "relu"])
 

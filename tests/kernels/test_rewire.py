@@ -9,7 +9,7 @@ from support.strategies import DTYPES, cases, to_dense
 
 from truesparse.kernels.rewire import count_kept, ranks_to_keys
 from truesparse.optimizers import Optimizer
-from truesparse.sparse.connections import balance
+from truesparse.sparse.balance import balance
 
 SHARES = st.sampled_from([0.3, 0.0, 0.7, 1.0])
 TASKS = st.integers(1, 70)

@@ -9,7 +9,8 @@ from support.strategies import cases
 
 from truesparse.kernels.arrays import Csc
 from truesparse.kernels.transpose import build_view
-from truesparse.sparse.connections import balance, position_dtype
+from truesparse.sparse.balance import balance
+from truesparse.sparse.connections import position_dtype
 
 
 @given(cases())

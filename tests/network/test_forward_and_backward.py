@@ -60,7 +60,7 @@ def test_counts():
 
 @each_topology
 def test_one_size_is_no_network(init_topology):
-    with pytest.raises(UsageError, match="at least inputs and outputs"):
+    with pytest.raises(UsageError, match="at least features and outputs"):
         count_connections(SIZES[:1], init_topology, density=0.2)
 
 

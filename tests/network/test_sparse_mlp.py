@@ -299,12 +299,12 @@ def test_the_seed_decides_everything():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer_sizes": [5]}, "needs features and outputs"),
-        ({"layer_sizes": [5, 0, 2]}, "at least 1, got 0"),
-        ({"layer_sizes": [5, -3]}, "at least 1, got -3"),
-        ({"layer_sizes": [5, 2.5]}, "at least 1, got 2.5"),
-        ({"layer_sizes": [5, True]}, "at least 1, got True"),
-        ({"layer_sizes": [5, 2**31]}, "n_out must be a whole number from 1"),
+        ({"layer_sizes": [5]}, "at least features and outputs"),
+        ({"layer_sizes": [5, 0, 2]}, "from 1 to 2147483647, got 0"),
+        ({"layer_sizes": [5, -3]}, "from 1 to 2147483647, got -3"),
+        ({"layer_sizes": [5, 2.5]}, "from 1 to 2147483647, got 2.5"),
+        ({"layer_sizes": [5, True]}, "from 1 to 2147483647, got True"),
+        ({"layer_sizes": [5, 2**31]}, "layer size must be a whole number from 1"),
         ({"epsilon": 1, "density": 0.5}, "either epsilon or density"),
         ({"density": 2.0}, "density must be"),
         ({"activation": "rel"}, "Did you mean 'relu'"),

@@ -23,7 +23,7 @@ def build(name, options, n_in, n_out, nnz, seed=0, dtype=np.float32):
     if name == "csti" and "X" not in options:
         options = {"X": data_for(n_in, seed), **options}
     draw = np.random.default_rng(seed)
-    return PATTERNS[name](n_in, n_out, nnz, draw, dtype, **options)
+    return PATTERNS[name].draw(n_in, n_out, nnz, draw, dtype, **options)
 
 
 def mask_of(links):

@@ -132,15 +132,17 @@ def make_loss(config: RunConfig, data: "Dataset") -> "Loss":
 
 def make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
     """Draw the network."""
+    from truesparse.drawing.patterns import pattern_of
     from truesparse.network.sparse_mlp import SparseMLP
 
+    needs_data = pattern_of(config.init_topology).needs_data
     return SparseMLP(
         layer_sizes(config, data),
         epsilon=config.epsilon,
         density=config.density,
         init_topology=config.init_topology,
         init_options=config.init_arg,
-        init_data=data.X_train if config.init_topology == "csti" else None,
+        init_data=data.X_train if needs_data else None,
         activation=config.activation,
         activation_parameter=config.activation_parameter,
         loss=make_loss(config, data),

@@ -15,6 +15,7 @@ import scipy.sparse
 
 from truesparse.activations import layer_activation
 from truesparse.drawing.draw_layers import count_connections
+from truesparse.drawing.patterns import pattern_of
 from truesparse.memory import human
 from truesparse.network.buffers import padded_columns
 from truesparse.network.inputs import batch_room
@@ -24,15 +25,6 @@ from truesparse.sparse.layer import scatter_tasks, scatters
 
 # Measured: Python 3.11 with NumPy, SciPy, Numba and compiled kernels, 2026-11.
 RUNTIME_BYTES = 330_000_000
-
-# Bytes a connection while a layer is drawn, the connection itself included: measured on
-# 1.5 and 2 million connections, 2026-11. Other patterns are drawn as "erdos_renyi" is.
-_DRAWING_BYTES = {
-    **{"erdos_renyi": 18, "bsw": 34, "constant_fan_in": 34, "brf": 36, "bsf": 73},
-    "csti": 75,
-}
-
-_CSTI_BYTES = 84 << 21  # its blocks, see drawing.patterns.csti
 
 
 @dataclass(frozen=True)
@@ -168,9 +160,7 @@ def estimate_run(
     itemsize = np.dtype(net.dtype).itemsize
     columns, _ = padded_columns(training.batch_size, net.dtype)
     counts = net.connections()
-    drawing = _DRAWING_BYTES.get(net.init_topology, _DRAWING_BYTES["erdos_renyi"])
-    drawing = drawing * max(counts)
-    drawing += _CSTI_BYTES if net.init_topology == "csti" else 0
+    drawing = pattern_of(net.init_topology).drawing_bytes(max(counts))
     if training.evolves:
         counts = [
             min(n_in * n_out, int(training.growth * count))

@@ -1,11 +1,12 @@
 """How many connections each layer gets: a budget split over the layers of a network.
 
-layerwise   every layer by itself: epsilon (n_in + n_out), capped at all cells (Mocanu
-            et al. 2018), or density times all cells
+layerwise   every layer by itself: epsilon (n_in + n_out), at most all cells (Mocanu et
+            al. 2018), or density times all cells
 uniform     the same density in every layer
-erk         density proportional to ((n_in + n_out) / (n_in n_out))^power, layers that
-            would exceed 1 full, the total exact (Evci et al., "Rigging the Lottery",
-            ICML 2020; code: google-research/rigl, sparse_utils.py)
+erk         density proportional to ((n_in + n_out) / (n_in n_out))^power; layers whose
+            density would exceed 1 are full, and the total is exact (Evci et al.,
+            "Rigging the Lottery", ICML 2020; code: google-research/rigl,
+            sparse_utils.py)
 """
 
 import itertools
@@ -13,10 +14,10 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from truesparse.checks import check_numbers, choose
-from truesparse.drawing.cells import connection_count
+from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.drawing.cells import check_density, connection_count
 from truesparse.errors import UsageError
-from truesparse.sparse.connections import check_sides
+from truesparse.sparse.connections import LARGEST_SIDE
 
 DISTRIBUTIONS = ("layerwise", "uniform", "erk")
 
@@ -37,24 +38,25 @@ def allocate(
         Neurons from the inputs to the outputs, one more than there are layers.
     distribution : {"layerwise", "uniform", "erk"}
     epsilon : float, optional
-        Connections per neuron: for "layerwise", and for "erk", whose total is then
-        that of "layerwise".
+        Connections per neuron, for "layerwise" and "erk". The total of "erk" is that of
+        "layerwise".
     density : float, optional
-        Share of all cells, in (0, 1]. The total of "erk" is then
-        ``round(density * all cells)``, but at least one a layer.
+        Share of all cells, in (0, 1]. The total of "erk" is
+        ``round(density * all cells)``, but at least one for each layer. Exactly one of
+        epsilon and density is given.
     power : float
-        For "erk" alone: 0 is the same density everywhere, 1 the rule of RigL.
+        For "erk": 0 is the same density everywhere, 1 the rule of RigL.
 
     Returns
     -------
     list of int
-        From 1 to all cells of the layer, each.
+        A number from 1 to all cells of the layer, for each layer.
 
     Raises
     ------
     UsageError
-        If the distribution is unknown, if not one of epsilon and density is given, or
-        epsilon for "uniform".
+        If the distribution is unknown, if neither or both of epsilon and density are
+        given, or epsilon for "uniform".
 
     Examples
     --------
@@ -67,13 +69,13 @@ def allocate(
     [6676, 7484, 3780]
     """
     choose(distribution, DISTRIBUTIONS, "distribution of connections")
-    shapes = _layer_shapes(layer_sizes)
+    shapes = list(itertools.pairwise(check_layer_sizes(layer_sizes)))
     if distribution == "uniform" and density is None:
         raise UsageError(
-            "distribution 'uniform' needs density; 'erk' takes either epsilon or "
-            "density"
+            "distribution 'uniform' needs density; give density, or take 'erk', which "
+            "also takes epsilon"
         )
-    # Also says what is wrong with epsilon and density.
+    # Also refuses wrong values of epsilon and density.
     counts = [
         connection_count(*shape, epsilon=epsilon, density=density) for shape in shapes
     ]
@@ -95,19 +97,20 @@ def erk_densities(
     power: float = 1.0,
     kernel: bool = True,
 ) -> list[float]:
-    """Return the ERK density of tensors of any shape, as the reference code has it.
+    """Return the ERK density of tensors of any shape, as in the reference code.
 
     Parameters
     ----------
     shapes : sequence of shapes
-        Of weight tensors, two dimensions or more; the last two are inputs and outputs.
+        Shapes of weight tensors, with two dimensions or more; the last two are inputs
+        and outputs.
     density : float
         Share of all cells, in (0, 1]. The budget is, as in the reference code, the sum
         of ``cells - floor((1 - density) * cells)`` over the tensors.
     power : float
     kernel : bool
-        Whether dimensions before the last two (of a convolution) count (ERK) or not
-        (ER).
+        Whether dimensions before the last two, those of a convolution, count (ERK) or
+        not (ER).
 
     Returns
     -------
@@ -121,12 +124,11 @@ def erk_densities(
     """
     if not shapes or any(len(s) < 2 or min(s) < 1 for s in shapes):
         raise UsageError(
-            "shapes must be at least one, each of two dimensions or more of at least "
-            f"1, got {shapes}"
+            "give at least one shape, each with two dimensions or more of at least 1; "
+            f"got {shapes}"
         )
     check_numbers(density=density)
-    if density is None or not 0.0 < density <= 1.0:
-        raise UsageError(f"density must be above 0 and at most 1, got {density}")
+    check_density(density)
     cells = [math.prod(shape) for shape in shapes]
     # 1 - density is not exact: without the margin, 0.9 would leave 9 out of 100 empty.
     total = sum(size - math.floor((1.0 - density) * size + 1e-9) for size in cells)
@@ -134,15 +136,20 @@ def erk_densities(
     return [float(share) for share in _clipped_shares(raw, cells, total)]
 
 
-def _layer_shapes(layer_sizes: Sequence[int]) -> list[tuple[int, int]]:
-    sizes = list(layer_sizes)
+def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes as integers of Python.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two, or one is not from 1 to 2**31 - 1.
+    """
+    sizes = tuple(layer_sizes)
     if len(sizes) < 2:
         raise UsageError(
-            f"layer_sizes must hold at least inputs and outputs, got {layer_sizes!r}"
+            f"layer_sizes must hold at least features and outputs, got {list(sizes)}"
         )
-    for n_in, n_out in itertools.pairwise(sizes):
-        check_sides(n_in, n_out)
-    return list(itertools.pairwise(int(size) for size in sizes))
+    return tuple(check_whole("layer size", size, 1, LARGEST_SIDE) for size in sizes)
 
 
 def _raw_density(shape: Sequence[int], power: float) -> Fraction:
@@ -154,8 +161,8 @@ def _raw_density(shape: Sequence[int], power: float) -> Fraction:
     raised = float(ratio) ** power if power is not None else math.nan
     if not (math.isfinite(raised) and raised > 0.0):
         raise UsageError(
-            f"power must be a moderate number, got {power}: {float(ratio):.3g} to that "
-            "power cannot be represented"
+            f"power must be a moderate number, got {power}; take 1 for the rule of "
+            f"RigL ({float(ratio):.3g} to the power given is no number above 0)"
         )
     return Fraction(raised)
 
@@ -163,7 +170,7 @@ def _raw_density(shape: Sequence[int], power: float) -> Fraction:
 def _clipped_shares(
     raw: list[Fraction], cells: list[int], total: int
 ) -> list[Fraction]:
-    """Scale densities so that they use up `total`; those that would exceed 1 are 1."""
+    """Scale densities to use up `total`; densities that would exceed 1 become 1."""
     full: set[int] = set()
     while True:
         others = [k for k in range(len(raw)) if k not in full]
@@ -173,8 +180,8 @@ def _clipped_shares(
         over = {k for k in others if scale * raw[k] > 1}
         if not over:
             break
-        # The code puts them aside one by one, with the same result: the scale that is
-        # left for the others only rises, so what exceeds 1 now does so then.
+        # The reference code sets them aside one by one, with the same result: the scale
+        # of the others only rises, so that all of these would exceed 1 later, too.
         full |= over
     return [Fraction(1) if k in full else scale * raw[k] for k in range(len(raw))]
 

@@ -1,4 +1,4 @@
-"""Drawing the connections and weights of a layer: O(nnz) memory and time, but a sort.
+"""Drawing cells uniformly, and weights: O(nnz) memory, and time but for a sort.
 
 Erdos-Renyi (Mocanu et al., Nature Communications 2018): a layer of n_in x n_out cells
 has epsilon (n_in + n_out) connections. Here the count is exact and the cells are a
@@ -50,12 +50,11 @@ def connection_count(
             f"give either epsilon or density, got epsilon={epsilon}, density={density}"
         )
     check_numbers(epsilon=epsilon, density=density)
-    # As Python's numbers, also if NumPy's were given: no product overflows.
+    # Products of Python's integers do not overflow, as those of NumPy's may.
     n_in, n_out = int(n_in), int(n_out)
     cells = n_in * n_out
     if density is not None:
-        if not 0.0 < density <= 1.0:
-            raise UsageError(f"density must be above 0 and at most 1, got {density}")
+        check_density(density)
         return max(1, min(cells, round(float(density) * cells)))
     assert epsilon is not None
     if not (epsilon > 0.0 and math.isfinite(epsilon)):
@@ -63,10 +62,16 @@ def connection_count(
     return max(1, round(min(cells, float(epsilon) * (n_in + n_out))))
 
 
+def check_density(density: float | None) -> None:
+    """Raise UsageError unless a share of all cells is given and in (0, 1]."""
+    if density is None or not 0.0 < density <= 1.0:
+        raise UsageError(f"density must be above 0 and at most 1, got {density}")
+
+
 def check_counts(
     n_in: int, n_out: int, nnz: int, least: int = 1
 ) -> tuple[int, int, int]:
-    """Return the numbers as Python's, whose products do not overflow.
+    """Return the numbers as integers of Python, whose products do not overflow.
 
     Raises
     ------
@@ -90,9 +95,12 @@ def sample_ranks(
     (count,) int64 array
     """
     if not 0 <= count <= population:
-        raise UsageError(f"cannot draw {count} distinct cells out of {population}")
+        raise UsageError(
+            f"cannot draw {count} distinct cells out of {population}; ask for at most "
+            f"{population}"
+        )
     if 2 * count > population:
-        # Draw what is left out; the marks take at most 2 bytes a number drawn.
+        # Draw the numbers to leave out; marks take at most 2 bytes for each one taken.
         taken = np.ones(population, bool)
         taken[sample_ranks(population, population - count, generator)] = False
         return np.flatnonzero(taken)
@@ -104,15 +112,15 @@ def sample_ranks(
 def redraw_repeated(
     keys: np.ndarray, n_items: int, generator: np.random.Generator
 ) -> None:
-    """Sort draws, and draw again those that repeat another until none does, in place.
+    """Sort draws in place, and draw again until none repeats another.
 
-    As if numbers were drawn one by one until as many different ones had come.
+    The distribution is as if numbers were drawn one by one, repetitions ignored.
 
     Parameters
     ----------
     keys : (k,) int64 array
-        Group * n_items + number, numbers below `n_items` being uniform; they are
-        redrawn in their own group.
+        Group * n_items + number, where numbers are uniform below `n_items`. A number is
+        drawn again in the same group.
     n_items : int
     generator : numpy Generator
     """
@@ -137,7 +145,7 @@ def is_among(numbers: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     >>> is_among(np.array([5, 1, 9]), np.array([1, 3, 5])).tolist()
     [True, True, False]
     """
-    # np.isin hashes or sorts both: 20 times slower for millions (NumPy 2.4).
+    # np.isin hashes or sorts both arrays: 20 times slower for millions (NumPy 2.4).
     if ascending.size == 0:
         return np.zeros(numbers.size, bool)
     places = np.searchsorted(ascending, numbers)
@@ -203,7 +211,7 @@ def from_keys(n_in: int, n_out: int, keys: np.ndarray, dtype: type) -> Connectio
     indptr = np.searchsorted(keys, bounds).astype(np.int64)
     keys -= np.repeat(bounds[:-1], np.diff(indptr))
     columns = keys.astype(np.int32)
-    return Connections._trusted(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
+    return Connections.unchecked(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
 
 
 def erdos_renyi(
@@ -215,7 +223,7 @@ def erdos_renyi(
 ) -> Connections:
     """Draw a layer with exactly `nnz` uniformly placed connections of weight 0.
 
-    A layer with all n_in x n_out cells is fully connected, in the same storage.
+    With all n_in x n_out cells, the layer is fully connected, in the same storage.
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz, least=0)
     keys = sample_ranks(n_in * n_out, nnz, generator)
@@ -223,7 +231,7 @@ def erdos_renyi(
 
 
 def he_normal(count, fan_in, fan_out, generator, dtype):
-    """N(0, 2 / fan_in) on the average sparse fan-in."""
+    """N(0, 2 / fan_in), with the average sparse fan-in."""
     return _normal(count, math.sqrt(2.0 / fan_in), generator, dtype)
 
 
@@ -233,7 +241,7 @@ def he_uniform(count, fan_in, fan_out, generator, dtype):
 
 
 def xavier_normal(count, fan_in, fan_out, generator, dtype):
-    """N(0, 2 / (fan_in + fan_out)) on average sparse fans."""
+    """N(0, 2 / (fan_in + fan_out)), with average sparse fans."""
     return _normal(count, math.sqrt(2.0 / (fan_in + fan_out)), generator, dtype)
 
 
@@ -243,12 +251,12 @@ def xavier_uniform(count, fan_in, fan_out, generator, dtype):
 
 
 def set_normal(count, fan_in, fan_out, generator, dtype):
-    """N(0, 0.1^2), as the reference code of SET draws all its weights."""
+    """N(0, 0.1^2), as in the reference code of SET."""
     return _normal(count, 0.1, generator, dtype)
 
 
 def zero(count, fan_in, fan_out, generator, dtype):
-    """All weights 0: for new connections of a trained layer."""
+    """Zeros, for new connections of a trained layer."""
     return np.zeros(count, dtype)
 
 
@@ -271,14 +279,14 @@ def draw_weights(
 ) -> np.ndarray:
     """Draw weights by the rule `name`, for the layer's average sparse fans.
 
-    A fan below 1, of layers with more neurons than connections, counts as 1.
+    A fan below 1, in a layer with more neurons than connections, counts as 1.
 
     Returns
     -------
     (count,) array of the layer's dtype
     """
     choose(name, INITIALIZERS, "weight initialiser")
-    fan_in = max(connections.nnz / connections.n_out, 1.0)
+    fan_in = max(connections.fan_in, 1.0)
     fan_out = max(connections.nnz / connections.n_in, 1.0)
     dtype = connections.values.dtype
     return INITIALIZERS[name](count, fan_in, fan_out, generator, dtype)

@@ -1,29 +1,17 @@
 """All layers of a network, drawn from one seed."""
 
-import inspect
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
-from truesparse.checks import check_whole, choose
-from truesparse.drawing.budget import DISTRIBUTIONS, allocate
+from truesparse.checks import choose
+from truesparse.drawing.budget import DISTRIBUTIONS, allocate, check_layer_sizes
 from truesparse.drawing.cells import draw_weights, erdos_renyi
-from truesparse.drawing.patterns import PATTERNS
+from truesparse.drawing.patterns import INIT_TOPOLOGIES, PATTERNS, pattern_of
 from truesparse.errors import UsageError
 from truesparse.sparse.layer import SparseLayer
-
-# The names of patterns, and ways to split a budget over layers of uniform cells.
-INIT_TOPOLOGIES = (*PATTERNS, "erk", "uniform")
-
-
-def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the sizes as whole numbers, or say what is wrong with them."""
-    sizes = tuple(layer_sizes)
-    if len(sizes) < 2:
-        raise UsageError(f"a network needs features and outputs, got {list(sizes)}")
-    return tuple(check_whole("layer size", size, 1) for size in sizes)
 
 
 def count_connections(
@@ -41,12 +29,12 @@ def count_connections(
     layer_sizes : sequence of int
     init_topology : str
         One of ``INIT_TOPOLOGIES``. "uniform" takes a density; "erk" splits the budget
-        of all layers, given as either, by the rule of RigL; with all others every layer
-        has its epsilon or its density, if no distribution is given.
+        of all layers, from epsilon or density, by the rule of RigL; all others give
+        each layer its epsilon or density, unless there is a distribution.
     epsilon, density : float, optional
-        See init.connection_count; one of the two is given.
+        See cells.connection_count. Exactly one of the two is given.
     distribution : str, optional
-        For patterns, see allocation.DISTRIBUTIONS.
+        One of budget.DISTRIBUTIONS, for a pattern; "layerwise" if not given.
 
     Examples
     --------
@@ -82,66 +70,69 @@ def draw_layers(
     ----------
     layer_sizes : sequence of int
     init_topology : str
-        One of ``INIT_TOPOLOGIES``; "csti" is that of the first layer, where inputs are
-        features, and the others are uniform.
+        One of ``INIT_TOPOLOGIES``. A pattern that needs data is drawn in the first
+        layer, whose inputs are features; the other layers are then uniform.
     weight_init : str
-        See init.INITIALIZERS.
+        One of cells.INITIALIZERS.
     epsilon, density : float, optional
     activation, activation_parameter, dropout
-        Of the hidden layers, see activations.layer_activation.
+        Activation of the hidden layers, see activations.layer_activation.
     dtype : type
     seed : int
     data : (n_samples, n_features) array or scipy.sparse matrix, optional
-        Training data, for "csti" and for no other.
+        Training data, for a pattern that needs data and for no other.
     options : dict, optional
-        Of the pattern, and ``distribution`` as count_connections takes it.
+        Options of the pattern, and ``distribution`` as in `count_connections`.
     """
+    sizes = check_layer_sizes(layer_sizes)
     options = dict(options or {})
     _check_options(init_topology, options)
     counts = count_connections(
-        layer_sizes,
+        sizes,
         init_topology,
         epsilon=epsilon,
         density=density,
         distribution=options.pop("distribution", None),
     )
-    if init_topology == "csti":
+    pattern = pattern_of(init_topology)
+    if pattern.needs_data:
         if data is None:
             raise UsageError(
-                "initial topology 'csti' goes by correlations of the training data; "
+                f"initial topology {init_topology!r} is drawn from the training data; "
                 "give them as init_data"
             )
         options["X"] = data
     elif data is not None:
+        others = ", ".join(repr(name) for name in PATTERNS if PATTERNS[name].needs_data)
         raise UsageError(
             f"initial topology {init_topology!r} does not look at data; leave out "
-            "init_data, or take 'csti'"
+            f"init_data, or take {others}"
         )
-    last = len(layer_sizes) - 2
-    for index, (n_in, n_out) in enumerate(itertools.pairwise(layer_sizes)):
+    last = len(sizes) - 2
+    for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         chosen = LayerActivation("identity")
         if index < last:
             chosen = layer_activation(activation, index, activation_parameter, dropout)
         draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
         shape = n_in, n_out, counts[index], draw, dtype
-        if init_topology not in PATTERNS or (init_topology == "csti" and index > 0):
-            links = erdos_renyi(*shape)
+        if pattern.needs_data and index > 0:
+            connections = erdos_renyi(*shape)
         else:
-            links = PATTERNS[init_topology](*shape, **options)
+            connections = pattern.draw(*shape, **options)
         draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
-        links.values[:] = draw_weights(weight_init, links, counts[index], draw)
-        layer = SparseLayer(links, chosen)
+        connections.values[:] = draw_weights(
+            weight_init, connections, counts[index], draw
+        )
+        layer = SparseLayer(connections, chosen)
         if layer.srelu is not None:
             layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
         yield layer
 
 
 def _check_options(init_topology: str, options: dict[str, Any]) -> None:
-    accepted = []
+    accepted: list[str] = []
     if init_topology in PATTERNS:
-        parameters = inspect.signature(PATTERNS[init_topology]).parameters.values()
-        own = [each.name for each in parameters if each.kind == each.KEYWORD_ONLY]
-        accepted = ["distribution", *(name for name in own if name != "X")]
+        accepted = ["distribution", *PATTERNS[init_topology].options]
     for option in options:
         if not accepted:
             raise UsageError(
@@ -151,14 +142,14 @@ def _check_options(init_topology: str, options: dict[str, Any]) -> None:
 
 
 def check_layers(layers: Sequence[SparseLayer]) -> None:
-    """Raise UsageError unless layers make a model: one fits the next, one dtype."""
+    """Raise UsageError unless layers make a model: they fit and have one dtype."""
     if not layers:
         raise UsageError("a model needs at least one layer")
     for left, right in itertools.pairwise(layers):
         if left.connections.n_out != right.connections.n_in:
             raise UsageError(
                 f"a layer with {left.connections.n_out} outputs cannot feed one "
-                f"with {right.connections.n_in} inputs"
+                f"with {right.connections.n_in} inputs; the numbers must be equal"
             )
     last = layers[-1].activation
     if last.name != "identity" or last.dropout:

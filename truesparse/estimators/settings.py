@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from truesparse import topology
 from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
 from truesparse.checks import check_whole, choose, float_type
+from truesparse.drawing.patterns import pattern_of
 from truesparse.errors import UsageError
 from truesparse.estimators.interrupt import StopOnInterrupt
 from truesparse.estimators.samples import Samples, Source
@@ -109,7 +110,7 @@ class Settings(types.SimpleNamespace):
             dropout=self.dropout,
             init_topology=self.init_topology,
             init_options=self.init_options,
-            init_data=matrix if self.init_topology == "csti" else None,
+            init_data=matrix if pattern_of(self.init_topology).needs_data else None,
             weight_init=self.weight_init,
             dtype=matrix.dtype.name,
             seed=int(seed),

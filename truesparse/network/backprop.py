@@ -12,7 +12,7 @@ import numpy as np
 from truesparse.kernels.arrays import Source, SparseBatch
 from truesparse.kernels.update import Rule, StoreGradient, sum_of_squares
 from truesparse.network.buffers import Buffers
-from truesparse.sparse.connections import TASK_SIZE
+from truesparse.sparse.balance import TASK_SIZE
 from truesparse.sparse.layer import SparseLayer, data_source
 
 # Called before a layer's backward pass with (layer, its input x, its delta), both

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from truesparse import rng
 from truesparse.checks import check_whole, float_type
-from truesparse.drawing.draw_layers import check_layer_sizes, check_layers, draw_layers
+from truesparse.drawing.draw_layers import check_layers, draw_layers
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
@@ -92,7 +92,7 @@ class SparseMLP:
         if epsilon is None and density is None:
             epsilon = DEFAULT_EPSILON
         layers = draw_layers(
-            check_layer_sizes(layer_sizes),
+            layer_sizes,
             init_topology,
             weight_init,
             epsilon=epsilon,

@@ -1,1 +1,7 @@
-"""One layer: its connections, and what is computed with them."""
+"""One layer: its connections, and what is computed with them.
+
+connections  index arrays, weights and optimiser state; rewiring them
+layer        connections, biases and activation; forward and backward
+srelu        trained parameters of the activation srelu
+balance      how the work of a layer is split into tasks
+"""

@@ -1,9 +1,9 @@
 """The weighted connections of one layer: index arrays, values and optimiser state.
 
-W is (n_in, n_out) in CSR, row = input neuron. Every array parallel to the values (the
-weights, the optimiser's moments) is in that order and is rewired together with them.
-The column view, needed where outputs gather their inputs, is built on first use and
-dropped when the topology changes.
+W is (n_in, n_out) in CSR, row = input neuron. The values (the weights) and the
+optimiser's moments are in that order and are rewired together. The column view, needed
+where outputs gather their inputs, is built on first use and dropped when the topology
+changes.
 """
 
 from typing import Any
@@ -16,35 +16,20 @@ from truesparse.errors import UsageError
 from truesparse.kernels import rewire as rewire_kernels
 from truesparse.kernels.arrays import Csc, Csr, Growth, Moments
 from truesparse.kernels.transpose import build_view
+from truesparse.sparse.balance import TASK_SIZE, balance
 
 LARGEST_SIDE = np.iinfo(np.int32).max
-N_TASKS = 64  # enough to balance 16 threads, few enough to cost nothing
-TASK_SIZE = 1 << 16  # connections a task where all are alike
-# A row costs about as much as this many connections beyond those it has.
-_ROW_COST = 4
-# Tasks of the counting sort each keep a counter a column: more would cost memory.
+# Each task of the counting sort has a counter for every column: more would cost memory.
 _VIEW_TASKS = 4
 
 
-def balance(indptr: np.ndarray, n_tasks: int = N_TASKS) -> np.ndarray:
-    """Split rows into `n_tasks` contiguous ranges of about equal work.
-
-    Parameters
-    ----------
-    indptr : (n_rows + 1,) int64 array
-    n_tasks : int
-
-    Returns
-    -------
-    (m + 1,) int64 array
-        Range t is ``result[t]`` to ``result[t + 1]``; m <= `n_tasks`, empty ranges
-        are left out. It depends on the pattern alone, never on the threads.
-    """
-    n_rows = indptr.size - 1
-    work = indptr + _ROW_COST * np.arange(n_rows + 1)
-    cuts = np.searchsorted(work, np.linspace(0, work[-1], n_tasks + 1))
-    cuts[0], cuts[-1] = 0, n_rows
-    return np.unique(cuts).astype(np.int64)
+def new_moments(values: np.ndarray, first: bool, second: bool) -> Moments:
+    """Return zero optimiser state for a vector of values; empty where not needed."""
+    empty = values[:0]
+    return Moments(
+        np.zeros_like(values) if first else empty,
+        np.zeros_like(values) if second else empty,
+    )
 
 
 class Connections:
@@ -53,12 +38,12 @@ class Connections:
     Parameters
     ----------
     n_in, n_out : int
-        Neurons on either side, 1 to 2**31 - 1.
+        Neurons on each side, from 1 to 2**31 - 1.
     indptr : (n_in + 1,) int64 array
     indices : (nnz,) int32 array
         Output neurons, strictly ascending within a row.
     values : (nnz,) float32 or float64 array
-        Arrays of these dtypes are kept, not copied.
+        Arrays of these dtypes are shared, not copied: training changes them.
 
     Raises
     ------
@@ -88,23 +73,23 @@ class Connections:
         self.indptr = _as_index(indptr, np.int64, "indptr")
         self.indices = _as_index(indices, np.int32, "indices")
         self.values = _as_values(values)
-        self.moments = Moments(self.values[:0], self.values[:0])
+        self.moments = new_moments(self.values, False, False)
         self._view: Csc | None = None
         self.version = 0  # counts changes of the pattern
         self.check()
         self._set_tasks()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A third of a pickle, and quickly built anew.
+        # The view would be a third of a pickle and is quickly built again.
         return self.__dict__ | {"_view": None}
 
     @classmethod
-    def _trusted(cls, n_in, n_out, indptr, indices, values) -> "Connections":
-        """Wrap arrays made by our own kernels, without checking them again."""
+    def unchecked(cls, n_in, n_out, indptr, indices, values) -> "Connections":
+        """Wrap arrays that are known to be valid, of the very dtypes named above."""
         self = cls.__new__(cls)
         self.n_in, self.n_out = n_in, n_out
         self.indptr, self.indices, self.values = indptr, indices, values
-        self.moments = Moments(values[:0], values[:0])
+        self.moments = new_moments(values, False, False)
         self._view = None
         self.version = 0
         self._set_tasks()
@@ -112,10 +97,10 @@ class Connections:
 
     @classmethod
     def from_scipy(cls, matrix) -> "Connections":
-        """Take over a scipy.sparse matrix of shape (n_in, n_out).
+        """Make connections of a scipy.sparse matrix of shape (n_in, n_out).
 
         A CSR matrix with sorted int32 indices and float32 or float64 data is shared,
-        not copied: training then changes it.
+        not copied: training changes it.
         """
         if not scipy.sparse.issparse(matrix):
             raise UsageError(f"expected a scipy.sparse matrix, got {type(matrix)}")
@@ -130,8 +115,8 @@ class Connections:
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return a csr_array of shape (n_in, n_out) that shares values and indices."""
-        # SciPy wants both index arrays of one type: the short one is converted, unless
-        # there are too many connections for that.
+        # SciPy wants index arrays of one type: the shorter array is converted, unless
+        # there are too many connections for int32.
         indptr = self.indptr
         if self.nnz <= LARGEST_SIDE:
             indptr = indptr.astype(np.int32)
@@ -150,7 +135,7 @@ class Connections:
 
     @property
     def fan_in(self) -> float:
-        """Connections of an output neuron, on average."""
+        """Average number of connections of an output neuron."""
         return self.nnz / self.n_out
 
     @property
@@ -182,17 +167,13 @@ class Connections:
 
     def contains(self, keys: np.ndarray) -> np.ndarray:
         """Return which cells are connected, for int64 keys row * n_out + column."""
-        found = np.empty(keys.size, bool)
-        rewire_kernels.find(self.csr, self.n_out, keys, TASK_SIZE, found)
-        return found
+        is_connected = np.empty(keys.size, bool)
+        rewire_kernels.find(self.csr, self.n_out, keys, TASK_SIZE, is_connected)
+        return is_connected
 
     def allocate_moments(self, first: bool, second: bool) -> None:
         """Give every connection zero optimiser state, as far as it is needed."""
-        empty = self.values[:0]
-        self.moments = Moments(
-            np.zeros_like(self.values) if first else empty,
-            np.zeros_like(self.values) if second else empty,
-        )
+        self.moments = new_moments(self.values, first, second)
 
     def rewire(
         self, dropped: np.ndarray, keys: np.ndarray, new_values: np.ndarray
@@ -209,7 +190,7 @@ class Connections:
             Their weights; their optimiser state is zero.
         """
         with np.errstate(over="ignore"):
-            # What becomes infinite is refused below.
+            # A number that becomes infinite is refused below.
             new_values = np.asarray(new_values, self.values.dtype, order="C")
         self._check_change(dropped, keys, new_values)
         counts = np.empty(self.n_in + 1, np.int64)
@@ -234,11 +215,14 @@ class Connections:
             moments,
         )
         if out.indices.min(initial=0) < 0:
-            raise UsageError("keys hold a cell that is connected already")
+            raise UsageError(
+                "keys hold a cell that is connected already: drop its connection in "
+                "the same call, or leave it out"
+            )
         self._replace(indptr, out.indices, out.values, moments)
 
     def adopt(self, other: "Connections") -> None:
-        """Take over the arrays of another layer of the same shape; no copy."""
+        """Share the arrays of another layer of the same shape and dtype."""
         if other.values.dtype != self.values.dtype:
             raise UsageError(
                 f"a layer of {other.values.dtype} cannot replace one of "
@@ -257,7 +241,7 @@ class Connections:
         Raises
         ------
         UsageError
-            Naming the first invariant that does not hold.
+            If an invariant does not hold; the message names the first one.
         """
         indptr, indices, nnz = self.indptr, self.indices, self.values.size
         if indptr.shape != (self.n_in + 1,):
@@ -311,7 +295,10 @@ class Connections:
                 f"{keys.dtype} of shape {keys.shape} and {new_values.shape}"
             )
         if not np.isfinite(new_values).all():
-            raise UsageError("new_values hold NaN or infinity")
+            raise UsageError(
+                "new_values hold NaN or infinity, or a number too large for "
+                f"{new_values.dtype}; weights must be finite"
+            )
         cells = self.n_in * self.n_out
         if keys.size and (
             keys[0] < 0 or keys[-1] >= cells or (keys[1:] <= keys[:-1]).any()
@@ -348,8 +335,12 @@ class Connections:
 def canonical_csr(matrix):
     """Return a scipy.sparse matrix as CSR with sorted rows and no duplicates.
 
-    One that is so already is returned as it is. Raises ValueError if its index arrays
-    are not valid.
+    A matrix that is so already is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If its index arrays are not valid.
     """
     csr = matrix.tocsr()
     csr.check_format(full_check=True)
@@ -379,7 +370,10 @@ def _as_index(array, dtype, name: str) -> np.ndarray:
         )
     for value in (array.min(initial=0), array.max(initial=0)):
         if not 0 <= value <= np.iinfo(dtype).max:
-            raise UsageError(f"{name} holds {value}, not a valid index")
+            raise UsageError(
+                f"{name} holds {value}; accepted are numbers from 0 to "
+                f"{np.iinfo(dtype).max}"
+            )
     return np.ascontiguousarray(array, dtype)
 
 

@@ -1,7 +1,7 @@
 """One sparse layer: connections, biases and activation, forward and backward.
 
-The layer picks the kernel: which order of the sum suits the batch and the shape, dense
-or sparse input. Buffers come from outside and are reused from step to step.
+The layer picks the kernel that suits the batch, the shape and the input, dense or
+sparse. Buffers come from outside and are reused from step to step.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from truesparse.activations import LayerActivation
 from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import (
     Activation,
+    Csc,
     Head,
     Moments,
     Source,
@@ -20,10 +21,11 @@ from truesparse.kernels.forward import combine, forward_gather, scatter
 from truesparse.kernels.simd import LANES
 from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
 from truesparse.kernels.update import Rule, step_all
-from truesparse.sparse.connections import TASK_SIZE, Connections, balance
+from truesparse.sparse.balance import TASK_SIZE, balance, rows_per_task
+from truesparse.sparse.connections import Connections, new_moments
 from truesparse.sparse.srelu import Srelu
 
-# Where outputs fit in the first-level cache and inputs do not fit in the second,
+# If the outputs fit in the first-level cache and the inputs do not fit in the second,
 # reading every input once beats gathering it for each output.
 _FEW_OUTPUT_BYTES = 32 << 10
 _MANY_INPUT_BYTES = 1 << 20
@@ -41,8 +43,8 @@ def scatters(n_in: int, n_out: int, columns: int, itemsize: int) -> bool:
 def scatter_tasks(nnz: int, n_out: int) -> int:
     """Return into how many partial sums a layer scatters.
 
-    Each task writes a full set of outputs: worth it while that is little beside the
-    weights it reads.
+    Each task writes a full set of outputs, which pays as long as that is little beside
+    the weights it reads.
     """
     return min(_MOST_SCATTER_TASKS, max(2, nnz // (4 * n_out)))
 
@@ -58,7 +60,7 @@ class SparseLayer:
     Attributes
     ----------
     srelu : Srelu or None
-        The parameters of the activation "srelu", which others do not have.
+        The trained parameters of the activation "srelu"; None for all others.
     """
 
     def __init__(self, connections: Connections, activation: LayerActivation):
@@ -67,7 +69,7 @@ class SparseLayer:
         dtype = connections.values.dtype
         self.bias = np.zeros(connections.n_out, dtype)
         self.bias_gradient = np.zeros(connections.n_out, dtype)
-        self.bias_moments = Moments(self.bias[:0], self.bias[:0])
+        self.bias_moments = new_moments(self.bias, False, False)
         self.srelu: Srelu | None = None
         if activation.is_trained:
             self.srelu = Srelu(connections.n_out, dtype)
@@ -76,25 +78,21 @@ class SparseLayer:
     def refresh(self) -> None:
         """Recompute how work is split, after the connections changed."""
         self._view_tasks: np.ndarray | None = None
-        links = self.connections
-        tasks = scatter_tasks(links.nnz, links.n_out)
-        self._scatter_tasks = balance(links.indptr, tasks)
+        connections = self.connections
+        tasks = scatter_tasks(connections.nnz, connections.n_out)
+        self._scatter_tasks = balance(connections.indptr, tasks)
 
     def allocate_moments(self, first: bool, second: bool) -> None:
         """Give everything trained zero optimiser state, as far as it is needed."""
         self.connections.allocate_moments(first, second)
-        empty = self.bias[:0]
-        self.bias_moments = Moments(
-            np.zeros_like(self.bias) if first else empty,
-            np.zeros_like(self.bias) if second else empty,
-        )
+        self.bias_moments = new_moments(self.bias, first, second)
         if self.srelu is not None:
             self.srelu.allocate_moments(first, second)
 
     def reset_moments(self) -> None:
         """Set all optimiser state to zero."""
-        own = () if self.srelu is None else self.srelu.moments
-        for array in (*self.connections.moments, *self.bias_moments, *own):
+        units = () if self.srelu is None else self.srelu.moments
+        for array in (*self.connections.moments, *self.bias_moments, *units):
             array.fill(0)
 
     def has_moments(self, first: bool, second: bool) -> bool:
@@ -112,21 +110,21 @@ class SparseLayer:
         )
 
     def neuron_parameters(self) -> list[np.ndarray]:
-        """Return all that is trained besides weights: biases, those of srelu."""
+        """Return the trained arrays besides the weights: biases, then srelu's."""
         return [self.bias] if self.srelu is None else [self.bias, self.srelu.values]
 
     def neuron_gradients(self) -> list[np.ndarray]:
         """Return the gradients of `neuron_parameters`, as `backward` left them."""
-        own = self.bias_gradient
-        return [own] if self.srelu is None else [own, self.srelu.gradient]
+        gradients = [self.bias_gradient]
+        return gradients if self.srelu is None else [*gradients, self.srelu.gradient]
 
     def scatters(self, columns: int) -> bool:
         """Whether outputs are computed by scattering, for this many columns."""
-        links = self.connections
-        return scatters(links.n_in, links.n_out, columns, self.bias.itemsize)
+        n_in, n_out = self.connections.n_in, self.connections.n_out
+        return scatters(n_in, n_out, columns, self.bias.itemsize)
 
     def partial_size(self, columns: int) -> int:
-        """Numbers needed for partial outputs; 0 if the layer gathers."""
+        """Return how many numbers partial outputs need; 0 if the layer gathers."""
         if not self.scatters(columns):
             return 0
         return (self._scatter_tasks.size - 1) * self.connections.n_out * columns
@@ -151,20 +149,19 @@ class SparseLayer:
         partial : 1-D array
             At least ``partial_size(columns)`` numbers.
         """
-        links, whole = self.connections, activation
+        connections, whole = self.connections, activation
         if self.srelu is not None:
             activation = whole._replace(keeps_slope=False, drop_below=0)
         if isinstance(x, SparseBatch):
-            values, view = links.values, links.view
-            forward_sparse(self._output_tasks(), view, values, x, head, activation)
+            tasks, values, view = self._gather()
+            forward_sparse(tasks, view, values, x, head, activation)
         elif self.scatters(x.shape[1]):
             size = self.partial_size(x.shape[1])
             sums = partial[:size].reshape(-1, x.shape[1])
-            scatter(tile, self._scatter_tasks, links.csr, x, sums)
-            combine(tile, sums, head, activation, max(1, TASK_SIZE // x.shape[1] // 4))
+            scatter(tile, self._scatter_tasks, connections.csr, x, sums)
+            combine(tile, sums, head, activation, rows_per_task(x.shape[1]))
         else:
-            values, view = links.values, links.view
-            tasks = self._output_tasks()
+            tasks, values, view = self._gather()
             forward_gather(tile, tasks, view, values, x, head, activation)
         if self.srelu is not None:
             self.srelu.forward(head.out, head.slope, whole)
@@ -189,46 +186,45 @@ class SparseLayer:
         rule : Rule
         scratch : (n_threads, longest row) array
         gradient : (nnz,) array, optional
-            With the rule StoreGradient, receives the gradient.
+            With the rule StoreGradient, receives the gradient of every connection.
         """
-        links = self.connections
-        moments = links.moments
+        moments = self.connections.moments
         if gradient is not None:
             moments = Moments(gradient, moments.second)
-        tasks, csr = links.row_tasks, links.csr
+        tasks, csr = self.connections.row_tasks, self.connections.csr
         if isinstance(source, SparseBatch):
             backward_sparse(tasks, csr, moments, rule, source, delta)
         else:
             backward(tile, tasks, csr, moments, rule, source, delta, scratch)
 
     def complete_delta(self, delta: np.ndarray, slope: np.ndarray) -> None:
-        """Send delta back through trained activations; leave that of others alone.
+        """Send delta back through trained activations; do nothing for others.
 
         Parameters
         ----------
         delta : (n_out, columns) array
-            What the backward pass of the layer above made of this one's output.
+            Gradient of the outputs, which the layer above wrote in their place.
         slope : (n_out, columns) array or (0, 0)
-            That of the head in the forward pass.
+            The `slope` of the head in the forward pass.
         """
         if self.srelu is not None:
             self.srelu.backward(slope, delta, self.bias_gradient)
 
     def update_neurons(self, rule: Rule) -> None:
-        """Apply one optimiser step to biases and parameters of the activation."""
+        """Apply one optimiser step to the biases and the activation's parameters."""
         step_all(rule, self.bias, self.bias_moments, self.bias_gradient, TASK_SIZE)
         if self.srelu is not None:
             self.srelu.update(rule)
 
     def update_weights(self, rule: Rule, gradient: np.ndarray) -> None:
         """Apply one optimiser step to the weights from gradients written before."""
-        links = self.connections
-        step_all(rule, links.values, links.moments, gradient, TASK_SIZE)
+        values, moments = self.connections.values, self.connections.moments
+        step_all(rule, values, moments, gradient, TASK_SIZE)
 
     def as_source(self, x: np.ndarray, slope: np.ndarray) -> Source:
-        """Describe this layer's output as the input of the next one's backward.
+        """Describe this layer's output as the source of the next layer's backward pass.
 
-        That of trained activations as if it were linear, for `complete_delta`.
+        Trained activations count as linear: `complete_delta` does the rest.
         """
         activation = self.activation
         return Source(
@@ -240,13 +236,15 @@ class SparseLayer:
             activation.scale,
         )
 
-    def _output_tasks(self) -> np.ndarray:
+    def _gather(self) -> tuple[np.ndarray, np.ndarray, Csc]:
+        """Return tasks, values and column view for outputs that gather their inputs."""
+        view = self.connections.view
         if self._view_tasks is None:
-            self._view_tasks = balance(self.connections.view.indptr)
-        return self._view_tasks
+            self._view_tasks = balance(view.indptr)
+        return self._view_tasks, self.connections.values, view
 
 
 def data_source(x: np.ndarray) -> Source:
-    """Describe the input data as the first layer's source: no delta is wanted."""
+    """Describe input data as the source of the first layer, which needs no delta."""
     empty = x[:0, :0]
     return Source(x, empty, x[0, :0], NO_GRADIENT, 0.0, 1.0)

@@ -4,21 +4,24 @@ import numpy as np
 
 from truesparse.activations import LayerActivation
 from truesparse.errors import UsageError
-from truesparse.kernels.arrays import Activation, Moments
+from truesparse.kernels.arrays import Activation
 from truesparse.kernels.srelu import srelu_backward, srelu_forward
 from truesparse.kernels.update import Rule, step_all
-from truesparse.sparse.connections import TASK_SIZE
+from truesparse.sparse.balance import TASK_SIZE, rows_per_task
+from truesparse.sparse.connections import new_moments
 
 _PLAIN = LayerActivation("srelu").for_inference()
 
 
 class Srelu:
-    """Four numbers a neuron, see kernels/srelu.py: t_left, a_left, t_right, a_right.
+    """Four numbers for each neuron: t_left, a_left, t_right, a_right.
+
+    They are explained in kernels/srelu.py.
 
     Parameters
     ----------
     n_out : int
-        Neurons; their units are the identity, until `draw` or `adopt`.
+        Neurons. Their units are the identity until `draw` or `adopt` is called.
     dtype : type
 
     Attributes
@@ -26,7 +29,7 @@ class Srelu:
     values : (4, n_out) array
         The parameters, a row each.
     gradient : (4, n_out) array
-        Of the last backward pass.
+        Gradient of `values`, from the last backward pass.
     moments : Moments
         Optimiser state, (4 * n_out,) or empty.
 
@@ -45,16 +48,16 @@ class Srelu:
         self.values[[1, 3]] = 1.0
         self.gradient = np.zeros_like(self.values)
         self.allocate_moments(False, False)
-        # Whose dropout mask a backward pass repeats.
-        self._trained_with: Activation | None = None
+        # Of the last forward pass in training: backward repeats its dropout mask.
+        self._dropout: Activation | None = None
 
     def draw(self, draw: np.random.Generator) -> None:
         """Set initial values: t_left 0, a_left U(0, 1), t_right U(0, 5), a_right 1.
 
-        These are the values of SReLU in keras_contrib, with which the authors of SET
-        trained on CIFAR-10. There the distance of the thresholds is trained in place of
-        t_right, and its absolute value taken. The paper itself trains leaky ReLU for
-        some epochs and then sets t_right by the inputs that came.
+        These are the values of SReLU in keras_contrib, which the authors of SET used
+        for CIFAR-10. There, the distance of the thresholds is trained in place of
+        t_right, and its absolute value is taken. The paper itself trains leaky ReLU for
+        some epochs and then sets t_right from the inputs seen so far.
         """
         n = self.values.shape[1]
         self.values[[0, 3]] = [[0.0], [1.0]]
@@ -62,12 +65,12 @@ class Srelu:
         self.values[2] = 5.0 * draw.random(n)
 
     def adopt(self, values: np.ndarray) -> None:
-        """Take given parameters, copied.
+        """Copy parameters from an array.
 
         Raises
         ------
         UsageError
-            If shape or dtype are not those of `values`.
+            If its shape or dtype differs from that of the attribute `values`.
         """
         if (values.shape, values.dtype) != (self.values.shape, self.values.dtype):
             raise UsageError(
@@ -78,11 +81,7 @@ class Srelu:
 
     def allocate_moments(self, first: bool, second: bool) -> None:
         """Make zero optimiser state, as far as it is needed."""
-        flat = self.values.reshape(-1)
-        self.moments = Moments(
-            np.zeros_like(flat) if first else flat[:0],
-            np.zeros_like(flat) if second else flat[:0],
-        )
+        self.moments = new_moments(self.values.reshape(-1), first, second)
 
     def predict(self, out: np.ndarray) -> None:
         """Replace z by f(z) in the first n_out rows of an (m, columns) array."""
@@ -99,13 +98,13 @@ class Srelu:
         slope : (n_out, columns) array or (0, 0)
             In training, receives the pre-activations.
         activation : Activation
-            Of which `keeps_slope`, set in training, and dropout count.
+            Its dropout is used, and `keeps_slope`, which is set in training.
         """
         dropout = activation._replace(keeps_slope=False)
-        kept = out[:0, :0]
+        z = out[:0, :0]
         if activation.keeps_slope:
-            kept, self._trained_with = slope, dropout
-        srelu_forward(self.values, out, kept, dropout, _task_size(out))
+            z, self._dropout = slope, dropout
+        srelu_forward(self.values, out, z, dropout, rows_per_task(out.shape[1]))
 
     def backward(
         self, z: np.ndarray, delta: np.ndarray, out_bias_gradient: np.ndarray
@@ -115,13 +114,14 @@ class Srelu:
         Parameters
         ----------
         z : (n_out, columns) array
-            What the last forward pass in training kept.
+            The `slope` of the last forward pass in training.
         delta : (n_out, columns) array
             Overwritten.
         out_bias_gradient : (n_out,) array
         """
-        how, gradients = self._trained_with, (out_bias_gradient, self.gradient)
-        srelu_backward(self.values, z, delta, how, *gradients, _task_size(delta))
+        task_size = rows_per_task(delta.shape[1])
+        gradients = out_bias_gradient, self.gradient
+        srelu_backward(self.values, z, delta, self._dropout, *gradients, task_size)
 
     def update(self, rule: Rule) -> None:
         """Apply one optimiser step."""
@@ -132,24 +132,20 @@ class Srelu:
 def given_units(
     activation: LayerActivation, values: np.ndarray | None, bias: np.ndarray
 ) -> Srelu | None:
-    """Return the units of a layer that is put together from arrays.
+    """Return the units of a layer that is made of given arrays.
 
     Raises
     ------
     UsageError
-        Unless `values`, (4, n) for n biases, are given for srelu and for srelu alone.
+        If srelu comes without `values`, (4, n) for n biases, or others come with them.
     """
     if activation.is_trained != (values is not None):
         raise UsageError(
-            "parameters of neurons are for activation 'srelu', which needs them; got "
-            f"{'none' if values is None else 'some'} for {activation.name!r}"
+            "activation 'srelu' needs parameters of its neurons and no other takes "
+            f"them, got {'none' if values is None else 'some'} for {activation.name!r}"
         )
     if values is None:
         return None
     units = Srelu(bias.size, bias.dtype)
     units.adopt(values)
     return units
-
-
-def _task_size(rows: np.ndarray) -> int:
-    return max(1, TASK_SIZE // 4 // max(1, rows.shape[1]))

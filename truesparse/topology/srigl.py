@@ -33,7 +33,7 @@ from truesparse.drawing.cells import is_among
 from truesparse.errors import UsageError
 from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
-from truesparse.sparse.connections import balance
+from truesparse.sparse.balance import balance
 from truesparse.topology.parts.guided import SampledGradients, largest
 from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.schedule import Fraction, Share, UpdateSchedule

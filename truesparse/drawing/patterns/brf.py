@@ -1,4 +1,4 @@
-"""Bipartite receptive fields (BRF): links to near neurons, more or less strictly.
+"""Bipartite receptive fields (BRF): connections to near neurons, more or less strictly.
 
 Zhang et al., "Brain network science modelling of sparse neural networks" (CHTs, NeurIPS
 2025; code: biomedical-cybernetics/Cannistraci-Hebb-Training-Soft-Rule-). Neuron i of
@@ -7,11 +7,11 @@ one, without replacement, with probability proportional to (1 + d)^-alpha; d is 
 distance on the ring from floor(i * n_large / n_small), alpha is (1 - r) / r. So r = 1
 is uniform, and r = 0 takes the nearest.
 
-Departures: the total is exact for every shape. The centre is spread over the whole
+Departures: the total is exact for every shape. The centres are spread over the whole
 ring; the code multiplies i by the rounded ratio of the sides. With "uniform" degrees,
-links beyond the targets a neuron has are spread again over the others, and fewer links
-than neurons go to as many neurons, one each. Of two targets equally near, r = 0 takes
-the one above first.
+connections beyond the targets that a neuron has are spread again over the others, and
+fewer connections than neurons go to as many neurons, one each. Of two targets equally
+near, r = 0 takes the one above first.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from truesparse.checks import check_numbers, choose
 from truesparse.drawing.cells import check_counts, from_keys, sample_ranks
 from truesparse.drawing.patterns.placing import (
+    MOST_DRAWS,
     even_counts,
     oriented_keys,
     positions_within,
@@ -28,11 +29,10 @@ from truesparse.errors import UsageError
 from truesparse.kernels.patterns import draw_by_tail
 from truesparse.sparse.connections import Connections
 
-# Below, nothing but the nearest is ever drawn: at the largest distance there can be,
-# 2^30, one step further out weighs e^-931 times as much. Weights of equal distances
-# would be lost beside others when their logarithms are summed.
+# For r below this, only the nearest are drawn: at the largest possible distance, 2^30,
+# one step further out weighs e^-931 times as much. Weights of equal distances would get
+# lost in the sums of logarithms.
 _NEAREST = 1e-12
-_MOST_DRAWS = 1 << 20  # numbers drawn at a time, 8 MB
 
 
 def brf(
@@ -55,14 +55,14 @@ def brf(
     r : float
         Randomness, from 0 (the nearest neurons) to 1 (uniform).
     degree : {"fixed", "uniform"}
-        Whether every neuron of the smaller side has the same number of links, up to
-        one, or one and a random number more.
+        Whether every neuron of the smaller side has the same number of connections,
+        give or take one, or one plus a random number.
 
     Examples
     --------
     >>> import numpy as np
-    >>> links = brf(2, 6, 6, np.random.default_rng(0), r=0.0)
-    >>> links.indices.reshape(2, 3).tolist()
+    >>> connections = brf(2, 6, 6, np.random.default_rng(0), r=0.0)
+    >>> connections.indices.reshape(2, 3).tolist()
     [[0, 1, 5], [2, 3, 4]]
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)
@@ -96,7 +96,7 @@ def brf(
 def _random_counts(
     total: int, n_groups: int, most: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Return 1 plus a random number for each group; at most `most`, sum `total`."""
+    """Return 1 plus a random number for each group: at most `most`, in all `total`."""
     counts = np.zeros(n_groups, np.int64)
     if total < n_groups:
         counts[sample_ranks(n_groups, total, generator)] = 1
@@ -123,7 +123,7 @@ def _draw_places(
         Groups one after the other, places in the order drawn.
     """
     log_weights = -alpha * np.log1p(np.arange(1, n_places + 1) // 2)
-    # Sums of all weights from a place on, in logarithms: a steep law would underflow.
+    # Sums of all weights from a place on, in logarithms: steep ones would underflow.
     log_tails = np.logaddexp.accumulate(log_weights[::-1])[::-1].copy()
     indptr = np.concatenate([[0], np.cumsum(counts)])
     nnz = int(indptr[-1])
@@ -131,7 +131,7 @@ def _draw_places(
     taken = np.full(n_places, -1, np.int64)
     state = np.zeros(3, np.int64)
     while state[1] < nnz:
-        n_draws = min(nnz - int(state[1]), _MOST_DRAWS)
+        n_draws = min(nnz - int(state[1]), MOST_DRAWS)
         draws = generator.standard_exponential(n_draws)
         draw_by_tail(draws, state, indptr, log_tails, taken, places)
     return places

@@ -2,26 +2,31 @@
 
 Zhang et al., "Brain network science modelling of sparse neural networks" (CHTs, NeurIPS
 2025; code: biomedical-cybernetics/Cannistraci-Hebb-training). With m = nnz / (n_in +
-n_out), a clique of ceil(m) nodes grows by nodes of floor(m) or ceil(m) links to earlier
-ones, drawn by degree. All nodes are split at random into inputs and outputs. Links that
-cross stay. The ends of the others are paired across the layers; what is left over, on
-one side only, loses half of its ends, and the rest are linked by degree to the other.
+n_out), a clique of ceil(m) nodes grows by nodes of floor(m) or ceil(m) edges to earlier
+nodes, drawn by degree. All nodes are split at random into inputs and outputs. Edges
+that cross become connections. The ends of the others are paired across the layers. Of
+the ends that remain, all on one side, half are dropped and half are connected to nodes
+of the other side, drawn by degree.
 
-Departures: a graph of this kind has about m^2 / 2 links too few, and ends that find
-only partners they are linked to already remain alone after some trials: uniform cells
-are added until the total is exact. At high density these are many. With m below 1 the
-clique has no link, so the first one goes to a uniform node.
+Departures: a graph of this kind has about m^2 / 2 edges too few, and ends that only
+meet partners they are connected to already remain alone after some trials: uniform
+cells are added until the total is exact, many of them at high density. With m below 1
+the clique has no edge, so the first edge goes to a uniform node.
 """
 
 import numpy as np
 
 from truesparse.drawing.cells import check_counts, from_keys, is_among
-from truesparse.drawing.patterns.placing import even_counts, fill_up, oriented_keys
+from truesparse.drawing.patterns.placing import (
+    MOST_DRAWS,
+    even_counts,
+    fill_up,
+    oriented_keys,
+)
 from truesparse.kernels.patterns import attach_by_degree
 from truesparse.sparse.connections import Connections
 
-_MOST_DRAWS = 1 << 20  # numbers drawn at a time, 8 MB
-# Each trial halves the ends without a partner at least, where most cells are empty.
+# While most cells are empty, each trial at least halves the ends without a partner.
 _TRIALS = 8
 
 
@@ -37,8 +42,8 @@ def bsf(
     Examples
     --------
     >>> import numpy as np
-    >>> links = bsf(1000, 1000, 10_000, np.random.default_rng(0))
-    >>> links.nnz, bool(np.diff(links.indptr).max() > 50)
+    >>> connections = bsf(1000, 1000, 10_000, np.random.default_rng(0))
+    >>> connections.nnz, bool(np.diff(connections.indptr).max() > 50)
     (10000, True)
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)
@@ -68,11 +73,11 @@ def bsf(
 def _scale_free_graph(
     n_nodes: int, nnz: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Return the links of a Barabasi-Albert graph with nnz / n_nodes links a node.
+    """Return the edges of a Barabasi-Albert graph with nnz / n_nodes edges a node.
 
     Returns
     -------
-    (n_links, 2) int64 array
+    (n_edges, 2) int64 array
         Node, earlier node.
     """
     n_clique = -(-nnz // n_nodes)
@@ -86,7 +91,7 @@ def _scale_free_graph(
     state = np.array([len(clique), len(clique)])
     flat = ends.ravel()
     while state[0] < len(ends):
-        n_draws = min(len(ends) - int(state[0]), _MOST_DRAWS)
+        n_draws = min(len(ends) - int(state[0]), MOST_DRAWS)
         attach_by_degree(generator.random(n_draws), state, taken, flat)
     return ends
 
@@ -104,7 +109,7 @@ def _insert(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _pair(keys, inputs, outputs, n_out, generator) -> np.ndarray:
-    """Link inputs[k] with outputs[k]; those already linked are shuffled for a trial."""
+    """Connect inputs[k] with outputs[k]; shuffle connected pairs and try them again."""
     for _ in range(_TRIALS):
         if not inputs.size:
             break
@@ -114,7 +119,7 @@ def _pair(keys, inputs, outputs, n_out, generator) -> np.ndarray:
 
 
 def _attach(keys, ends, are_outputs, shape, generator) -> np.ndarray:
-    """Link each end to a node of the other side, drawn by its degree."""
+    """Connect each end to a node of the other side, drawn by its degree."""
     n_in, n_out = shape
     for _ in range(_TRIALS):
         if not ends.size:
@@ -134,8 +139,8 @@ def _by_degree(
 ) -> np.ndarray:
     """Draw uniform entries of a list to which each draw is appended at once.
 
-    All draws are made first, as positions; one that points at an earlier draw stands
-    for what that one points at. Following all pointers at the same time takes a
+    All draws are made first, as positions. A position of an earlier draw stands for the
+    entry that this draw points at. Following all pointers at the same time takes a
     logarithmic number of rounds.
 
     Returns

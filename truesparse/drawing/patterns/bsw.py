@@ -1,14 +1,15 @@
-"""Bipartite small world (BSW): a ring lattice, some of whose links are rewired.
+"""Bipartite small world (BSW): a ring lattice, some of whose connections are rewired.
 
-Watts and Strogatz (Nature 1998) on two layers, as the initial topology of Zhang et al.,
+Watts and Strogatz (Nature 1998) on two layers, an initial topology of Zhang et al.,
 "Brain network science modelling of sparse neural networks" (CHTs, NeurIPS 2025; code:
 biomedical-cybernetics/Cannistraci-Hebb-training). Neuron i of the larger side (the
-outputs, if both are equal) is linked to K consecutive neurons of the smaller, centred
-at i * n_small / n_large; then every link is removed with probability beta, and as many
-are placed uniformly on cells that are empty then.
+outputs, if both are equal) is connected to K consecutive neurons of the smaller,
+centred at i * n_small / n_large; then every connection is removed with probability
+beta, and as many are placed uniformly on cells that are then empty.
 
 Departures: K is nnz / n_large rounded down, or up for as many uniformly drawn neurons
-as make the total exact; the first of the K is rounded down, also below 0.
+as make the total exact; the position of the first of the K is rounded down, also below
+0.
 """
 
 import numpy as np
@@ -34,13 +35,13 @@ def bsw(
     *,
     beta: float = 0.25,
 ) -> Connections:
-    """Draw a bipartite small world; `beta` is the share of links that are rewired.
+    """Draw a bipartite small world; `beta` is the share of connections rewired.
 
     Examples
     --------
     >>> import numpy as np
-    >>> links = bsw(4, 4, 8, np.random.default_rng(0), beta=0.0)
-    >>> links.to_scipy().indices.reshape(4, 2).tolist()
+    >>> connections = bsw(4, 4, 8, np.random.default_rng(0), beta=0.0)
+    >>> connections.to_scipy().indices.reshape(4, 2).tolist()
     [[0, 1], [1, 2], [2, 3], [0, 3]]
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)

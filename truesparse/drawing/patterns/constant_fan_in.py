@@ -1,8 +1,9 @@
 """Constant fan-in: every output neuron has the same number of uniformly drawn inputs.
 
-Lasby et al., "Dynamic Sparse Training with Structured Sparsity", ICLR 2024 (SRigL), its
-initial topology. Departure: where the connections do not divide evenly, the rest goes
-to uniformly drawn neurons, one each, so that the total is exact; the paper rounds down.
+The initial topology of SRigL: Lasby et al., "Dynamic Sparse Training with Structured
+Sparsity", ICLR 2024. Departure: if the connections do not divide evenly, the remainder
+goes to uniformly drawn neurons, one each, and the total is exact; the paper rounds
+down.
 """
 
 import numpy as np
@@ -23,13 +24,13 @@ def constant_fan_in(
     generator: np.random.Generator,
     dtype: type = np.float32,
 ) -> Connections:
-    """Draw a layer whose neurons have ``nnz // n_out`` inputs, or one more.
+    """Draw a layer whose neurons have ``nnz // n_out`` inputs or one more.
 
     Examples
     --------
     >>> import numpy as np
-    >>> links = constant_fan_in(5, 3, 6, np.random.default_rng(0))
-    >>> np.bincount(links.indices).tolist()
+    >>> connections = constant_fan_in(5, 3, 6, np.random.default_rng(0))
+    >>> np.bincount(connections.indices).tolist()
     [2, 2, 2]
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)

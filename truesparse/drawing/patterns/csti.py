@@ -1,4 +1,4 @@
-"""Correlated sparse topological initialisation (CSTI): links where inputs correlate.
+"""Correlated sparse topological initialisation (CSTI): connect what correlates.
 
 Zhang et al., "Epitopological learning and Cannistraci-Hebb network shape intelligence
 brain-inspired theory for ultra-sparse advantage in deep learning" (CHT, ICLR 2024;
@@ -8,13 +8,15 @@ and hidden neuron j standing for feature j mod n_in, the nnz cells of largest |C
 connected; the soft variant draws them with probability proportional to |C_ij|, without
 replacement.
 
-C is computed a block of columns after the other, and only the best nnz cells so far are
-kept: memory is O(block of 2^21 numbers + nnz + n_in + n_out), time O(samples * n_in^2).
+C is computed one block of columns after the other, and only the best nnz cells so far
+stay in memory, which is O(block of 2^21 numbers + nnz + n_in + n_out); time is
+O(samples * n_in^2).
 
-Departures: where fewer cells than wanted correlate at all, uniform ones are added.
+Departures: if fewer than nnz cells correlate at all, uniform ones are added.
 Correlations count as equal if they are so in float32; of equal ones, the cells that
-come first row by row are taken (the code takes all of them, more than nnz). Sums are
-BLAS's: their last bits, which float32 seldom shows, may depend on its threads.
+come first row by row are taken (the code takes all of them, more than nnz). BLAS
+computes the sums: their last bits, which float32 seldom shows, may depend on its
+number of threads.
 """
 
 from collections.abc import Iterator
@@ -29,7 +31,8 @@ from truesparse.errors import UsageError
 from truesparse.sparse.connections import Connections, canonical_csr
 
 BLOCK_CELLS = 1 << 21  # numbers of a scratch array, 16 MB
-# A feature whose deviation is this small a share of its mean is constant but for
+SCRATCH_BYTES = 84 * BLOCK_CELLS  # several such arrays at the peak
+# A feature whose deviation is below this share of its mean is constant except for
 # rounding: 0.1 does not average to exactly 0.1.
 _ROUNDING = 1e-12
 
@@ -52,22 +55,22 @@ def csti(
     generator : numpy Generator
     dtype : type
     X : (n_samples, n_in) array or scipy.sparse matrix
-        Training data, of two samples or more; sparse data are never densified as a
+        Training data with two samples or more; sparse data are never densified as a
         whole.
     soft : bool
-        Draw by correlation instead of taking the largest.
+        Whether to draw by correlation instead of taking the largest.
 
     Raises
     ------
     UsageError
-        If `X` has another shape, is not real, not finite, or not valid.
+        If `X` has another shape or holds numbers that are not real or not finite.
 
     Examples
     --------
     >>> import numpy as np
     >>> X = np.array([[0.0, 1.0, 0.0], [1.0, 2.1, 0.0], [2.0, 2.9, 1.0]])
-    >>> links = csti(3, 3, 2, np.random.default_rng(0), X=X)
-    >>> links.rows().tolist(), links.indices.tolist()
+    >>> connections = csti(3, 3, 2, np.random.default_rng(0), X=X)
+    >>> connections.rows().tolist(), connections.indices.tolist()
     ([0, 1], [1, 0])
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)
@@ -75,7 +78,7 @@ def csti(
     best = _Largest(nnz, n_out)
     for start, scores in features.correlations(min(n_in, n_out)):
         stop = start + scores.shape[1]
-        # C is symmetric: these are its columns from the diagonal down, and its rows.
+        # C is symmetric: its columns from the diagonal down are also its rows.
         for block, first in ((scores, start), (scores[stop - start :].T, stop)):
             for columns, hidden in _hidden_neurons(block.shape, first, n_in, n_out):
                 chosen = block[:, columns]
@@ -98,8 +101,8 @@ def _hidden_neurons(
     Yields
     ------
     columns : (k,) int64 array
-        Below shape[1]: the feature of each, less `first`. ``shape[0] * k`` cells are a
-        block, at most.
+        The feature of each neuron, minus `first`: below shape[1]. ``shape[0] * k`` is
+        at most a block.
     hidden : (k,) int64 array
     """
     n_rows, n_features = shape
@@ -113,7 +116,7 @@ def _hidden_neurons(
 
 
 class _Features:
-    """Data of which correlations are computed a block of columns at a time."""
+    """Training data, with their correlations a block of columns at a time."""
 
     def __init__(self, X: Any, n_in: int):
         self.is_sparse = scipy.sparse.issparse(X)
@@ -172,9 +175,9 @@ class _Features:
             start += width
 
     def _parts(self, n_columns: int, start: int = 0) -> Iterator[Any]:
-        """Yield samples, from a feature on, as many as fit a block of the columns.
+        """Yield copies of the data in float64, from a feature on, a few rows at a time.
 
-        They are copies, in float64.
+        A block holds `n_columns` numbers for each of the rows.
         """
         n_rows = max(1, BLOCK_CELLS // n_columns)
         for first in range(0, self.X.shape[0], n_rows):
@@ -198,7 +201,7 @@ class _Features:
 
 
 class _Largest:
-    """The cells of the largest positive scores seen; equal ones by their keys."""
+    """The cells with the largest positive scores so far; of equal ones, the first."""
 
     def __init__(self, count: int, n_out: int):
         self.count, self.n_out = count, n_out
@@ -207,7 +210,7 @@ class _Largest:
         self.parts: list[tuple[np.ndarray, np.ndarray]] = []
 
     def offer(self, scores: np.ndarray, first_row: int, columns: np.ndarray) -> None:
-        """Consider float32 scores of the cells of some rows, in the given columns."""
+        """Consider float32 scores of cells, in rows from `first_row` and `columns`."""
         cells = np.flatnonzero(scores >= self.least)
         if not cells.size:
             return
@@ -235,7 +238,7 @@ class _Largest:
             ties = np.flatnonzero(scores == self.least)
             n_ties = self.count - above.size
             first = np.argpartition(keys[ties], n_ties - 1)[:n_ties]
-            kept = np.concatenate([above, ties[first]])
-            scores, keys = scores[kept], keys[kept]
+            chosen = np.concatenate([above, ties[first]])
+            scores, keys = scores[chosen], keys[chosen]
         self.size = scores.size
         self.parts = [(scores, keys)]

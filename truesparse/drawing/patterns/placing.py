@@ -1,14 +1,16 @@
-"""What all patterns share: drawing lists of cells, as keys row * n_out + column."""
+"""Tools of the patterns: drawing lists of cells, as keys row * n_out + column."""
 
 import numpy as np
 
 from truesparse.drawing.cells import redraw_repeated, sample_ranks
 
+MOST_DRAWS = 1 << 20  # numbers drawn at a time, 8 MB
+
 
 def fill_up(
     keys: np.ndarray, cells: int, nnz: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Add uniform cells to ascending distinct ones until there are `nnz`.
+    """Add uniform cells to ascending distinct cells until there are `nnz`.
 
     Examples
     --------
@@ -28,7 +30,7 @@ def fill_up(
 def even_counts(
     total: int, n_groups: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Split `total` evenly; what is left over goes to random groups, one each.
+    """Split `total` evenly; the remainder goes to random groups, one each.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def positions_within(counts: np.ndarray) -> np.ndarray:
 def oriented_keys(
     many: np.ndarray, few: np.ndarray, n_out: int, many_are_outputs: bool
 ) -> np.ndarray:
-    """Return the keys, ascending, of links between two sides, either way round."""
+    """Return the ascending keys of connections between two sides, in either order."""
     rows, columns = (few, many) if many_are_outputs else (many, few)
     keys = rows * np.int64(n_out)
     keys += columns
@@ -71,7 +73,7 @@ def uniform_items(
     Parameters
     ----------
     counts : (n_groups,) int64 array
-        How many, from 0 to `n_items`.
+        Numbers to draw for each group, from 0 to `n_items`.
     n_items : int
     generator : numpy Generator
 
@@ -80,7 +82,7 @@ def uniform_items(
     (sum of counts,) int64 array
         One group after the other, ascending within a group.
     """
-    # Above one half what is left out is drawn: fewer draws repeat.
+    # Above one half, the numbers to leave out are drawn: fewer draws repeat.
     cells = counts.size * n_items
     is_dense = 2 * int(counts.sum()) > cells
     if is_dense:

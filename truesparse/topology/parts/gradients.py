@@ -23,7 +23,8 @@ from truesparse.kernels.simd import make_tile
 from truesparse.network.backprop import Collector, Observer
 from truesparse.network.buffers import padded_columns
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.sparse.connections import Connections, balance
+from truesparse.sparse.balance import balance
+from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.prune import drop_smallest
 

@@ -25,7 +25,8 @@ import scipy.sparse
 from truesparse.checks import check_whole
 from truesparse.kernels import paths as kernels
 from truesparse.kernels.paths import Graph, Proposal
-from truesparse.sparse.connections import Connections, balance
+from truesparse.sparse.balance import balance
+from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.paths import (
     n_tasks_for,
     neighbour_sums,

@@ -30,7 +30,8 @@ from truesparse.errors import UsageError
 from truesparse.kernels import paths as kernels
 from truesparse.kernels.paths import Found, Graph, Scratch
 from truesparse.kernels.rewire import count_kept
-from truesparse.sparse.connections import Connections, balance
+from truesparse.sparse.balance import balance
+from truesparse.sparse.connections import Connections
 
 RULES = {
     "ch3_l3p": kernels.CH3_L3P,
