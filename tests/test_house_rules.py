@@ -1,6 +1,7 @@
 """Rules of the house that a reader should be able to rely on, read off the sources."""
 
 import ast
+import collections
 import graphlib
 import os
 import pathlib
@@ -23,7 +24,7 @@ MODULES = {
     if path != PACKAGE / "__init__.py"
 }
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
-# What compiles and allocates for kernels is none itself.
+# Not kernels: what compiles them and allocates for them.
 KERNELS = sorted(
     name
     for name in MODULES
@@ -31,7 +32,7 @@ KERNELS = sorted(
     and name.split(".")[-1] not in ("__init__", "aligned", "jit")
 )
 
-# A package or module imports from the lines above its own, or from itself.
+# A package or module imports from the lines above it, or from itself.
 LAYERS = (
     {"errors", "lazy", "tasks"},
     {"checks", "memory"},
@@ -58,8 +59,8 @@ LARGE = {
     "truesparse.topology": "one file an algorithm; what they share is in parts/",
     "truesparse.datasets": "one file a format and a source",
 }
-# May stand in several packages: what a family shares.
-COMMON_NAMES = {"__init__", "__main__", "base"}
+# Packages whose docstring lists every file.
+INDEXED = ("drawing", "drawing.patterns", "kernels", "sparse")
 
 PRINTING = {"callbacks", "commands", "info", "predict", "report", "train"}
 # Libraries that are imported within functions only, and by whom.
@@ -77,7 +78,7 @@ DECORATORS = {
     *("kernel", "parallel_kernel"),
     *("inner_kernel", "inlined_kernel", "exact_kernel"),
 }
-# Single instructions, written for the compiler rather than in Python, with their twins.
+# Single instructions, emitted for the compiler rather than written in Python.
 INSTRUCTIONS = {"condensed", "simd", "simd_numpy", "subnormal", "windows"}
 # Rules of the optimisers become part of the kernel that calls them.
 INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
@@ -85,21 +86,21 @@ INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
 
 def imports(name, only_top=False):
     """Return the full names of all modules that a module may import."""
-    found, body = set(), TREES[name].body
+    names, body = set(), TREES[name].body
     nodes = body if only_top else ast.walk(TREES[name])
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             # The parent of a module, or a package itself in its __init__.
             parents = name.split(".")[: -node.level] if node.level else []
             base = ".".join([*parents, *filter(None, [node.module])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return found
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
 
 
-def own_imports(name):
-    """Return the modules of this package among them."""
+def local_imports(name):
+    """Return those of them that belong to truesparse."""
     packages = {f"{module}.__init__" for module in imports(name)}
     return (imports(name) | packages) & set(MODULES)
 
@@ -110,8 +111,8 @@ def part(name):
 
 def functions(name, decorated=False):
     body = TREES[name].body
-    found = [node for node in body if isinstance(node, ast.FunctionDef)]
-    return [f for f in found if decorators(f) & DECORATORS] if decorated else found
+    nodes = [node for node in body if isinstance(node, ast.FunctionDef)]
+    return [f for f in nodes if decorators(f) & DECORATORS] if decorated else nodes
 
 
 def decorators(function):
@@ -129,56 +130,62 @@ def parameters(function):
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_down(name):
     assert part(name) in RANKS, f"say in LAYERS where {name} belongs"
-    for other in own_imports(name):
+    for other in local_imports(name):
         is_below = RANKS[part(other)] < RANKS[part(name)]
         assert is_below or part(other) == part(name), f"{name} imports {other}"
 
 
+def test_the_top_level_is_small():
+    assert len({part(name) for name in MODULES}) <= MOST_AT_THE_TOP
+
+
+def test_packages_are_small_or_say_why_not():
+    files = (name.rpartition(".") for name in MODULES)
+    sizes = collections.Counter(package for package, _, file in files if file[0] != "_")
+    del sizes["truesparse"]  # see the test above
+    assert {name for name in sizes if sizes[name] > MOST_MODULES} == set(LARGE)
+
+
+@pytest.mark.parametrize("package", INDEXED)
+def test_an_index_names_every_file(package):
+    folder = PACKAGE.joinpath(*package.split("."))
+    text = ast.get_docstring(TREES[f"truesparse.{package}.__init__"])
+    files = {path.stem for path in folder.iterdir() if path.stem[0] != "_"}
+    for file in files:
+        assert re.search(rf"^ *{file} ", text, re.MULTILINE), file
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_private_names_stay_in_their_module(name):
+    for other in local_imports(name) - {name}:
+        private = {each for each in imports(name) if each.startswith(f"{other}._")}
+        assert not private - set(MODULES), f"{name} imports {private}"
+
+
 def test_imports_form_no_circle():
-    graph = {name: own_imports(name) - {name} for name in MODULES}
+    graph = {name: local_imports(name) - {name} for name in MODULES}
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
-def test_no_two_modules_have_the_same_name():
-    homes = {}
-    for name in MODULES:
-        package, _, stem = name.rpartition(".")
-        if stem not in COMMON_NAMES:
-            homes.setdefault(stem, set()).add(package)
-    packages = {name.split(".")[-2] for name in MODULES if name.endswith(".__init__")}
-    for stem, places in homes.items():
-        # Kernels may be called as the module or package that they serve.
-        others = places - {"truesparse.kernels"}
-        assert len(others) <= 1, f"{stem} stands in {sorted(places)}"
-        assert stem not in packages or not others, f"{stem} is a package, too"
-
-
-def test_rooms_can_be_taken_in_at_a_glance():
-    at_the_top = {name.split(".")[1] for name in MODULES} | {"__init__"}
-    assert len(at_the_top) <= MOST_AT_THE_TOP
-    packages = [name.rpartition(".")[0] for name in MODULES]
-    sizes = {package: packages.count(package) - 1 for package in packages}
-    large = {package for package, size in sizes.items() if size > MOST_MODULES}
-    assert large == {"truesparse", *LARGE}
-
-
 def test_the_reader_of_imports_sees_them():
-    assert "truesparse.kernels.simd" in own_imports("truesparse.kernels.forward")
-    assert "truesparse.sparse.layer" in own_imports("truesparse.network.sparse_mlp")
-    assert "truesparse.topology.__init__" in own_imports("truesparse.training.trainer")
-    assert "truesparse.datasets.prepare" in own_imports("truesparse.datasets.__init__")
+    assert "truesparse.kernels.simd" in local_imports("truesparse.kernels.forward")
+    assert "truesparse.sparse.layer" in local_imports("truesparse.network.sparse_mlp")
+    assert "truesparse.topology.__init__" in local_imports(
+        "truesparse.training.trainer"
+    )
+    assert "truesparse.datasets.prepare" in local_imports("truesparse.datasets.__init__")
     # Also within functions.
-    assert "truesparse.storage.models" in own_imports("truesparse.train")
+    assert "truesparse.storage.models" in local_imports("truesparse.train")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_are_loaded_where_they_are_needed(name):
     for library, homes in HEAVY.items():
-        found = re.compile(rf"({library})\b")
-        assert part(name) in homes or not any(map(found.match, imports(name)))
+        heavy = re.compile(rf"({library})\b")
+        assert part(name) in homes or not any(map(heavy.match, imports(name)))
         # The estimators are what they are by scikit-learn.
         if part(name) != "estimators":
-            assert not any(map(found.match, imports(name, only_top=True)))
+            assert not any(map(heavy.match, imports(name, only_top=True)))
     if part(name) != "kernels":
         assert "numba" not in {module.split(".")[0] for module in imports(name)}
     # A model file must not be able to run code.
@@ -188,7 +195,7 @@ def test_heavy_libraries_are_loaded_where_they_are_needed(name):
 def test_the_readers_of_data_do_not_know_the_engine():
     for name in MODULES:
         if part(name) == "datasets":
-            others = {part(other) for other in own_imports(name)}
+            others = {part(other) for other in local_imports(name)}
             assert others <= {"checks", "datasets", "errors", "tasks"}
 
 
@@ -252,8 +259,8 @@ def test_kernels_take_few_parameters(name):
         if name.split(".")[-1] in INSTRUCTIONS and function.name.startswith("_"):
             continue
         # Numba hands the first one to an instruction, besides its arguments.
-        own = [p for p in parameters(function) if p != "typingctx"]
-        assert len(own) <= MOST_PARAMETERS, function.name
+        given = [p for p in parameters(function) if p != "typingctx"]
+        assert len(given) <= MOST_PARAMETERS, function.name
         assert not function.args.kwonlyargs
         assert not function.args.defaults
         # A group of arrays, handed over one by one: less for Numba to look at.
@@ -278,9 +285,9 @@ INNER = {
 }
 
 
-def inner_names(tree, own=""):
+def inner_names(tree, source=""):
     """Return the names of kernels without an entry for Python, and those of modules."""
-    names = {name for module, name in INNER if module == own}
+    names = {name for module, name in INNER if module == source}
     modules = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -296,27 +303,27 @@ def inner_names(tree, own=""):
     return names, modules
 
 
-def inner_kernels_outside_kernels(tree, own=""):
-    """Return those that code uses which is not itself compiled."""
-    names, modules = inner_names(tree, own)
-    found = set()
+def inner_kernels_outside_kernels(tree, source=""):
+    """Return the kernels of that kind that code uses which is not compiled."""
+    names, modules = inner_names(tree, source)
+    used = set()
     for top in tree.body:
         if isinstance(top, ast.FunctionDef) and decorators(top) & DECORATORS:
             continue
         for node in ast.walk(top):
             if isinstance(node, ast.Name) and node.id in names:
-                found.add(node.id)
+                used.add(node.id)
             if isinstance(node, ast.Attribute):
                 module = modules.get(getattr(node.value, "id", ""))
                 if (module, node.attr) in INNER:
-                    found.add(node.attr)
-    return found
+                    used.add(node.attr)
+    return used
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_has_no_entry_for_python_is_called_by_kernels_alone(path):
-    own = next((name for name in KERNELS if MODULES[name] == path), "")
-    assert not inner_kernels_outside_kernels(ast.parse(path.read_text()), own)
+    name = next((name for name in KERNELS if MODULES[name] == path), "")
+    assert not inner_kernels_outside_kernels(ast.parse(path.read_text()), name)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +334,7 @@ def test_what_has_no_entry_for_python_is_called_by_kernels_alone(path):
         "from truesparse.kernels import rewire as r\nx = r._merge_rows",
     ],
 )
-def test_a_call_from_python_is_found(call):
+def test_a_call_from_python_is_seen(call):
     assert len(INNER) > 15
     assert inner_kernels_outside_kernels(ast.parse(call))
 

@@ -22,7 +22,8 @@ Layers of constant fan-in, after training
 What they are made of
     arrays        NamedTuples of arrays that kernels take
     aligned       arrays that start on a cache line
-    simd          vectors in registers; simd_numpy does the same when the JIT is off
+    simd          vectors in registers
+    simd_numpy    the same, for when the JIT is off
     subnormal     flushing subnormal numbers to zero
     jit           decorators of kernels, threads, compile cache
 """
