@@ -64,10 +64,10 @@ def test_cells_of_layers_beyond_32_bits():
     n_out = 2**31 - 1
     links = erdos_renyi(3, n_out, 40, np.random.default_rng(0))
     assert links.indices.max() > 2**30
-    kept = list(zip(links.rows(), links.indices, strict=True))[10:]
+    remaining = list(zip(links.rows(), links.indices, strict=True))[10:]
     keys = np.array([0, n_out, 2 * n_out + 1, 3 * n_out - 1])
     links.rewire(np.arange(40) < 10, keys, np.ones(4))
-    want = sorted([*kept, (0, 0), (1, 0), (2, 1), (2, n_out - 1)])
+    want = sorted([*remaining, (0, 0), (1, 0), (2, 1), (2, n_out - 1)])
     assert list(zip(links.rows(), links.indices, strict=True)) == want
 
 
@@ -81,13 +81,13 @@ def test_more_than_there_are_cannot_be_drawn(population, count):
 def test_absent_cells(case, dropped_share, share, seed):
     links = case.links
     dropped = case.draw.random(links.nnz) < dropped_share
-    kept = case.mask.copy()
-    kept[case.mask] = ~dropped
-    count = round(share * (~kept).sum())
+    remaining = case.mask.copy()
+    remaining[case.mask] = ~dropped
+    count = round(share * (~remaining).sum())
     keys = sample_absent(links, dropped, count, np.random.default_rng(seed))
     assert keys.shape == (count,)
     assert (np.diff(keys) > 0).all()
-    assert not kept.flat[keys].any()
+    assert not remaining.flat[keys].any()
 
 
 def test_absent_cells_are_uniform():

@@ -240,9 +240,9 @@ def test_a_share_of_the_lattice_is_rewired_uniformly():
     lattice = mask_of(build("bsw", {"beta": 0.0}, n, n, nnz))
     mask = mask_of(build("bsw", {"beta": beta}, n, n, nnz))
     # A rewired link comes back to the lattice with the probability of any cell.
-    kept = int((mask & lattice).sum())
+    same = int((mask & lattice).sum())
     away = 1 - beta * (1 - beta * nnz / (n * n))
-    assert scipy.stats.binomtest(kept, nnz, away).pvalue > LEVEL
+    assert scipy.stats.binomtest(same, nnz, away).pvalue > LEVEL
     new = (mask & ~lattice).reshape(4, 50, 4, 50).sum((1, 3))
     free = (~lattice).reshape(4, 50, 4, 50).sum((1, 3))
     expected = new.sum() * free / free.sum()

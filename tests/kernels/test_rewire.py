@@ -85,10 +85,10 @@ def test_rewire(method, dtype):
         np.testing.assert_array_equal(np.diff(links.indptr), want_mask.sum(1))
         np.testing.assert_array_equal(links.indices, np.nonzero(want_mask)[1])
         np.testing.assert_array_equal(links.values, want[want_mask])
-        kept = [m for m in links.moments if m.size]
+        present = [m for m in links.moments if m.size]
         if links.nnz and case.mask.any():
-            assert len(kept) == len(moments)
-        for got, dense in zip(kept, moments, strict=False):
+            assert len(present) == len(moments)
+        for got, dense in zip(present, moments, strict=False):
             np.testing.assert_array_equal(got, dense[want_mask])
         # The column view and the division of work follow the new pattern.
         assert links.view.rows.size == links.nnz

@@ -69,17 +69,17 @@ def test_the_bits_are_those_of_the_plain_kernel(layer, seed, width, task_size):
 @NEEDS_AVX512
 def test_results_do_not_depend_on_the_number_of_threads():
     layer = make_layer(300, 700, 90)
-    x, found = sample(layer), []
+    x, outputs = sample(layer), []
     assert layer.windows is not None
     assert layer.nnz > condensed._PARALLEL_NNZ  # or there is one thread
     try:
         for threads in range(1, jit.most_threads() + 1):
             jit.set_threads(threads)
-            found.append(layer.forward(x))
+            outputs.append(layer.forward(x))
     finally:
         jit.set_threads(jit.most_threads())
-    for out in found:
-        np.testing.assert_array_equal(out, found[0])
+    for out in outputs:
+        np.testing.assert_array_equal(out, outputs[0])
 
 
 @NEEDS_AVX512
@@ -132,16 +132,16 @@ def test_subnormals_are_flushed_within_and_kept_outside():
 
 @NEEDS_AVX512
 def test_units_of_srelu_follow_either_way(monkeypatch):
-    drawn, found = make_layer(128, 100, 40, "identity"), []
+    drawn, outputs = make_layer(128, 100, 40, "identity"), []
     units = np.random.default_rng(2).random((4, 100), np.float32)
     arrays = drawn.weights, drawn.inputs, drawn.neurons, drawn.bias
     layer = CondensedLayer(128, *arrays, LayerActivation("srelu"), units)
     for has in (True, False):
         monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda has=has: has)
-        found.append(layer.forward(sample(layer)))
+        outputs.append(layer.forward(sample(layer)))
     assert layer.windows is not None
-    np.testing.assert_array_equal(*found)
-    assert (found[0] != drawn.forward(sample(layer))).any()
+    np.testing.assert_array_equal(*outputs)
+    assert (outputs[0] != drawn.forward(sample(layer))).any()
 
 
 @NEEDS_AVX512
@@ -210,9 +210,9 @@ def test_large_layers_take_all_threads(monkeypatch, windows):
 
 @pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
 @pytest.mark.parametrize(
-    "told", [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_ENABLE_AVX": "0"}]
+    "settings", [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_ENABLE_AVX": "0"}]
 )
-def test_a_processor_that_numba_is_told_of_counts(told, tmp_path):
+def test_a_processor_that_numba_is_told_of_counts(settings, tmp_path):
     code = """
 import json
 import numpy as np
@@ -223,17 +223,17 @@ print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
 """
     here = os.path.dirname(os.path.dirname(__file__))
     paths = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
-    own = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": paths}
+    places = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": paths}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | own | told,
+        env=os.environ | places | settings,
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    found, got = json.loads(done.stdout)
-    assert not found
+    has_avx512, got = json.loads(done.stdout)
+    assert not has_avx512
     layer = make_layer(128, 128, 40)
     np.testing.assert_allclose(got, layer.forward(sample(layer)), 1e-4, 1e-5)
 

@@ -47,12 +47,12 @@ def test_a_layer_there_and_back(dtype, batch, dropout):
         subject.forward(tile, x, head, subject.activation.for_training(key), room)
         scale = naive.forward_scale(case.dense, subject.bias, x)
         assert_close(z, naive.forward(case.dense, subject.bias, x), scale)
-        # From here on z as it was computed: on which side of a threshold it is counts.
-        parameters, kept = subject.srelu.values, z.copy()
-        value, slope, _ = naive.srelu_pieces(naive.wide(kept), parameters)
+        # From here on z as computed: the side of a threshold that it is on counts.
+        parameters, computed = subject.srelu.values, z.copy()
+        value, slope, _ = naive.srelu_pieces(naive.wide(computed), parameters)
         factor = naive.dropout_mask(key, dropout, z.shape) / (1 - dropout)
         size = 1 + np.abs(naive.wide(parameters)).max(0)[:, None]
-        size = size * (size + np.abs(kept))
+        size = size * (size + np.abs(computed))
         assert_close(out, value * factor, size * factor)
         # Predictions neither drop nor keep anything.
         head = Head(subject.bias, plain, plain[:0, :0])
@@ -62,11 +62,11 @@ def test_a_layer_there_and_back(dtype, batch, dropout):
         out[:] = padded(case.normal(n_out, batch), columns)
         g = naive.wide(out) * factor
         subject.complete_delta(out, z)
-        np.testing.assert_array_equal(z, kept)
+        np.testing.assert_array_equal(z, computed)
         assert_close(out, g * slope, np.abs(g) * size)
         scale = 1e-30 + (np.abs(g) * size).sum(1)
         assert_close(subject.bias_gradient, (g * slope).sum(1), scale)
-        want = naive.srelu_gradient(naive.wide(kept), parameters, g)
+        want = naive.srelu_gradient(naive.wide(computed), parameters, g)
         assert_close(subject.srelu.gradient, want, scale)
 
     compare()
@@ -74,26 +74,26 @@ def test_a_layer_there_and_back(dtype, batch, dropout):
 
 @BOTH
 def test_at_the_thresholds(dtype):
-    own = Srelu(3, dtype)
+    subject = Srelu(3, dtype)
     #                     apart         equal         crossed
-    own.values[:] = np.array([[-1, 0.5, 2, 3], [1, 0.5, 1, 3], [1, 0.5, -1, 3]]).T
+    subject.values[:] = np.array([[-1, 0.5, 2, 3], [1, 0.5, 1, 3], [1, 0.5, -1, 3]]).T
     z = np.array([[-3, -1, 0, 2, 4], [0, 1, 2, -1, 3], [-2, -1, 0, 1, 2]], dtype)
     out = z.copy()
-    own.predict(out)
+    subject.predict(out)
     want = [[-2, -1, 0, 2, 8], [0.5, 1, 4, 0, 7], [-0.5, -1, 2, 5, 8]]
     np.testing.assert_array_equal(out, want)
-    assert_close(out, naive.activation("srelu", z, own.values), 1.0)
+    assert_close(out, naive.activation("srelu", z, subject.values), 1.0)
     how, bias_gradient = LayerActivation("srelu").for_training(0), np.empty(3, dtype)
-    out, kept = z.copy(), np.empty_like(z)
-    own.forward(out, kept, how)
-    np.testing.assert_array_equal(kept, z)
+    out, stored = z.copy(), np.empty_like(z)
+    subject.forward(out, stored, how)
+    np.testing.assert_array_equal(stored, z)
     delta = np.ones_like(z)
-    own.backward(kept, delta, bias_gradient)
+    subject.backward(stored, delta, bias_gradient)
     want = [[0.5, 0.5, 1, 3, 3], [0.5, 3, 3, 0.5, 3], [0.5, 3, 3, 3, 3]]
     np.testing.assert_array_equal(delta, want)
     np.testing.assert_array_equal(bias_gradient, np.sum(want, 1))
     np.testing.assert_array_equal(
-        own.gradient, naive.srelu_gradient(z, own.values, np.ones_like(z))
+        subject.gradient, naive.srelu_gradient(z, subject.values, np.ones_like(z))
     )
 
 
@@ -106,22 +106,22 @@ def test_a_nan_comes_through():
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
-    found = []
+    results = []
     how = LayerActivation("srelu", dropout=0.3).for_training(5)
     z = np.random.default_rng(1).standard_normal((3000, 32)).astype(np.float32)
     try:
         for threads in range(1, most_threads() + 1):
             set_threads(threads)
-            own, out, kept = units(3000, np.float32), z.copy(), np.empty_like(z)
+            subject, out, stored = units(3000, np.float32), z.copy(), np.empty_like(z)
             bias_gradient = np.empty(3000, np.float32)
-            own.forward(out, kept, how)
+            subject.forward(out, stored, how)
             delta = np.sin(z)
-            own.backward(kept, delta, bias_gradient)
-            found.append((out, delta, bias_gradient, own.gradient))
+            subject.backward(stored, delta, bias_gradient)
+            results.append((out, delta, bias_gradient, subject.gradient))
     finally:
         set_threads(most_threads())
-    for arrays in found:
-        for ours, theirs in zip(arrays, found[0], strict=True):
+    for arrays in results:
+        for ours, theirs in zip(arrays, results[0], strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
@@ -258,10 +258,10 @@ def test_memory_is_counted():
     )
     model = SparseMLP(sizes, epsilon=3, activation="srelu")
     model.allocate_moments(adam)
-    own = [each.srelu for each in model.layers[:-1]]
-    values = sum(each.values.nbytes for each in own)
-    gradients = sum(each.gradient.nbytes for each in own)
-    moments = sum(m.nbytes for each in own for m in each.moments)
+    trained = [each.srelu for each in model.layers[:-1]]
+    values = sum(each.values.nbytes for each in trained)
+    gradients = sum(each.gradient.nbytes for each in trained)
+    moments = sum(m.nbytes for each in trained for m in each.moments)
     assert got.weights - plain.weights == values + gradients
     # Clipping needs no other gradients than those that are there; it counts one more.
     assert got.optimizer - plain.optimizer == moments + gradients

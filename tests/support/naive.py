@@ -103,7 +103,7 @@ def optimizer_step(method, w, m, s, g, lr, step, decays=True):
 def activation(name, z, parameter=0.0):
     """`parameter` is the signed slope of leaky_relu and all_relu, alpha of elu.
 
-    Of srelu, it is the (4, n) array of t_left, a_left, t_right and a_right.
+    For srelu, it is the (4, n) array of t_left, a_left, t_right and a_right.
     """
     z = wide(z)
     functions = {

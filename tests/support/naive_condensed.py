@@ -31,10 +31,10 @@ def scale(weights, inputs, bias, x):
 
 def alive(masks):
     """Return, layer by layer, which neurons depend on the data."""
-    found = [np.ones(len(masks[0]), bool)]
+    active = [np.ones(len(masks[0]), bool)]
     for mask in masks:
-        found.append((mask & found[-1][:, None]).any(0))
-    return found[1:]
+        active.append((mask & active[-1][:, None]).any(0))
+    return active[1:]
 
 
 def windows(weights, inputs, n_in, width):

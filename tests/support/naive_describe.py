@@ -1,4 +1,4 @@
-"""What describe says of layers, from dense arrays."""
+"""Dense twins of the figures that describe prints of layers."""
 
 import itertools
 

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from support import naive_patterns
+
 
 def neighbours(mask):
     """Return the neighbours of ("in", u) and ("out", v) as sets."""
@@ -54,11 +56,5 @@ def highest(scores, count):
 def subset_probabilities(scores, count):
     """Return the probability of each set that drawing without replacement can give."""
     cells = np.flatnonzero(scores)
-    p = scores.flat[cells] / scores.sum()
-    probabilities = dict.fromkeys(itertools.combinations(cells.tolist(), count), 0.0)
-    for order in itertools.permutations(range(len(cells)), count):
-        left, product = 1.0, 1.0
-        for k in order:
-            product, left = product * p[k] / left, left - p[k]
-        probabilities[tuple(sorted(cells[list(order)].tolist()))] += product
-    return probabilities
+    subsets = naive_patterns.subset_probabilities(scores.flat[cells].tolist(), count)
+    return {tuple(cells[list(s)].tolist()): p for s, p in subsets.items()}

@@ -45,15 +45,15 @@ def ring_distances(n_small, n_large):
 
 def subset_probabilities(weights, count):
     """Return the probability of each subset, drawn one by one by weight."""
-    found = {}
+    result = {}
     for order in itertools.permutations(range(len(weights)), count):
         left, probability = sum(weights), 1.0
         for item in order:
             probability *= weights[item] / left
             left -= weights[item]
         subset = tuple(sorted(order))
-        found[subset] = found.get(subset, 0.0) + probability
-    return found
+        result[subset] = result.get(subset, 0.0) + probability
+    return result
 
 
 def attach_by_degree(draws, clique, sources):
@@ -75,14 +75,14 @@ def draw_places(draws, counts, weights):
     """Draw distinct places: the last whose tail is not below exp(-draw) of it all."""
     places, draws = [], iter(draws)
     for count in counts:
-        own = []
-        while len(own) < count:
-            first = min(set(range(len(weights))) - set(own))
+        chosen = []
+        while len(chosen) < count:
+            first = min(set(range(len(weights))) - set(chosen))
             tails = [sum(weights[q:]) for q in range(len(weights))]
             level = np.exp(-next(draws)) * tails[first]
             place = max(q for q in range(first, len(weights)) if tails[q] >= level)
-            own += [place] if place not in own else []
-        places += own
+            chosen += [place] if place not in chosen else []
+        places += chosen
     return places
 
 

@@ -22,12 +22,12 @@ def degrees(mask):
 
 def dead_neurons(masks):
     """Return, of every hidden layer, those without input, without output, both."""
-    found = []
+    numbers = []
     for before, after in itertools.pairwise(masks):
         no_input, no_output = ~before.any(axis=0), ~after.any(axis=1)
         both = no_input & no_output
-        found.append(tuple(int(x.sum()) for x in (no_input, no_output, both)))
-    return found
+        numbers.append(tuple(int(x.sum()) for x in (no_input, no_output, both)))
+    return numbers
 
 
 def binomial(k, n, p):

@@ -44,7 +44,7 @@ def mest_dropped(mask, weights, gradient, fraction, weight):
 
 
 def dsr(masks, weights, threshold, target):
-    """Return remaining masks, counts to grow, not rounded, and the next threshold."""
+    """Return remaining masks, counts to grow before rounding, the next threshold."""
     remaining = [
         m & (np.abs(w) >= threshold) for m, w in zip(masks, weights, strict=True)
     ]
