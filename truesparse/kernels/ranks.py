@@ -33,7 +33,7 @@ def rank_groups(starts, bounds, sizes, out_ranks):
     bounds : (n_groups + 1,) int64 array
         Entries of group g are bounds[g] to bounds[g + 1].
     sizes : (k,) float array
-        Size of each entry; of equal ones the first has the lower rank.
+        Among equal sizes, the first has the lower rank.
     out_ranks : (k,) int32 array
     """
     for task in prange(starts.size - 1):

@@ -146,7 +146,7 @@ def store(typingctx, array, row, column, vector):
 def full(typingctx, tile, array, value):
     """Return a tile in which every number equals `value`.
 
-    Neither `tile` nor `array` is read: their types tell how many numbers of which type.
+    Neither `tile` nor `array` is read: their types give the size and the dtype.
     """
     result = _vector_type(tile, array.dtype)
 

@@ -1,0 +1,47 @@
+"""The sources of truesparse as syntax trees, for tests that read rules off them."""
+
+import ast
+import pathlib
+
+import truesparse
+
+PACKAGE = pathlib.Path(truesparse.__file__).parent
+ROOT = PACKAGE.parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    # Imports nothing until a name is asked for.
+    if path != PACKAGE / "__init__.py"
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+SOURCES = [
+    path
+    for folder in ("truesparse", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+def imports(name, only_top=False):
+    """Return the full names of all modules that a module may import."""
+    names, body = set(), TREES[name].body
+    nodes = body if only_top else ast.walk(TREES[name])
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # The parent of a module, or a package itself in its __init__.
+            parents = name.split(".")[: -node.level] if node.level else []
+            base = ".".join([*parents, *filter(None, [node.module])])
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def local_imports(name):
+    """Return those of them that belong to truesparse."""
+    packages = {f"{module}.__init__" for module in imports(name)}
+    return (imports(name) | packages) & set(MODULES)
+
+
+def part(name):
+    """Return the package or module of the top level that a module belongs to."""
+    return name.split(".")[1]
