@@ -74,6 +74,14 @@ def test_imports_point_down(name):
         assert is_below or part(other) == part(name), f"{name} imports {other}"
 
 
+def test_no_two_modules_share_a_name():
+    # But kernels, which are named after the module they serve, and base classes.
+    others = [name for name in MODULES if part(name) != "kernels"]
+    names = [name.removesuffix(".__init__").rpartition(".")[2] for name in others]
+    counts = collections.Counter(names)
+    assert {name for name in counts if counts[name] > 1} <= {"base"}
+
+
 def test_the_top_level_is_small():
     assert len({part(name) for name in MODULES}) <= MOST_AT_THE_TOP
 
