@@ -208,3 +208,13 @@ def test_what_is_public_is_documented(name):
         summary = text.split("\n\n")[0]
         assert "\n" not in summary, f"{node.name}: more than one line of summary"
         assert summary.endswith(".") or isinstance(node, ast.ClassDef)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings_begin_with_a_verb_or_a_noun(name):
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef
+    for node in ast.walk(TREES[name]):
+        text = ast.get_docstring(node) if isinstance(node, kinds) else None
+        # At the start, or where the description of a parameter or attribute starts.
+        start = r"(\A|^\w.*\n +)(Of|That of|Those) .*"
+        assert not re.search(start, text or "", re.MULTILINE), text
