@@ -62,6 +62,8 @@ HEAVY = {
 }
 
 MOST_LINES = 400
+# Names that say too little; and connections are not called links.
+VAGUE_NAMES = {"found", "kept", "links", "own", "tell"}
 
 # Structure ---------------------------------------------------------------------------
 
@@ -161,6 +163,14 @@ def test_only_the_command_line_and_callbacks_print(name):
     calls = (node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call))
     prints = any(getattr(call.func, "id", "") == "print" for call in calls)
     assert not prints or part(name) in PRINTING
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_say_what_they_are(name):
+    fields = ("id", "name", "attr", "arg", "asname")
+    nodes = ast.walk(TREES[name])
+    names = {getattr(node, field, None) for node in nodes for field in fields}
+    assert not names & VAGUE_NAMES
 
 
 def test_importing_everything_compiles_nothing():
