@@ -151,7 +151,7 @@ def _build(
     job: _Job, score_name: str | None, say: Callable[[str], None]
 ) -> tuple["Trainer", "Run | None"]:
     """Return the trainer, and the run to resume; `score_name` asks for progress."""
-    from truesparse.storage.preprocessing import Preprocessing
+    from truesparse.datasets import Preprocessing
 
     config, data, saved = job.config, job.data, job.saved
     about = resume.fingerprint(data)

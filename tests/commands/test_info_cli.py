@@ -15,10 +15,10 @@ from support.training import hashes_may_wrap, make_model
 from truesparse import info
 from truesparse.commands import describe
 from truesparse.condensed import CondensedMLP
+from truesparse.datasets import Preprocessing
 from truesparse.errors import ModelFileError
 from truesparse.losses import Loss
 from truesparse.storage import models
-from truesparse.storage.preprocessing import Preprocessing
 
 pytestmark = hashes_may_wrap
 

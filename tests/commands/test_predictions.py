@@ -13,10 +13,10 @@ from support.training import hashes_may_wrap, make_model
 from truesparse import datasets, predict
 from truesparse.commands import predictions
 from truesparse.commands.predictions import Predictor, Score, write_csv
+from truesparse.datasets import Preprocessing
 from truesparse.errors import DataError, ModelFileError
 from truesparse.losses import Loss
 from truesparse.storage import models
-from truesparse.storage.preprocessing import Preprocessing
 
 pytestmark = hashes_may_wrap
 

@@ -13,13 +13,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from truesparse.checks import choose
-from truesparse.datasets import check_targets, encode_labels
+from truesparse.datasets import Preprocessing, check_targets, encode_labels
 from truesparse.datasets.features import Features
 from truesparse.datasets.parquet_table import require_parquet, save_parquet
 from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.losses import r2
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.storage.preprocessing import Preprocessing
 from truesparse.storage.replacing import replacing
 from truesparse.tasks import TASKS
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
 from truesparse.estimators.attributes import publish_history, publish_model
 from truesparse.estimators.fitting import Unfinished, run_trainer, warnings_of
@@ -24,7 +25,6 @@ from truesparse.losses import Loss
 from truesparse.network.inputs import as_source_data, as_weights, n_samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
-from truesparse.storage.preprocessing import Preprocessing
 from truesparse.training.run import EpochRecord
 
 # Whole numbers become the first of them.

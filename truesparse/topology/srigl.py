@@ -258,7 +258,7 @@ def ranks_by_group(groups: np.ndarray, sizes: np.ndarray, n_groups: int) -> np.n
     groups : (k,) int array
         Ascending.
     sizes : (k,) float array
-        Of equal sizes the first has the lower rank.
+        Among equal sizes the first has the lower rank.
     n_groups : int
 
     Returns
