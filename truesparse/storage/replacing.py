@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import secrets
 from collections.abc import Iterator
 
 
@@ -26,7 +25,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     ...     path.read_text(), len(list(path.parent.iterdir()))
     ('new', 1)
     """
-    unique = f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix.lower()}"
+    unique = f".{path.stem}.{os.urandom(4).hex()}.part{path.suffix.lower()}"
     partial = path.with_name(unique)
     try:
         yield partial
