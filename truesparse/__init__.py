@@ -1,6 +1,38 @@
 """truesparse: huge, truly sparse neural networks on ordinary CPUs.
 
 Names are loaded when first used, so importing the package costs nothing.
+
+Commands, run with ``python -m truesparse.NAME``
+    train        train a network and report; ``--resume`` resumes a run
+    predict      predict with a trained model
+    info         describe a model file, a checkpoint or a run folder
+    report       a report on a run, as one HTML file
+    commands     what they are made of: options, defaults, estimates, texts
+Networks and training
+    network      SparseMLP: layers, buffers, forward and backward passes
+    sparse       one layer: its connections, and what is computed with them
+    drawing      how a network starts: budgets, initial topologies, weights
+    training     Trainer: the loop, the state of a run, checkpoints
+    checkpoint   public names of training.checkpoints
+    topology     dynamic sparse training algorithms: SET, RigL and others
+    callbacks    listeners to a run: progress, early stopping, checkpoints
+    kernels      Numba functions on arrays: all code that is hot
+Choices by name
+    activations, losses, optimizers, schedules
+    tasks        classification, multilabel, regression: losses and scores
+Around them
+    estimators   SparseMLPClassifier and SparseMLPRegressor for scikit-learn
+    condensed    trained models in a layout for fast predictions
+    datasets     data sets by name or file, ready for training
+    storage      model files, and the names of a run folder's files
+    export       models for SciPy, PyTorch and ONNX
+    plots        pictures of models and runs
+Ground
+    errors       what a user can cause, each with its exit code
+    checks       checks of arguments
+    rng          random streams: a function of seed, purpose, step, layer
+    memory       how much this process uses and the machine still has
+    lazy         names that are loaded when first used
 """
 
 from typing import TYPE_CHECKING

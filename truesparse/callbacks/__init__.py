@@ -2,6 +2,18 @@
 
 A callback has methods for the events of a run, see training.events.Callback. Names are
 loaded when first used: a run without a progress bar does not import one.
+
+checkpointing   when a checkpoint is written; training.checkpoints writes it
+best_model      the best model of a run, kept in a file
+early_stopping  stopping a run that no longer improves
+monitor         the number by which those two compare epochs
+signals         stopping a run by Ctrl-C or SIGTERM, ready to be resumed
+progress        progress for people: a bar or lines
+metrics         metrics for programs: one JSON object a line
+tensorboard     curves for TensorBoard
+history         the records of a run as columns of tables
+learning_rate   the learning rate, step by step
+exploration     the share of all cells that have been connected at some time
 """
 
 from typing import TYPE_CHECKING

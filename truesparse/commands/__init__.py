@@ -1,1 +1,20 @@
-"""What the commands are made of: options, a run built from them, results for people."""
+"""Pieces of the commands: options, a run built from them, results for people.
+
+Options of truesparse.train
+    config            every option of a run with its default, type and help
+    flags             the command-line flags, made from config
+    resume            resuming the run in a folder; which options may change
+From options to a run
+    build             defaults that depend on the data; model, trainer, callbacks
+    estimate          memory of a run, before anything is allocated
+Results
+    train_report      texts of truesparse.train
+    predictions       predictions of truesparse.predict, block by block
+    describe          contents of a model file, for truesparse.info
+    report_folder     truesparse.report: reading a run folder
+    report_summary    its tables
+    report_pictures   its pictures
+    report_page       its HTML
+All commands
+    shell             exit codes, errors in one line, signals, common flags
+"""

@@ -1,4 +1,9 @@
-"""Condensed models: constant fan-in layers without row pointers, for predictions."""
+"""Condensed models: constant fan-in layers without row pointers, for predictions.
+
+condensed_mlp  CondensedMLP, a trained model in condensed layers
+layers         layers for prediction: condensed ones, and others in CSR
+convert        how trained layers become layers for prediction
+"""
 
 from typing import TYPE_CHECKING
 

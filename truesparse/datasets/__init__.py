@@ -7,9 +7,24 @@
     load("words.svm")                   a file: READERS
     load_rows("new.csv", n_features=9)  rows for a trained model, targets or not
 
-One module reads each kind of source into RawData, and prepare.py makes a Dataset of it:
-features.py and targets.py check the arrays, split.py splits the rows, scaling.py scales
-the features, and classes.py turns labels into class numbers.
+Sources, each read into RawData
+    bundled        sets that come with scikit-learn
+    madelon        generated classifications
+    openml         sets from OpenML, downloaded and cached
+    files          files, by their ending; npz is the format of data_home
+    npz, svmlight, csv_table, parquet_table
+    columns        which column of a table is the target
+    raw            RawData, the arrays of a source
+    room           refusal of sources that do not fit in memory
+From RawData to a Dataset
+    prepare        the sequence: check, split, scale, encode
+    features       checks of features
+    targets        checks of targets
+    split          training and test rows
+    scaling        scaling of features
+    classes        labels to class numbers, and back
+    dataset        Dataset, and the Preprocessing that a model file keeps
+    rows           rows for a trained model
 """
 
 import os

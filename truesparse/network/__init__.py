@@ -1,1 +1,8 @@
-"""The network: a row of layers, their buffers, forward and backward passes."""
+"""The network: a row of layers, their buffers, forward and backward passes.
+
+sparse_mlp   SparseMLP, the model
+feedforward  forward passes over all layers
+backprop     backward passes over all layers, with the optimiser step
+buffers      the arrays a model works in
+inputs       dense or CSR input data, in the form that kernels take
+"""

@@ -3,6 +3,20 @@
 A display's ``from_...`` method computes it, in O(connections), and ``plot(ax=None)``
 draws it; figure and axes are then in ``figure_`` and ``ax_``, as in the displays of
 scikit-learn. Names are loaded when first used, matplotlib when something is drawn.
+
+Models
+    pattern       SparsityPatternDisplay: which cells are connected
+    degrees       DegreeDisplay: connections of each neuron
+    weights       WeightHistogramDisplay
+    input_map     InputConnectivityDisplay: connections of each feature
+    layer_sizes   LayersDisplay: connections of each layer
+Runs
+    curves        TrainingDisplay: loss and score by epoch
+    turnover      TurnoverDisplay: connections replaced, cells explored
+Shared
+    display       base class and helpers of all displays
+    counts        counts over the connections of a model
+    run_records   History: records of a run, also from metrics.jsonl
 """
 
 from typing import TYPE_CHECKING

@@ -1,1 +1,8 @@
-"""Files: tensors, models, preprocessing, the folder of a run."""
+"""Files: tensors, models, preprocessing, the folder of a run.
+
+models         saving and loading models
+preprocessing  what a model file says about predicting from raw rows
+tensors        the safetensors format, written and checked
+replacing      replacing a file as a whole
+run_folder     names of a run folder's files, and which one holds the model
+"""

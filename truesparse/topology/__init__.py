@@ -1,4 +1,28 @@
-"""Dynamic sparse training algorithms by name; README.md explains how to add one."""
+"""Dynamic sparse training algorithms by name; README.md explains how to add one.
+
+base        TopologyAlgorithm: the update sequence that all share
+parts/      what they are put together from: schedules, removal, growth, scores
+Connections that move
+    set         drop the smallest weights of each sign, grow at random
+    accset      SET with fewer connections the better the net predicts
+    cht         CHT, CHTs and CHTss: grow where paths of length 3 lead
+    deepr       drop weights that change sign
+    dsr         drop below a threshold, move connections between layers
+    ggr         move connections between layers by gradient
+    gse         grow by gradient among a random subset
+    mest        drop by weight and gradient, grow at random
+    nest        grow by gradient, prune by a threshold
+    rigl        drop the smallest weights, grow by gradient
+    snfs        grow by momentum of absent cells
+    srigl       RigL with a constant fan-in
+    top_kast    different sets in the forward and the backward pass
+Pruning, and the baseline
+    granet      gradual pruning, with some growth
+    lottery     magnitude pruning in rounds, weights wound back
+    magnitude   train first, then prune
+    snip        prune once, before training
+    static      the initial topology stays
+"""
 
 import importlib
 
