@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import naive
 from support.compare import assert_close
-from support.strategies import DTYPES, connections, layer
+from support.strategies import DTYPES, layer, make_connections
 
 from truesparse.activations import ACTIVATIONS, LayerActivation, layer_activation
 from truesparse.errors import UsageError
@@ -46,9 +46,9 @@ def activated(activation, z, key=0, training=True):
 def derivative_used(activation, out, slope):
     """Return what backward multiplies by: an identity layer passes ones through."""
     n = len(out)
-    links = connections(np.eye(n) > 0, out.dtype.type)
-    links.values[:] = 1
-    source = layer(links).as_source(out.copy(), slope)
+    connections = make_connections(np.eye(n) > 0, out.dtype.type)
+    connections.values[:] = 1
+    source = layer(connections).as_source(out.copy(), slope)
     source = source._replace(
         code=activation.derivative_code,
         parameter=activation.parameter,
@@ -58,7 +58,8 @@ def derivative_used(activation, out, slope):
     moments = Moments(np.zeros(n, out.dtype), out[0, :0])
     scratch = np.zeros((64, 1), out.dtype)
     rule = StoreGradient(0.0)
-    backward(TILE, links.row_tasks, links.csr, moments, rule, source, ones, scratch)
+    tasks, csr = connections.row_tasks, connections.csr
+    backward(TILE, tasks, csr, moments, rule, source, ones, scratch)
     return source.x
 
 
@@ -100,15 +101,15 @@ def test_dropout(name, dtype):
 def test_dropout_drops_its_share_independently(rate):
     ones = np.ones((1000, COLUMNS))
     activation = LayerActivation("identity", 0.0, rate)
-    kept = [activated(activation, ones, key)[0] > 0 for key in (1, 2)]
+    masks = [activated(activation, ones, key)[0] > 0 for key in (1, 2)]
     n = ones.size
-    for mask in kept:
+    for mask in masks:
         assert abs(mask.mean() - (1 - rate)) < 4 * np.sqrt(rate * (1 - rate) / n)
         # Neurons and samples differ as much as independent draws would.
         for axis in (0, 1):
             spread = mask.mean(axis).var() * mask.shape[axis]
             assert 0.2 < spread / (rate * (1 - rate)) < 3.0
-    both = (kept[0] & kept[1]).mean()
+    both = (masks[0] & masks[1]).mean()
     assert abs(both - (1 - rate) ** 2) < 4 * np.sqrt(0.25 / n)
 
 
@@ -150,8 +151,8 @@ def test_scalar_functions_near_zero():
 
 
 def test_which_slopes_are_kept():
-    kept = {name for name in ACTIVATIONS if LayerActivation(name).keeps_slope}
-    assert kept == {"all_relu", "gelu", "silu", "srelu"}
+    keeping = {name for name in ACTIVATIONS if LayerActivation(name).keeps_slope}
+    assert keeping == {"all_relu", "gelu", "silu", "srelu"}
     dropping = {n for n in ACTIVATIONS if LayerActivation(n, 0.0, 0.5).keeps_slope}
     # relu's dropped outputs are zero, as those of negative inputs are.
     assert dropping == set(ACTIVATIONS) - {"relu"}

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from support.sources import (
+    DOCUMENTS,
     MODULES,
     PACKAGE,
     ROOT,
@@ -19,6 +20,7 @@ from support.sources import (
     imports,
     local_imports,
     part,
+    texts_of,
 )
 
 # A package or module imports from the lines above it, or from itself.
@@ -59,10 +61,17 @@ HEAVY = {
 }
 
 MOST_LINES = 400
+# Files that a text names and that belong to others.
+ELSEWHERE = {"program.py", "sparse_utils.py"}
 # Names that say too little; and connections are not called links.
 VAGUE_NAMES = {"found", "kept", "links", "own", "tell"}
 
+FILES = [f"/{path.relative_to(ROOT)}" for path in (*SOURCES, *DOCUMENTS)]
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
 
 
 def is_code(path):
@@ -155,7 +164,7 @@ def test_the_readers_of_data_do_not_know_the_engine():
             assert others <= {"checks", "datasets", "errors", "tasks"}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_are_short_and_finished(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES
@@ -172,10 +181,10 @@ def test_only_the_command_line_and_callbacks_print(name):
     assert not prints or part(name) in PRINTING
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_names_say_what_they_are(name):
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_names_say_what_they_are(path):
     fields = ("id", "name", "arg", "asname")
-    nodes = list(ast.walk(TREES[name]))
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {getattr(node, field, None) for node in nodes for field in fields}
     # What is read may be of another library, as the tell of a file.
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
@@ -238,3 +247,16 @@ def test_docstrings_begin_with_a_verb_or_a_noun(name):
         # At the start, or where the description of a parameter or attribute starts.
         start = r"(\A|^\w.*\n +)(Of|That of|Those) .*"
         assert not re.search(start, text or "", re.MULTILINE), text
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *DOCUMENTS], ids=name_of)
+def test_what_texts_refer_to_exists(path):
+    for text in texts_of(path):
+        for name in re.findall(r"[\w/]+\.(?:py|md)\b", text):
+            # What a reader is to write has a name in capitals.
+            is_new = re.fullmatch(r"([\w/]*/)?[A-Z]+\.py", name)
+            is_here = any(file.endswith(f"/{name.lstrip('/')}") for file in FILES)
+            assert is_here or is_new or name in ELSEWHERE, name
+        for name in re.findall(r"\bsee `*(\w+\.[\w.]*\w)", text):
+            if name.split(".")[0] in RANKS and not name.endswith((".py", ".md")):
+                pkgutil.resolve_name(f"truesparse.{name}")

@@ -1,4 +1,4 @@
-"""What README.md and the guide show runs, and their links lead to files."""
+"""The examples of README.md and the guide run, and what documents refer to exists."""
 
 import importlib.util
 import pathlib
@@ -6,12 +6,11 @@ import re
 
 import pytest
 from support import architecture
+from support.sources import DOCUMENTS, ROOT
 
 import truesparse
 
-ROOT = pathlib.Path(__file__).parents[1]
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
-DOCUMENTS = [README, GUIDE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 
 @pytest.mark.compiled
@@ -70,12 +69,18 @@ def test_the_picture_of_the_architecture_is_that_of_the_code():
     assert picture == architecture.mermaid(), "run python -m support.architecture"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-def test_links_lead_to_files(path):
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
-    assert targets or path.name == "CHANGELOG.md"
-    for target in targets:
-        assert (path.parent / target).exists(), target
+@pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_links_lead_to_files_and_headings(path):
+    references = re.findall(r"\]\(([^)#:]*)(#[^)]*)?\)", path.read_text())
+    for name, anchor in references:
+        target = path.parent / name if name else path
+        assert target.exists(), name
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", each).lower() for each in headings}
+            assert anchor[1:] in {each.replace(" ", "-") for each in anchors}
 
 
 def test_the_files_that_contributing_names_exist():

@@ -107,7 +107,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
     mask = np.random.default_rng(0).random((300, 700)).argsort(0) < 20
     layer, draw = layer_of(mask, np.float32, "relu")
     got = condense(layer.connections, layer.bias, layer.activation)
-    how, found = layer.activation.for_inference(), []
+    how, results = layer.activation.for_inference(), []
     x = draw.standard_normal((300, 32)).astype(np.float32)
     try:
         for threads in range(1, most_threads() + 1):
@@ -115,14 +115,14 @@ def test_results_do_not_depend_on_the_number_of_threads():
             one, many = (np.empty(got.room(n), np.float32) for n in (1, 32))
             one_sample_parallel(x[:, 0].copy(), one, *how[:2], 3, *got.blocks)
             many_samples(tile_of(np.float32), got.blocks, x, many, how, 3)
-            found.append((one, many))
+            results.append((one, many))
     finally:
         set_threads(most_threads())
     serial = np.empty(got.room(1), np.float32)
     one_sample(x[:, 0].copy(), serial, *how[:2], *got.blocks)
-    for one, many in found:
+    for one, many in results:
         np.testing.assert_array_equal(one, serial)
-        np.testing.assert_array_equal(many, found[0][1])
+        np.testing.assert_array_equal(many, results[0][1])
 
 
 def test_fan_ins_that_differ_are_named():

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import DTYPES, SEEDS, cases, connections
+from support.strategies import DTYPES, SEEDS, cases, make_connections
 
 from truesparse.drawing import cells
 from truesparse.drawing.cells import (
@@ -62,13 +62,13 @@ def test_ranks_of_a_population_beyond_32_bits():
 
 def test_cells_of_layers_beyond_32_bits():
     n_out = 2**31 - 1
-    links = erdos_renyi(3, n_out, 40, np.random.default_rng(0))
-    assert links.indices.max() > 2**30
-    remaining = list(zip(links.rows(), links.indices, strict=True))[10:]
+    connections = erdos_renyi(3, n_out, 40, np.random.default_rng(0))
+    assert connections.indices.max() > 2**30
+    remaining = list(zip(connections.rows(), connections.indices, strict=True))[10:]
     keys = np.array([0, n_out, 2 * n_out + 1, 3 * n_out - 1])
-    links.rewire(np.arange(40) < 10, keys, np.ones(4))
+    connections.rewire(np.arange(40) < 10, keys, np.ones(4))
     want = sorted([*remaining, (0, 0), (1, 0), (2, 1), (2, n_out - 1)])
-    assert list(zip(links.rows(), links.indices, strict=True)) == want
+    assert list(zip(connections.rows(), connections.indices, strict=True)) == want
 
 
 @pytest.mark.parametrize(("population", "count"), [(5, 6), (5, -1), (0, 1)])
@@ -79,12 +79,12 @@ def test_more_than_there_are_cannot_be_drawn(population, count):
 
 @given(cases(), st.sampled_from([0.0, 0.3, 1.0]), st.floats(0, 1), SEEDS)
 def test_absent_cells(case, dropped_share, share, seed):
-    links = case.links
-    dropped = case.draw.random(links.nnz) < dropped_share
+    connections = case.connections
+    dropped = case.draw.random(connections.nnz) < dropped_share
     remaining = case.mask.copy()
     remaining[case.mask] = ~dropped
     count = round(share * (~remaining).sum())
-    keys = sample_absent(links, dropped, count, np.random.default_rng(seed))
+    keys = sample_absent(connections, dropped, count, np.random.default_rng(seed))
     assert keys.shape == (count,)
     assert (np.diff(keys) > 0).all()
     assert not remaining.flat[keys].any()
@@ -92,13 +92,13 @@ def test_absent_cells(case, dropped_share, share, seed):
 
 def test_absent_cells_are_uniform():
     mask = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 0]], bool)
-    links = connections(mask)
+    connections = make_connections(mask)
     dropped = np.array([False, True, False, False])
     absent = [1, 2, 3, 4, 5, 8]  # of which 2 was dropped
     generator = np.random.default_rng(8)
     n_draws = 300 if DISABLED else 3000
     draws = [
-        np.searchsorted(absent, sample_absent(links, dropped, 3, generator))
+        np.searchsorted(absent, sample_absent(connections, dropped, 3, generator))
         for _ in range(n_draws)
     ]
     assert subsets_are_uniform(draws, 6, 3)
@@ -106,10 +106,10 @@ def test_absent_cells_are_uniform():
 
 def test_sides_of_32_bits_do_not_overflow():
     n, draw = np.int32(70_000), np.random.default_rng(0)
-    links = erdos_renyi(n, n, np.int32(1000), draw)
-    links.check()
+    connections = erdos_renyi(n, n, np.int32(1000), draw)
+    connections.check()
     # Those of the layer too are of a type whose product holds all cells.
-    keys = sample_absent(links, np.zeros(1000, bool), 1000, draw)
+    keys = sample_absent(connections, np.zeros(1000, bool), 1000, draw)
     assert keys[-1] > 2**32
 
 
@@ -121,32 +121,32 @@ def test_a_layer_has_room_for_its_connections(nnz):
 
 def test_a_full_layer_has_no_absent_cell():
     generator = np.random.default_rng(0)
-    links = erdos_renyi(3, 4, 12, generator)
+    connections = erdos_renyi(3, 4, 12, generator)
     none = np.zeros(12, bool)
-    assert sample_absent(links, none, 0, generator).size == 0
+    assert sample_absent(connections, none, 0, generator).size == 0
     with pytest.raises(UsageError, match="cannot draw 1 distinct cells out of 0"):
-        sample_absent(links, none, 1, generator)
+        sample_absent(connections, none, 1, generator)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1), SEEDS)
 def test_erdos_renyi(dtype, n_in, n_out, share, seed):
     nnz = round(share * n_in * n_out)
-    links = erdos_renyi(n_in, n_out, nnz, np.random.default_rng(seed), dtype)
-    links.check()
-    assert (links.n_in, links.n_out, links.nnz) == (n_in, n_out, nnz)
-    assert links.values.dtype == dtype
-    assert not links.values.any()
+    connections = erdos_renyi(n_in, n_out, nnz, np.random.default_rng(seed), dtype)
+    connections.check()
+    assert (connections.n_in, connections.n_out, connections.nnz) == (n_in, n_out, nnz)
+    assert connections.values.dtype == dtype
+    assert not connections.values.any()
     if share == 1.0:
-        assert links.density == 1.0
+        assert connections.density == 1.0
 
 
 def test_rows_and_columns_are_filled_evenly():
-    links = erdos_renyi(400, 300, 60_000, np.random.default_rng(5))
-    rows, cols = np.diff(links.indptr), np.diff(links.view.indptr)
+    connections = erdos_renyi(400, 300, 60_000, np.random.default_rng(5))
+    rows, cols = np.diff(connections.indptr), np.diff(connections.view.indptr)
     assert scipy.stats.chisquare(rows).pvalue > LEVEL
     assert scipy.stats.chisquare(cols).pvalue > LEVEL
-    blocks = links.to_scipy().copy()
+    blocks = connections.to_scipy().copy()
     blocks.data[:] = 1
     blocks = blocks.toarray().reshape(8, 50, 6, 50).sum((1, 3))
     assert scipy.stats.chisquare(blocks.ravel()).pvalue > LEVEL
@@ -160,12 +160,12 @@ def test_a_layer_of_300000_by_300000_takes_memory_for_its_connections_only():
         n, nnz = 30_000, 6_000
     generator = np.random.default_rng(0)
     tracemalloc.start()
-    links = erdos_renyi(n, n, nnz, generator)
-    links.values[:] = draw_weights("he_normal", links, nnz, generator)
-    links.check()
+    connections = erdos_renyi(n, n, nnz, generator)
+    connections.values[:] = draw_weights("he_normal", connections, nnz, generator)
+    connections.check()
     current, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert links.nnz == nnz
+    assert connections.nnz == nnz
     # Index, value, 8-byte keys and their comparison; pointers and work of each row.
     assert peak < 64 * nnz + 64 * n
     assert current < 12 * nnz + 16 * n
@@ -235,8 +235,8 @@ LIMITS = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", cells.INITIALIZERS)
 def test_weights(name, dtype):
-    links = erdos_renyi(100, 50, 600, np.random.default_rng(0), dtype)
-    weights = draw_weights(name, links, 5000, np.random.default_rng(1))
+    connections = erdos_renyi(100, 50, 600, np.random.default_rng(0), dtype)
+    weights = draw_weights(name, connections, 5000, np.random.default_rng(1))
     assert weights.dtype == dtype
     assert weights.shape == (5000,)
     # Fans are those of the connections, not of the matrix: 600 / 50 and 600 / 100.
@@ -254,12 +254,12 @@ def test_weights(name, dtype):
 
 
 def test_fans_of_nearly_empty_layers_count_as_one():
-    links = erdos_renyi(100, 100, 1, np.random.default_rng(0))
-    weights = draw_weights("he_uniform", links, 100, np.random.default_rng(1))
+    connections = erdos_renyi(100, 100, 1, np.random.default_rng(0))
+    weights = draw_weights("he_uniform", connections, 100, np.random.default_rng(1))
     assert np.abs(weights).max() <= math.sqrt(6)
 
 
 def test_unknown_initialiser():
-    links = erdos_renyi(2, 2, 1, np.random.default_rng(0))
+    connections = erdos_renyi(2, 2, 1, np.random.default_rng(0))
     with pytest.raises(UsageError, match="Did you mean 'he_normal'"):
-        draw_weights("he_norm", links, 1, np.random.default_rng(0))
+        draw_weights("he_norm", connections, 1, np.random.default_rng(0))

@@ -41,9 +41,11 @@ def broken_csr():
     return matrix
 
 
-def fans(links):
+def fans(connections):
     """Return the degrees of inputs and of outputs."""
-    return np.diff(links.indptr), np.bincount(links.indices, minlength=links.n_out)
+    return np.diff(connections.indptr), np.bincount(
+        connections.indices, minlength=connections.n_out
+    )
 
 
 # What holds for all ------------------------------------------------------------------
@@ -57,14 +59,14 @@ def test_every_pattern_is_tested():
 @given(SIDES, SIDES, st.floats(0, 1), SEEDS, st.sampled_from(DTYPES))
 def test_counts_are_exact(name, options, n_in, n_out, share, seed, dtype):
     nnz = max(1, round(share * n_in * n_out))
-    links = build(name, options, n_in, n_out, nnz, seed, dtype)
-    links.check()
-    assert (links.n_in, links.n_out, links.nnz) == (n_in, n_out, nnz)
-    assert type(links.nnz) is int
-    assert links.indptr.dtype == np.int64
-    assert links.indices.dtype == np.int32
-    assert links.values.dtype == dtype
-    assert not links.values.any()
+    connections = build(name, options, n_in, n_out, nnz, seed, dtype)
+    connections.check()
+    assert (connections.n_in, connections.n_out, connections.nnz) == (n_in, n_out, nnz)
+    assert type(connections.nnz) is int
+    assert connections.indptr.dtype == np.int64
+    assert connections.indices.dtype == np.int32
+    assert connections.values.dtype == dtype
+    assert not connections.values.any()
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=NAMES)
@@ -72,9 +74,9 @@ def test_counts_are_exact(name, options, n_in, n_out, share, seed, dtype):
 def test_every_count_is_possible(name, options, shape):
     cells = shape[0] * shape[1]
     for nnz in range(1, cells + 1, 7 if DISABLED else 1):
-        links = build(name, options, *shape, nnz)
-        links.check()
-        assert links.nnz == nnz
+        connections = build(name, options, *shape, nnz)
+        connections.check()
+        assert connections.nnz == nnz
     assert build(name, options, *shape, cells).density == 1.0
 
 
@@ -160,23 +162,23 @@ def test_sizes_of_32_bits_do_not_overflow(name):
 @given(SIDES, SIDES, st.floats(0, 1), SEEDS)
 def test_fan_in_is_constant(n_in, n_out, share, seed):
     nnz = max(1, round(share * n_in * n_out))
-    links = build("constant_fan_in", {}, n_in, n_out, nnz, seed)
+    connections = build("constant_fan_in", {}, n_in, n_out, nnz, seed)
     low, rest = divmod(nnz, n_out)
     want = [low] * (n_out - rest) + [low + 1] * rest
-    assert sorted(fans(links)[1]) == want
+    assert sorted(fans(connections)[1]) == want
 
 
 @pytest.mark.parametrize("fan_in", [2, 3, 4])
 def test_inputs_of_a_neuron_are_uniform(fan_in):
     n_draws = 3000
-    links = build("constant_fan_in", {}, 5, n_draws, fan_in * n_draws)
-    subsets = [tuple(np.flatnonzero(column)) for column in mask_of(links).T]
+    connections = build("constant_fan_in", {}, 5, n_draws, fan_in * n_draws)
+    subsets = [tuple(np.flatnonzero(column)) for column in mask_of(connections).T]
     assert agree(subsets, naive_patterns.subset_probabilities([1] * 5, fan_in))
 
 
 def test_the_rest_goes_to_uniform_neurons():
-    links = [build("constant_fan_in", {}, 9, 6, 20, seed) for seed in range(600)]
-    assert is_uniform(sum(fans(each)[1] == 4 for each in links))
+    layers = [build("constant_fan_in", {}, 9, 6, 20, seed) for seed in range(600)]
+    assert is_uniform(sum(fans(each)[1] == 4 for each in layers))
 
 
 # Scale-free --------------------------------------------------------------------------
@@ -196,7 +198,7 @@ def test_growth_by_degree(n_clique, n_new, most, seed):
     taken = np.full(n_clique + n_new, -1)
     for part in np.split(draws, [3, 4, 20]):
         attach_by_degree(part, state, taken, ends.ravel())
-    assert ends.tolist() == [list(link) for link in want]
+    assert ends.tolist() == [list(edge) for edge in want]
 
 
 def test_partners_are_drawn_by_a_degree_that_rises():
@@ -239,7 +241,7 @@ def test_a_share_of_the_lattice_is_rewired_uniformly():
     n, nnz, beta = 200, 2000, 0.3
     lattice = mask_of(build("bsw", {"beta": 0.0}, n, n, nnz))
     mask = mask_of(build("bsw", {"beta": beta}, n, n, nnz))
-    # A rewired link comes back to the lattice with the probability of any cell.
+    # A rewired connection comes back to the lattice with the probability of any cell.
     same = int((mask & lattice).sum())
     away = 1 - beta * (1 - beta * nnz / (n * n))
     assert scipy.stats.binomtest(same, nnz, away).pvalue > LEVEL

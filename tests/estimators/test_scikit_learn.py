@@ -63,7 +63,7 @@ def test_metadata_is_routed():
     with sklearn.config_context(enable_metadata_routing=True):
         net = classifier(max_iter=2).set_fit_request(sample_weight=True)
         scoring = make_scorer(accuracy_score).set_score_request(sample_weight=False)
-        found = cross_validate(
+        routed = cross_validate(
             make_pipeline(MinMaxScaler(), net),
             DIGITS,
             LABELS,
@@ -80,7 +80,7 @@ def test_metadata_is_routed():
         cv=2,
         return_estimator=True,
     )
-    weighted, equal = (each["estimator"][0] for each in (found, plain))
+    weighted, equal = (each["estimator"][0] for each in (routed, plain))
     p = [each.predict_proba(DIGITS)[:, 3].mean() for each in (weighted, equal)]
     assert p[0] > 1.2 * p[1]
 

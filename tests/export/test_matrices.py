@@ -20,7 +20,7 @@ from truesparse.export.by_output import net_of
 
 @given(cases())
 def test_matrices_are_the_weights(case):
-    model = SparseMLP.from_layers([layer(case.links)], "squared")
+    model = SparseMLP.from_layers([layer(case.connections)], "squared")
     for matrix in (*model.to_scipy(), *model.to_coo()):
         assert matrix.shape == case.dense.shape
         assert matrix.dtype == case.dense.dtype
@@ -31,7 +31,7 @@ def test_matrices_are_the_weights(case):
 
 @given(cases())
 def test_layers_by_output_neuron_hold_the_same_weights(case):
-    model = SparseMLP.from_layers([layer(case.links)], "squared")
+    model = SparseMLP.from_layers([layer(case.connections)], "squared")
     (by_output,) = net_of(model).layers()
     got = np.zeros((by_output.n_in, by_output.n_out))
     columns = np.repeat(np.arange(by_output.n_out), np.diff(by_output.indptr))

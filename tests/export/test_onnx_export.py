@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_diabetes, load_digits
 from support.network import make_data, make_model
 from support.onnx_runs import close, numbers, open_session, run
-from support.strategies import DTYPES, SEEDS, layer, masks
-from support.strategies import connections as connect
+from support.strategies import DTYPES, SEEDS, layer, make_connections, masks
 
 from truesparse import SparseMLP, Trainer
 from truesparse.activations import ACTIVATIONS
@@ -88,8 +87,10 @@ def test_activations_do_not_overflow(activation, dtype, path):
 def test_any_pattern(tmp_path_factory, left, right, dtype, seed, chunk_size):
     draw = np.random.default_rng(seed)
     right = np.resize(right, (left.shape[1], right.shape[1]))
-    first = layer(connect(left, dtype, draw), "leaky_relu", 0.3)
-    model = SparseMLP.from_layers([first, layer(connect(right, dtype, draw))], "huber")
+    first = layer(make_connections(left, dtype, draw), "leaky_relu", 0.3)
+    model = SparseMLP.from_layers(
+        [first, layer(make_connections(right, dtype, draw))], "huber"
+    )
     for each in model.layers:
         each.bias[:] = draw.standard_normal(each.bias.size)
     path = tmp_path_factory.getbasetemp() / "pattern.onnx"
@@ -109,7 +110,10 @@ def test_condensed_nets(activation, density, path):
 
 
 def test_condensed_nets_without_a_connection(path):
-    none = connect(np.zeros((4, 3), bool)), connect(np.zeros((3, 2), bool))
+    none = (
+        make_connections(np.zeros((4, 3), bool)),
+        make_connections(np.zeros((3, 2), bool)),
+    )
     model = SparseMLP.from_layers([layer(each) for each in none])
     model.layers[1].bias[:] = [0.5, -0.5]
     for each in (model, CondensedMLP.from_model(model)):
@@ -199,7 +203,7 @@ def test_constant_fan_in_needs_three_nodes_a_layer(path):
     mask = np.random.default_rng(0).permuted(
         np.tile(np.arange(40) < 5, (30, 1)), axis=1
     )
-    model = SparseMLP.from_layers([layer(connect(mask.T))], "squared")
+    model = SparseMLP.from_layers([layer(make_connections(mask.T))], "squared")
     to_onnx(model, path)
     names = [node.op_type for node in onnx.load(path).graph.node]
     assert names == ["Transpose", "Gather", "MatMul", "Squeeze", "Add", "Transpose"]
@@ -218,7 +222,7 @@ def test_large_nets_do_not_become_many_nodes(path, monkeypatch):
     monkeypatch.setattr("truesparse.export.onnx_export._LEAST_CHUNK", 1)
     mask = np.ones((100, 300), bool)
     mask[::2, ::3] = False
-    model = SparseMLP.from_layers([layer(connect(mask))], "squared")
+    model = SparseMLP.from_layers([layer(make_connections(mask))], "squared")
     to_onnx(model, path)
     names = [node.op_type for node in onnx.load(path).graph.node]
     assert 200 < names.count("Gemm") + names.count("Gather") < 400

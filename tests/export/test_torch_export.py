@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from support.network import make_data, make_model
-from support.strategies import DTYPES, SEEDS, layer, masks, to_dense
-from support.strategies import connections as connect
+from support.strategies import DTYPES, SEEDS, layer, make_connections, masks, to_dense
 
 from truesparse import SparseMLP
 from truesparse.activations import ACTIVATIONS
@@ -58,7 +57,7 @@ def test_losses(loss):
 @given(masks(), st.sampled_from(DTYPES), SEEDS)
 def test_any_pattern(mask, dtype, seed):
     draw = np.random.default_rng(seed)
-    connections = connect(mask, dtype, draw)
+    connections = make_connections(mask, dtype, draw)
     model = SparseMLP.from_layers([layer(connections)], "squared")
     model.layers[0].bias[:] = draw.standard_normal(connections.n_out)
     for batch in (1, 5):

@@ -22,26 +22,26 @@ def problem(case, batch, dtype, name):
     """Return tile, source with the activation's output, and a delta."""
     columns, tile = tile_for(batch, dtype)
     activation = LayerActivation(name)
-    z = case.normal(case.links.n_in, columns)
+    z = case.normal(case.connections.n_in, columns)
     x = naive.activation(name, z).astype(dtype)
-    bias_gradient = np.full(case.links.n_in, np.nan, dtype)
+    bias_gradient = np.full(case.connections.n_in, np.nan, dtype)
     code = activation.derivative_code
     source = Source(x, x[:0, :0], bias_gradient, code, 0.0, 1.0)
-    delta = padded(case.normal(case.links.n_out, batch), columns)
+    delta = padded(case.normal(case.connections.n_out, batch), columns)
     return tile, source, delta, naive.derivative(name, z)
 
 
 def scratch_for(case, dtype):
     """Return scratch that a kernel must clear before it adds to it."""
-    longest = case.links.longest_row + 2
+    longest = case.connections.longest_row + 2
     return np.full((most_threads(), longest), np.nan, dtype)
 
 
 def run(case, problem_, rule, moments, n_tasks=64):
     tile, source, delta, _ = problem_
-    tasks = balance(case.links.indptr, n_tasks)
+    tasks = balance(case.connections.indptr, n_tasks)
     scratch = scratch_for(case, delta.dtype)
-    backward(tile, tasks, case.links.csr, moments, rule, source, delta, scratch)
+    backward(tile, tasks, case.connections.csr, moments, rule, source, delta, scratch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -51,11 +51,11 @@ def test_gradient_and_delta_below(batch, dtype):
     def compare(case, name, n_tasks):
         subject = problem(case, batch, dtype, name)
         _, source, delta, slope = subject
-        x, weights = source.x.copy(), case.links.values.copy()
-        gradient = np.full(case.links.nnz, np.nan, dtype)
+        x, weights = source.x.copy(), case.connections.values.copy()
+        gradient = np.full(case.connections.nnz, np.nan, dtype)
         moments = Moments(gradient, gradient[:0])
         run(case, subject, StoreGradient(0.0), moments, n_tasks)
-        np.testing.assert_array_equal(case.links.values, weights)
+        np.testing.assert_array_equal(case.connections.values, weights)
         want = naive.weight_gradient(x, delta)[case.mask]
         scale = naive.weight_gradient_scale(x, delta)[case.mask]
         assert_close(gradient, want, scale)
@@ -75,7 +75,7 @@ def test_input_data_are_left_alone(batch, dtype):
         tile, source, delta, slope = problem(case, batch, dtype, "identity")
         source = source._replace(code=NO_GRADIENT)
         x = source.x.copy()
-        gradient = np.full(case.links.nnz, np.nan, dtype)
+        gradient = np.full(case.connections.nnz, np.nan, dtype)
         moments = Moments(gradient, gradient[:0])
         run(case, (tile, source, delta, slope), StoreGradient(0.0), moments)
         want = naive.weight_gradient(x, delta)[case.mask]
@@ -92,12 +92,12 @@ def check_fused_step(case, batch, dtype, method):
     x = source.x.copy()
     # Second moments away from 0: a step divides by their root, which magnifies the
     # rounding of the gradient.
-    nnz, none = case.links.nnz, case.links.values[:0]
+    nnz, none = case.connections.nnz, case.connections.values[:0]
     moments = Moments(
         case.normal(nnz) if method.needs_first else none,
         case.normal(nnz) ** 2 + dtype(0.1) if method.needs_second else none,
     )
-    before = [to_dense(case.links, m) if m.size else 0.0 for m in moments]
+    before = [to_dense(case.connections, m) if m.size else 0.0 for m in moments]
     lr, step = 0.1, 3
     run(case, subject, method.rule(lr, step), moments)
     g = naive.weight_gradient(x, delta)
@@ -105,7 +105,7 @@ def check_fused_step(case, batch, dtype, method):
     # A step is as exact as its gradient, of which Adam takes the square.
     g_scale = naive.weight_gradient_scale(x, delta)
     scale = 1.0 + np.abs(case.dense) + np.abs(before[0]) + before[1] + g_scale**2
-    for got, expected in zip((case.links.values, *moments), want, strict=True):
+    for got, expected in zip((case.connections.values, *moments), want, strict=True):
         if got.size:
             assert_close(got, expected[case.mask], scale[case.mask])
     # The delta below is that of the weights before their step.

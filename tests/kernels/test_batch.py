@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from support import naive
-from support.strategies import DTYPES, SEEDS, connections, layer
+from support.strategies import DTYPES, SEEDS, layer, make_connections
 
 from truesparse.kernels.aligned import aligned_zeros
 from truesparse.kernels.arrays import Csr, SparseBatch
@@ -92,7 +92,7 @@ def test_aligned_zeros(rows, columns, dtype):
 
 
 def test_sample_weights_become_shares_of_the_batch():
-    buffers = Buffers([layer(connections(np.ones((2, 2), bool)))], 3)
+    buffers = Buffers([layer(make_connections(np.ones((2, 2), bool)))], 3)
     samples = np.array([4, 0])
     np.testing.assert_array_equal(buffers.load_weights(None, samples), [0.5, 0.5])
     weights = np.array([1.0, 9.0, 9.0, 9.0, 3.0])
@@ -102,7 +102,7 @@ def test_sample_weights_become_shares_of_the_batch():
 
 
 def test_targets_are_gathered_as_labels_or_numbers():
-    buffers = Buffers([layer(connections(np.ones((2, 3), bool)))], 3)
+    buffers = Buffers([layer(make_connections(np.ones((2, 3), bool)))], 3)
     samples = np.array([4, 0])
     labels = np.arange(5, dtype=np.int32)
     np.testing.assert_array_equal(buffers.load_targets(labels, samples), [4, 0])
@@ -113,7 +113,7 @@ def test_targets_are_gathered_as_labels_or_numbers():
 
 @pytest.mark.parametrize(("batch", "is_wide"), [(2, False), (300, True)])
 def test_buffers_grow_with_the_topology_only(batch, is_wide):
-    subject = layer(connections(np.eye(40) > 0))
+    subject = layer(make_connections(np.eye(40) > 0))
     buffers = Buffers([subject], batch)
     partial, scratch = buffers.partial, buffers.scratch
     # Only batches of several tiles need to keep a row's gradients for a while.
@@ -121,7 +121,7 @@ def test_buffers_grow_with_the_topology_only(batch, is_wide):
     buffers.fit([subject])
     assert buffers.partial is partial
     assert buffers.scratch is scratch
-    full = layer(connections(np.ones((40, 40), bool)))
+    full = layer(make_connections(np.ones((40, 40), bool)))
     buffers.fit([full])
     assert buffers.partial.size >= full.partial_size(buffers.columns)
     assert buffers.scratch.shape == (most_threads(), 40 if is_wide else 0)

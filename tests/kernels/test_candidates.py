@@ -24,13 +24,13 @@ from truesparse.kernels.candidates import candidate_gradients
 def test_every_cell(batch, dtype):
     @given(cases(dtype), st.integers(1, 500))
     def compare(case, task_size):
-        links = case.links
+        connections = case.connections
         columns, tile = tile_for(batch, dtype)
-        x = case.normal(links.n_in, columns)
-        delta = padded(case.normal(links.n_out, batch), columns)
+        x = case.normal(connections.n_in, columns)
+        delta = padded(case.normal(connections.n_out, batch), columns)
         # In any order and with repetitions, connected or not.
         cells = case.draw.integers(0, case.mask.size, case.mask.size // 2)
-        rows, cols = np.divmod(cells, links.n_out)
+        rows, cols = np.divmod(cells, connections.n_out)
         got = np.zeros(cells.size, dtype)
         candidate_gradients(tile, cells, x, delta, task_size, got)
         want = naive.candidate_gradients(rows, cols, x, delta)

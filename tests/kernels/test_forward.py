@@ -13,8 +13,8 @@ from support.strategies import (
     DTYPES,
     SMALL_BATCHES,
     cases,
-    connections,
     layer,
+    make_connections,
     padded,
     tile_for,
 )
@@ -32,7 +32,11 @@ ACTIVATIONS = st.sampled_from(["identity", "relu"])
 def inputs(case, batch, dtype):
     """Return x and bias; padded columns hold numbers too, which nobody may mix in."""
     columns, tile = tile_for(batch, dtype)
-    return case.normal(case.links.n_in, columns), case.normal(case.links.n_out), tile
+    return (
+        case.normal(case.connections.n_in, columns),
+        case.normal(case.connections.n_out),
+        tile,
+    )
 
 
 def empty_head(bias, columns):
@@ -53,9 +57,9 @@ def test_gather(batch, dtype):
     def compare(case, name, n_tasks):
         x, bias, tile = inputs(case, batch, dtype)
         head = empty_head(bias, x.shape[1])
-        view, how = case.links.view, LayerActivation(name).for_inference()
+        view, how = case.connections.view, LayerActivation(name).for_inference()
         tasks = balance(view.indptr, n_tasks)
-        forward_gather(tile, tasks, view, case.links.values, x, head, how)
+        forward_gather(tile, tasks, view, case.connections.values, x, head, how)
         check(case, name, x, head)
 
     compare()
@@ -70,10 +74,10 @@ def test_scatter(batch, dtype):
     def compare(case, name, n_tasks, task_size):
         x, bias, tile = inputs(case, batch, dtype)
         head = empty_head(bias, x.shape[1])
-        tasks = balance(case.links.indptr, n_tasks)
-        shape = ((tasks.size - 1) * case.links.n_out, x.shape[1])
+        tasks = balance(case.connections.indptr, n_tasks)
+        shape = ((tasks.size - 1) * case.connections.n_out, x.shape[1])
         partial = np.full(shape, np.nan, dtype)
-        scatter(tile, tasks, case.links.csr, x, partial)
+        scatter(tile, tasks, case.connections.csr, x, partial)
         combine(tile, partial, head, LayerActivation(name).for_inference(), task_size)
         check(case, name, x, head)
 
@@ -85,10 +89,12 @@ def test_scatter(batch, dtype):
 def test_layer_in_its_buffers(batch, dtype):
     @given(cases(dtype), ACTIVATIONS)
     def compare(case, name):
-        subject = layer(case.links, name)
-        subject.bias[:] = case.normal(case.links.n_out)
+        subject = layer(case.connections, name)
+        subject.bias[:] = case.normal(case.connections.n_out)
         buffers = Buffers([subject], batch)
-        buffers.x[:] = padded(case.normal(case.links.n_in, batch), buffers.columns)
+        buffers.x[:] = padded(
+            case.normal(case.connections.n_in, batch), buffers.columns
+        )
         head = Head(subject.bias, buffers.outputs[0], buffers.slopes[0])
         how = subject.activation.for_inference()
         subject.forward(buffers.tile, buffers.x, head, how, buffers.partial)
@@ -100,16 +106,16 @@ def test_layer_in_its_buffers(batch, dtype):
 def test_few_outputs_of_many_inputs_are_scattered_at_any_batch():
     n_in = 3000 if DISABLED else 9000
     draw = np.random.default_rng(3)
-    links = connections(draw.random((n_in, 6)) < 0.02, np.float32, draw)
-    subject = layer(links)
+    connections = make_connections(draw.random((n_in, 6)) < 0.02, np.float32, draw)
+    subject = layer(connections)
     assert subject.scatters(112)
-    assert not layer(connections(np.eye(50) > 0)).scatters(112)
+    assert not layer(make_connections(np.eye(50) > 0)).scatters(112)
     buffers = Buffers([subject], 100)
     buffers.x[:] = draw.standard_normal(buffers.x.shape)
     head = Head(subject.bias, buffers.outputs[0], buffers.slopes[0])
     how = subject.activation.for_inference()
     subject.forward(buffers.tile, buffers.x, head, how, buffers.partial)
-    dense = links.to_scipy().toarray()
+    dense = connections.to_scipy().toarray()
     want = naive.forward(dense, subject.bias, buffers.x)
     assert_close(head.out, want, naive.forward_scale(dense, subject.bias, buffers.x))
 
@@ -117,9 +123,9 @@ def test_few_outputs_of_many_inputs_are_scattered_at_any_batch():
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("batch", [3, 9])
 def test_a_diverged_input_is_seen_in_what_it_reaches(batch, value):
-    links = connections(np.array([[True, False], [True, True]]))
-    links.values[:] = 1.0
-    subject = layer(links, "relu")
+    connections = make_connections(np.array([[True, False], [True, True]]))
+    connections.values[:] = 1.0
+    subject = layer(connections, "relu")
     buffers = Buffers([subject], batch)
     buffers.x[0, 1] = value
     head = Head(subject.bias, buffers.outputs[0], buffers.slopes[0])

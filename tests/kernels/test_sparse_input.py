@@ -11,8 +11,8 @@ from support.strategies import (
     BATCHES,
     DTYPES,
     cases,
-    connections,
     layer,
+    make_connections,
     padded,
     tile_for,
     to_dense,
@@ -28,11 +28,11 @@ INPUTS = st.sampled_from([0.1, 0.0, 0.5, 1.0])
 
 def sparse_batch(case, batch, density):
     """Return a sparse batch and the same as a dense (n_in, columns) array."""
-    x = case.normal(batch, case.links.n_in)
+    x = case.normal(batch, case.connections.n_in)
     x *= case.draw.random(x.shape) < density
     csr = sparse.csr_array(x)
     out = SparseBatch(
-        np.zeros(case.links.n_in + 1, np.int64),
+        np.zeros(case.connections.n_in + 1, np.int64),
         np.zeros(csr.nnz, np.int32),
         np.zeros(csr.nnz, x.dtype),
     )
@@ -48,9 +48,9 @@ def test_forward(batch, dtype):
     @given(cases(dtype), INPUTS, st.sampled_from(["identity", "relu"]))
     def compare(case, density, name):
         inputs, x, tile = sparse_batch(case, batch, density)
-        subject = layer(case.links, name)
-        subject.bias[:] = case.normal(case.links.n_out)
-        out = np.full((case.links.n_out, x.shape[1]), np.nan, dtype)
+        subject = layer(case.connections, name)
+        subject.bias[:] = case.normal(case.connections.n_out)
+        out = np.full((case.connections.n_out, x.shape[1]), np.nan, dtype)
         head = Head(subject.bias, out, out[:0, :0])
         how = subject.activation.for_inference()
         subject.forward(tile, inputs, head, how, out[0, :0])
@@ -66,15 +66,15 @@ def test_gradient(batch, dtype):
     @given(cases(dtype), INPUTS)
     def compare(case, density):
         inputs, x, tile = sparse_batch(case, batch, density)
-        delta = padded(case.normal(case.links.n_out, batch), x.shape[1])
-        gradient = np.full(case.links.nnz, np.nan, dtype)
+        delta = padded(case.normal(case.connections.n_out, batch), x.shape[1])
+        gradient = np.full(case.connections.nnz, np.nan, dtype)
         rule = StoreGradient(0.0)
         scratch = np.zeros((1, 0), dtype)
-        weights = case.links.values.copy()
-        layer(case.links).backward(tile, inputs, delta, rule, scratch, gradient)
+        weights = case.connections.values.copy()
+        layer(case.connections).backward(tile, inputs, delta, rule, scratch, gradient)
         want = naive.weight_gradient(x, delta)[case.mask]
         assert_close(gradient, want, naive.weight_gradient_scale(x, delta)[case.mask])
-        np.testing.assert_array_equal(case.links.values, weights)
+        np.testing.assert_array_equal(case.connections.values, weights)
 
     compare()
 
@@ -85,27 +85,27 @@ def test_step_moves_weights_of_absent_features_too(dtype):
 
     @given(cases(dtype), st.sampled_from(BATCHES), INPUTS)
     def compare(case, batch, density):
-        links = case.links
+        connections = case.connections
         inputs, x, tile = sparse_batch(case, batch, density)
-        delta = padded(case.normal(links.n_out, batch), x.shape[1])
-        subject = layer(links)
+        delta = padded(case.normal(connections.n_out, batch), x.shape[1])
+        subject = layer(connections)
         subject.allocate_moments(True, False)
-        links.moments.first[:] = case.normal(links.nnz)
-        m = to_dense(links, links.moments.first)
+        connections.moments.first[:] = case.normal(connections.nnz)
+        m = to_dense(connections, connections.moments.first)
         g = naive.weight_gradient(x, delta)
         want_w, want_m, _ = naive.optimizer_step(method, case.dense, m, 0.0, g, 0.1, 0)
         scratch = np.zeros((1, 0), dtype)
         subject.backward(tile, inputs, delta, method.rule(0.1, 0), scratch)
         g_scale = naive.weight_gradient_scale(x, delta)
         scale = (np.abs(case.dense) + np.abs(m) + g_scale)[case.mask]
-        assert_close(links.values, want_w[case.mask], scale)
-        assert_close(links.moments.first, want_m[case.mask], scale)
+        assert_close(connections.values, want_w[case.mask], scale)
+        assert_close(connections.moments.first, want_m[case.mask], scale)
 
     compare()
 
 
 def test_moments_are_left_alone_by_a_gradient():
-    subject = layer(connections(np.ones((3, 2), bool)))
+    subject = layer(make_connections(np.ones((3, 2), bool)))
     subject.allocate_moments(True, True)
     inputs = SparseBatch(np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0))
     delta, gradient = np.ones((2, 4)), np.full(6, np.nan)

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 import pytest
-from support.strategies import DTYPES, connections, layer, tile_for
+from support.strategies import DTYPES, layer, make_connections, tile_for
 
 from truesparse.kernels import subnormal
 from truesparse.kernels.activation import NO_GRADIENT
@@ -48,9 +48,9 @@ def assert_subnormals_are_kept_outside():
 
 
 def full_layer(dtype, n_in=5, n_out=4):
-    links = connections(np.ones((n_in, n_out), bool), dtype)
-    links.values[:] = TINY[dtype]
-    return links
+    connections = make_connections(np.ones((n_in, n_out), bool), dtype)
+    connections.values[:] = TINY[dtype]
+    return connections
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -74,15 +74,15 @@ def sources(dtype, n_in, columns):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("batch", [3, 9, 300])
 def test_backward(batch, dtype):
-    links = full_layer(dtype)
+    connections = full_layer(dtype)
     columns, tile = tile_for(batch, dtype)
-    delta = np.full((links.n_out, columns), TINY[dtype])
-    gradient = np.full(links.nnz, np.nan, dtype)
-    scratch = np.zeros((64, links.n_out), dtype)
+    delta = np.full((connections.n_out, columns), TINY[dtype])
+    gradient = np.full(connections.nnz, np.nan, dtype)
+    scratch = np.zeros((64, connections.n_out), dtype)
     moments = Moments(gradient, gradient[:0])
-    parts = links.csr, moments, StoreGradient(0.0), sources(dtype, 5, columns)
-    backward(tile, links.row_tasks, *parts, delta, scratch)
-    want = np.full(links.nnz, expected(dtype, columns))
+    parts = connections.csr, moments, StoreGradient(0.0), sources(dtype, 5, columns)
+    backward(tile, connections.row_tasks, *parts, delta, scratch)
+    want = np.full(connections.nnz, expected(dtype, columns))
     np.testing.assert_allclose(gradient, want, rtol=1e-4)
     assert_subnormals_are_kept_outside()
 
@@ -90,7 +90,7 @@ def test_backward(batch, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sparse_input(dtype):
     subject = layer(full_layer(dtype))
-    links, (columns, tile) = subject.connections, tile_for(3, dtype)
+    connections, (columns, tile) = subject.connections, tile_for(3, dtype)
     values = np.full(5, HUGE[dtype])
     batch = SparseBatch(np.arange(6), np.zeros(5, np.int32), values)
     out = np.full((4, columns), np.nan, dtype)
@@ -99,9 +99,11 @@ def test_sparse_input(dtype):
     subject.forward(tile, batch, head, how, out[0, :0])
     np.testing.assert_allclose(out[:, 0], np.full(4, expected(dtype, 5)))
     delta = np.full((4, columns), TINY[dtype])
-    gradient, scratch = np.full(links.nnz, np.nan, dtype), np.zeros((1, 0), dtype)
+    gradient, scratch = np.full(connections.nnz, np.nan, dtype), np.zeros((1, 0), dtype)
     subject.backward(tile, batch, delta, StoreGradient(0.0), scratch, gradient)
-    np.testing.assert_allclose(gradient, np.full(links.nnz, expected(dtype)), rtol=1e-4)
+    np.testing.assert_allclose(
+        gradient, np.full(connections.nnz, expected(dtype)), rtol=1e-4
+    )
     assert_subnormals_are_kept_outside()
 
 

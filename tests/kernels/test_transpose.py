@@ -15,13 +15,13 @@ from truesparse.sparse.connections import position_dtype
 
 @given(cases())
 def test_view(case):
-    view = case.links.view
+    view = case.connections.view
     for got, want in zip(view, naive.column_view(case.mask), strict=True):
         np.testing.assert_array_equal(got, want)
-    case.links.check()
+    case.connections.check()
     # Reached through the permutation, the values are those of the transposed matrix.
     np.testing.assert_array_equal(
-        case.links.values[view.permutation], case.dense.T[case.mask.T]
+        case.connections.values[view.permutation], case.dense.T[case.mask.T]
     )
 
 
@@ -29,15 +29,15 @@ def test_view(case):
 def test_any_number_of_tasks_gives_the_same_view(dtype):
     @given(cases(), st.integers(1, 70))
     def compare(case, n_tasks):
-        links = case.links
+        connections = case.connections
         view = Csc(
-            np.full(links.n_out + 1, -1),
-            np.full(links.nnz, -1, np.int32),
-            np.full(links.nnz, -1, dtype),
+            np.full(connections.n_out + 1, -1),
+            np.full(connections.nnz, -1, np.int32),
+            np.full(connections.nnz, -1, dtype),
         )
-        tasks = balance(links.indptr, n_tasks)
-        cursors = np.full((tasks.size - 1, links.n_out), -1)
-        build_view(tasks, links.indptr, links.indices, cursors, view)
+        tasks = balance(connections.indptr, n_tasks)
+        cursors = np.full((tasks.size - 1, connections.n_out), -1)
+        build_view(tasks, connections.indptr, connections.indices, cursors, view)
         for got, want in zip(view, naive.column_view(case.mask), strict=True):
             np.testing.assert_array_equal(got, want)
 
@@ -51,13 +51,15 @@ def test_positions_take_the_smaller_type_that_holds_them():
 
 @given(cases(), st.integers(1, 70))
 def test_balance_covers_all_rows_in_equal_parts(case, n_tasks):
-    links = case.links
-    tasks = balance(links.indptr, n_tasks)
+    connections = case.connections
+    tasks = balance(connections.indptr, n_tasks)
     assert tasks[0] == 0
-    assert tasks[-1] == links.n_in
+    assert tasks[-1] == connections.n_in
     assert (np.diff(tasks) > 0).all()
     assert tasks.size <= n_tasks + 1
     # A row counts as four connections beside its own; no part has a row too many.
-    work = np.diff(links.indptr[tasks]) + 4 * np.diff(tasks)
-    largest_row = links.longest_row + 4
-    assert work.max() <= (links.nnz + 4 * links.n_in) / n_tasks + largest_row
+    work = np.diff(connections.indptr[tasks]) + 4 * np.diff(tasks)
+    largest_row = connections.longest_row + 4
+    assert (
+        work.max() <= (connections.nnz + 4 * connections.n_in) / n_tasks + largest_row
+    )

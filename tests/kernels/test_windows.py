@@ -242,9 +242,9 @@ def make_model():
     """Return a model of two condensed layers, and one in CSR between them."""
     layers = make_layer(768, 1000, 77), make_layer(100, 10, 50, "identity")
     uneven = np.random.default_rng(0).random((1000, 100)) < 0.1
-    links = Connections.from_scipy(sparse.coo_array(uneven.astype(np.float32)))
+    connections = Connections.from_scipy(sparse.coo_array(uneven.astype(np.float32)))
     neurons, bias = np.arange(100, dtype=np.int32), np.zeros(100, np.float32)
-    rows = RowsLayer(links, neurons, bias, LayerActivation("tanh"))
+    rows = RowsLayer(connections, neurons, bias, LayerActivation("tanh"))
     parts = [layers[0], rows, layers[1]]
     return CondensedMLP(768, parts, np.zeros(10, np.float32), Loss("squared"))
 

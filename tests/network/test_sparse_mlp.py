@@ -13,7 +13,7 @@ from support.network import (
     make_twin,
     mask_of,
 )
-from support.strategies import connections, layer
+from support.strategies import layer, make_connections
 from support.twin_training import (
     LR,
     MOMENTUM,
@@ -328,7 +328,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_layers_must_fit_together():
-    wide, narrow = (layer(connections(np.ones(s, bool))) for s in ((2, 4), (3, 2)))
+    wide, narrow = (layer(make_connections(np.ones(s, bool))) for s in ((2, 4), (3, 2)))
     with pytest.raises(UsageError, match="4 outputs cannot feed one with 3 inputs"):
         SparseMLP.from_layers([wide, narrow])
     with pytest.raises(UsageError, match="at least one layer"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from support.network import SIZES, as_csr, make_data, make_model
-from support.strategies import connections, layer
+from support.strategies import layer, make_connections
 
 from truesparse.errors import DataError, UsageError
 from truesparse.network.inputs import as_source_data
@@ -205,13 +205,13 @@ def test_evaluation():
 
 @pytest.mark.parametrize("activation", [("relu",), ("identity", 0.0, 0.1)])
 def test_the_last_layer_is_linear(activation):
-    last = layer(connections(np.ones((3, 2), bool)), *activation)
+    last = layer(make_connections(np.ones((3, 2), bool)), *activation)
     with pytest.raises(UsageError, match="the last layer must have activation 'ident"):
         SparseMLP.from_layers([last])
 
 
 def test_layers_share_a_dtype():
-    first = layer(connections(np.ones((3, 2), bool), np.float32))
-    second = layer(connections(np.ones((2, 2), bool), np.float64))
+    first = layer(make_connections(np.ones((3, 2), bool), np.float32))
+    second = layer(make_connections(np.ones((2, 2), bool), np.float64))
     with pytest.raises(UsageError, match="all layers must have one dtype, got"):
         SparseMLP.from_layers([first, second])

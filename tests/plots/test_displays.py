@@ -32,7 +32,7 @@ matplotlib.use("Agg")
 
 @given(cases(), st.integers(1, 12), st.integers(1, 12))
 def test_binned_patterns_match_brute_force(case, n_rows, n_columns):
-    connections = case.links
+    connections = case.connections
     n_rows, n_columns = min(n_rows, connections.n_in), min(n_columns, connections.n_out)
     got = counts.binned_pattern(connections, n_rows, n_columns)
     np.testing.assert_array_equal(
@@ -43,7 +43,7 @@ def test_binned_patterns_match_brute_force(case, n_rows, n_columns):
 
 @given(cases(), st.integers(1, 50))
 def test_chunks_do_not_matter(case, size):
-    connections = case.links
+    connections = case.connections
     want_out, want_in = naive.degrees(case.mask)
     before, counts.CHUNK = counts.CHUNK, size
     try:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
-from support.strategies import DTYPES, cases, connections, to_dense
+from support.strategies import DTYPES, cases, make_connections, to_dense
 
 from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Moments
@@ -16,11 +16,11 @@ MASK = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], bool)
 
 def sound():
     """Return sound connections with state and a column view."""
-    links = connections(MASK)
-    links.allocate_moments(True, True)
-    assert links.view.rows.size == 5
-    links.check()
-    return links
+    connections = make_connections(MASK)
+    connections.allocate_moments(True, True)
+    assert connections.view.rows.size == 5
+    connections.check()
+    return connections
 
 
 def replaced(array, position, value):
@@ -45,18 +45,18 @@ def replaced(array, position, value):
     ],
 )
 def test_check_finds_a_broken_index(name, change, message):
-    links = sound()
-    setattr(links, name, change(getattr(links, name)))
+    connections = sound()
+    setattr(connections, name, change(getattr(connections, name)))
     with pytest.raises(UsageError, match=message):
-        links.check()
+        connections.check()
 
 
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_check_finds_state_of_the_wrong_length(name):
-    links = sound()
-    links.moments = links.moments._replace(**{name: np.zeros(4)})
+    connections = sound()
+    connections.moments = connections.moments._replace(**{name: np.zeros(4)})
     with pytest.raises(UsageError, match=f"moment {name} must have 0 or 5"):
-        links.check()
+        connections.check()
 
 
 @pytest.mark.parametrize(
@@ -71,33 +71,35 @@ def test_check_finds_state_of_the_wrong_length(name):
     ],
 )
 def test_check_finds_a_view_of_another_pattern(name, change):
-    links = sound()
-    view = links.view
-    links._view = view._replace(**{name: change(getattr(view, name))})
+    connections = sound()
+    view = connections.view
+    connections._view = view._replace(**{name: change(getattr(view, name))})
     with pytest.raises(UsageError, match="column view does not match"):
-        links.check()
+        connections.check()
 
 
 @given(cases())
 def test_every_pattern_of_the_strategies_is_sound(case):
-    case.links.allocate_moments(True, False)
-    case.links.check()
-    assert case.links.nnz == case.mask.sum()
-    assert case.links.density == case.mask.mean()
-    assert case.links.longest_row == case.mask.sum(1).max()
-    sizes = [a.nbytes for a in (*case.links.csr, *case.links.moments)]
-    assert case.links.nbytes == sum(sizes)
-    assert case.links.view.rows.size == case.links.nnz
-    assert case.links.nbytes == sum(sizes) + sum(a.nbytes for a in case.links.view)
+    case.connections.allocate_moments(True, False)
+    case.connections.check()
+    assert case.connections.nnz == case.mask.sum()
+    assert case.connections.density == case.mask.mean()
+    assert case.connections.longest_row == case.mask.sum(1).max()
+    sizes = [a.nbytes for a in (*case.connections.csr, *case.connections.moments)]
+    assert case.connections.nbytes == sum(sizes)
+    assert case.connections.view.rows.size == case.connections.nnz
+    assert case.connections.nbytes == sum(sizes) + sum(
+        a.nbytes for a in case.connections.view
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 1), (1, 1)])
 def test_state_is_allocated_as_needed(first, second):
-    links = sound()
-    links.moments = Moments(np.ones(5), np.ones(5))
-    links.allocate_moments(bool(first), bool(second))
-    assert [m.size for m in links.moments] == [5 * first, 5 * second]
-    assert not any(m.any() for m in links.moments)
+    connections = sound()
+    connections.moments = Moments(np.ones(5), np.ones(5))
+    connections.allocate_moments(bool(first), bool(second))
+    assert [m.size for m in connections.moments] == [5 * first, 5 * second]
+    assert not any(m.any() for m in connections.moments)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -106,14 +108,17 @@ def test_scipy_arrays_are_shared_both_ways(kind, dtype):
     @given(cases(dtype))
     def compare(case):
         matrix = kind(case.dense)
-        links = Connections.from_scipy(matrix)
-        np.testing.assert_array_equal(to_dense(links), case.dense)
-        assert links.values.dtype == dtype
-        back = links.to_scipy()
+        connections = Connections.from_scipy(matrix)
+        np.testing.assert_array_equal(to_dense(connections), case.dense)
+        assert connections.values.dtype == dtype
+        back = connections.to_scipy()
         assert back.shape == case.mask.shape
         np.testing.assert_array_equal(back.toarray(), case.dense)
-        if links.nnz:
-            for ours, theirs in ((links.values, "data"), (links.indices, "indices")):
+        if connections.nnz:
+            for ours, theirs in (
+                (connections.values, "data"),
+                (connections.indices, "indices"),
+            ):
                 assert np.shares_memory(ours, getattr(matrix, theirs))
                 assert np.shares_memory(ours, getattr(back, theirs))
 
@@ -122,23 +127,23 @@ def test_scipy_arrays_are_shared_both_ways(kind, dtype):
 
 def test_training_is_seen_by_the_shared_matrix():
     matrix = sparse.csr_array(np.eye(3))
-    links = Connections.from_scipy(matrix)
-    links.values *= 2
+    connections = Connections.from_scipy(matrix)
+    connections.values *= 2
     np.testing.assert_array_equal(matrix.toarray(), 2 * np.eye(3))
 
 
 @pytest.mark.parametrize("form", ["coo", "csc", "lil", "dok", "bsr", "dia"])
 def test_other_forms_are_converted(form):
     dense = np.where(MASK, 2.5, 0.0)
-    links = Connections.from_scipy(sparse.csr_array(dense).asformat(form))
-    np.testing.assert_array_equal(to_dense(links), dense)
+    connections = Connections.from_scipy(sparse.csr_array(dense).asformat(form))
+    np.testing.assert_array_equal(to_dense(connections), dense)
 
 
 def test_unsorted_and_repeated_entries_are_put_in_order_on_a_copy():
     indptr, indices = np.array([0, 3, 4]), np.array([2, 0, 2, 1])
     matrix = sparse.csr_array((np.array([1.0, 2.0, 4.0, 8.0]), indices, indptr))
-    links = Connections.from_scipy(matrix)
-    np.testing.assert_array_equal(to_dense(links), [[2, 0, 5], [0, 8, 0]])
+    connections = Connections.from_scipy(matrix)
+    np.testing.assert_array_equal(to_dense(connections), [[2, 0, 5], [0, 8, 0]])
     np.testing.assert_array_equal(matrix.indices, [2, 0, 2, 1])
     assert matrix.nnz == 4
 
@@ -146,10 +151,10 @@ def test_unsorted_and_repeated_entries_are_put_in_order_on_a_copy():
 def test_arrays_of_the_right_type_are_kept():
     indptr, indices = np.array([0, 1, 2]), np.array([2, 0], np.int32)
     values = np.ones(2, np.float32)
-    links = Connections(2, 3, indptr, indices, values)
-    assert links.values is values
-    assert links.indices is indices
-    assert links.indptr is indptr
+    connections = Connections(2, 3, indptr, indices, values)
+    assert connections.values is values
+    assert connections.indices is indices
+    assert connections.indptr is indptr
 
 
 @pytest.mark.parametrize(
@@ -237,35 +242,40 @@ DROPPED = np.zeros(6, bool)
 def test_a_change_that_does_not_fit(dropped, keys, values, message):
     mask = np.zeros((3, 5), bool)
     mask[:, 3:] = True
-    links = connections(mask)
-    links.allocate_moments(True, True)
-    before = [*links.csr, *links.moments, *links.view]
-    copies, version = [array.copy() for array in before], links.version
+    connections = make_connections(mask)
+    connections.allocate_moments(True, True)
+    before = [*connections.csr, *connections.moments, *connections.view]
+    copies, version = [array.copy() for array in before], connections.version
     with pytest.raises(UsageError, match=message):
-        links.rewire(dropped, np.array(keys), np.array(values))
+        connections.rewire(dropped, np.array(keys), np.array(values))
     for now, old, copy in zip(
-        [*links.csr, *links.moments, *links.view], before, copies, strict=True
+        [*connections.csr, *connections.moments, *connections.view],
+        before,
+        copies,
+        strict=True,
     ):
         assert now is old
         np.testing.assert_array_equal(now, copy)
-    assert links.version == version
+    assert connections.version == version
 
 
 def test_a_new_weight_that_the_layer_cannot_hold():
-    links = connections(np.eye(2, 3) > 0, np.float32)
+    connections = make_connections(np.eye(2, 3) > 0, np.float32)
     with pytest.raises(UsageError, match="new_values hold NaN or infinity"):
-        links.rewire(np.zeros(2, bool), np.array([1]), np.array([1e300]))
+        connections.rewire(np.zeros(2, bool), np.array([1]), np.array([1e300]))
 
 
 def test_only_a_layer_of_the_same_shape_can_be_adopted():
-    links, other = (connections(np.ones(shape, bool)) for shape in ((2, 3), (3, 2)))
+    connections, other = (
+        make_connections(np.ones(shape, bool)) for shape in ((2, 3), (3, 2))
+    )
     with pytest.raises(UsageError, match="3 x 2 cannot replace one of 2 x 3"):
-        links.adopt(other)
+        connections.adopt(other)
     with pytest.raises(UsageError, match="float32 cannot replace one of float64"):
-        links.adopt(connections(np.ones((2, 3), bool), np.float32))
-    same = connections(np.eye(2, 3) > 0)
-    version = links.version
-    links.adopt(same)
-    assert links.values is same.values
-    assert links.version > version
-    links.check()
+        connections.adopt(make_connections(np.ones((2, 3), bool), np.float32))
+    same = make_connections(np.eye(2, 3) > 0)
+    version = connections.version
+    connections.adopt(same)
+    assert connections.values is same.values
+    assert connections.version > version
+    connections.check()

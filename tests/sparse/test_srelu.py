@@ -8,7 +8,7 @@ from support.compare import assert_close
 from support.estimates import estimate
 from support.network import make_data, make_model, make_twin
 from support.srelu import SHAPE, shapes, units
-from support.strategies import DTYPES, cases, connections, layer, padded, tile_for
+from support.strategies import DTYPES, cases, layer, make_connections, padded, tile_for
 from support.twin_training import LR, assert_same, batches_of, train, train_twin
 
 from truesparse import datasets, rng
@@ -35,12 +35,12 @@ def test_a_layer_there_and_back(dtype, batch, dropout):
 
     @given(cases(dtype))
     def compare(case):
-        n_out = case.links.n_out
-        subject = layer(case.links, "srelu", dropout=dropout)
+        n_out = case.connections.n_out
+        subject = layer(case.connections, "srelu", dropout=dropout)
         subject.bias[:] = case.normal(n_out)
         subject.srelu.values[:] = SHAPE + case.normal(4, n_out)
         columns, tile = tile_for(batch, dtype)
-        x = padded(case.normal(case.links.n_in, batch), columns)
+        x = padded(case.normal(case.connections.n_in, batch), columns)
         room = np.zeros(subject.partial_size(columns), dtype)
         out, z, plain = (np.full((n_out, columns), np.nan, dtype) for _ in range(3))
         head = Head(subject.bias, out, z)
@@ -126,13 +126,13 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 
 def test_other_activations_have_no_parameters():
-    links = connections(np.ones((2, 3), bool))
-    assert layer(links, "leaky_relu", 0.1).srelu is None
-    assert len(layer(links).neuron_parameters()) == 1
+    connections = make_connections(np.ones((2, 3), bool))
+    assert layer(connections, "leaky_relu", 0.1).srelu is None
+    assert len(layer(connections).neuron_parameters()) == 1
     # Until it is drawn or read it is the identity.
     z = np.random.default_rng(0).standard_normal((3, 8))
     out = z.copy()
-    layer(links, "srelu").srelu.predict(out)
+    layer(connections, "srelu").srelu.predict(out)
     assert_close(out, z, 1.0)
     with pytest.raises(UsageError, match="takes no parameter"):
         layer_activation("srelu", 0, 0.5)

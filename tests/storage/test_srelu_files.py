@@ -10,7 +10,7 @@ from support import naive
 from support.compare import assert_close
 from support.network import make_data, make_model, make_twin
 from support.srelu import shapes, units
-from support.strategies import DTYPES, connections, layer, to_dense
+from support.strategies import DTYPES, layer, make_connections, to_dense
 
 from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
@@ -166,7 +166,7 @@ def test_a_condensed_model_predicts_as_the_model_does(
 def test_a_condensed_layer(dtype):
     mask = np.zeros((5, 20), bool)
     mask[1:3, ::2] = True
-    subject = layer(connections(mask, dtype), "srelu")
+    subject = layer(make_connections(mask, dtype), "srelu")
     subject.srelu.values[:] = units(20).values
     parts = subject.connections, subject.bias, subject.activation
     got = condense(*parts, subject.srelu.values)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from support.strategies import SEEDS, connections
+from support.strategies import SEEDS, make_connections
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.condensed.layers import CondensedLayer
 from truesparse.kernels import jit
@@ -54,6 +54,6 @@ def pack(layer, width=NARROW, most=ANY):
 def layer_of(mask, dtype, name="identity", seed=0):
     """Return a layer with weights and biases, and numbers for inputs."""
     draw = np.random.default_rng(seed)
-    layer = SparseLayer(connections(mask, dtype, draw), LayerActivation(name))
+    layer = SparseLayer(make_connections(mask, dtype, draw), LayerActivation(name))
     layer.bias[:] = draw.standard_normal(layer.bias.size)
     return layer, draw

@@ -5,14 +5,14 @@ import itertools
 import numpy as np
 from matplotlib.figure import Figure
 
-from support.strategies import connections, layer
+from support.strategies import layer, make_connections
 from truesparse.network.sparse_mlp import SparseMLP
 
 
 def model_of(*dense):
     """Return a model whose layers are connected where the masks say."""
-    layers = [layer(connections(mask), "relu") for mask in dense[:-1]]
-    return SparseMLP.from_layers([*layers, layer(connections(dense[-1]))])
+    layers = [layer(make_connections(mask), "relu") for mask in dense[:-1]]
+    return SparseMLP.from_layers([*layers, layer(make_connections(dense[-1]))])
 
 
 def random_masks(*sizes, density=0.3, seed=0):

@@ -88,23 +88,23 @@ ONCE = ("static", "snip", *FROM_FULL)  # the others update every few steps
 
 def trajectories():
     """Return by name the digest of each net after 20 steps, and its last losses."""
-    found = {name: _train(*settings) for name, settings in NETS.items()}
+    digests = {name: _train(*settings) for name, settings in NETS.items()}
     for name in topology.ALGORITHMS:
         model = {"density": 1.0} if name in FROM_FULL else {}
         options = FROM_FULL.get(name, {})
         if name not in ONCE:
             options = {"schedule": topology.UpdateSchedule(4, "step", 4)}
         algorithm = topology.make(name, **options)
-        found[f"topology_{name}"] = _train(model, {"topology": algorithm}, {})
+        digests[f"topology_{name}"] = _train(model, {"topology": algorithm}, {})
     removing = {"chain_removal": True, "importance": 0.1, "importance_every": 1}
     options = {"importance_start": 1, "decay": "cosine", **removing}
     algorithm = topology.make("set", zeta=0.2, **options)
-    found["set_removing"] = _train({}, {"topology": algorithm}, {})
+    digests["set_removing"] = _train({}, {"topology": algorithm}, {})
     for name in PATTERNS:
-        found[f"pattern_{name}"] = _train(
+        digests[f"pattern_{name}"] = _train(
             {"init_topology": name, "density": 0.3}, {}, {}
         )
-    return found
+    return digests
 
 
 def _train(model_settings, trainer_settings, data_settings):
@@ -183,7 +183,7 @@ def files(folder):
     again = pathlib.Path(folder) / "run"
     shutil.copytree(RUN, again)
     saved = checkpoint.read(RUN / "checkpoint.safetensors")
-    found = {
+    digests = {
         "checkpoint": digest(saved.model),
         "run": _outputs(load(RUN / "model.safetensors"), flowers),
         "best": _outputs(load(RUN / "best.safetensors"), flowers),
@@ -194,9 +194,9 @@ def files(folder):
     # Of a run that early stopping and the best epoch take part in.
     assert main(["--resume", str(again), "--epochs", "4", "--quiet"]) == 0
     last = checkpoint.read(again / "checkpoint.safetensors")
-    found["resumed"] = digest(last.model)
-    found["resumed_model"] = digest(load(again / "model.safetensors"))
-    return found
+    digests["resumed"] = digest(last.model)
+    digests["resumed_model"] = digest(load(again / "model.safetensors"))
+    return digests
 
 
 def _outputs(model, X):

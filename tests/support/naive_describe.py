@@ -9,13 +9,13 @@ def describe_layers(model):
         layer.connections.to_scipy().astype(bool).toarray() for layer in model.layers
     ]
     described = []
-    for links, following in itertools.zip_longest(there, there[1:]):
-        counts = links.sum(axis=0)
+    for mask, following in itertools.zip_longest(there, there[1:]):
+        counts = mask.sum(axis=0)
         no_input = counts == 0
         no_output = no_input & False if following is None else ~following.any(axis=1)
         described.append(
             {
-                "nnz": int(links.sum()),
+                "nnz": int(mask.sum()),
                 "fan_in": {
                     "min": int(counts.min()),
                     "mean": float(counts.mean()),

@@ -57,18 +57,18 @@ def subset_probabilities(weights, count):
 
 
 def attach_by_degree(draws, clique, sources):
-    """Grow a graph: every source is linked to an earlier end, drawn from a list."""
-    links, draws = list(clique), iter(draws)
+    """Grow a graph: every source is connected to an earlier end, drawn from a list."""
+    edges, draws = list(clique), iter(draws)
     for node in dict.fromkeys(sources):
-        ends = [end for link in links for end in link]
+        ends = [end for edge in edges for end in edge]
         targets = []
         while len(targets) < list(sources).count(node):
             u = next(draws)
             target = ends[int(u * len(ends))] if ends else int(u * node)
             if target not in targets:
                 targets.append(target)
-        links += [(node, target) for target in targets]
-    return links
+        edges += [(node, target) for target in targets]
+    return edges
 
 
 def draw_places(draws, counts, weights):

@@ -52,14 +52,14 @@ def make_twin(model):
 
 def activation_of(layer):
     """Return name and parameter as naive.activation takes them."""
-    own = layer.activation.parameter
+    parameter = layer.activation.parameter
     if layer.srelu is not None:
-        own = naive.wide(layer.srelu.values).copy()
-    return layer.activation.name, own
+        parameter = naive.wide(layer.srelu.values).copy()
+    return layer.activation.name, parameter
 
 
-def mask_of(links):
-    return to_dense(links, np.ones(links.nnz)) > 0
+def mask_of(connections):
+    return to_dense(connections, np.ones(connections.nnz)) > 0
 
 
 def make_data(n, sizes=SIZES, loss="softmax", density=1.0, seed=5):

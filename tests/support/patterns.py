@@ -26,7 +26,7 @@ def build(name, options, n_in, n_out, nnz, seed=0, dtype=np.float32):
     return PATTERNS[name].draw(n_in, n_out, nnz, draw, dtype, **options)
 
 
-def mask_of(links):
-    mask = np.zeros((links.n_in, links.n_out), bool)
-    mask[links.rows(), links.indices] = True
+def mask_of(connections):
+    mask = np.zeros((connections.n_in, connections.n_out), bool)
+    mask[connections.rows(), connections.indices] = True
     return mask

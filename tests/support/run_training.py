@@ -42,10 +42,12 @@ METHODS = (
 def rewire(model, draw):
     """Replace a third of each layer's connections."""
     for layer in model.layers:
-        links = layer.connections
-        dropped = draw.random(links.nnz) < 0.3
-        keys = sample_absent(links, dropped, int(dropped.sum()), draw)
-        links.rewire(dropped, keys, draw.standard_normal(keys.size, np.float32) / 10)
+        connections = layer.connections
+        dropped = draw.random(connections.nnz) < 0.3
+        keys = sample_absent(connections, dropped, int(dropped.sum()), draw)
+        connections.rewire(
+            dropped, keys, draw.standard_normal(keys.size, np.float32) / 10
+        )
 
 
 def digest(batch_size, is_sparse, activation="relu"):
@@ -75,8 +77,8 @@ def digest(batch_size, is_sparse, activation="relu"):
 
 def add_model(sha, model):
     for layer in model.layers:
-        own = layer.neuron_parameters()
-        for array in (*layer.connections.csr, *layer.connections.moments, *own):
+        parameters = layer.neuron_parameters()
+        for array in (*layer.connections.csr, *layer.connections.moments, *parameters):
             sha.update(array.tobytes())
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import tokenize
 
 import truesparse
 
@@ -14,10 +15,17 @@ MODULES = {
     if path != PACKAGE / "__init__.py"
 }
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+_FOLDERS = ("truesparse", "tests", "benchmarks", "examples")
 SOURCES = [
-    path
-    for folder in ("truesparse", "tests", "benchmarks")
-    for path in sorted((ROOT / folder).rglob("*.py"))
+    path for folder in _FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
+]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *(
+        path
+        for folder in (*_FOLDERS, "data", "docs")
+        for path in sorted((ROOT / folder).rglob("*.md"))
+    ),
 ]
 
 
@@ -45,3 +53,16 @@ def local_imports(name):
 def part(name):
     """Return the package or module of the top level that a module belongs to."""
     return name.split(".")[1]
+
+
+def texts_of(path):
+    """Yield the docstrings and comments of a source file, or all of a document."""
+    if path.suffix == ".md":
+        yield path.read_text(encoding="utf-8")
+        return
+    with tokenize.open(path) as file:
+        for token in tokenize.generate_tokens(file.readline):
+            is_comment = token.type == tokenize.COMMENT
+            is_string = token.type == tokenize.STRING
+            if is_comment or (is_string and token.string.endswith('"""')):
+                yield token.string

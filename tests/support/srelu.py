@@ -9,9 +9,9 @@ SHAPE = np.array([[-0.5], [0.2], [0.7], [1.8]])
 
 def units(n, dtype=np.float64, seed=0):
     """Return units whose parameters differ; some thresholds cross."""
-    draw, own = np.random.default_rng(seed), Srelu(n, dtype)
-    own.values[:] = SHAPE + draw.standard_normal((4, n))
-    return own
+    draw, srelu = np.random.default_rng(seed), Srelu(n, dtype)
+    srelu.values[:] = SHAPE + draw.standard_normal((4, n))
+    return srelu
 
 
 def shapes(model):

@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 class Case(NamedTuple):
     """A layer, its dense twin, and a generator for whatever else a test needs."""
 
-    links: Connections
+    connections: Connections
     mask: np.ndarray  # (n_in, n_out) bool
     dense: np.ndarray  # (n_in, n_out), the same weights
     draw: np.random.Generator
@@ -33,7 +33,7 @@ class Case(NamedTuple):
         return self.draw.standard_normal(shape).astype(self.dense.dtype)
 
 
-def connections(mask, dtype=np.float64, draw=None):
+def make_connections(mask, dtype=np.float64, draw=None):
     """Return connections at the cells of a mask, with weights N(0, 1)."""
     draw = draw or np.random.default_rng(0)
     rows, cols = np.nonzero(mask)
@@ -42,11 +42,11 @@ def connections(mask, dtype=np.float64, draw=None):
     return Connections(*mask.shape, indptr, cols, values)
 
 
-def to_dense(links, values=None):
+def to_dense(connections, values=None):
     """Return the weights, or an array parallel to them, as a dense array."""
-    out = np.zeros((links.n_in, links.n_out), links.values.dtype)
-    rows = np.repeat(np.arange(links.n_in), np.diff(links.indptr))
-    out[rows, links.indices] = links.values if values is None else values
+    out = np.zeros((connections.n_in, connections.n_out), connections.values.dtype)
+    rows = np.repeat(np.arange(connections.n_in), np.diff(connections.indptr))
+    out[rows, connections.indices] = connections.values if values is None else values
     return out
 
 
@@ -69,8 +69,8 @@ def cases(draw, dtype=np.float64, max_side=MAX_SIDE):
     """Return a Case of any pattern."""
     mask = draw(masks(max_side))
     generator = np.random.default_rng(draw(SEEDS))
-    links = connections(mask, dtype, generator)
-    return Case(links, mask, to_dense(links), generator)
+    connections = make_connections(mask, dtype, generator)
+    return Case(connections, mask, to_dense(connections), generator)
 
 
 def tile_for(batch, dtype):
@@ -86,6 +86,6 @@ def padded(array, columns):
     return out
 
 
-def layer(links, name="identity", parameter=0.0, dropout=0.0):
+def layer(connections, name="identity", parameter=0.0, dropout=0.0):
     """Return a layer with the given activation."""
-    return SparseLayer(links, LayerActivation(name, parameter, dropout))
+    return SparseLayer(connections, LayerActivation(name, parameter, dropout))

@@ -4,8 +4,7 @@ import numpy as np
 
 from support import naive
 from support.network import as_csr, mask_of
-from support.strategies import connections as make_connections
-from support.strategies import to_dense
+from support.strategies import make_connections, to_dense
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, UpdateContext

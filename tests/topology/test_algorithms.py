@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from support import naive
 from support.network import mask_of
-from support.strategies import connections as make_connections
-from support.strategies import layer, to_dense
+from support.strategies import layer, make_connections, to_dense
 from support.training import Recorder, arrays_of, make_problem, make_trainer
 
 from truesparse import rng, topology

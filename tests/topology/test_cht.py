@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from support import naive_paths
 from support.network import mask_of
-from support.strategies import connections as make_connections
+from support.strategies import make_connections
 from support.topology_net import Net, at
 
 from truesparse import topology

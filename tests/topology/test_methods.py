@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from support import naive, naive_topology
-from support.strategies import connections as make_connections
-from support.strategies import to_dense
+from support.strategies import make_connections, to_dense
 from support.topology_net import Net, at
 
 from truesparse import topology

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import naive, naive_topology
-from support.strategies import SEEDS, to_dense
-from support.strategies import connections as make_connections
+from support.strategies import SEEDS, make_connections, to_dense
 from support.topology_net import BATCH, Net, at
 
 from truesparse import topology

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import naive_paths
 from support.processes import run_script
-from support.strategies import SEEDS, cases
-from support.strategies import connections as make_connections
+from support.strategies import SEEDS, cases, make_connections
 
 from truesparse.drawing.cells import erdos_renyi
 from truesparse.errors import UsageError
@@ -40,7 +39,7 @@ SHARES = st.sampled_from([0.3, 0.0, 0.7, 1.0])
 
 def drop(case, share):
     """Return marks of dropped connections, and the mask of the others."""
-    dropped = case.draw.random(case.links.nnz) < share
+    dropped = case.draw.random(case.connections.nnz) < share
     remaining = case.mask.copy()
     remaining[remaining] = ~dropped
     return dropped, remaining
@@ -98,14 +97,14 @@ def test_the_twin_on_a_path_with_neighbours_outside():
 @given(cases(max_side=SIDE), SHARES)
 def test_kept_pattern_and_path_work(case, share):
     dropped, remaining = drop(case, share)
-    graph = remaining_pattern(case.links, dropped)
+    graph = remaining_pattern(case.connections, dropped)
     columns = np.nonzero(remaining)[1]
     np.testing.assert_array_equal(np.diff(graph.indptr), remaining.sum(1))
     np.testing.assert_array_equal(graph.columns, columns)
     np.testing.assert_array_equal(np.diff(graph.column_indptr), remaining.sum(0))
     np.testing.assert_array_equal(graph.rows, np.nonzero(remaining.T)[1])
     assert graph.rows.dtype == graph.columns.dtype == np.int32
-    assert path_work(case.links, dropped) == naive_paths.path_work(remaining)
+    assert path_work(case.connections, dropped) == naive_paths.path_work(remaining)
 
 
 def check_highest(connections, dropped, count, rule, scores):
@@ -124,7 +123,7 @@ def test_highest_scores(rule, case, share, count):
     dropped, remaining = drop(case, share)
     scores = naive_paths.scores(remaining, rule)
     for wanted in (count, scores.size):
-        check_highest(case.links, dropped, wanted, rule, scores)
+        check_highest(case.connections, dropped, wanted, rule, scores)
 
 
 @pytest.mark.parametrize("name", MASKS)
@@ -153,7 +152,7 @@ def test_of_equal_scores_the_lower_keys_are_chosen(count, round_size, monkeypatc
 
 @given(cases(max_side=14), st.integers(1, 12), st.integers(1, 40))
 def test_rounds_do_not_change_the_result(case, count, round_size):
-    connections, none = case.links, np.zeros(case.links.nnz, bool)
+    connections, none = case.connections, np.zeros(case.connections.nnz, bool)
     want = highest_scores(connections, none, count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "_ROUND_SIZE", round_size)
@@ -185,13 +184,13 @@ def test_draws_are_cells_with_a_score(case, share, count, seed):
     dropped, remaining = drop(case, share)
     want = np.flatnonzero(naive_paths.scores(remaining))
     generator = np.random.default_rng(seed)
-    keys = sample_by_paths(case.links, dropped, count, generator)
+    keys = sample_by_paths(case.connections, dropped, count, generator)
     assert keys.dtype == np.int64
     assert keys.size == min(count, want.size)
     assert (np.diff(keys) > 0).all()
     assert np.isin(keys, want).all()
     if not DISABLED:
-        keys = sample_by_paths(case.links, dropped, remaining.size, generator)
+        keys = sample_by_paths(case.connections, dropped, remaining.size, generator)
         np.testing.assert_array_equal(keys, want)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.strategies import connections as make_connections
+from support.strategies import make_connections
 from support.topology_net import SIZES, Net, at
 from support.training import make_problem, make_trainer
 

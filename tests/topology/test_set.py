@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse, stats
 from support import naive
-from support.strategies import DTYPES, SEEDS, to_dense
-from support.strategies import connections as make_connections
+from support.strategies import DTYPES, SEEDS, make_connections, to_dense
 
 from truesparse import topology
 from truesparse.errors import UsageError

@@ -5,8 +5,7 @@ import pytest
 from support import naive
 from support.naive_topology import important
 from support.network import mask_of
-from support.strategies import connections as make_connections
-from support.strategies import to_dense
+from support.strategies import make_connections, to_dense
 from support.topology_net import SIZES, Net, at
 from support.training import arrays_of, make_problem, make_trainer
 

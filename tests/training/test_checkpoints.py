@@ -114,7 +114,7 @@ def test_the_arrays_of_every_topology_are_checked(name):
     options = {"density": 1.0, "epsilon": None} if name == "lottery" else {}
     trainer = make_trainer(make_model(**options), topology=algorithm(name), epochs=4)
     trainer.fit(X, Y, until=2, **VALIDATION)
-    # Those of an algorithm that is new have to be checked too, see topology/stored.py.
+    # Arrays of a new algorithm must be checked too, see topology/parts/state.py.
     assert arrays_in(trainer.topology.state()) <= KNOWN
 
 

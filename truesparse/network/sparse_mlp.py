@@ -48,7 +48,7 @@ class SparseMLP:
     dropout : float
         Share of the hidden outputs dropped during training.
     init_topology : str
-        Which cells are connected at first, see drawing.draw_layers.INIT_TOPOLOGIES.
+        Which cells are connected at first, see drawing.patterns.INIT_TOPOLOGIES.
     init_options : dict, optional
         Options of the initial topology, see drawing.patterns.
     init_data : (n, n_features) array or scipy.sparse matrix, optional
