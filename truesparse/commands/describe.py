@@ -208,7 +208,7 @@ def _describe_layer(
         "nnz": nnz,
         "density": nnz / (n_in * n_out),
         "fan_in": extent(fan_in, nnz),
-        # The next layer tells which neurons have no output; the last one feeds none.
+        # The next layer shows which neurons have no output; the last one feeds none.
         "dead": {"no_input": n_without, "no_output": 0, "either": n_without},
         "dtype": dtype,
     }
@@ -229,38 +229,8 @@ def _describe_condensed(
     dtype = DTYPES[constants.get_dtype()]
     layers: list[dict[str, Any]] = []
     for index, spec in enumerate(text["layers"]):
-        prefix = f"layers.{index}"
-        bias = tensors.slice(f"{prefix}.bias", 1, dtype)
-        tensors.slice(f"{prefix}.neurons", 1, "int32")
-        (n_out,) = bias.get_shape()
-        activation = read_activation(spec)
-        if activation.is_trained:
-            tensors.slice(f"{prefix}.activation", 2, dtype)
-        if spec["condensed"]:
-            weights = tensors.slice(f"{prefix}.weights", 2, dtype)
-            inputs = tensors.slice(f"{prefix}.inputs", 2, "int32")
-            n_rows, each = weights.get_shape()
-            if inputs.get_shape() != [n_out, each] or n_rows != n_out:
-                raise ValueError(f"arrays of {prefix} do not fit each other")
-            nnz, fan_in = n_out * each, {"min": each, "mean": float(each), "max": each}
-        else:
-            values = tensors.slice(f"{prefix}.values", 1, dtype)
-            (nnz,) = values.get_shape()
-            counts = scan_connections(tensors, prefix, width, n_out, values)[1]
-            fan_in = extent(counts, nnz)
-        layers.append(
-            {
-                "n_in": width,
-                "n_out": n_out,
-                "condensed": bool(spec["condensed"]),
-                "activation": activation.name,
-                "parameter": activation.parameter,
-                "nnz": nnz,
-                "density": nnz / (width * n_out) if width * n_out else 0.0,
-                "fan_in": fan_in,
-            }
-        )
-        width = n_out
+        layers.append(_describe_condensed_layer(tensors, index, spec, width, dtype))
+        width = layers[-1]["n_out"]
     sizes = [text["n_features"], *(layer["n_out"] for layer in layers)]
     cells = sum(a * b for a, b in itertools.pairwise(sizes))
     nnz = sum(layer["nnz"] for layer in layers)
@@ -280,6 +250,40 @@ def _describe_condensed(
             "model": tensors.bytes_of(tensors.names),
             "dense_weights": np.dtype(dtype).itemsize * cells,
         },
+    }
+
+
+def _describe_condensed_layer(
+    tensors: StoredTensors, index: int, spec: dict, n_in: int, dtype: str
+) -> dict[str, Any]:
+    prefix = f"layers.{index}"
+    bias = tensors.slice(f"{prefix}.bias", 1, dtype)
+    tensors.slice(f"{prefix}.neurons", 1, "int32")
+    (n_out,) = bias.get_shape()
+    activation = read_activation(spec)
+    if activation.is_trained:
+        tensors.slice(f"{prefix}.activation", 2, dtype)
+    if spec["condensed"]:
+        weights = tensors.slice(f"{prefix}.weights", 2, dtype)
+        inputs = tensors.slice(f"{prefix}.inputs", 2, "int32")
+        n_rows, each = weights.get_shape()
+        if inputs.get_shape() != [n_out, each] or n_rows != n_out:
+            raise ValueError(f"arrays of {prefix} do not fit each other")
+        nnz, fan_in = n_out * each, {"min": each, "mean": float(each), "max": each}
+    else:
+        values = tensors.slice(f"{prefix}.values", 1, dtype)
+        (nnz,) = values.get_shape()
+        counts = scan_connections(tensors, prefix, n_in, n_out, values)[1]
+        fan_in = extent(counts, nnz)
+    return {
+        "n_in": n_in,
+        "n_out": n_out,
+        "condensed": bool(spec["condensed"]),
+        "activation": activation.name,
+        "parameter": activation.parameter,
+        "nnz": nnz,
+        "density": nnz / (n_in * n_out) if n_in * n_out else 0.0,
+        "fan_in": fan_in,
     }
 
 

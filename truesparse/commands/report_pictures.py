@@ -132,41 +132,18 @@ def _model_sections(run: RunFolder) -> list[Section]:
         Section(
             "Sparsity patterns",
             f"Rows are inputs, columns are outputs.{remark}",
-            _draw(
-                pattern,
-                [
-                    f"Pattern of {name}: {each.nnz:,} of {each.n_in:,} x "
-                    f"{each.n_out:,} cells are connected."
-                    for name, each in zip(names, pattern.patterns, strict=True)
-                ],
-            ),
+            _draw(pattern, _pattern_texts(pattern, names)),
         ),
         Section(
             "Degrees",
             "Number of connections of the neurons on either side of a layer, beside "
             f"those in a random graph of the same density.{remark}",
-            _draw(
-                degrees,
-                [
-                    f"{each.side.capitalize()}-degrees of "
-                    f"{layer_label(each.layer, n_layers)}, from "
-                    f"{each.lowest:,} to {each.highest:,}, on average "
-                    f"{each.mean:.3g}."
-                    for each in degrees.degrees
-                ],
-            ),
+            _draw(degrees, _degree_texts(degrees, n_layers)),
         ),
         Section(
             "Weights",
             f"The range of the axis differs from layer to layer.{remark}",
-            _draw(
-                weights,
-                [
-                    f"Histogram of the {each.counts.sum():,} weights of {name}, "
-                    f"at most {each.edges[-1]:.3g} from 0."
-                    for name, each in zip(names, weights.histograms, strict=True)
-                ],
-            ),
+            _draw(weights, _weight_texts(weights, names)),
         ),
     ]
 
@@ -184,6 +161,32 @@ def _layers_texts(display: plots.LayersDisplay) -> list[str]:
     nnz = ", ".join(f"{count:,}" for count in display.nnz)
     dead = ", ".join(f"{each.total:,} of {each.n_neurons:,}" for each in display.dead)
     return [f"Connections by layer: {nnz}.", f"Dead neurons by hidden layer: {dead}."]
+
+
+def _pattern_texts(
+    display: plots.SparsityPatternDisplay, names: list[str]
+) -> list[str]:
+    return [
+        f"Pattern of {name}: {each.nnz:,} of {each.n_in:,} x {each.n_out:,} cells are "
+        "connected."
+        for name, each in zip(names, display.patterns, strict=True)
+    ]
+
+
+def _degree_texts(display: plots.DegreeDisplay, n_layers: int) -> list[str]:
+    return [
+        f"{each.side.capitalize()}-degrees of {layer_label(each.layer, n_layers)}, "
+        f"from {each.lowest:,} to {each.highest:,}, on average {each.mean:.3g}."
+        for each in display.degrees
+    ]
+
+
+def _weight_texts(display: plots.WeightHistogramDisplay, names: list[str]) -> list[str]:
+    return [
+        f"Histogram of the {each.counts.sum():,} weights of {name}, at most "
+        f"{each.edges[-1]:.3g} from 0."
+        for name, each in zip(names, display.histograms, strict=True)
+    ]
 
 
 def _features_text(display: plots.InputConnectivityDisplay) -> str:
