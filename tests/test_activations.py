@@ -176,7 +176,7 @@ def test_default_parameters():
     [
         (("rellu", 0), "Did you mean 'relu'"),
         (("relu", 0, 0.1), "takes no parameter"),
-        (("elu", 0, -1.0), "0 or above"),
+        (("elu", 0, -1.0), "at least 0 and finite"),
         (("elu", 0, np.inf), "finite"),
         (("elu", 0, np.nan), "finite"),
         (("relu", 0, None, 1.0), "dropout must be from 0"),

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from truesparse.checks import check_numbers, choose
+from truesparse.checks import (
+    check_not_negative,
+    check_numbers,
+    check_share_below_one,
+    choose,
+)
 from truesparse.errors import UsageError
 from truesparse.kernels import activation as codes
 from truesparse.kernels.arrays import Activation
@@ -110,9 +115,8 @@ def layer_activation(
     -0.6
     """
     choose(name, ACTIVATIONS, "activation")
-    check_numbers(dropout=dropout, activation_parameter=parameter)
-    if not 0.0 <= dropout < 1.0:
-        raise UsageError(f"dropout must be from 0 up to but not 1, got {dropout}")
+    check_share_below_one(dropout=dropout)
+    check_numbers(activation_parameter=parameter)
     if parameter is None:
         value = _CODES[name][1]
     elif name not in _PARAMETRIC:
@@ -120,11 +124,8 @@ def layer_activation(
             f"activation {name!r} takes no parameter, got {parameter}; leave it out, "
             f"or take one of {', '.join(_PARAMETRIC)}"
         )
-    elif not 0.0 <= parameter < float("inf"):
-        raise UsageError(
-            f"activation_parameter must be 0 or above and finite, got {parameter}"
-        )
     else:
+        check_not_negative(activation_parameter=parameter)
         value = float(parameter)
     if name == "all_relu" and layer % 2 == 0:
         value = -value

@@ -3,7 +3,7 @@
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from truesparse.errors import UsageError
@@ -44,11 +44,37 @@ def check_numbers(**values: Any) -> None:
 
 
 def check_positive(**values: Any) -> None:
-    """Raise UsageError unless each value is a number above 0 and finite, or None."""
+    """Raise UsageError unless each value is a number above 0 and finite."""
+    _check_range(values, lambda value: 0.0 < value < math.inf, "above 0 and finite")
+
+
+def check_not_negative(**values: Any) -> None:
+    """Raise UsageError unless each value is a number of at least 0 and finite."""
+    _check_range(values, lambda value: 0.0 <= value < math.inf, "at least 0 and finite")
+
+
+def check_share(**values: Any) -> None:
+    """Raise UsageError unless each value is a number from 0 to 1."""
+    _check_range(values, lambda value: 0.0 <= value <= 1.0, "from 0 to 1")
+
+
+def check_share_above_zero(**values: Any) -> None:
+    """Raise UsageError unless each value is a number above 0 and at most 1."""
+    _check_range(values, lambda value: 0.0 < value <= 1.0, "above 0 and at most 1")
+
+
+def check_share_below_one(**values: Any) -> None:
+    """Raise UsageError unless each value is a number from 0 up to but not 1."""
+    _check_range(values, lambda value: 0.0 <= value < 1.0, "from 0 up to but not 1")
+
+
+def _check_range(
+    values: dict[str, Any], is_within: Callable[[Any], bool], accepted: str
+) -> None:
     check_numbers(**values)
     for name, value in values.items():
-        if value is not None and not 0.0 < value < math.inf:
-            raise UsageError(f"{name} must be above 0 and finite, got {value}")
+        if value is None or not is_within(value):
+            raise UsageError(f"{name} must be {accepted}, got {value}")
 
 
 def check_bools(**values: Any) -> None:

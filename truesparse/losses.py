@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from truesparse.checks import check_numbers, choose
+from truesparse.checks import check_positive, check_share_below_one, choose
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels import loss as kernels
 from truesparse.tasks import TASKS, Task, task_of
@@ -43,17 +43,10 @@ class Loss:
         huber_threshold: float = 1.0,
     ):
         self.name = choose(name, LOSSES, "loss")
-        check_numbers(label_smoothing=label_smoothing, huber_threshold=huber_threshold)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise UsageError(
-                f"label_smoothing must be from 0 up to but not 1, got {label_smoothing}"
-            )
+        check_share_below_one(label_smoothing=label_smoothing)
         if label_smoothing and name != "softmax":
             raise UsageError(f"label_smoothing belongs to softmax, not to {name}")
-        if not 0.0 < huber_threshold < float("inf"):
-            raise UsageError(
-                f"huber_threshold must be above 0 and finite, got {huber_threshold}"
-            )
+        check_positive(huber_threshold=huber_threshold)
         self.label_smoothing = label_smoothing
         self.huber_threshold = huber_threshold
 

@@ -6,7 +6,13 @@ The arithmetic is in kernels/update.py; the layers hold the optimiser state.
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.checks import check_numbers, choose
+from truesparse.checks import (
+    check_not_negative,
+    check_numbers,
+    check_positive,
+    check_share_below_one,
+    choose,
+)
 from truesparse.errors import UsageError
 from truesparse.kernels import update
 
@@ -58,16 +64,11 @@ class Optimizer:
         choose(self.name, OPTIMIZERS, "optimizer")
         texts = ("name", "decay")
         check_numbers(**{k: v for k, v in asdict(self).items() if k not in texts})
-        for name in ("momentum", "beta1", "beta2"):
-            value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
-                raise UsageError(f"{name} must be from 0 up to but not 1, got {value}")
-        if not (self.epsilon > 0.0 and math.isfinite(self.epsilon)):
-            raise UsageError(f"epsilon must be above 0 and finite, got {self.epsilon}")
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise UsageError(
-                f"weight_decay must be 0 or above and finite, got {self.weight_decay}"
-            )
+        check_share_below_one(
+            momentum=self.momentum, beta1=self.beta1, beta2=self.beta2
+        )
+        check_positive(epsilon=self.epsilon)
+        check_not_negative(weight_decay=self.weight_decay)
         if self.fan_in_limit is not None and not self.fan_in_limit >= 1.0:
             raise UsageError(
                 f"fan_in_limit must be at least 1, got {self.fan_in_limit}"

@@ -18,7 +18,15 @@ With c cycles everything starts again every E / c epochs; e and E then refer to 
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.checks import (
+    check_not_negative,
+    check_numbers,
+    check_positive,
+    check_share,
+    check_share_above_zero,
+    check_whole,
+    choose,
+)
 from truesparse.errors import UsageError
 
 SCHEDULES = (
@@ -83,18 +91,13 @@ class LearningRate:
         numbers = asdict(self)
         del numbers["name"]
         check_numbers(learning_rate=numbers.pop("base"), **numbers)
-        if not (self.base > 0.0 and math.isfinite(self.base)):
-            raise UsageError(
-                f"learning rate must be above 0 and finite, got {self.base}"
-            )
-        if self.factor is not None and not 0.0 < self.factor <= 1.0:
-            raise UsageError(f"factor must be above 0 and at most 1, got {self.factor}")
-        if not 0.0 <= self.warmup < math.inf:
-            raise UsageError(f"warmup must be 0 or above and finite, got {self.warmup}")
-        if self.every is not None and not 0.0 < self.every < math.inf:
-            raise UsageError(f"every must be above 0 and finite, got {self.every}")
-        if not 0.0 <= self.final <= 1.0:
-            raise UsageError(f"final must be from 0 to 1, got {self.final}")
+        check_positive(**{"learning rate": self.base})
+        if self.factor is not None:
+            check_share_above_zero(factor=self.factor)
+        check_not_negative(warmup=self.warmup)
+        if self.every is not None:
+            check_positive(every=self.every)
+        check_share(final=self.final)
         if not (math.isfinite(self.power) and math.isfinite(self.tolerance)):
             raise UsageError(
                 "power and tolerance must be finite, got "

@@ -6,7 +6,7 @@ import pathlib
 import time
 from typing import Any
 
-from truesparse.checks import check_numbers, check_whole
+from truesparse.checks import check_share, check_whole
 from truesparse.errors import UsageError
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback
@@ -79,9 +79,7 @@ class Checkpoint(Callback):
         except TypeError:
             raise UsageError(f"cannot write checkpoint {path!r}: give a path") from None
         self.every = None if every is None else check_whole("every", every, 1)
-        check_numbers(share_of_time=share_of_time)
-        if not 0.0 <= share_of_time <= 1.0:
-            raise UsageError(f"share_of_time must be from 0 to 1, got {share_of_time}")
+        check_share(share_of_time=share_of_time)
         self.share_of_time = share_of_time
         self._options = {"config": config, "about": about, **options}
         self._last: tuple[int, int] | None = None

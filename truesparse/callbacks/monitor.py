@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from truesparse.checks import check_numbers, choose
+from truesparse.checks import check_not_negative, choose
 from truesparse.errors import UsageError
 
 # Whether a larger number is better.
@@ -30,11 +30,7 @@ class Monitor:
 
     def __init__(self, name: str, tolerance: float = 0.0):
         self.name = choose(name, MONITORS, "monitor")
-        check_numbers(tolerance=tolerance)
-        if not 0.0 <= tolerance < math.inf:
-            raise UsageError(
-                f"tolerance must be at least 0 and finite, got {tolerance}"
-            )
+        check_not_negative(tolerance=tolerance)
         self.tolerance = tolerance
         self.forget()
 

@@ -43,7 +43,8 @@ def check_options(config: RunConfig) -> None:
     _optimizer(config)
     _learning_rate(config)
     make_topology(config)
-    check_positive(clip_norm=config.clip_norm)
+    if config.clip_norm is not None:
+        check_positive(clip_norm=config.clip_norm)
     Loss(label_smoothing=config.label_smoothing or 0.0)
     parameter = config.activation_parameter
     layer_activation(config.activation, 0, parameter, config.dropout)

@@ -19,7 +19,7 @@ import re
 import numpy as np
 from numpy.typing import DTypeLike
 
-from truesparse.checks import check_whole, float_type
+from truesparse.checks import check_positive, check_whole, float_type
 from truesparse.datasets.features import row_blocks
 from truesparse.errors import MemoryLimitError, UsageError
 
@@ -95,8 +95,7 @@ def make_madelon(
         raise UsageError(
             f"label_noise must be a fraction from 0 to 1, got {label_noise}"
         )
-    if not 0 < separation < np.inf:
-        raise UsageError(f"separation must be above 0 and finite, got {separation}")
+    check_positive(separation=separation)
     X = _allocate(n_samples, n_features, np.dtype(float_type(dtype)))
     y = np.empty(n_samples, dtype=np.int32)
     rng = np.random.default_rng(seed)

@@ -127,7 +127,6 @@ def erk_densities(
             "give at least one shape, each with two dimensions or more of at least 1; "
             f"got {shapes}"
         )
-    check_numbers(density=density)
     check_density(density)
     cells = [math.prod(shape) for shape in shapes]
     # 1 - density is not exact: without the margin, 0.9 would leave 9 out of 100 empty.

@@ -10,7 +10,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.checks import (
+    check_numbers,
+    check_positive,
+    check_share_above_zero,
+    check_whole,
+    choose,
+)
 from truesparse.errors import UsageError
 from truesparse.kernels.rewire import count_kept, ranks_to_keys
 from truesparse.sparse.connections import Connections, check_sides
@@ -57,15 +63,13 @@ def connection_count(
         check_density(density)
         return max(1, min(cells, round(float(density) * cells)))
     assert epsilon is not None
-    if not (epsilon > 0.0 and math.isfinite(epsilon)):
-        raise UsageError(f"epsilon must be above 0 and finite, got {epsilon}")
+    check_positive(epsilon=epsilon)
     return max(1, round(min(cells, float(epsilon) * (n_in + n_out))))
 
 
 def check_density(density: float | None) -> None:
     """Raise UsageError unless a share of all cells is given and in (0, 1]."""
-    if density is None or not 0.0 < density <= 1.0:
-        raise UsageError(f"density must be above 0 and at most 1, got {density}")
+    check_share_above_zero(density=density)
 
 
 def check_counts(

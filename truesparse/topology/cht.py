@@ -22,8 +22,7 @@ all layers.
 
 import numpy as np
 
-from truesparse.checks import check_numbers, choose
-from truesparse.errors import UsageError
+from truesparse.checks import check_not_negative, choose
 from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.path_sampler import sample_by_paths
@@ -110,11 +109,7 @@ class Chts(PathGrowth):
     ):
         super().__init__(**options)
         self.removal = choose(removal, REMOVALS, "removal")
-        check_numbers(last_temperature=last_temperature)
-        if not 0.0 <= last_temperature < np.inf:
-            raise UsageError(
-                f"last_temperature must be at least 0, got {last_temperature}"
-            )
+        check_not_negative(last_temperature=last_temperature)
         self.last_temperature = last_temperature
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_numbers
-from truesparse.errors import UsageError
+from truesparse.checks import check_positive
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.distribute import share_out
@@ -57,9 +56,7 @@ class Dsr(TopologyAlgorithm):
 
     def __init__(self, *, threshold: float = 1e-3, **options):
         super().__init__(**options)
-        check_numbers(threshold=threshold)
-        if not 0.0 < threshold < np.inf:
-            raise UsageError(f"threshold must be above 0 and finite, got {threshold}")
+        check_positive(threshold=threshold)
         self.threshold = self._first_threshold = threshold
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:

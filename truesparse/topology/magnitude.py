@@ -8,8 +8,7 @@ remaining connections may be trained for the rest of the run.
 
 import numpy as np
 
-from truesparse.checks import check_numbers, choose
-from truesparse.errors import UsageError
+from truesparse.checks import check_share_above_zero, choose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.prune import drop_smallest_of_all
@@ -88,9 +87,7 @@ class Magnitude(MagnitudePruning):
 
     def __init__(self, *, prune_at: float = 1.0, **options):
         super().__init__(**options)
-        check_numbers(prune_at=prune_at)
-        if not 0.0 < prune_at <= 1.0:
-            raise UsageError(f"prune_at must be above 0 and at most 1, got {prune_at}")
+        check_share_above_zero(prune_at=prune_at)
         self.prune_at = prune_at
 
     def due(self, unit: str, context: UpdateContext) -> bool:

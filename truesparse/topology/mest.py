@@ -14,8 +14,7 @@ batches drawn for the purpose; lambda is 0.01, as in the code of CHT's authors.
 
 import numpy as np
 
-from truesparse.checks import check_bools, check_numbers, check_whole
-from truesparse.errors import UsageError
+from truesparse.checks import check_bools, check_not_negative, check_whole
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.schedule import Fraction
 from truesparse.topology.parts.topology_update import Update, update_bytes
@@ -50,11 +49,7 @@ class Mest(TopologyAlgorithm):
         **options,
     ):
         super().__init__(**options)
-        check_numbers(gradient_weight=gradient_weight)
-        if not 0.0 <= gradient_weight < np.inf:
-            raise UsageError(
-                f"gradient_weight must be at least 0 and finite, got {gradient_weight}"
-            )
+        check_not_negative(gradient_weight=gradient_weight)
         self.gradient_weight = gradient_weight
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
         check_bools(soft_bound=soft_bound)

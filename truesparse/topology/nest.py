@@ -15,7 +15,7 @@ paper leaves open, is a share of the root mean square weight of the layer.
 
 import numpy as np
 
-from truesparse.checks import check_numbers
+from truesparse.checks import check_not_negative, check_numbers, check_share
 from truesparse.errors import UsageError
 from truesparse.topology.parts.guided import SampledGradients, largest
 from truesparse.topology.parts.importance import Importance
@@ -61,19 +61,11 @@ class Nest(SampledGradients):
         **options,
     ):
         super().__init__(gradient_batches=gradient_batches, **options)
-        check_numbers(
-            most_growth=most_growth,
-            grow_until=grow_until,
-            prune_threshold=prune_threshold,
-        )
+        check_numbers(most_growth=most_growth)
         if not 1.0 <= most_growth < np.inf:
             raise UsageError(f"most_growth must be at least 1, got {most_growth}")
-        if not 0.0 <= grow_until <= 1.0:
-            raise UsageError(f"grow_until must be from 0 to 1, got {grow_until}")
-        if not 0.0 <= prune_threshold < np.inf:
-            raise UsageError(
-                f"prune_threshold must be at least 0, got {prune_threshold}"
-            )
+        check_share(grow_until=grow_until)
+        check_not_negative(prune_threshold=prune_threshold)
         self.most_growth = most_growth
         self.grow_until = grow_until
         self.prune_threshold = prune_threshold

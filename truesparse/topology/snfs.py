@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_numbers, check_whole
-from truesparse.errors import UsageError
+from truesparse.checks import check_share_below_one, check_whole
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import Batches, CellGradients
@@ -58,11 +57,7 @@ class Snfs(SampledCells):
         self, *, pool_momentum: float = 0.9, sample_every: int = 10, **options
     ):
         super().__init__(**lower_floor(self.fraction, options))
-        check_numbers(pool_momentum=pool_momentum)
-        if not 0.0 <= pool_momentum < 1.0:
-            raise UsageError(
-                f"pool_momentum must be from 0 up to but not 1, got {pool_momentum}"
-            )
+        check_share_below_one(pool_momentum=pool_momentum)
         self.pool_momentum = pool_momentum
         self.sample_every = check_whole("sample_every", sample_every, 1)
         self._pool: dict[int, np.ndarray] = {}

@@ -14,7 +14,7 @@ their squares, and with it the variance of the outputs.
 
 import numpy as np
 
-from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.checks import check_not_negative, check_whole, choose
 from truesparse.drawing.cells import INITIALIZERS, draw_weights, sample_absent
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
@@ -53,9 +53,7 @@ class Snip(Static):
         **options,
     ):
         super().__init__(**options)
-        check_numbers(gamma=gamma)
-        if not 0.0 <= gamma < np.inf:
-            raise UsageError(f"gamma must be at least 0 and finite, got {gamma}")
+        check_not_negative(gamma=gamma)
         self.gamma = gamma
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
         self.weight_init = choose(weight_init, INITIALIZERS, "weight initialiser")

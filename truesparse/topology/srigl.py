@@ -28,9 +28,8 @@ the whole budget, where the code may leave one fewer.
 
 import numpy as np
 
-from truesparse.checks import check_numbers
+from truesparse.checks import check_not_negative
 from truesparse.drawing.cells import is_among
-from truesparse.errors import UsageError
 from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
 from truesparse.sparse.balance import balance
@@ -70,11 +69,7 @@ class Srigl(SampledGradients):
 
     def __init__(self, *, gamma_salience: float = 0.3, **options):
         super().__init__(**options)
-        check_numbers(gamma_salience=gamma_salience)
-        if not 0.0 <= gamma_salience < np.inf:
-            raise UsageError(
-                f"gamma_salience must be at least 0 and finite, got {gamma_salience}"
-            )
+        check_not_negative(gamma_salience=gamma_salience)
         self.gamma_salience = gamma_salience
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_numbers, check_whole
+from truesparse.checks import check_not_negative, check_positive, check_whole
 from truesparse.drawing.cells import is_among, sample_absent
-from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
@@ -66,11 +65,8 @@ class TopKast(TopologyAlgorithm):
         **options,
     ):
         super().__init__(**options)
-        check_numbers(extra=extra, penalty=penalty)
-        if not 0.0 < extra < np.inf:
-            raise UsageError(f"extra must be above 0 and finite, got {extra}")
-        if not 0.0 <= penalty < np.inf:
-            raise UsageError(f"penalty must be at least 0 and finite, got {penalty}")
+        check_positive(extra=extra)
+        check_not_negative(penalty=penalty)
         self.extra, self.penalty = extra, penalty
         self.sample_every = check_whole("sample_every", sample_every, 1)
         self._keys: dict[int, np.ndarray] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from truesparse import rng
-from truesparse.checks import check_numbers
+from truesparse.checks import check_share_below_one
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.network.inputs import (
@@ -56,12 +56,7 @@ def prepare_data(
     data, targets = _check(model, X, y, "X")
     weights = as_weights(sample_weight, n_samples(data))
     prepared = FitData(data, targets, weights, np.arange(n_samples(data)))
-    check_numbers(validation_fraction=validation_fraction)
-    if not 0.0 <= validation_fraction < 1.0:
-        raise UsageError(
-            "validation_fraction must be from 0 up to but not 1, got "
-            f"{validation_fraction}"
-        )
+    check_share_below_one(validation_fraction=validation_fraction)
     if (X_val is None) != (y_val is None):
         raise UsageError("give X_val and y_val together")
     if X_val is not None:

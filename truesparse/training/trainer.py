@@ -96,7 +96,8 @@ class Trainer:
         self.topology = make_topology(topology)
         self.epochs = check_whole("epochs", epochs, 1)
         self.batch_size = check_whole("batch_size", batch_size, 1)
-        check_positive(clip_norm=clip_norm)
+        if clip_norm is not None:
+            check_positive(clip_norm=clip_norm)
         self.shuffle, self.clip_norm = shuffle, clip_norm
         self.callbacks = list(callbacks)
         self.run: Run | None = None

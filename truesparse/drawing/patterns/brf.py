@@ -16,7 +16,7 @@ near, r = 0 takes the one above first.
 
 import numpy as np
 
-from truesparse.checks import check_numbers, choose
+from truesparse.checks import check_share, choose
 from truesparse.drawing.cells import check_counts, from_keys, sample_ranks
 from truesparse.drawing.patterns.placing import (
     MOST_DRAWS,
@@ -25,7 +25,6 @@ from truesparse.drawing.patterns.placing import (
     positions_within,
     uniform_items,
 )
-from truesparse.errors import UsageError
 from truesparse.kernels.patterns import draw_by_tail
 from truesparse.sparse.connections import Connections
 
@@ -66,9 +65,7 @@ def brf(
     [[0, 1, 5], [2, 3, 4]]
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)
-    check_numbers(r=r)
-    if r is None or not 0.0 <= r <= 1.0:
-        raise UsageError(f"r must be from 0 to 1, got {r}")
+    check_share(r=r)
     choose(degree, ("fixed", "uniform"), "degree of receptive fields")
     n_small, n_large = sorted((n_in, n_out))
     if degree == "fixed":

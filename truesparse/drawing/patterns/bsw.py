@@ -14,7 +14,7 @@ as make the total exact; the position of the first of the K is rounded down, als
 
 import numpy as np
 
-from truesparse.checks import check_numbers
+from truesparse.checks import check_share
 from truesparse.drawing.cells import check_counts, from_keys
 from truesparse.drawing.patterns.placing import (
     even_counts,
@@ -22,7 +22,6 @@ from truesparse.drawing.patterns.placing import (
     oriented_keys,
     positions_within,
 )
-from truesparse.errors import UsageError
 from truesparse.sparse.connections import Connections
 
 
@@ -45,9 +44,7 @@ def bsw(
     [[0, 1], [1, 2], [2, 3], [0, 3]]
     """
     n_in, n_out, nnz = check_counts(n_in, n_out, nnz)
-    check_numbers(beta=beta)
-    if beta is None or not 0.0 <= beta <= 1.0:
-        raise UsageError(f"beta must be from 0 to 1, got {beta}")
+    check_share(beta=beta)
     n_small, n_large = sorted((n_in, n_out))
     counts = even_counts(nnz, n_large, generator)
     # i * n_small / n_large - K / 2, rounded down.

@@ -7,7 +7,7 @@ connections are to grow, the rest is drawn uniformly.
 
 import numpy as np
 
-from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.checks import check_positive, check_whole, choose
 from truesparse.drawing.cells import sample_absent
 from truesparse.errors import UsageError
 from truesparse.rng import Purpose
@@ -36,9 +36,7 @@ class SampledCells(TopologyAlgorithm):
 
     def __init__(self, *, gamma: float = 1.0, **options):
         super().__init__(**options)
-        check_numbers(gamma=gamma)
-        if not 0.0 < gamma < np.inf:
-            raise UsageError(f"gamma must be above 0 and finite, got {gamma}")
+        check_positive(gamma=gamma)
         self.gamma = gamma
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:

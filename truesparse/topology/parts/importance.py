@@ -15,8 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from truesparse.checks import check_numbers, check_whole
-from truesparse.errors import UsageError
+from truesparse.checks import check_share, check_share_below_one, check_whole
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.topology_update import Update
@@ -47,13 +46,8 @@ class Importance:
     start: float = 0.5
 
     def __post_init__(self):
-        check_numbers(importance=self.share, importance_start=self.start)
-        if not 0.0 <= self.share < 1.0:
-            raise UsageError(
-                f"importance must be from 0 up to but not 1, got {self.share}"
-            )
-        if not 0.0 <= self.start <= 1.0:
-            raise UsageError(f"importance_start must be from 0 to 1, got {self.start}")
+        check_share_below_one(importance=self.share)
+        check_share(importance_start=self.start)
         check_whole("importance_every", self.every, 1)
 
     def is_due(self, context: UpdateContext, next_epoch: int) -> bool:

@@ -4,7 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.checks import (
+    check_numbers,
+    check_share_above_zero,
+    check_share_below_one,
+    check_whole,
+    choose,
+)
 from truesparse.errors import UsageError
 
 
@@ -96,12 +102,10 @@ class Fraction:
     floor: float = 0.0
 
     def __post_init__(self):
-        check_numbers(zeta=self.initial, decay_end=self.end, decay_floor=self.floor)
-        if not 0.0 <= self.initial < 1.0:
-            raise UsageError(f"zeta must be from 0 up to but not 1, got {self.initial}")
+        check_numbers(decay_floor=self.floor)
+        check_share_below_one(zeta=self.initial)
         choose(self.decay, DECAYS, "decay of zeta")
-        if not 0.0 < self.end <= 1.0:
-            raise UsageError(f"decay_end must be above 0 and at most 1, got {self.end}")
+        check_share_above_zero(decay_end=self.end)
         if not 0.0 <= self.floor <= self.initial:
             raise UsageError(
                 f"decay_floor must be from 0 to zeta, {self.initial}, got {self.floor}"
@@ -175,13 +179,8 @@ class Share:
     end: float = 0.8
 
     def __post_init__(self):
-        check_numbers(
-            final_share=self.final, share_start=self.start, share_end=self.end
-        )
-        if not 0.0 < self.final <= 1.0:
-            raise UsageError(
-                f"final_share must be above 0 and at most 1, got {self.final}"
-            )
+        check_numbers(share_start=self.start, share_end=self.end)
+        check_share_above_zero(final_share=self.final)
         choose(self.shape, SHAPES, "shape of the share")
         if not 0.0 <= self.start < self.end <= 1.0:
             raise UsageError(

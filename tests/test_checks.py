@@ -1,0 +1,44 @@
+"""Tests of the checks of numbers: where each range begins and ends."""
+
+import math
+
+import pytest
+
+from truesparse import checks
+from truesparse.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("check", "accepted", "refused", "words"),
+    [
+        (checks.check_positive, (1e-300, 2), (0.0, math.inf), "above 0 and finite"),
+        (
+            checks.check_not_negative,
+            (0, 1e300),
+            (-1e-300, math.inf),
+            "at least 0 and finite",
+        ),
+        (checks.check_share, (0.0, 1), (-0.1, 1.1), "from 0 to 1"),
+        (
+            checks.check_share_above_zero,
+            (1e-300, 1),
+            (0.0, 1.1),
+            "above 0 and at most 1",
+        ),
+        (
+            checks.check_share_below_one,
+            (0, 0.999),
+            (-0.1, 1),
+            "from 0 up to but not 1",
+        ),
+    ],
+)
+def test_ranges(check, accepted, refused, words):
+    for value in accepted:
+        check(zeta=value)
+    for value in (*refused, math.nan, None):
+        with pytest.raises(UsageError, match=f"^zeta must be {words}, got {value}$"):
+            check(zeta=value)
+    for value in (True, "0.5"):
+        with pytest.raises(UsageError, match="zeta must be a number, got"):
+            check(zeta=value)
