@@ -1,6 +1,7 @@
-"""Checks of arguments: names, numbers, flags, types of floats."""
+"""Checks of arguments: names, numbers, flags, types of floats, optional libraries."""
 
 import difflib
+import importlib
 import math
 import numbers
 from collections.abc import Callable, Iterable
@@ -97,6 +98,29 @@ def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int
         accepted = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise UsageError(f"{name} must be a whole number {accepted}, got {value!r}")
     return int(value)
+
+
+def import_extra(library: str, need: str, extra: str) -> Any:
+    """Return a library that truesparse does not require.
+
+    Parameters
+    ----------
+    library : str
+        Name of the module.
+    need : str
+        Start of the message: what needs the library.
+    extra : str
+        Extra of truesparse that installs it.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(library)
+    except ImportError:
+        raise UsageError(f"{need}: pip install 'truesparse[{extra}]'") from None
 
 
 def float_type(dtype) -> type:

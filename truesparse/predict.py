@@ -9,7 +9,6 @@ number of columns decides. If it does, the score is reported.
 """
 
 import json
-import math
 import os
 import sys
 import time
@@ -113,6 +112,7 @@ def _run(options: Any) -> dict[str, Any]:
     from truesparse import datasets
     from truesparse.commands import predictions
     from truesparse.storage import models, run_folder
+    from truesparse.tasks import format_score
 
     if options.part is not None:
         choose(options.part, datasets.PARTS, "part")
@@ -148,12 +148,9 @@ def _run(options: Any) -> dict[str, Any]:
         "out": options.out,
     }
     if score is not None:
-        value = score.value
-        say(f"{score.name} {value:.4f} on {n_rows:,} samples")
-        # JSON has no NaN.
-        result["score"] = value if math.isfinite(value) else None
-        result["score_name"] = score.name
-    return result
+        say(f"{score.name} {format_score(score.value)} on {n_rows:,} samples")
+        result |= {"score": score.value, "score_name": score.name}
+    return run_folder.as_json(result)
 
 
 def _load_predictor(

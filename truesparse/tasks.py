@@ -36,6 +36,11 @@ TASKS = {
 }
 
 
+def format_score(value: float) -> str:
+    """Return a score as people read it: four digits after the point."""
+    return f"{value:.4f}"
+
+
 def task_of(loss: str) -> Task:
     """Return the task that a loss is for.
 

@@ -7,7 +7,6 @@ Everything for people goes to stderr; ``--json`` prints one object on stdout.
 
 import dataclasses
 import json
-import math
 import pathlib
 import sys
 import time
@@ -104,11 +103,7 @@ def run(
     history = _fit(trainer, job.data, earlier, say)
     result = train_report.summarise(trainer, history, estimate, started)
     say(train_report.format_result(result, score_name))
-    # JSON has no NaN and no infinity.
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in result.items()
-    }
+    return run_folder.as_json(result)
 
 
 def _load(config: RunConfig, resumes: bool) -> _Job:

@@ -1,7 +1,6 @@
 """Metrics for programs: a file with one JSON object on each line."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from truesparse.errors import UsageError
+from truesparse.storage.run_folder import as_json
 from truesparse.training.events import Callback
 
 
@@ -30,13 +30,7 @@ class MetricsFile(Callback):
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one line; NaN and infinity, which JSON lacks, become null."""
-        clean = {
-            key: None
-            if isinstance(value, float) and not math.isfinite(value)
-            else value
-            for key, value in fields.items()
-        }
-        line = {"event": event, "time": round(time.time(), 3), **clean}
+        line = {"event": event, "time": round(time.time(), 3)} | as_json(fields)
         self._append(json.dumps(line, allow_nan=False) + "\n")
 
     def on_train_begin(self, run) -> None:

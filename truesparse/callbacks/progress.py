@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import tqdm
 
-from truesparse.tasks import TASKS
+from truesparse.tasks import TASKS, format_score
 from truesparse.training.events import Callback
 
 
@@ -72,7 +72,7 @@ class Progress(Callback):
         """Show loss and score in the bar or on a line."""
         self._score = ""
         if record.val_score is not None:
-            self._score = f", {self.score_name} {record.val_score:.4f}"
+            self._score = f", {self.score_name} {format_score(record.val_score)}"
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {record.train_loss:.4f}{self._score}")
             return

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from truesparse.checks import import_extra
 from truesparse.errors import UsageError
 from truesparse.training.events import Callback
 
@@ -67,11 +68,6 @@ class TensorBoard(Callback):
 
 def import_writer() -> type:
     """Return the class that writes event files; UsageError if it is not installed."""
-    try:
-        from tensorboard.summary import Writer
-    except ImportError:
-        raise UsageError(
-            "TensorBoard needs the package tensorboard: "
-            "pip install 'truesparse[tensorboard]'"
-        ) from None
-    return Writer
+    need = "TensorBoard needs the package tensorboard"
+    writer: type = import_extra("tensorboard.summary", need, "tensorboard").Writer
+    return writer

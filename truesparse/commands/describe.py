@@ -16,7 +16,6 @@ import numpy as np
 
 from truesparse.checks import check_whole
 from truesparse.condensed import condensed_mlp
-from truesparse.errors import ModelFileError
 from truesparse.losses import Loss
 from truesparse.network.buffers import padded_columns
 from truesparse.sparse.connections import LARGEST_SIDE
@@ -70,14 +69,10 @@ def describe_file(path) -> dict[str, Any]:
     with open_tensors(file_path) as file:
         metadata = file.metadata() or {}
         tensors = StoredTensors(file)
-        if "truesparse" in metadata:
-            facts = _describe_model(tensors, metadata, file_path)
-        elif CONDENSED_KEY in metadata:
+        if CONDENSED_KEY in metadata:
             facts = _describe_condensed(tensors, metadata)
         else:
-            raise ModelFileError(
-                f"{file_path} is not a truesparse model: it lacks the metadata of one"
-            )
+            facts = _describe_model(tensors, metadata, file_path)
         others = _others(tensors)
         facts["other_tensors"] = {
             "names": sorted({name.split(".")[-1] for name in others}),
@@ -124,8 +119,7 @@ def prediction_bytes(path, batch_size: int) -> int:
 def _describe_model(
     tensors: StoredTensors, metadata: dict[str, str], path: pathlib.Path
 ) -> dict[str, Any]:
-    text = json.loads(metadata["truesparse"])
-    models.check_format(text, path)
+    text = models.parse_description(metadata, path)
     specs = text["layers"]
     layers: list[dict[str, Any]] = []
     if not specs:

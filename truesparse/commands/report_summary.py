@@ -8,6 +8,7 @@ from truesparse.commands.config import RunConfig
 from truesparse.commands.report_folder import RunFolder
 from truesparse.plots.counts import dead_neurons
 from truesparse.plots.run_records import History, as_number
+from truesparse.tasks import format_score
 
 Rows = list[tuple[str, str]]
 
@@ -121,7 +122,8 @@ def _scores(run: RunFolder) -> Rows:
     if scores:
         best, at = max(scores, key=lambda pair: pair[0])
         last = scores[-1][0]
-        rows.append((f"Test {name}", f"{last:.4f} (best {best:.4f}, epoch {at:.0f})"))
+        text = f"{format_score(last)} (best {format_score(best)}, epoch {at:.0f})"
+        rows.append((f"Test {name}", text))
     for label, field in (("Test loss", "val_loss"), ("Training loss", "train_loss")):
         values = [v for v in history.column(field) if math.isfinite(v)]
         if values:

@@ -3,6 +3,8 @@
 import time
 from typing import TYPE_CHECKING, Any
 
+from truesparse.tasks import format_score
+
 if TYPE_CHECKING:
     from truesparse.commands.estimate import Estimate
     from truesparse.datasets import Dataset
@@ -83,7 +85,7 @@ def format_result(result: dict[str, Any], score_name: str) -> str:
     parts = (f"{phase} {result[f'{phase}_s_per_epoch']:.3g}" for phase in _PHASES)
     peak, dense = result["peak_rss_mb"] * 1e6, result["dense_mb"] * 1e6
     lines = [
-        ("test " + score_name, f"{result['test_score']:.4f}"),
+        ("test " + score_name, format_score(result["test_score"])),
         ("connections", f"{result['nnz']:,}, density {result['density']:.3g}"),
         (
             "seconds per epoch",

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from truesparse.checks import import_extra
 from truesparse.errors import UsageError
 
 # Reading a file takes as much memory again as its arrays; a protobuf ends at 2 GiB.
@@ -27,11 +28,7 @@ _PAGE = 4096
 
 def require_onnx() -> Any:
     """Return the onnx package, or raise UsageError."""
-    try:
-        import onnx
-    except ImportError:
-        raise UsageError("to_onnx needs onnx: pip install 'truesparse[onnx]'") from None
-    return onnx
+    return import_extra("onnx", "to_onnx needs onnx", "onnx")
 
 
 class OnnxFile:

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_bools
-from truesparse.errors import UsageError
+from truesparse.checks import check_bools, import_extra
 from truesparse.export.by_output import LayerByOutput, net_of
 
 
@@ -60,12 +59,7 @@ def to_torch(model: Any, *, probabilities: bool = False) -> Any:
 
 def require_torch() -> None:
     """Raise UsageError if torch is not installed."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "to_torch needs torch: pip install 'truesparse[torch]'"
-        ) from None
+    import_extra("torch", "to_torch needs torch", "torch")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from truesparse.checks import import_extra
 from truesparse.errors import UsageError
 
 # Okabe and Ito's colours, which colour-blind people can distinguish; yellow is left
@@ -91,12 +92,7 @@ class Display:
 
 def require_matplotlib() -> None:
     """Raise UsageError unless matplotlib is installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "pictures need matplotlib; install it: pip install 'truesparse[plot]'"
-        ) from None
+    import_extra("matplotlib", "pictures need matplotlib; install it", "plot")
 
 
 def grid(n_panels: int, most_columns: int = 3) -> tuple[int, int]:

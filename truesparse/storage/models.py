@@ -110,7 +110,7 @@ def load(path) -> SparseMLP:
         valid.
     """
     with open_tensors(path) as file:
-        description = _parse_description(file.metadata() or {}, path)
+        description = parse_description(file.metadata() or {}, path)
         layers = [
             _load_layer(file, index, spec)
             for index, spec in enumerate(description["layers"])
@@ -153,7 +153,7 @@ def load_preprocessing(path) -> Preprocessing | None:
     """
     with open_tensors(path) as file:
         metadata = file.metadata() or {}
-        layers = _parse_description(metadata, path)["layers"]
+        layers = parse_description(metadata, path)["layers"]
         if "preprocessing" not in metadata:
             return None
         preprocessing = from_tensors(file, metadata["preprocessing"])
@@ -183,7 +183,7 @@ def load_step(path) -> int:
         If the file cannot be read or is not a model.
     """
     with open_tensors(path) as file:
-        step = _parse_description(file.metadata() or {}, path)["step"]
+        step = parse_description(file.metadata() or {}, path)["step"]
         return check_whole("step", step, 0)
 
 
@@ -206,7 +206,8 @@ def _describe(model: SparseMLP) -> dict:
     }
 
 
-def _parse_description(metadata: dict[str, str], path) -> dict:
+def parse_description(metadata: dict[str, str], path) -> dict:
+    """Return the description of a model; ModelFileError if it is not of a SparseMLP."""
     if CONDENSED_KEY in metadata:
         raise ModelFileError(
             f"{path} is a condensed model, which only CondensedMLP.load reads; give "
@@ -214,7 +215,7 @@ def _parse_description(metadata: dict[str, str], path) -> dict:
         )
     if "truesparse" not in metadata:
         raise ModelFileError(
-            f"{path} is not a truesparse model: its metadata have no entry 'truesparse'"
+            f"{path} is not a truesparse model: it lacks the metadata of one"
         )
     description: dict = json.loads(metadata["truesparse"])
     check_format(description, path)

@@ -10,8 +10,10 @@ report.html               written by truesparse.report
 """
 
 import json
+import math
 import os
 import pathlib
+from typing import Any
 
 from truesparse.errors import ModelFileError
 
@@ -28,6 +30,14 @@ FILES = (CONFIG, METRICS, MODEL, CHECKPOINT)
 # Files with a model to predict with.
 _MODELS = (MODEL, CHECKPOINT)
 _LONGEST_LINE = 1 << 16  # bytes, of METRICS
+
+
+def as_json(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with None for NaN and infinity, which JSON lacks."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in fields.items()
+    }
 
 
 def is_unfinished(folder) -> bool:
