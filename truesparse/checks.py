@@ -10,7 +10,7 @@ from typing import Any
 from truesparse.errors import UsageError
 
 
-def choose(name: str, accepted: Iterable[str], what: str) -> str:
+def choose(name: str, accepted: Iterable[str], what: str, where: str = "") -> str:
     """Return `name` if it is one of `accepted`, else raise.
 
     Parameters
@@ -21,6 +21,8 @@ def choose(name: str, accepted: Iterable[str], what: str) -> str:
         Names that exist.
     what : str
         Kind of thing that is named, e.g. ``"activation"``; used in the message.
+    where : str
+        Where the name stands, if that is not clear, e.g. ``" in run.toml"``.
 
     Raises
     ------
@@ -33,7 +35,8 @@ def choose(name: str, accepted: Iterable[str], what: str) -> str:
         return name
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"unknown {what} {name!r}; use one of {', '.join(names)}.{hint}")
+    given = f"unknown {what} {name!r}{where}"
+    raise UsageError(f"{given}; use one of {', '.join(names)}.{hint}")
 
 
 def check_numbers(**values: Any) -> None:

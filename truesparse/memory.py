@@ -34,13 +34,13 @@ def available() -> tuple[int, str]:
 
 
 def require(
-    needed: int, advice: str = "use fewer neurons, a lower epsilon or a smaller batch"
+    needed: int, advice: str = "use fewer neurons or connections, or a smaller batch"
 ) -> None:
     """Raise MemoryLimitError if fewer than `needed` bytes are available."""
     room, limit = available()
     if needed > room:
         raise MemoryLimitError(
-            f"the run needs about {human(needed)} but {limit} leaves {human(room)}; "
+            f"the run needs about {human(needed)}, but {limit} leaves {human(room)}; "
             f"{advice}"
         )
 

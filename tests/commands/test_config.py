@@ -198,10 +198,10 @@ def test_options_of_the_initial_topology_in_a_file_and_flags(words, wanted, toml
     [
         (["--topology-arg", "gamma"], "--topology-arg: must be KEY=VALUE, got 'gamma'"),
         (["--topology-arg", "=3"], "--topology-arg: must be KEY=VALUE, got '=3'"),
-        (["--epsilom", "3"], "unknown argument --epsilom; did you mean --epsilon"),
-        (["--epsilom=3"], "unknown argument --epsilom; did you mean --epsilon"),
+        (["--epsilom", "3"], "unknown argument --epsilom .did you mean --epsilon"),
+        (["--epsilom=3"], "unknown argument --epsilom .did you mean --epsilon"),
         # No abbreviations: they would break when an option is added.
-        (["--epoch", "3"], "unknown argument --epoch; did you mean --epochs"),
+        (["--epoch", "3"], "unknown argument --epoch .did you mean --epochs"),
         (["digits"], "unknown argument digits; --help"),
         (["--nope"], "unknown argument --nope; --help"),
         (["--epochs", "2.5"], "--epochs: must be a whole number, got '2.5'"),

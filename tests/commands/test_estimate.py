@@ -202,8 +202,8 @@ def test_free_memory_is_a_limit(machine):
         memory.require(10_000_000_000)
     assert caught.value.exit_code == 3
     assert str(caught.value) == (
-        "the run needs about 10 GB but free memory leaves 8.19 GB; use fewer neurons, "
-        "a lower epsilon or a smaller batch"
+        "the run needs about 10 GB, but free memory leaves 8.19 GB; use fewer neurons "
+        "or connections, or a smaller batch"
     )
 
 
@@ -306,7 +306,7 @@ def test_an_absurd_size_is_refused(capsys, tmp_path, monkeypatch):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "use fewer neurons, a lower epsilon or a smaller batch" in err
+    assert "use fewer neurons or connections, or a smaller batch" in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -254,8 +254,8 @@ def test_a_file_is_replaced_when_all_is_written(folder, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["iris", "--out", "p.txt"], 2, "unknown ending of --out '.txt'; use one of"),
-        (["iris", "--out", "p"], 2, "unknown ending of --out ''"),
+        (["iris", "--out", "p.txt"], 2, "unknown ending '.txt' of --out; use one of"),
+        (["iris", "--out", "p"], 2, "unknown ending '' of --out"),
         (["iris", "--out", "no/p.csv"], 2, "there is no folder no"),
         (["iris", "--out", "data.csv"], 2, "would overwrite an input"),
         (["iris", "--json"], 2, "--json prints to stdout"),
@@ -266,10 +266,10 @@ def test_a_file_is_replaced_when_all_is_written(folder, capsys, monkeypatch):
         ),
         (["iris", "--batch-size", "0"], 2, "--batch-size must be at least 1, got 0"),
         (["iris", "--threads", "0"], 2, "--threads must be from 1 to"),
-        (["iris", "--treads", "1"], 2, "unknown argument --treads; did you mean"),
+        (["iris", "--treads", "1"], 2, "unknown argument --treads (did you mean"),
         (["iriss"], 2, "unknown data set 'iriss'"),
         (["missing.csv"], 4, "missing.csv"),
-        (["diabetes"], 4, "10 columns where 4 are needed"),
+        (["diabetes"], 4, "10 columns; give 4"),
         (["data.csv"], 4, "lacks 4 of the 4 columns that the model was trained on"),
         ([], 2, "required: DATA"),
     ],

@@ -56,7 +56,7 @@ def test_topologies_are_listed(capsys):
     [
         (
             ["--topology", "rigl", "--topology-arg", "gama=2"],
-            "unknown option of topology 'rigl' 'gama'; use one of",
+            "unknown option 'gama' of topology 'rigl'; use one of",
         ),
         (["--topology", "static", "--zeta", "0.2"], "takes no options, got 'zeta'"),
         (

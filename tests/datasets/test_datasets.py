@@ -336,5 +336,5 @@ def test_regression_targets_are_scaled_when_asked_and_unscaled():
 
 
 def test_transform_refuses_rows_of_another_width():
-    with pytest.raises(DataError, match="3 columns where 4 are needed"):
+    with pytest.raises(DataError, match="3 columns; give 4"):
         load("iris").transform(np.ones((2, 3)))

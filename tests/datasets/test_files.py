@@ -124,7 +124,7 @@ CSR["y"] = [1, 2]
         (lambda path: path.write_text("no archive"), "cannot read .* as .npz"),
         (
             store(X_train=X, y_train=LABELS, X_test=X[:2, :4], y_test=[0, 1]),
-            "X_test has 4 columns where 5 are needed",
+            "X_test has 4 columns; give 5",
         ),
         (
             store(X_train=X, y_train=LABELS, X_test=X[:2], y_test=[0, 5]),
@@ -283,7 +283,7 @@ def test_csv_regression_target(folder):
         ("\n\n", "has 0 columns"),
         ("1 2 3\n4 5 6\n", "has 1 column;"),
         ("a,b,y\n", "has a header but no rows"),
-        ("a,b,y\n1,2,0\n3,,1\n", "line 3, column 2 holds ''"),
+        ("a,b,y\n1,2,0\n3,,1\n", "line 3, column 2 holds nothing"),
         ("\na,b,y\n1,2,0\n3,x,1\n", "line 4, column 2 holds 'x'"),
         ("1,2,0\n3,4\n", "line 2 has 2 columns, not 3"),
         ("a,b,y\n1,2,0\n3,4,1,5\n", "line 3 has 4 columns, not 3"),

@@ -122,7 +122,7 @@ def test_npz(tmp_path):
     assert load_rows(path, n_features=6).X.tolist() == images.reshape(2, 6).tolist()
     assert load_rows(path, n_features=6, part="train").X.shape == (4, 6)
     assert load_rows(path, n_features=6, part="all").X.shape == (6, 6)
-    with pytest.raises(DataError, match="6 columns where 5 are needed"):
+    with pytest.raises(DataError, match="6 columns; give 5"):
         load_rows(path, n_features=5)
     np.savez(path, y=[1, 0])
     with pytest.raises(DataError, match="lacks X;"):

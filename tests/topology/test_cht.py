@@ -131,7 +131,7 @@ def test_chtss_has_fewer_connections_in_the_end():
     ("name", "options", "message"),
     [
         ("cht", {"rule": "ch3"}, "unknown rule of path scores 'ch3'"),
-        ("chts", {"rule": "ch3_l3p"}, "unknown option of topology 'chts' 'rule'"),
+        ("chts", {"rule": "ch3_l3p"}, "unknown option 'rule' of topology 'chts'"),
         ("chts", {"removal": "per_sign"}, "unknown removal 'per_sign'"),
         ("chts", {"last_temperature": -1}, "last_temperature must be at least 0"),
     ],

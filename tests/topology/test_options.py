@@ -57,7 +57,7 @@ def test_an_algorithm_takes_these_options_and_no_others(name):
     assert set(options) == ACCEPTED[name]
     every = set().union(*ACCEPTED.values())
     for option in every - ACCEPTED[name]:
-        what = "unknown option of topology" if options else "takes no options, got"
+        what = f"unknown option {option!r} of" if options else "takes no options, got"
         with pytest.raises(UsageError, match=what):
             topology.make(name, **{option: 0.1})
 

@@ -253,7 +253,7 @@ def test_schedule(schedule, unit, wanted):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"unit": "batch"}, "unit of a schedule 'batch'; use one of epoch, step"),
+        ({"unit": "batch"}, "unit 'batch' of a schedule; use one of epoch, step"),
         ({"every": 0}, "every must be a whole number of at least 1, got 0"),
         ({"start": 0.5}, "start must be a whole number of at least 1, got 0.5"),
         ({"end": -1}, "end must be a whole number of at least 0, got -1"),

@@ -276,7 +276,7 @@ def test_make_takes_names_and_algorithms():
     ("name", "options", "message"),
     [
         ("sett", {}, "unknown topology 'sett'; use one of .*Did you mean 'set'"),
-        ("set", {"zetta": 0.3}, "option of topology 'set' 'zetta'.*mean 'zeta'"),
+        ("set", {"zetta": 0.3}, "option 'zetta' of topology 'set'.*mean 'zeta'"),
         ("static", {"zeta": 0.3}, "'static' takes no options, got 'zeta'"),
         ("set", {"zeta": 1.0}, "zeta must be from 0 up to but not 1, got 1.0"),
         ("set", {"zeta": -0.1}, "zeta must be .* got -0.1"),

@@ -364,4 +364,4 @@ def test_a_run_too_short_for_an_update_says_so(start, unit, decay_end, is_idle):
     assert len(listener.messages) == is_idle
     assert (listener.updates == 0) == is_idle
     if is_idle:
-        assert f"first updated after {unit} {start}, too late" in listener.messages[0]
+        assert f"after {unit} {start}, comes too late" in listener.messages[0]

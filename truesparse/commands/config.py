@@ -360,7 +360,7 @@ def _check_table(table: dict[str, Any], path: str) -> dict[str, Any]:
     hints = typing.get_type_hints(RunConfig)
     options = {}
     for key, value in table.items():
-        name = choose(key.replace("-", "_"), hints, f"key in {path}")
+        name = choose(key.replace("-", "_"), hints, "key", f" in {path}")
         options[name] = _convert(name, value, base_type(hints[name]), path)
     return options
 

@@ -219,7 +219,7 @@ def check_out(out: str, inputs: tuple[str | pathlib.Path, ...]) -> pathlib.Path:
         If it needs a library that is not installed.
     """
     path = pathlib.Path(out).expanduser()
-    choose(path.suffix.lower(), ENDINGS, "ending of --out")
+    choose(path.suffix.lower(), ENDINGS, "ending", " of --out")
     if path.is_dir() or not path.parent.is_dir():
         reason = "it is a folder"
         if not path.is_dir():

@@ -89,7 +89,7 @@ class CommandParser(argparse.ArgumentParser):
             # At difflib's default of 0.6, --nope would suggest --no-fetch.
             options = self._option_string_actions
             close = difflib.get_close_matches(name, options, n=1, cutoff=0.75)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f" (did you mean {close[0]}?)" if close else ""
             self.error(f"unknown argument {name}{hint}")
         return known
 

@@ -124,7 +124,8 @@ def _find_fault(path: Path, layout: Layout) -> str:
                     return f"{where} has {len(row)} columns, not {len(first)}"
                 for i, cell in enumerate(row):
                     if i not in left_out and not _is_number(cell):
-                        return f"{where}, column {i + 1} holds {cell!r}"
+                        value = repr(cell) if cell else "nothing"
+                        return f"{where}, column {i + 1} holds {value}"
     except (csv.Error, UnicodeError):
         pass
     return ""

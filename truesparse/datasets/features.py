@@ -101,7 +101,7 @@ def check_features(
             "give at least 1 row and 1 column"
         )
     if n_features is not None and n_columns != n_features:
-        raise DataError(f"{name} has {n_columns} columns where {n_features} are needed")
+        raise DataError(f"{name} has {n_columns} columns; give {n_features}")
     check_finite(checked, name)
     return checked if target is None else cast_features(checked, target, name)
 

@@ -138,7 +138,7 @@ def _check_options(init_topology: str, options: dict[str, Any]) -> None:
             raise UsageError(
                 f"initial topology {init_topology!r} takes no options, got {option!r}"
             )
-        choose(option, accepted, f"option of initial topology {init_topology!r}")
+        choose(option, accepted, "option", f" of initial topology {init_topology!r}")
 
 
 def check_layers(layers: Sequence[SparseLayer]) -> None:

@@ -178,7 +178,7 @@ class TopologyAlgorithm:
         name, accepted = self.name or type(self).__name__, self.options()
         if not accepted:
             raise UsageError(f"topology {name!r} takes no options, got {option!r}")
-        choose(option, accepted, f"option of topology {name!r}")
+        choose(option, accepted, "option", f" of topology {name!r}")
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs: numbers, lists, dicts and arrays."""

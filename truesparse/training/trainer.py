@@ -326,9 +326,10 @@ class Trainer:
             self._emit(
                 "on_warning",
                 run,
-                f"topology {self.topology.name!r} is first updated after {first.unit} "
-                f"{first.start}, too late for {run.n_steps} steps in {run.n_epochs} "
-                "epochs: connections stay as they are; update earlier or train longer",
+                f"the first update of topology {self.topology.name!r}, after "
+                f"{first.unit} {first.start}, comes too late (epochs: {run.n_epochs}, "
+                f"steps: {run.n_steps}), so the connections stay as they are; update "
+                "earlier or train longer",
             )
 
     def _update_topology(self, run: Run, unit: str, batches, clock: Clock) -> None:

@@ -42,7 +42,7 @@ class UpdateSchedule:
     end: int | None = None
 
     def __post_init__(self):
-        choose(self.unit, ("epoch", "step"), "unit of a schedule")
+        choose(self.unit, ("epoch", "step"), "unit", " of a schedule")
         check_whole("every", self.every, 1)
         check_whole("start", self.start, 1)
         if self.end is not None:
