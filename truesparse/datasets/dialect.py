@@ -1,0 +1,304 @@
+"""How a text table is written: its delimiter, decimal sign, header and row names.
+
+All are read off the first rows; what the caller states wins. Nothing is guessed where
+two readings make sense: the file is refused with the option that decides.
+
+A cell is missing, whole (``3``), real (``3.5``), a truth value or text. The first row
+is a header where a cell is text above numbers, which no row of data can be.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from truesparse.errors import DataError
+
+DELIMITERS = (",", ";", "\t", "|", " ")
+# What stands for a value that is not there: pandas' list, and that of UCI and Weka.
+MISSING = frozenset(
+    ("", "na", "n/a", "nan", "-nan", "null", "none", "nil", "?", "#n/a", "<na>")
+)
+TRUTH = {"true": 1, "false": 0, "yes": 1, "no": 0}
+
+_SAMPLE_ROWS = 1000
+_SAMPLE_CHARACTERS = 1 << 20
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+_WHOLE = re.compile(r"[+-]?\d+$")
+_SPECIAL = frozenset(("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"))
+_SEPARATOR_LINE = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
+
+
+class Dialect(NamedTuple):
+    """How to cut a text table into cells, and what its columns are called.
+
+    Attributes
+    ----------
+    delimiter : str
+        A space stands for any run of spaces.
+    decimal : str
+        ``"."`` or ``","``.
+    n_skipped : int
+        Lines before the first row of data.
+    names : list of str or None
+        Names of all columns; ``""`` for row names without one. None without header.
+    n_columns : int
+    has_row_names : bool
+        Whether the first column holds names of rows that the header leaves out, as R
+        writes them.
+    """
+
+    delimiter: str
+    decimal: str
+    n_skipped: int
+    names: list[str] | None
+    n_columns: int
+    has_row_names: bool
+
+
+def sniff(
+    lines: Iterable[str],
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+) -> Dialect:
+    """Return the dialect of a table.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        The file from its beginning, with line ends; only the first are read.
+    path : Path
+        Path of the file, for messages.
+    delimiter, decimal : str, optional
+        Given by the caller.
+    header : bool, optional
+        Whether the first row holds names.
+
+    Raises
+    ------
+    DataError
+        If the file holds no rows, rows of different lengths, or a first row that may
+        be a header as well as data.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from truesparse.datasets.dialect import sniff
+    >>> rows = ["width;kind", "1,5;a", "2,5;b"]
+    >>> found = sniff(rows, Path("small.csv"))
+    >>> found.delimiter, found.decimal, found.names
+    (';', ',', ['width', 'kind'])
+    """
+    sample = list(_first(lines))
+    stated, n_lines = _stated_delimiter(sample)
+    sample = sample[n_lines:]
+    delimiter = delimiter or stated or _choose_delimiter(sample, decimal)
+    rows = _cut(sample, delimiter)
+    if not rows:
+        raise DataError(f"cannot read {path}: it holds no rows")
+    decimal = decimal or _choose_decimal(rows, delimiter)
+    has_header = _has_header(rows, decimal, path) if header is None else header
+    first, body = rows[0], rows[1:] if has_header else rows
+    if not body:
+        raise DataError(f"{path} has a header but no rows")
+    n_columns = len(body[0].cells)
+    has_row_names = has_header and len(first.cells) == n_columns - 1
+    if has_header and not has_row_names and len(first.cells) != n_columns:
+        raise DataError(
+            f"{path}: line {body[0].line + n_lines} has {n_columns} cells, the header "
+            f"{len(first.cells)}; every row needs a cell for each column"
+        )
+    for row in body:
+        if len(row.cells) != n_columns:
+            raise DataError(
+                f"{path}: line {row.line + n_lines} has {len(row.cells)} cells, line "
+                f"{body[0].line + n_lines} has {n_columns}; every row needs a cell for "
+                "each column, and text that contains the delimiter needs quotes"
+            )
+    names = None
+    if has_header:
+        names = [""] * has_row_names + first.cells
+    n_skipped = n_lines + (first.line if has_header else 0)
+    return Dialect(delimiter, decimal, n_skipped, names, n_columns, has_row_names)
+
+
+def kind_of(cell: str, decimal: str = ".") -> str:
+    """Return "missing", "whole", "real", "truth" or "text".
+
+    Examples
+    --------
+    >>> from truesparse.datasets.dialect import kind_of
+    >>> [kind_of(cell) for cell in ("NA", "3", "-3e5", "yes", "1,5")]
+    ['missing', 'whole', 'real', 'truth', 'text']
+    >>> kind_of("1,5", decimal=",")
+    'real'
+    """
+    cell = cell.strip()
+    lower = cell.lower()
+    if lower in MISSING:
+        return "missing"
+    if _WHOLE.match(cell):
+        return "whole"
+    if decimal != "." and "." not in cell:
+        cell = cell.replace(decimal, ".", 1)
+    if _NUMBER.match(cell) or lower in _SPECIAL:
+        return "real"
+    return "truth" if lower in TRUTH else "text"
+
+
+class _Row(NamedTuple):
+    """The cells of a row, and the line of the file that it ends with, from 1."""
+
+    line: int
+    cells: list[str]
+
+
+def _first(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines until they are enough to judge by; the last one is whole."""
+    size = 0
+    for number, line in enumerate(lines):
+        yield line
+        size += len(line)
+        if number >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS:
+            return
+
+
+def _stated_delimiter(sample: list[str]) -> tuple[str | None, int]:
+    """Return what a first line ``sep=;`` states, and how many lines that takes."""
+    stated = _SEPARATOR_LINE.match(sample[0]) if sample else None
+    return (stated[1], 1) if stated else (None, 0)
+
+
+def _cut(sample: list[str], delimiter: str) -> list[_Row]:
+    """Return the rows of a sample; blank lines are none."""
+    if delimiter == " ":
+        sample = [line.strip(" \r\n") for line in sample]
+    reader = csv.reader(sample, delimiter=delimiter, skipinitialspace=True)
+    rows = []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                cells = [cell.strip() for cell in cells]
+                rows.append(_Row(reader.line_num, cells))
+    except csv.Error:
+        # A quote that does not end within the sample.
+        pass
+    return rows
+
+
+def _choose_delimiter(sample: list[str], decimal: str | None) -> str:
+    """Return the delimiter that cuts most rows alike, into numbers where it can."""
+
+    def merit(delimiter: str) -> tuple[float, float]:
+        rows = _cut(sample, delimiter)
+        lengths = Counter(len(row.cells) for row in rows[1:] or rows)
+        length, count = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
+        if length < 2:
+            return 0.0, 0.0
+        marks = (decimal,) if decimal else (".", "," if delimiter != "," else ".")
+        cells = [cell for row in rows for cell in row.cells]
+        typed = sum(
+            any(kind_of(cell, mark) != "text" for mark in marks) for cell in cells
+        )
+        return round(count / len(rows[1:] or rows), 2), typed / len(cells)
+
+    # Of equal ones the first of the list.
+    return max(DELIMITERS, key=merit)
+
+
+def _choose_decimal(rows: list[_Row], delimiter: str) -> str:
+    """Return "," where columns hold numbers only if it is the decimal sign."""
+    if delimiter == ",":
+        return "."
+    commas = points = 0
+    for row in rows:
+        for cell in row.cells:
+            is_number = kind_of(cell) in ("whole", "real")
+            points += is_number and "." in cell
+            commas += not is_number and kind_of(cell, ",") == "real"
+    return "," if commas > points else "."
+
+
+def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
+    first, below = rows[0].cells, rows[1:]
+    if not below:
+        return all(kind_of(cell, decimal) in ("text", "missing") for cell in first)
+    # R leaves the name of the row names out.
+    shift = len(below[0].cells) - len(first)
+    columns = (
+        [
+            _Column(
+                cell,
+                kind_of(cell, decimal),
+                {row.cells[i + shift] for row in below if i + shift < len(row.cells)},
+                decimal,
+            )
+            for i, cell in enumerate(first)
+        ]
+        if shift in (0, 1)
+        else []
+    )
+    if not columns:
+        return False
+    if any(column.names_numbers for column in columns):
+        return True
+    texts = [column for column in columns if column.kind == "text"]
+    numbers = [column for column in columns if column.kind in ("whole", "real")]
+    if any(column.recurs for column in texts):
+        return False
+    if not numbers:
+        return bool(texts)
+    counts = [column.cell for column in numbers]
+    if counts == [str(i) for i in range(len(counts))] and len(first) > 2:
+        return True  # pandas names columns without names 0, 1, 2, ...
+    looks_like_names = len(numbers) > 1 and all(
+        column.is_whole_above_real for column in numbers
+    )
+    looks_like_label = any(column.is_unlike_labels(len(below)) for column in texts)
+    if looks_like_names and texts:
+        return True
+    if looks_like_names or looks_like_label:
+        shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
+        raise DataError(
+            f"{path}: the first row ({shown}) may hold names or data; say --header yes "
+            "or --header no"
+        )
+    return False
+
+
+class _Column(NamedTuple):
+    """The first cell of a column beside those below it."""
+
+    cell: str
+    kind: str
+    below: set[str]
+    decimal: str
+
+    @property
+    def kinds_below(self) -> set[str]:
+        kinds = {kind_of(cell, self.decimal) for cell in self.below}
+        return kinds - {"missing"}
+
+    @property
+    def names_numbers(self) -> bool:
+        """Whether text stands above numbers or truth values."""
+        is_text = self.kind == "text"
+        return is_text and bool(self.kinds_below) and "text" not in self.kinds_below
+
+    @property
+    def recurs(self) -> bool:
+        """Whether the cell stands below itself, as a name never does."""
+        return self.cell in self.below
+
+    @property
+    def is_whole_above_real(self) -> bool:
+        return self.kind == "whole" and self.kinds_below == {"real"}
+
+    def is_unlike_labels(self, n_rows: int) -> bool:
+        """Whether labels recur below but this one does not."""
+        return 2 * len(self.below) <= n_rows and not self.recurs
