@@ -25,6 +25,7 @@ import os
 import pathlib
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,13 +53,70 @@ _FLAGS = {
 }
 # Functions that only kernels call need no entry for Python, which unpacks every array:
 # without it the backward pass compiles in 3.0 s instead of 4.0 (EPYC 7003, 2026-11).
-_INNER = {**_FLAGS, "no_cpython_wrapper": True}
+_INNER = {"no_cpython_wrapper": True}
 
-# Numba's built-in pool, "workqueue", ends the process when two threads of Python call
-# parallel kernels at once: the caller holds this lock.
-_calls = threading.RLock()
 # The number that each thread of Python has set, for thread_count.
 _settings = threading.local()
+
+
+class _Pool:
+    """The threads that parallel kernels share, and who may call them.
+
+    Numba makes them of GNU OpenMP ("omp"), TBB ("tbb") or its own "workqueue" at the
+    first call, whichever it has. Its workqueue ends the process when two threads of
+    Python call at once, so they take turns. GNU OpenMP ends a process that was forked
+    after the first call.
+
+    Attributes
+    ----------
+    is_free : bool
+        Whether anyone may call without asking.
+    is_lost : bool
+        Whether this process was forked and its parent kept the threads.
+    """
+
+    def __init__(self) -> None:
+        self.is_free, self.is_lost = False, False
+        self._turns = threading.RLock()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._forked)
+
+    @property
+    def layer(self) -> str | None:
+        """What the threads are made of; None before the first call."""
+        try:
+            return numba.threading_layer()
+        except ValueError:
+            return None
+
+    def call(self, compiled, arguments):
+        """Call a parallel kernel when it is safe.
+
+        Raises
+        ------
+        UsageError
+            In a forked process that cannot have threads.
+        """
+        if self.is_lost:
+            raise UsageError(
+                "this process was forked after truesparse had started threads, which "
+                "GNU OpenMP does not survive; start processes with "
+                "multiprocessing.get_context('spawn') or 'forkserver', or with "
+                "joblib's 'loky', or set NUMBA_THREADING_LAYER=workqueue before Python "
+                "starts"
+            )
+        with self._turns:
+            result = compiled(*arguments)
+        self.is_free = self.layer in ("omp", "tbb")
+        return result
+
+    def _forked(self) -> None:
+        self._turns = threading.RLock()  # another thread may have held it
+        if self.layer == "omp":
+            self.is_free, self.is_lost = False, True
+
+
+_pool = _Pool()
 
 
 @functools.cache
@@ -69,7 +127,31 @@ def _package_stamp() -> tuple[float, int]:
     return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
 
 
-def _stamp_cache(dispatcher):
+def _compile(function, **flags):
+    """Return `function` compiled when called, with its binary kept on disk."""
+    flags = _FLAGS | flags
+    try:
+        dispatcher = numba.njit(**flags)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        _warn_uncached()
+        dispatcher = numba.njit(**flags | {"cache": False})(function)
+    _stamp_cache(dispatcher)
+    return dispatcher
+
+
+@functools.cache
+def _warn_uncached() -> None:
+    warnings.warn(
+        "compiled kernels cannot be kept, as neither the folder of truesparse nor a "
+        "home folder can be written to: every process compiles them again; set "
+        "NUMBA_CACHE_DIR to a folder that can be written to",
+        stacklevel=2,
+    )
+
+
+def _stamp_cache(dispatcher) -> None:
     """Invalidate the cached binary when any kernel source changes.
 
     Numba looks only at the file of the kernel, but the binary also contains helpers and
@@ -78,17 +160,16 @@ def _stamp_cache(dispatcher):
     cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if hasattr(cache_file, "_source_stamp"):
         cache_file._source_stamp = _package_stamp()
-    return dispatcher
 
 
 def kernel(function):
     """Compile `function` for one thread."""
-    return _stamp_cache(numba.njit(**_FLAGS)(function))
+    return _compile(function)
 
 
 def inner_kernel(function):
     """Compile `function` for kernels alone; called from Python, it would crash."""
-    return _stamp_cache(numba.njit(**_INNER)(function))
+    return _compile(function, **_INNER)
 
 
 def inlined_kernel(function):
@@ -97,12 +178,12 @@ def inlined_kernel(function):
     A call passes groups of arrays as dozens of numbers, which takes longer than a short
     row does (12 ns a call, EPYC, 2026-11).
     """
-    return _stamp_cache(numba.njit(forceinline=True, **_INNER)(function))
+    return _compile(function, forceinline=True, **_INNER)
 
 
 def exact_kernel(function):
     """Compile `function` for one thread with arithmetic in the order written."""
-    return _stamp_cache(numba.njit(**{**_FLAGS, "fastmath": False})(function))
+    return _compile(function, fastmath=False)
 
 
 def parallel_kernel(function):
@@ -114,7 +195,17 @@ def parallel_kernel(function):
     kernel: Numba 0.68 loses writes through the fields of a NamedTuple that stand in the
     body itself.
     """
-    return _stamp_cache(numba.njit(parallel=True, **_FLAGS)(function))
+    compiled = _compile(function, parallel=True)
+    if DISABLED:
+        return compiled
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if _pool.is_free:
+            return compiled(*arguments)
+        return _pool.call(compiled, arguments)
+
+    return call
 
 
 @functools.cache
@@ -194,21 +285,11 @@ def threads(n_jobs: int | None) -> Iterator[None]:
             raise UsageError("n_jobs must not be 0: give 1 for one thread, -1 for all")
         most = most_threads()
         wanted = min(n_jobs, most) if n_jobs > 0 else max(1, most + 1 + n_jobs)
-    # Several callers at once need a pool of threads that can serve them.
-    with _calls if _pool() not in ("omp", "tbb") else contextlib.nullcontext():
-        set_threads(wanted)
-        try:
-            yield
-        finally:
-            set_threads(before)
-
-
-def _pool() -> str | None:
-    """Return the name of Numba's pool of threads, or None before it is started."""
+    set_threads(wanted)
     try:
-        return numba.threading_layer()
-    except ValueError:
-        return None
+        yield
+    finally:
+        set_threads(before)
 
 
 def tell_when_compiling(callback: Callable[[], None]) -> None:
