@@ -21,7 +21,7 @@ DELIMITERS = (",", ";", "\t", "|", " ")
 MISSING = frozenset(
     ("", "na", "n/a", "nan", "-nan", "null", "none", "nil", "?", "#n/a", "<na>")
 )
-TRUTH = {"true": 1, "false": 0, "yes": 1, "no": 0}
+TRUTH = {"true": True, "false": False}
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_CHARACTERS = 1 << 20
@@ -133,7 +133,7 @@ def kind_of(cell: str, decimal: str = ".") -> str:
     Examples
     --------
     >>> from truesparse.datasets.dialect import kind_of
-    >>> [kind_of(cell) for cell in ("NA", "3", "-3e5", "yes", "1,5")]
+    >>> [kind_of(cell) for cell in ("NA", "3", "-3e5", "True", "1,5")]
     ['missing', 'whole', 'real', 'truth', 'text']
     >>> kind_of("1,5", decimal=",")
     'real'
@@ -149,6 +149,11 @@ def kind_of(cell: str, decimal: str = ".") -> str:
     if _NUMBER.match(cell) or lower in _SPECIAL:
         return "real"
     return "truth" if lower in TRUTH else "text"
+
+
+def is_blank(cells: list[str]) -> bool:
+    """Whether a line holds no cells; empty ones between delimiters count."""
+    return len(cells) == 0 or (len(cells) == 1 and not cells[0].strip())
 
 
 class _Row(NamedTuple):
@@ -182,7 +187,7 @@ def _cut(sample: list[str], delimiter: str) -> list[_Row]:
     rows = []
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if not is_blank(cells):
                 cells = [cell.strip() for cell in cells]
                 rows.append(_Row(reader.line_num, cells))
     except csv.Error:
@@ -196,7 +201,7 @@ def _choose_delimiter(sample: list[str], decimal: str | None) -> str:
 
     def merit(delimiter: str) -> tuple[float, float]:
         rows = _cut(sample, delimiter)
-        lengths = Counter(len(row.cells) for row in rows[1:] or rows)
+        lengths = Counter(len(row.cells) for row in rows)
         length, count = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
         if length < 2:
             return 0.0, 0.0
@@ -205,7 +210,7 @@ def _choose_delimiter(sample: list[str], decimal: str | None) -> str:
         typed = sum(
             any(kind_of(cell, mark) != "text" for mark in marks) for cell in cells
         )
-        return round(count / len(rows[1:] or rows), 2), typed / len(cells)
+        return round(count / len(rows), 2), typed / len(cells)
 
     # Of equal ones the first of the list.
     return max(DELIMITERS, key=merit)
