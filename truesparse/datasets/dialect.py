@@ -190,9 +190,10 @@ def _cut(sample: list[str], delimiter: str) -> list[_Row]:
             if not is_blank(cells):
                 cells = [cell.strip() for cell in cells]
                 rows.append(_Row(reader.line_num, cells))
-    except csv.Error:
-        # A quote that does not end within the sample.
-        pass
+    except csv.Error as error:
+        if "limit" in str(error):
+            raise  # a cell longer than the csv module takes
+        # Otherwise a quote that does not end within the sample.
     return rows
 
 

@@ -43,11 +43,13 @@ class Table(NamedTuple):
     columns : list of ndarray, shape (n_rows,)
         int64, float64, bool, or object with text and None.
     dialect : Dialect
+    encoding : str
     """
 
     names: list[str] | None
     columns: list[np.ndarray]
     dialect: Dialect
+    encoding: str
 
     @property
     def n_rows(self) -> int:
@@ -100,7 +102,13 @@ def read_table(
     except ValueError as error:
         fault = _find_fault(path, encoding, dialect)
         raise DataError(f"cannot read {path}: {fault or error}") from error
-    return Table(dialect.names, columns, dialect)
+    return Table(dialect.names, columns, dialect, encoding)
+
+
+def line_of(path: Path, table: Table, row: int) -> int:
+    """Return the line of the file, from 1, that a row of the table ends with."""
+    rows = _rows(path, table.encoding, table.dialect)
+    return next(itertools.islice(rows, row, None))[0]
 
 
 def open_text(path: Path, encoding: str) -> TextIO:
