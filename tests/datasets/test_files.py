@@ -9,39 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from support.data_files import LABELS, RNG, X, assert_same_rows, raw
 from support.datasets_invariants import assert_sound
 
 from truesparse.datasets import load, save_npz
 from truesparse.errors import DataError
-
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((30, 5)).round(3)
-LABELS = np.arange(30) % 3
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty folder that is also data_home."""
-    monkeypatch.setenv("TRUESPARSE_DATA", str(tmp_path))
-    return tmp_path
-
-
-def raw(path, **options):
-    """Load without scaling, all rows in the order of the file."""
-    data = load(path, scale="none", dtype=np.float64, **options)
-    assert_sound(data, np.float64)
-    parts = [data.X_train, data.X_test]
-    rows = np.concatenate([p.toarray() if data.is_sparse else p for p in parts])
-    targets = np.concatenate([data.y_train, data.y_test])
-    return data, rows, targets
-
-
-def assert_same_rows(got, expected):
-    """Rows are equal in any order, since a split reorders them."""
-    np.testing.assert_allclose(
-        np.array(sorted(got.tolist())), np.array(sorted(expected.tolist()))
-    )
-
 
 # --- .npz
 
@@ -358,46 +330,3 @@ def test_parquet_without_its_libraries_says_what_to_install(
         monkeypatch.setitem(sys.modules, name, stand_in)
     with pytest.raises(DataError, match=f"{library} is not installed.*pip install"):
         load(folder / "t.parquet")
-
-
-# --- SVMlight
-
-
-def test_svmlight_stays_sparse_and_takes_its_test_part(folder):
-    (folder / "a.svm").write_text("# comment\n1 1:.5 # end\n-1 1:1 3:2\n-1 2:1\n")
-    (folder / "a.svm.t").write_text("1 1:2 5:1\n")
-    data, rows, y = raw(folder / "a.svm")
-    assert data.is_sparse
-    assert data.classes.tolist() == [-1, 1]
-    assert y.tolist() == [1, 0, 0, 1]
-    expected = [[0.5, 0, 0, 0, 0], [1, 0, 2, 0, 0], [0, 1, 0, 0, 0], [2, 0, 0, 0, 1]]
-    assert rows.tolist() == expected
-
-
-def test_svmlight_with_several_labels_or_none_is_multilabel(folder):
-    (folder / "m.libsvm").write_text("1,7 1:1\n7 2:1\n 3:1\n1 1:1\n")
-    data, rows, y = raw(folder / "m.libsvm", test_fraction=0.5)
-    assert data.task == "multilabel"
-    assert data.classes.tolist() == [1, 7]
-    expected = [[1, 0, 0, 1, 1], [0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [1, 0, 0, 1, 0]]
-    assert_same_rows(np.column_stack([rows, y]), np.array(expected))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("# only a comment\n", "X is empty"),
-        ("1 2:x\n", "as SVMlight text"),
-        ("1 3:1 2:1\n", "sorted and unique"),
-        ("1 -3:1\n", "Invalid index"),
-        ("1 99999999999999999999:1\n", "as SVMlight text"),
-        ("1 1:nan\n2 1:1\n", "X has 1 NaN"),
-        (" 1:1\n 2:1\n", "has no labels"),
-        ("some text\n", "as SVMlight text"),
-    ],
-)
-def test_bad_svmlight_says_what_is_wrong(folder, text, message):
-    (folder / "b.svmlight").write_text(text)
-    with pytest.raises(DataError, match=message) as caught:
-        load(folder / "b.svmlight")
-    assert "\n" not in str(caught.value)

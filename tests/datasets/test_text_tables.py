@@ -266,3 +266,26 @@ def test_a_table_is_read_back_or_refused(tmp_path_factory, drawn):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
         assert is_same(cells, one)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "1,2.5,x",
+        "NA,2.5,x",
+        "1,2.5,",
+        "1,text,x",
+        '1,2.5,"q, ""r"""',
+        "9007199254740993,1,x",
+    ],
+)
+def test_what_comes_after_the_first_rows_is_read_the_same(tmp_path, last):
+    text = "a,b,c\n" + "3,1.5,y\n4,0.5,z\n" * 1500 + last + "\n"
+    read_back = []
+    for engine in ENGINES:
+        with using(engine):
+            read_back.append(read(tmp_path, text).columns)
+    for one, other in zip(*read_back, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert len(read_back[0][0]) == 3001

@@ -24,7 +24,7 @@ MISSING = frozenset(
 TRUTH = {"true": True, "false": False}
 
 _SAMPLE_ROWS = 1000
-_SAMPLE_CHARACTERS = 1 << 20
+_SAMPLE_CHARACTERS = 1 << 19
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _WHOLE = re.compile(r"[+-]?\d+$")
 _SPECIAL = frozenset(("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"))
@@ -48,6 +48,8 @@ class Dialect(NamedTuple):
     has_row_names : bool
         Whether the first column holds names of rows that the header leaves out, as R
         writes them.
+    kinds : tuple of set of str
+        Kinds of the cells of each column among the first rows, see `kind_of`.
     """
 
     delimiter: str
@@ -56,6 +58,7 @@ class Dialect(NamedTuple):
     names: list[str] | None
     n_columns: int
     has_row_names: bool
+    kinds: tuple[set[str], ...]
 
 
 def sniff(
@@ -124,7 +127,11 @@ def sniff(
     if has_header:
         names = [""] * has_row_names + first.cells
     n_skipped = n_lines + (first.line if has_header else 0)
-    return Dialect(delimiter, decimal, n_skipped, names, n_columns, has_row_names)
+    cells = zip(*(row.cells for row in body), strict=True)
+    kinds = tuple({kind_of(cell, decimal) for cell in set(column)} for column in cells)
+    return Dialect(
+        delimiter, decimal, n_skipped, names, n_columns, has_row_names, kinds
+    )
 
 
 def kind_of(cell: str, decimal: str = ".") -> str:

@@ -1,9 +1,11 @@
 """Text tables as columns: .csv and its relatives, compressed or not.
 
-pandas reads where it is installed, the csv module of Python where it is not: four times
-slower, and a test holds that both give the same columns. A column is numbers (float64,
-or int64 where all are whole), truth values (bool) or text; a missing number is NaN, a
-missing text None.
+pandas reads where it is installed, NumPy where it is not (two to four times as slowly)
+and, for what that does not take, the csv module of Python. Tests hold that all of them
+give the same columns.
+
+A column is numbers (float64, or int64 where all are whole), truth values (bool) or
+text; a missing number is NaN, a missing text None.
 """
 
 import bz2
@@ -13,7 +15,7 @@ import importlib.util
 import itertools
 import lzma
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -180,6 +182,10 @@ def _camel(mark: str) -> str:
 
 
 def _read_with_python(path: Path, encoding: str, dialect: Dialect) -> list[np.ndarray]:
+    try:
+        return _read_with_numpy(path, encoding, dialect)
+    except ValueError:
+        pass  # a column changes its kind after the first rows, or a row its length
     rows = [row for _, row in _rows(path, encoding, dialect)]
     if any(len(row) != dialect.n_columns for row in rows):
         raise ValueError("rows differ in length")
@@ -187,6 +193,56 @@ def _read_with_python(path: Path, encoding: str, dialect: Dialect) -> list[np.nd
         _column_of([cell.strip() for cell in column], dialect.decimal)
         for column in zip(*rows, strict=True)
     ]
+
+
+def _read_with_numpy(path: Path, encoding: str, dialect: Dialect) -> list[np.ndarray]:
+    """Read a table most of whose columns are numbers: a fifth of the time and memory.
+
+    Raises
+    ------
+    ValueError
+        Where np.loadtxt and the csv module may read different things.
+    """
+    if dialect.decimal != "." or dialect.delimiter == " ":
+        raise ValueError("a decimal comma, or runs of spaces")
+    # Other columns are read as numbers of their distinct texts.
+    texts: dict[int, dict[str, int]] = {
+        i: {} for i, kinds in enumerate(dialect.kinds) if kinds - {"whole", "real"}
+    }
+    converters: Any = {i: _numbering(numbers) for i, numbers in texts.items()}
+    with open_text(path, encoding) as file:
+        lines = itertools.islice(file, dialect.n_skipped, None)
+        table = np.loadtxt(
+            lines,
+            delimiter=dialect.delimiter,
+            converters=converters or None,
+            comments=None,
+            quotechar='"',
+            ndmin=2,
+        )
+    if table.shape[1] != dialect.n_columns:
+        raise ValueError("the number of columns is another one")
+    columns = []
+    for i, column in enumerate(table.T):
+        if i in texts:
+            column = _column_of(list(texts[i]))[column.astype(np.intp)]
+        elif dialect.kinds[i] == {"whole"} and (column == np.floor(column)).all():
+            if np.abs(column).max() >= 2**53:
+                raise ValueError("whole numbers that float64 does not hold")
+            column = column.astype(np.int64)
+        columns.append(column)
+    return columns
+
+
+def _numbering(numbers: dict[str, int]) -> Callable[[str], float]:
+    """Return a function that numbers distinct texts as they come."""
+
+    def number(text: str) -> float:
+        if '"' in text:
+            raise ValueError("quotes within a cell")
+        return numbers.setdefault(text.strip(), len(numbers))
+
+    return number
 
 
 def _column_of(cells: list[str | None], decimal: str = ".") -> np.ndarray:
