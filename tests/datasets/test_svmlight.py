@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.data_files import assert_same_rows, raw
 
-from truesparse.datasets import load
+from truesparse.datasets import load, load_rows
 from truesparse.errors import DataError
 
 
@@ -46,3 +46,12 @@ def test_bad_svmlight_says_what_is_wrong(folder, text, message):
     with pytest.raises(DataError, match=message) as caught:
         load(folder / "b.svmlight")
     assert "\n" not in str(caught.value)
+
+
+def test_a_row_without_label_does_not_make_the_task_multilabel(folder):
+    (folder / "l.svm").write_text("1 1:1\n2 2:1\n 3:1\n1 1:1\n")
+    with pytest.raises(DataError, match="1 rows have no label, the first is row 3"):
+        load(folder / "l.svm")
+    # Rows for a model may lack them.
+    rows = load_rows(folder / "l.svm", n_features=3)
+    assert rows.X.shape == (4, 3)

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.datasets import make_multilabel_classification
+from sklearn.utils.class_weight import compute_sample_weight
 from support.estimators import classifier, small
+
+from truesparse.estimators.samples import weigh_classes
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -29,6 +32,24 @@ def test_balanced_classes_are_those_of_weighted_samples():
     np.testing.assert_allclose(
         balanced.decision_function(X), weighted.decision_function(X), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("labels", ["classes", "multilabel"])
+def test_balanced_classes_of_weighted_samples_are_those_of_repeated_ones(labels):
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 3, 40) if labels == "classes" else draw.integers(0, 2, (40, 2))
+    counts = draw.integers(0, 4, 40)
+    repeated = np.repeat(y, counts, axis=0)
+    want = compute_sample_weight("balanced", repeated)
+    got = weigh_classes("balanced", y, None, counts.astype(float))
+    np.testing.assert_allclose(np.repeat(got, counts), want, rtol=1e-14)
+    unweighted = weigh_classes("balanced", y, None, None)
+    np.testing.assert_allclose(unweighted, compute_sample_weight("balanced", y), 1e-14)
+
+
+def test_a_class_without_weight_counts_for_nothing():
+    got = weigh_classes("balanced", np.array([0, 1, 2]), None, np.array([1.0, 3.0, 0]))
+    np.testing.assert_allclose(got, [2, 2 / 3, 0], rtol=1e-14)
 
 
 @pytest.mark.compiled

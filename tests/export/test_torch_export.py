@@ -149,3 +149,14 @@ def test_other_names_are_unknown():
 def test_probabilities_is_true_or_false():
     with pytest.raises(UsageError, match="probabilities"):
         to_torch(make_model(), probabilities="softmax")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_samples_may_have_any_number_of_axes(loss):
+    module = to_torch(make_model(loss=loss, dtype="float32"), probabilities=True)
+    x = torch.rand(2, 3, 6)
+    want = module(x.reshape(6, 6))
+    assert module(x).shape == (2, 3, want.shape[1])
+    torch.testing.assert_close(module(x).reshape(want.shape), want)
+    torch.testing.assert_close(module(x[0, 0]), want[0])
+    assert module(x[0, 0]).ndim == 1

@@ -60,6 +60,12 @@ def _as_raw_data(loaded: list, expected: Expected | None, path: Path) -> RawData
             raise DataError(f"{path} has no labels; begin each line with a label")
         loaded[1::2] = [None] * len(loaded[1::2])
         return RawData(*loaded)
+    counts = [len(row) for y in loaded[1::2] for row in y]
+    if expected is None and max(counts) == 1:
+        raise DataError(
+            f"{path}: {counts.count(0)} rows have no label, the first is row "
+            f"{counts.index(0) + 1}; label these rows or remove them"
+        )
     for i in range(1, len(loaded), 2):
         loaded[i] = _label_columns(loaded[i], labels)
     whole = bool((labels == np.floor(labels)).all())

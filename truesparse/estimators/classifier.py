@@ -366,7 +366,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if self.class_weight is None:
             return weights
         classes = None if self._is_multilabel else self.classes_
-        by_class = weigh_classes(self.class_weight, y, classes)
+        by_class = weigh_classes(self.class_weight, y, classes, weights)
         return by_class if weights is None else by_class * weights
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:

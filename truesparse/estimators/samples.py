@@ -89,20 +89,42 @@ def split(
 
 
 def weigh_classes(
-    class_weight: Any, y: np.ndarray, classes: np.ndarray | None
+    class_weight: Any,
+    y: np.ndarray,
+    classes: np.ndarray | None,
+    sample_weight: np.ndarray | None,
 ) -> np.ndarray:
     """Return the weight of each sample's class.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or list of dict
+        "balanced" weighs classes so that their samples weigh the same in all. A sample
+        of weight 2 counts as two samples of weight 1.
     y : array
     classes : array, optional
         All classes that a dict may name, even if `y` lacks them; None for multilabel
         targets.
+    sample_weight : (n,) array, optional
     """
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return _balance_classes(y, sample_weight)
     if isinstance(class_weight, Mapping) and classes is not None:
         y = column_or_1d(y)
         weights = compute_class_weight(dict(class_weight), classes=classes, y=y)
         return weights[np.searchsorted(classes, y)]
     return compute_sample_weight(class_weight, y)
+
+
+def _balance_classes(y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """Return n / (n_classes n_c) for a sample of class c; over labels the product."""
+    # Not compute_sample_weight, which counts samples whatever they weigh.
+    factors = np.ones(len(y))
+    for column in np.reshape(y, (len(y), -1)).T:
+        _, codes = np.unique(column, return_inverse=True)
+        totals = np.bincount(codes, sample_weight)
+        n_classes = np.count_nonzero(totals)
+        # A class without weight gets none.
+        safe = np.where(totals > 0, totals, np.inf)
+        factors *= (totals.sum() / (n_classes * safe))[codes]
+    return factors

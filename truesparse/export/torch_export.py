@@ -139,7 +139,7 @@ def _net_class() -> type:
     import torch
 
     class SparseNet(torch.nn.Module):
-        """Sparse layers one after the other, (batch, n_features) to (batch, n_out)."""
+        """Sparse layers one after the other, (..., n_features) to (..., n_out)."""
 
         def __init__(self, layers: list, head: str):
             super().__init__()
@@ -147,9 +147,12 @@ def _net_class() -> type:
             self.head = head
 
         def forward(self, x):
-            z = self.layers(x.T).T
+            # As torch.nn.Linear takes them: one sample, or any number of axes of them.
+            samples = x.reshape(-1, x.shape[-1])
+            z = self.layers(samples.T).T
+            z = z.reshape(*x.shape[:-1], z.shape[-1])
             if self.head == "softmax":
-                return torch.softmax(z, dim=1)
+                return torch.softmax(z, dim=-1)
             return torch.sigmoid(z) if self.head == "logistic" else z
 
     return SparseNet
