@@ -177,6 +177,7 @@ def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) ->
         options.data_home,
         n_features=predictor.model.layer_sizes[0],
         feature_names=predictor.preprocessing.feature_names,
+        target_name=predictor.preprocessing.target_name,
         first_index=predictor.preprocessing.first_index,
         part=options.part,
         task=predictor.task,

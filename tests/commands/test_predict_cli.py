@@ -113,6 +113,18 @@ def test_labels_of_a_table(folder, capsys):
     assert got.err == f"accuracy {accuracy:.4f} on 150 samples\n"
 
 
+def test_a_column_after_the_target_is_not_scored(folder, capsys, tmp_path):
+    columns = iris_columns()
+    extra = np.arange(len(columns["species"])) % 3
+    lines = [",".join([*columns, "batch"])]
+    cells = zip(*columns.values(), extra, strict=True)
+    lines += [",".join(map(str, row)) for row in cells]
+    (tmp_path / "more.csv").write_text("\n".join(lines) + "\n")
+    got = run(capsys, folder / "iris", tmp_path / "more.csv")
+    again = run(capsys, folder / "iris", folder / "iris.csv")
+    assert (got.code, got.out, got.err) == (0, again.out, again.err)
+
+
 def test_columns_without_the_target_in_another_order(folder, capsys, tmp_path):
     columns = iris_columns()
     order = [HEADER[i] for i in (2, 0, 3, 1)]

@@ -23,7 +23,7 @@ from support.datasets_invariants import assert_sound
 from truesparse import datasets
 from truesparse.datasets import BUNDLED, NAMES, SOURCES, features, load, save_npz
 from truesparse.datasets.bundled import load_bundled
-from truesparse.datasets.scaling import Scaler, apply_scaler, fit_scaler
+from truesparse.datasets.scaling import Scaler, apply_scaler, fit_scaler, is_grey
 from truesparse.datasets.split import split_rows
 from truesparse.errors import DataError, UsageError
 
@@ -228,6 +228,27 @@ def test_standard_scaling_equals_two_passes_in_float64(X, block_values):
     np.testing.assert_allclose(scaler.mean, wide.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(scaler.scale, deviation, rtol=1e-12)
     np.testing.assert_allclose(got, (wide - wide.mean(axis=0)) / deviation, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("highest", "is_alike"),
+    [
+        ([255, 240, 130, 200, 0, 9], True),  # pixels, some of which hardly vary
+        ([16] * 60 + [2, 1, 0, 0], True),  # the digits of scikit-learn
+        ([1] * 8, True),  # nothing but answers
+        ([1] * 8 + [250], False),  # and a count beside them
+        ([3, 2, 99, 250], False),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_only_pixels_share_one_scale(highest, is_alike, dtype):
+    draw = np.random.default_rng(0)
+    X = (draw.random((50, len(highest))) * np.array(highest)).round().astype(dtype)
+    X[0] = highest
+    X[1] = 0
+    assert is_grey(X) == is_alike
+    assert (fit_scaler(X).mean is None) == is_alike
+    assert is_grey(X.astype(np.uint8))  # an image says so itself
 
 
 @given(tables(), st.sampled_from(["maxabs", "unit"]), st.booleans())

@@ -31,7 +31,7 @@ def file(tmp_path):
     ("text", "names", "y"),
     [
         (CSV, None, ["x", "y"]),
-        (CSV, NAMES, ["x", "y"]),
+        (CSV, NAMES, None),
         ("a,b,c\n1,2,3\n4,5,6\n", None, None),
         ("a,b,c\n1,2,3\n4,5,6\n", NAMES, None),
         ("1,2,3\n4,5,6\n", NAMES, None),
@@ -41,7 +41,8 @@ def file(tmp_path):
         # By name, in any order; what is left and not last is not looked at.
         ("c,id,a,b\n3,p,1,2\n6,q,4,5\n", NAMES, None),
         ("label,c,a,b\n7,3,1,2\n8,6,4,5\n", NAMES, [7, 8]),
-        ("c,id,a,b,kind\n3,p,1,2,x\n6,q,4,5,y\n", NAMES, ["x", "y"]),
+        # The last column is not taken for a target where the model knows its features.
+        ("c,id,a,b,kind\n3,p,1,2,x\n6,q,4,5,y\n", NAMES, None),
         # A table of pandas, with the index.
         (",a,b,c\n0,1,2,3\n1,4,5,6\n", NAMES, None),
         (",a,b,c,y\n0,1,2,3,7\n1,4,5,6,8\n", None, [7, 8]),
@@ -51,6 +52,22 @@ def file(tmp_path):
 )
 def test_csv(text, names, y, file):
     rows = load_rows(file(text), n_features=3, feature_names=names)
+    np.testing.assert_array_equal(rows.X, X)
+    assert (None if rows.y is None else rows.y.tolist()) == y
+
+
+@pytest.mark.parametrize(
+    ("text", "y"),
+    [
+        ("a,b,c,kind,extra\n1,2,3,x,p\n4,5,6,y,q\n", ["x", "y"]),
+        ("kind,y,a,b,c\nx,0,1,2,3\ny,0,4,5,6\n", ["x", "y"]),
+        ("a,b,c,y\n1,2,3,x\n4,5,6,y\n", None),
+        ("a,b,c\n1,2,3\n4,5,6\n", None),
+    ],
+)
+def test_the_target_is_the_column_that_was_it_in_training(text, y, file):
+    options = {"feature_names": NAMES, "target_name": "kind"}
+    rows = load_rows(file(text), n_features=3, **options)
     np.testing.assert_array_equal(rows.X, X)
     assert (None if rows.y is None else rows.y.tolist()) == y
 
@@ -98,7 +115,8 @@ def test_parquet(tmp_path):
     columns = dict(zip(NAMES, np.array(X).T, strict=True))
     columns["kind"] = np.array(["x", "y"])
     save_parquet(path, columns)
-    rows = load_rows(path, n_features=3, feature_names=("c", "b", "a"))
+    names = {"feature_names": ("c", "b", "a"), "target_name": "kind"}
+    rows = load_rows(path, n_features=3, **names)
     np.testing.assert_array_equal(rows.X, np.array(X)[:, ::-1])
     assert rows.y.tolist() == ["x", "y"]
     del columns["kind"]

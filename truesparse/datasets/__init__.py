@@ -156,6 +156,7 @@ def load_rows(
     n_features: int,
     feature_names: tuple[str, ...] | None = None,
     first_index: int | None = None,
+    target_name: str | None = None,
     part: str | None = None,
     task: str = "auto",
     test_fraction: float = 0.2,
@@ -178,6 +179,9 @@ def load_rows(
         columns are taken, in this order; others are ignored.
     first_index : int, optional
         Number of the first feature in the SVMlight file of the training data, 0 or 1.
+    target_name : str, optional
+        Name of the target's column in the table of the training data. A table with a
+        header that lacks it has no target.
     part : {"train", "test", "all"}, optional
         Rows to return. By default the test part of a set that has a name or a test
         part, and all rows of other files.
@@ -209,7 +213,7 @@ def load_rows(
         choose(part, PARTS, "part")
     options = check_options(test_fraction, seed, "none", False, task, dtype, memory)
     text, home = _check_names(name, data_home)
-    expected = Expected(n_features, feature_names, first_index)
+    expected = Expected(n_features, feature_names, first_index, target_name)
     raw = _read(text, home, fetch, options, expected)
     try:
         return take_rows(

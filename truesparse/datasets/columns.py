@@ -3,7 +3,7 @@
 The target is the column named y, target, label or class (in any case), or else the
 last. Where a trained model says what it expects, the width of a table decides whether
 it has a target; where table and model both have names, these decide which columns are
-taken and in which order.
+taken and in which order, and which one is the target.
 """
 
 import difflib
@@ -18,13 +18,14 @@ TARGET_NAMES = ("y", "target", "label", "class")
 class Expected(NamedTuple):
     """What rows for a trained model must look like.
 
-    `feature_names` are those of the training data if they had any, and `first_index`
-    is the number of the first feature in their SVMlight file, 0 or 1.
+    `feature_names` and `target_name` are those of the training data if they had any,
+    and `first_index` is the number of the first feature in their SVMlight file, 0 or 1.
     """
 
     n_features: int
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
+    target_name: str | None = None
 
 
 class Columns(NamedTuple):
@@ -97,7 +98,7 @@ def choose_columns(
     present = [i for i in range(n_columns) if i != index]
     if expected.feature_names is not None and _unique_names(names, present):
         assert names is not None
-        return _by_name(names, expected.feature_names, present, path)
+        return _by_name(names, expected, present, path)
     n_more = len(present) - expected.n_features
     if n_more not in (0, 1):
         raise DataError(
@@ -111,6 +112,14 @@ def choose_columns(
     return Columns([i for i in present if i != target], target, None)
 
 
+def find_name(names: list[str] | None, column: int | None) -> str | None:
+    """Return the name of a column, if there is one that no other column has."""
+    if names is None or column is None:
+        return None
+    name = names[column]
+    return name if name and names.count(name) == 1 else None
+
+
 def _unique_names(names: list[str] | None, chosen: list[int]) -> tuple[str, ...] | None:
     """Return the names of these columns if they differ and none is empty, or None."""
     if names is None:
@@ -120,8 +129,9 @@ def _unique_names(names: list[str] | None, chosen: list[int]) -> tuple[str, ...]
 
 
 def _by_name(
-    names: list[str], wanted: tuple[str, ...], present: list[int], path: Path
+    names: list[str], expected: Expected, present: list[int], path: Path
 ) -> Columns:
+    wanted = expected.feature_names or ()
     place = {names[i]: i for i in present}
     missing = [name for name in wanted if name not in place]
     if missing:
@@ -133,13 +143,9 @@ def _by_name(
             f"was trained on: {shown}{hint}; add or rename them"
         )
     features = [place[name] for name in wanted]
-    taken = set(features)
-    rest = [i for i in present if i not in taken]
-    named = [i for i in rest if names[i].lower() in TARGET_NAMES]
-    target = None
-    if len(named) == 1:
-        target = named[0]
-    elif not named and rest and rest[-1] == len(names) - 1:
-        # The last column is the target where none has the name of one.
-        target = rest[-1]
-    return Columns(features, target, wanted)
+    if expected.target_name is not None:
+        # Without a column of that name there is no target: a guess would be scored.
+        return Columns(features, place.get(expected.target_name), wanted)
+    others = set(present).difference(features)
+    named = [i for i in sorted(others) if names[i].lower() in TARGET_NAMES]
+    return Columns(features, named[0] if len(named) == 1 else None, wanted)

@@ -14,6 +14,7 @@ from truesparse.datasets.columns import (
     Expected,
     check_n_columns,
     choose_columns,
+    find_name,
 )
 from truesparse.datasets.dialect import kind_of
 from truesparse.datasets.raw import RawData
@@ -47,7 +48,8 @@ def read_csv(path: Path, expected: Expected | None = None) -> RawData:
     chosen = choose_columns(names, n_columns, path, index=index, expected=expected)
     X = _features(table, chosen, path)
     y = None if chosen.target is None else _target(table, chosen.target, path, expected)
-    return RawData(X, y, feature_names=chosen.names)
+    target_name = find_name(names, chosen.target)
+    return RawData(X, y, feature_names=chosen.names, target_name=target_name)
 
 
 def _features(table: Table, chosen: Columns, path: Path) -> np.ndarray:

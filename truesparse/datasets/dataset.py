@@ -51,6 +51,8 @@ class Preprocessing:
         Names of the columns of a table, if its header tells them apart.
     first_index : int or None
         Number of the first feature in an SVMlight file, 0 or 1.
+    target_name : str or None
+        Name of the target's column in a table with a header.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Preprocessing:
     target_scale: np.ndarray | None = None
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
+    target_name: str | None = None
 
     @staticmethod
     def of(data: "Preprocessing") -> "Preprocessing":
@@ -189,7 +192,8 @@ class Dataset(Preprocessing):
     """Training and test part of one data set, checked, encoded and scaled.
 
     The attributes of `Preprocessing` say what was done to the raw rows: task, classes,
-    feature_mean, feature_scale, target_mean, target_scale, feature_names, first_index.
+    feature_mean, feature_scale, target_mean, target_scale, feature_names, first_index,
+    target_name.
 
     Attributes
     ----------

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from truesparse.datasets.columns import Expected, check_n_columns, choose_columns
+from truesparse.datasets.columns import (
+    Expected,
+    check_n_columns,
+    choose_columns,
+    find_name,
+)
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.errors import DataError
 
@@ -60,7 +65,8 @@ def read_parquet(path: Path, expected: Expected | None = None) -> RawData:
     else:
         X = features.to_numpy(dtype=np.float64, na_value=np.nan)
     target = None if y is None else y.to_numpy()
-    return RawData(X, target, feature_names=chosen.names)
+    target_name = find_name(names, chosen.target)
+    return RawData(X, target, feature_names=chosen.names, target_name=target_name)
 
 
 def save_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:

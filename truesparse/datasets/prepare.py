@@ -118,6 +118,7 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         *target_scaler,
         raw.feature_names,
         raw.first_index,
+        raw.target_name,
         name=name,
         X_train=X_train,
         y_train=y_train,

@@ -25,6 +25,8 @@ class RawData:
         Names of the columns, where the header of a table tells them apart.
     first_index : int or None
         Number of the first feature in an SVMlight file, 0 or 1.
+    target_name : str or None
+        Name of the target's column, where the header of a table has one.
     """
 
     X_train: Any
@@ -35,6 +37,7 @@ class RawData:
     classes: np.ndarray | None = None
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
+    target_name: str | None = None
 
 
 def first_line(error: BaseException) -> str:

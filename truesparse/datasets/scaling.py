@@ -90,18 +90,24 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
 
 
 def is_grey(X: np.ndarray) -> bool:
-    """Whether all features are whole numbers from 0 to 255, as pixels are.
+    """Whether the features are pixels: uint8, or whole numbers from 0 to 255 alike.
 
     Pixels share one scale: dividing each by its own deviation would blow up the noise
-    of those that hardly vary, such as the corners of an image.
+    of those that hardly vary, such as the corners of an image. Columns are alike if
+    half of those that vary come up to half of the largest value; yes-or-no columns
+    beside one of counts are not.
     """
     if X.dtype == np.uint8:
         return True
+    lowest, highest = np.full(X.shape[1], np.inf), np.zeros(X.shape[1])
     for rows in row_blocks(X.shape):
         block = X[rows]
         if block.min() < 0 or block.max() > 255 or (block != np.floor(block)).any():
             return False
-    return True
+        lowest = np.minimum(lowest, block.min(axis=0))
+        highest = np.maximum(highest, block.max(axis=0))
+    high = highest[highest > lowest]
+    return high.size == 0 or bool(np.median(high) >= 0.5 * high.max())
 
 
 def _standard(X: np.ndarray, name: str) -> Scaler:

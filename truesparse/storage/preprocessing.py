@@ -24,8 +24,8 @@ def to_tensors(preprocessing: Preprocessing) -> tuple[dict[str, np.ndarray], str
     --------
     >>> from truesparse.datasets import Preprocessing
     >>> from truesparse.storage.preprocessing import to_tensors
-    >>> to_tensors(Preprocessing("regression", first_index=1))[1]
-    '{"task": "regression", "classes": null, "feature_names": null, "first_index": 1}'
+    >>> to_tensors(Preprocessing("regression", first_index=1))[1][:54]
+    '{"task": "regression", "classes": null, "feature_names'
     """
     scales = {name: getattr(preprocessing, name) for name in SCALE_NAMES}
     tensors = {
@@ -37,6 +37,7 @@ def to_tensors(preprocessing: Preprocessing) -> tuple[dict[str, np.ndarray], str
         "classes": None if classes is None else classes.tolist(),
         "feature_names": preprocessing.feature_names,
         "first_index": preprocessing.first_index,
+        "target_name": preprocessing.target_name,
     }
     return tensors, json.dumps(text, allow_nan=False)
 
@@ -68,9 +69,17 @@ def from_tensors(file: Any, text: str) -> Preprocessing:
         names = tuple(names)
     if first is not None:
         first = check_whole("first_index", first, 0, 1)
+    target = fields.get("target_name")  # files of version 0.1.0 have none
+    if not (target is None or type(target) is str):
+        raise ValueError("target_name must be text")
     classes = _as_classes(fields["classes"])
     return Preprocessing(
-        fields["task"], classes, **scales, feature_names=names, first_index=first
+        fields["task"],
+        classes,
+        **scales,
+        feature_names=names,
+        first_index=first,
+        target_name=target,
     )
 
 
