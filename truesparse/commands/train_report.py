@@ -18,13 +18,16 @@ _PHASES = ("data", "forward", "backward", "topology")
 
 def format_start(data: "Dataset", model: "SparseMLP", n_threads: int) -> str:
     """Return what is about to be trained, on what data."""
-    return (
+    sizes = " - ".join(f"{size:,}" for size in model.layer_sizes)
+    lines = [
         f"{data.name}: {data.X_train.shape[0]:,} samples, "
-        f"{data.n_features:,} features, {data.n_outputs:,} outputs\n"
-        f"{' - '.join(f'{size:,}' for size in model.layer_sizes)}: "
-        f"{model.nnz:,} connections, density {model.density:.3g}, "
-        f"{n_threads} threads"
-    )
+        f"{data.n_features:,} features, {data.n_outputs:,} outputs",
+        *data.notes,
+        *(f"warning: {warning}" for warning in data.warnings),
+        f"{sizes}: {model.nnz:,} connections, density {model.density:.3g}, "
+        f"{n_threads} threads",
+    ]
+    return "\n".join(lines)
 
 
 def summarise(

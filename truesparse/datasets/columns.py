@@ -10,9 +10,15 @@ import difflib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from truesparse.errors import DataError
 
 TARGET_NAMES = ("y", "target", "label", "class")
+# Names of columns that say which row it is, which is no feature.
+ROW_NAMES = ("id", "index", "unnamed: 0", "row", "row_id", "rownames")
+# Labels have at most so many values.
+_MOST_LABELS = 20
 
 
 class Expected(NamedTuple):
@@ -110,6 +116,55 @@ def choose_columns(
     if n_more:
         target = n_columns - 1 if names is None else find_target(names, path)
     return Columns([i for i in present if i != target], target, None)
+
+
+def explain_target(names: list[str] | None, chosen: Columns) -> str:
+    """Return which column is the target and why, as a part of a sentence."""
+    assert chosen.target is not None
+    name = names[chosen.target] if names else ""
+    column = f"column {name!r}" if name else f"column {chosen.target + 1}"
+    is_named = name.lower() in TARGET_NAMES
+    return f"{column}, {'by its name' if is_named else 'the last one'}"
+
+
+def warn_of_columns(
+    names: list[str] | None, chosen: Columns, columns: list[np.ndarray]
+) -> list[str]:
+    """Return warnings of features that number the rows, or look like the target.
+
+    Parameters
+    ----------
+    names : list of str or None
+        Names of all columns.
+    chosen : Columns
+    columns : list of ndarray, shape (n_rows,)
+        All columns.
+    """
+    warnings = []
+    counting = np.arange(len(columns[0]))
+    for number in chosen.features:
+        name, column = names[number] if names else "", columns[number]
+        counts = len(column) > 2 and any(
+            np.array_equal(column, counting + first) for first in (0, 1)
+        )
+        if counts or name.lower() in ROW_NAMES:
+            label = repr(name) if name else str(number + 1)
+            reason = "counts the rows" if counts else "has the name of one"
+            warnings.append(
+                f"column {label} {reason}, like a row number, but is taken as a "
+                "feature; remove it from the file unless it is one"
+            )
+    first, last = columns[0], columns[-1]
+    if names is None and chosen.target == len(columns) - 1 and len(columns) > 2:
+        is_label = first.dtype.kind in "iOb" and len(set(first)) <= _MOST_LABELS
+        is_real = last.dtype.kind == "f" and bool((last != np.floor(last)).any())
+        if is_label and is_real and len(set(first)) < len(first) / 2:
+            warnings.append(
+                "the first column looks like a label and the last one, which is taken "
+                "as the target, like a feature; if so, put the label last, or add a "
+                "header that names it 'y'"
+            )
+    return warnings
 
 
 def find_name(names: list[str] | None, column: int | None) -> str | None:

@@ -14,7 +14,9 @@ from truesparse.datasets.columns import (
     Expected,
     check_n_columns,
     choose_columns,
+    explain_target,
     find_name,
+    warn_of_columns,
 )
 from truesparse.datasets.dialect import kind_of
 from truesparse.datasets.raw import RawData
@@ -48,8 +50,12 @@ def read_csv(path: Path, expected: Expected | None = None) -> RawData:
     chosen = choose_columns(names, n_columns, path, index=index, expected=expected)
     X = _features(table, chosen, path)
     y = None if chosen.target is None else _target(table, chosen.target, path, expected)
-    target_name = find_name(names, chosen.target)
-    return RawData(X, y, feature_names=chosen.names, target_name=target_name)
+    raw = RawData(X, y, feature_names=chosen.names)
+    raw.target_name = find_name(names, chosen.target)
+    if expected is None:
+        raw.target_choice = explain_target(names, chosen)
+        raw.warnings = warn_of_columns(names, chosen, table.columns)
+    return raw
 
 
 def _features(table: Table, chosen: Columns, path: Path) -> np.ndarray:

@@ -203,6 +203,10 @@ class Dataset(Preprocessing):
         Features of dtype float32 or float64; CSR with sorted, unique int32 indices.
     y_train, y_test : ndarray
         Class numbers (n,) int32, or (n, n_outputs) of the dtype of the features.
+    notes : tuple of str
+        How a table was understood: its target, why it is that, and the task.
+    warnings : tuple of str
+        Doubts about that.
 
     Examples
     --------
@@ -219,6 +223,8 @@ class Dataset(Preprocessing):
     y_train: np.ndarray
     X_test: Features
     y_test: np.ndarray
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def n_features(self) -> int:

@@ -8,7 +8,9 @@ from truesparse.datasets.columns import (
     Expected,
     check_n_columns,
     choose_columns,
+    explain_target,
     find_name,
+    warn_of_columns,
 )
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.errors import DataError
@@ -65,8 +67,13 @@ def read_parquet(path: Path, expected: Expected | None = None) -> RawData:
     else:
         X = features.to_numpy(dtype=np.float64, na_value=np.nan)
     target = None if y is None else y.to_numpy()
-    target_name = find_name(names, chosen.target)
-    return RawData(X, target, feature_names=chosen.names, target_name=target_name)
+    raw = RawData(X, target, feature_names=chosen.names)
+    raw.target_name = find_name(names, chosen.target)
+    if expected is None:
+        raw.target_choice = explain_target(names, chosen)
+        columns = [frame.iloc[:, i].to_numpy() for i in range(len(names))]
+        raw.warnings = warn_of_columns(names, chosen, columns)
+    return raw
 
 
 def save_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:

@@ -14,7 +14,7 @@ from truesparse.datasets.raw import RawData
 from truesparse.datasets.room import require_room_for_scales
 from truesparse.datasets.scaling import SCALES, Scaler, apply_scaler, fit_scaler
 from truesparse.datasets.split import split_rows
-from truesparse.datasets.targets import check_targets
+from truesparse.datasets.targets import check_targets, describe_targets
 from truesparse.errors import DataError, UsageError
 from truesparse.tasks import TASKS
 
@@ -90,6 +90,10 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     """
     y_name = "y" if raw.X_test is None else "y_train"
     X_train, y_train, X_test, y_test, task = _check_and_split(raw, options)
+    notes: tuple[str, ...] = ()
+    if raw.target_choice:
+        both = np.concatenate([y_train, y_test])
+        notes = (f"target: {raw.target_choice}; {describe_targets(both, task)}",)
 
     scaler = fit_scaler(X_train, options.scale)
     X_train = apply_scaler(X_train, scaler, options.dtype, "X_train", in_place=True)
@@ -124,6 +128,8 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         y_train=y_train,
         X_test=X_test,
         y_test=y_test,
+        notes=notes,
+        warnings=tuple(raw.warnings),
     )
 
 

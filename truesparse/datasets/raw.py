@@ -1,6 +1,6 @@
 """What a reader returns: the arrays of a source, before they are checked or split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,10 @@ class RawData:
         Number of the first feature in an SVMlight file, 0 or 1.
     target_name : str or None
         Name of the target's column, where the header of a table has one.
+    target_choice : str
+        Which column of a table is the target and why; empty for other sources.
+    warnings : list of str
+        What a reader doubts.
     """
 
     X_train: Any
@@ -38,6 +42,8 @@ class RawData:
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
     target_name: str | None = None
+    target_choice: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 def first_line(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from truesparse.tasks import TASKS
 # 5 times on average; beyond that (ages, prices, counts) they are a quantity.
 MAX_RARE_CLASSES = 20
 MIN_CLASS_ROWS = 5
+_SHOWN = 5  # classes that a description names
 
 
 def check_targets(
@@ -90,6 +91,34 @@ def check_one_target_a_row(n_targets: int, n_rows: int, name: str) -> None:
             f"{name} has {n_targets} rows, but there are {n_rows} rows of features; "
             "give one target for each"
         )
+
+
+def describe_targets(y: np.ndarray, task: str) -> str:
+    """Return the task of targets, why it is this one, and their classes or range.
+
+    Parameters
+    ----------
+    y : ndarray
+        Targets as `check_targets` returns them.
+    task : str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.datasets.targets import describe_targets
+    >>> describe_targets(np.array(["cat", "dog", "cat"]), "classification")
+    'classification of text: cat, dog'
+    """
+    if task == "multilabel":
+        return f"multilabel, {y.shape[1]} columns of 0 and 1"
+    if task == "regression":
+        kind = "whole numbers, most of them rare" if _is_whole(y) else "real numbers"
+        return f"regression of {kind} from {y.min():g} to {y.max():g}"
+    classes = np.unique(y).tolist()
+    shown = ", ".join(str(label) for label in classes[:_SHOWN])
+    more = f", ... ({len(classes)} classes)" if len(classes) > _SHOWN else ""
+    kind = "text" if y.dtype.kind == "U" else "whole numbers"
+    return f"classification of {kind}: {shown}{more}"
 
 
 def _target_array(y: Any, name: str) -> np.ndarray:
