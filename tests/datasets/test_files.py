@@ -1,6 +1,9 @@
 """Data sets from files: every format, and every way it can be bad."""
 
+import bz2
 import contextlib
+import gzip
+import lzma
 import sys
 from types import SimpleNamespace
 
@@ -191,6 +194,7 @@ def test_interrupted_writing_leaves_the_old_file(folder, monkeypatch):
         ("none/none.npz", "No such file"),
         (".", "it is a folder"),
         ("table.xlsx", "unknown ending '.xlsx'; use one of .npz, .csv"),
+        ("words.npz.gz", "unknown ending '.gz'; .* only text tables may be compressed"),
         ("empty.svm", "the file is empty"),
     ],
 )
@@ -239,6 +243,25 @@ def test_csv_headers_and_delimiters(folder, delimiter, header, columns, text_lab
     assert data.classes.tolist() == expected
     row_of = {tuple(row): label for row, label in zip(X.tolist(), LABELS, strict=True)}
     assert [row_of[tuple(row)] for row in rows.tolist()] == y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [
+        ("t.tsv", bytes),
+        ("t.data", bytes),
+        ("t.txt", bytes),
+        ("t.csv.gz", gzip.compress),
+        ("t.txt.bz2", bz2.compress),
+        ("t.csv.xz", lzma.compress),
+    ],
+)
+def test_text_tables_by_other_names_and_compressed(folder, name, compress):
+    rows = "".join(f"{a},{b},{y}\n" for (a, b), y in zip(X[:, :2], LABELS, strict=True))
+    (folder / name).write_bytes(compress(rows.encode()))
+    _, got, y = raw(folder / name)
+    assert_same_rows(got, X[:, :2])
+    assert np.bincount(y).tolist() == [10, 10, 10]
 
 
 def test_csv_regression_target(folder):

@@ -69,7 +69,7 @@ def test_without_header_all_rows_are_samples(tmp_path, engine, labels):
 @pytest.mark.parametrize("head", ["400,410,420,430", "1,2,3,4"])
 def test_a_first_row_that_may_be_both_is_refused(tmp_path, head):
     text = tab(head, *X.T, X[:, 0])
-    with pytest.raises(DataError, match="may hold names or data; say --header yes or"):
+    with pytest.raises(DataError, match="may hold names or data; give a column a name"):
         read(tmp_path, text)
     assert read(tmp_path, text, header=True).n_rows == 60
     assert read(tmp_path, text, header=False).n_rows == 61
@@ -103,7 +103,7 @@ def test_one_cell_more_in_every_row_holds_names_of_rows(tmp_path, engine):
         ("a,b\n", "has a header but no rows"),
         ("\n\n", "holds no rows"),
         (b"\x89PNG\x00\x00", "it is a binary file"),
-        ("a,b\n1,\xe9\n".encode("latin-1") * 9, "say which with --encoding"),
+        ("a,b\n1,\xe9\n".encode("latin-1") * 9, "store the table as UTF-8 text"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, engine, text, message):

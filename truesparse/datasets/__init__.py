@@ -13,6 +13,8 @@ Sources, each read into RawData
     openml         sets from OpenML, downloaded and cached
     files          files, by their ending; npz is the format of data_home
     npz, svmlight, csv_table, parquet_table
+    dialect        delimiter, decimal sign, header and row names of a text table
+    text_tables    the columns of a text table
     columns        which column of a table is the target
     raw            RawData, the arrays of a source
     room           refusal of sources that do not fit in memory

@@ -1,7 +1,7 @@
 """How a text table is written: its delimiter, decimal sign, header and row names.
 
 All are read off the first rows; what the caller states wins. Nothing is guessed where
-two readings make sense: the file is refused with the option that decides.
+two readings make sense: the file is refused, with what would make it clear.
 
 A cell is missing, whole (``3``), real (``3.5``), a truth value or text. The first row
 is a header where a cell is text above numbers, which no row of data can be.
@@ -278,8 +278,9 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
     if looks_like_names or looks_like_label:
         shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
         raise DataError(
-            f"{path}: the first row ({shown}) may hold names or data; say --header yes "
-            "or --header no"
+            f"{path}: the first row ({shown}) may hold names or data; give a "
+            "column a name with letters if these are names, or add a row of names "
+            "above them if they are data"
         )
     return False
 

@@ -8,11 +8,15 @@ from truesparse.datasets.npz import read_npz
 from truesparse.datasets.parquet_table import read_parquet
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.svmlight import read_svmlight
+from truesparse.datasets.text_tables import COMPRESSED
 from truesparse.errors import DataError
 
 READERS = {
     ".npz": read_npz,
     ".csv": read_csv,
+    ".tsv": read_csv,
+    ".txt": read_csv,
+    ".data": read_csv,
     ".parquet": read_parquet,
     ".svm": read_svmlight,
     ".libsvm": read_svmlight,
@@ -37,11 +41,14 @@ def read_file(path: Path, expected: Expected | None = None) -> RawData:
     """
     if path.is_dir():
         raise DataError(f"cannot read {path}: it is a folder; give a file in it")
-    reader = READERS.get(path.suffix.lower())
+    name = Path(path.stem) if path.suffix.lower() in COMPRESSED else path
+    reader = READERS.get(name.suffix.lower())
+    if name is not path and reader is not read_csv:
+        reader = None  # only text tables are read compressed
     if reader is None:
         raise DataError(
             f"cannot read {path}: unknown ending {path.suffix!r}; "
-            f"use one of {', '.join(READERS)}"
+            f"use one of {', '.join(READERS)}; only text tables may be compressed"
         )
     try:
         with path.open("rb") as file:

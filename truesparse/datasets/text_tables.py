@@ -29,6 +29,7 @@ from truesparse.datasets.dialect import (
     kind_of,
     sniff,
 )
+from truesparse.datasets.raw import first_line
 from truesparse.errors import DataError
 
 COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -98,8 +99,8 @@ def read_table(
         raise
     except _BROKEN as error:
         raise DataError(
-            f"cannot read {path} as a text table: {error}; if it is text of another "
-            "encoding, say which with --encoding"
+            f"cannot read {path} as a text table: {first_line(error)}; store the "
+            "table as UTF-8 text"
         ) from error
     except ValueError as error:
         fault = _find_fault(path, encoding, dialect)
