@@ -140,7 +140,11 @@ def nan_data():
         ("x.npz", b"not a zip file", "x.npz"),
         ("x.csv", b"", "x.csv"),
         ("x.csv", b"a,b,y\n1,2,0\n1,oops,1\n", "x.csv"),
-        ("x.csv", b"a,y\n1,0\n2,1\nnan,0\n3,1\n4,0\n5,1\n", "NaN"),
+        (
+            "x.csv",
+            b"a,y\n1,0\n2,1\nnan,0\n3,1\n4,0\n5,1\n",
+            "line 4, column 1 holds no",
+        ),
         ("x.svm", b"1 0:a\n", "x.svm"),
         ("x.svm", b"\x00\xff\x00", "x.svm"),
         ("x.dat", b"1 2 3\n", "x.dat"),

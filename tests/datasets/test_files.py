@@ -278,11 +278,11 @@ def test_csv_regression_target(folder):
         ("\n\n", "it holds no rows"),
         ("1\n4\n", "has 1 column;"),
         ("a,b,y\n", "has a header but no rows"),
-        ("a,b,y\n1,2,0\n3,,1\n", "line 3, column 2 is empty"),
+        ("a,b,y\n1,2,0\n3,,1\n", "line 3, column 2 holds no value"),
         ("\na,b,y\n1,2,0\n3,x,1\n", "line 4, column 2 holds 'x'"),
         ("1,2,0\n3,4\n", "line 2 has 2 cells, line 1 has 3"),
         ("a,b,y\n1,2,0\n3,4,1,5\n", "line 3 has 4 cells, line 2 has 3"),
-        ("a,b,y\n1,nan,0\n3,inf,1\n", "line 2, column 2 is empty"),
+        ("a,b,y\n1,nan,0\n3,inf,1\n", "line 2, column 2 holds no value"),
         ("a,b,y\n1,2,0\n3,inf,1\n", "X has 0 NaN and 1 infinite values: column 1"),
         (
             "a,b,y\n1,2,\n3,4,1\n",

@@ -92,7 +92,7 @@ def test_one_feature_alone(file):
         ("y,class,b,c\n1,2,3,4\n", None, "2 columns that could be the target"),
         ("a,b,c\n1,2,oops\n", NAMES, "line 2, column 3 holds 'oops'"),
         ("a,b,c\n1,2,3\n1,2\n", NAMES, "line 3 has 2 cells, line 2 has 3"),
-        ("a,b,c\n1,2,nan\n", NAMES, "line 2, column 3 is empty"),
+        ("a,b,c\n1,2,nan\n", NAMES, "line 2, column 3 holds no value"),
         ("a,b,c\n", NAMES, "has a header but no rows"),
     ],
 )

@@ -71,7 +71,7 @@ def _features(table: Table, chosen: Columns, path: Path) -> np.ndarray:
         if bad.any():
             row = int(bad.argmax())
             cell = column[row] if column.dtype == object else None
-            what = "is empty" if cell is None else f"holds {cell[:_SHOWN]!r}"
+            what = "holds no value" if cell is None else f"holds {cell[:_SHOWN]!r}"
             raise DataError(
                 f"cannot read {path}: line {line_of(path, table, row)}, column "
                 f"{number + 1} {what}; give a number in every column but the target"
