@@ -47,16 +47,6 @@ def configured(*words, file=None):
     return RunConfig(**merge(read_toml(file) if file else {}, flags))
 
 
-@pytest.fixture
-def toml(tmp_path):
-    def write(text):
-        path = tmp_path / "options.toml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
 # Names -------------------------------------------------------------------------------
 
 

@@ -17,16 +17,6 @@ from truesparse.errors import UsageError
 OPTIONS = dataclasses.fields(RunConfig)
 
 
-@pytest.fixture
-def toml(tmp_path):
-    def write(text):
-        path = tmp_path / "options.toml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
 # There and back ----------------------------------------------------------------------
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
