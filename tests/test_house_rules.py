@@ -49,6 +49,7 @@ LARGE = {
     "truesparse.kernels": "one file a kernel, and those it is made of",
     "truesparse.topology": "one file an algorithm; what they share is in parts/",
     "truesparse.datasets": "one file a format and a source",
+    "truesparse.commands": "what several commands are made of, one file a step",
 }
 PRINTING = {"callbacks", "commands", "info", "predict", "report", "train"}
 # Libraries that are imported within functions only, and by whom.

@@ -4,8 +4,8 @@
 
 Rows are scaled as in training. Predictions are labels and probabilities, or values in
 the units of the training targets. Without ``--out`` they go to stdout as CSV;
-everything for people goes to stderr. A table may include the target column or not: the
-number of columns decides. If it does, the score is reported.
+everything for people goes to stderr. A table may include the target column or not:
+names or the number of columns decide. If it does, the score is reported.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.checks import choose
 from truesparse.commands import shell
+from truesparse.commands.flags import READING, add_reading_flags
 from truesparse.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def _make_parser() -> shell.CommandParser:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="data set by name, or file, as for training; a file with as many columns "
-        "as the model has features has no target column",
+        help="data set by name, or file, as for training; a table may lack the target",
     )
     parser.add_argument(
         "--out",
@@ -93,6 +93,7 @@ def _make_parser() -> shell.CommandParser:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads (default: all cores)"
     )
+    add_reading_flags(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -172,13 +173,16 @@ def _load_predictor(
 def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) -> "Rows":
     from truesparse import datasets, memory
 
+    how = predictor.preprocessing
     return datasets.load_rows(
         options.data,
         options.data_home,
         n_features=predictor.model.layer_sizes[0],
-        feature_names=predictor.preprocessing.feature_names,
-        target_name=predictor.preprocessing.target_name,
-        first_index=predictor.preprocessing.first_index,
+        feature_names=how.feature_names,
+        target_name=how.target_name,
+        first_index=how.first_index,
+        table_encoding=how.encoding,
+        layout=how.layout,
         part=options.part,
         task=predictor.task,
         test_fraction=trained["test_fraction"],
@@ -186,6 +190,7 @@ def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) ->
         fetch=options.fetch,
         dtype=predictor.model.dtype,
         memory=memory.available()[0],
+        **{name: vars(options)[name] for name in READING if name in options},
     )
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands import build, resume, shell, train_report
-from truesparse.commands.config import RunConfig, merge, read_toml
+from truesparse.commands.config import RunConfig, merge
+from truesparse.commands.config_files import read_toml, to_toml
 from truesparse.commands.flags import parse_flags
 from truesparse.errors import DivergedError, UsageError
 from truesparse.storage import run_folder
@@ -120,9 +121,12 @@ def _load(config: RunConfig, resumes: bool) -> _Job:
         test_fraction=config.test_fraction,
         seed=config.seed,
         fetch=config.fetch,
+        scale=config.scale,
         scale_target=True,
+        task=config.task,
         dtype=config.dtype,
         memory=memory.available()[0],
+        **vars(build.table_options(config)),
     )
     config = build.resolve(config, data)
     build.make_loss(config, data)  # refuses what does not suit the task
@@ -151,7 +155,7 @@ def _build(
     config, data, saved = job.config, job.data, job.saved
     about = resume.fingerprint(data)
     save_options = {
-        "config": config.to_toml(),
+        "config": to_toml(config),
         "preprocessing": Preprocessing.of(data),
     }
     if saved is None:
@@ -192,7 +196,7 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / run_folder.CONFIG, "x", encoding="utf-8") as file:
-            file.write(config.to_toml())
+            file.write(to_toml(config))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write to run folder {folder}: {error}") from None
     return folder

@@ -9,13 +9,22 @@ import pytest
 from truesparse.activations import ACTIVATIONS
 from truesparse.callbacks.monitor import MONITORS
 from truesparse.commands import config as config_module
-from truesparse.commands.config import CHOICES, RunConfig, flag, merge, read_toml
+from truesparse.commands.config import CHOICES, RunConfig, flag, merge
+from truesparse.commands.config_files import read_toml
 from truesparse.commands.flags import add_flags, parse_flags
+from truesparse.datasets.scaling import SCALES
+from truesparse.datasets.table_options import (
+    CATEGORICAL_CHOICES,
+    DECIMALS,
+    HEADERS,
+    MISSING_CHOICES,
+)
 from truesparse.drawing.cells import INITIALIZERS
 from truesparse.drawing.draw_layers import INIT_TOPOLOGIES
 from truesparse.errors import UsageError
 from truesparse.optimizers import DECAYS, OPTIMIZERS
 from truesparse.schedules import SCHEDULES
+from truesparse.tasks import TASKS
 from truesparse.topology import ALGORITHMS, Set
 
 OPTIONS = [option.name for option in dataclasses.fields(RunConfig)]
@@ -34,6 +43,12 @@ ACCEPTED = {
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
     "dtype": ("float32", "float64"),
+    "task": ("auto", *TASKS),
+    "scale": SCALES,
+    "header": HEADERS,
+    "decimal": DECIMALS,
+    "missing": MISSING_CHOICES,
+    "categorical": CATEGORICAL_CHOICES,
     "monitor": MONITORS,
 }
 

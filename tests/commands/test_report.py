@@ -14,6 +14,7 @@ from support.drawing import model_of, random_masks
 
 from truesparse.commands import report_pictures
 from truesparse.commands.config import RunConfig
+from truesparse.commands.config_files import to_toml
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.report import main, write_report
 from truesparse.storage import models
@@ -98,7 +99,7 @@ def make_run(folder, *events, config=None, model=None, tail=""):
         lines = "".join(json.dumps(event) + "\n" for event in events)
         (folder / METRICS).write_text(lines + tail)
     if config is not None:
-        (folder / CONFIG).write_text(config.to_toml())
+        (folder / CONFIG).write_text(to_toml(config))
     if model is not None:
         models.save(model, folder / MODEL)
     return folder

@@ -16,7 +16,8 @@ from support.training import hashes_may_wrap, save_small_data
 from truesparse import checkpoint
 from truesparse.callbacks import StopOnSignal
 from truesparse.commands import resume
-from truesparse.commands.config import RunConfig, read_toml
+from truesparse.commands.config import RunConfig
+from truesparse.commands.config_files import read_toml
 from truesparse.kernels import jit
 from truesparse.storage import models
 from truesparse.train import main

@@ -14,7 +14,8 @@ from support.training import arrays_of, assert_same_arrays, hashes_may_wrap
 from truesparse import datasets
 from truesparse.commands import build
 from truesparse.commands import config as config_module
-from truesparse.commands.config import RunConfig, read_toml
+from truesparse.commands.config import RunConfig
+from truesparse.commands.config_files import read_toml
 from truesparse.kernels import jit
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer

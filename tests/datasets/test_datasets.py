@@ -335,7 +335,7 @@ def test_images_are_held_once_beside_their_source(tmp_path):
 def test_values_too_large_to_scale_are_refused(tmp_path):
     X = np.array([[1e200, 1], [-1e200, 2], [0, 3], [1, 4]])
     path = save_npz(tmp_path / "x.npz", X, [0, 1, 0, 1])
-    with pytest.raises(DataError, match="too large to standardise in column 0"):
+    with pytest.raises(DataError, match="too large to scale in column 0"):
         load(path, test_fraction=0.5)
     save_npz(path, np.eye(2), [0, 1], np.full((1, 2), 1e300), [0])
     with pytest.raises(DataError, match="X_test as float32 has 0 NaN and 2 infinite"):

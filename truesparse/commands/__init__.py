@@ -2,6 +2,7 @@
 
 Options of truesparse.train
     config            every option of a run with its default, type and help
+    config_files      options written to TOML files, and read from them
     flags             the command-line flags, made from config
     resume            resuming the run in a folder; which options may change
 From options to a run

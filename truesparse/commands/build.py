@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from truesparse.commands.estimate import Estimate
-    from truesparse.datasets import Dataset
+    from truesparse.datasets import Dataset, TableOptions
     from truesparse.losses import Loss
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
@@ -36,6 +36,7 @@ def check_options(config: RunConfig) -> None:
     from truesparse.drawing.draw_layers import count_connections
     from truesparse.losses import Loss
 
+    table_options(config)
     if config.tensorboard:
         from truesparse.callbacks.tensorboard import import_writer
 
@@ -57,6 +58,15 @@ def check_options(config: RunConfig) -> None:
         )
 
 
+def table_options(config: RunConfig) -> "TableOptions":
+    """Return what the options say about a table; UsageError if one is not accepted."""
+    from truesparse.datasets import TableOptions
+
+    names = (option.name for option in dataclasses.fields(TableOptions))
+    given = {name: getattr(config, name) for name in names}
+    return TableOptions(**given | {"drop": config.drop or ()})
+
+
 def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
     """Fill in the defaults that depend on the data or on other options.
 
@@ -67,7 +77,9 @@ def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
     epsilon, lr, smoothing = config.epsilon, config.lr, config.label_smoothing
     is_regression = data.task == "regression"
     # Grey values and sparse features are smaller than those of deviation 1.
-    is_ranged = data.feature_mean is None
+    is_ranged = config.scale == "range" or (
+        config.scale != "none" and data.feature_mean is None
+    )
     if epsilon is None and config.density is None:
         # 2 cost 2 points; 5 gained nothing in the same time.
         epsilon = 3.0

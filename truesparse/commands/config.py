@@ -4,12 +4,7 @@ This module imports nothing heavy, so that ``--help`` answers at once. Therefore
 lists the names that options accept; a test compares them with the registries.
 """
 
-import contextlib
-import dataclasses
-import json
-import math
-import pathlib
-import tomllib
+import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,16 +41,23 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
     "dtype": ("float32", "float64"),
+    "task": ("auto", "classification", "multilabel", "regression"),
+    "scale": ("auto", "maxabs", "none", "range", "standard", "unit"),
+    "header": ("auto", "no", "yes"),
+    "decimal": (",", "."),
+    "missing": ("drop", "error", "mean", "median", "most_frequent"),
+    "categorical": ("auto", "error", "onehot", "ordinal"),
     "monitor": ("train_loss", "val_loss", "val_score"),
 }
 CHOICES["regrow_init"] = CHOICES["weight_init"]
 
-KINDS = {
+KINDS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string",
-    tuple: "a list of whole numbers",
+    tuple[int, ...]: "a list of whole numbers",
+    tuple[str, ...]: "a list of strings",
     dict: "a table of options",
 }
 
@@ -94,6 +96,49 @@ class RunConfig:
     fetch: bool = _option(False, "download the data set if it is missing")
     test_fraction: float = _option(
         0.2, "share of the samples held out if the data have no test part", "F"
+    )
+    task: str = _option("auto", "kind of targets; auto decides by their values")
+    scale: str = _option(
+        "auto",
+        "how features are scaled by the training part: to deviation 1 (standard), to "
+        "[0, 1] (range), by the largest value of each (maxabs) or of all (unit); auto "
+        "is maxabs for sparse features, unit for grey values, else standard",
+    )
+    target: str | None = _option(
+        None,
+        "column of a table with the target (default: the one named y, target, label or "
+        "class, else the last)",
+        "NAME|NUMBER",
+    )
+    drop: tuple[str, ...] | None = _option(
+        None,
+        "column of a table to leave out; may be repeated",
+        "NAME|NUMBER",
+    )
+    index: str | None = _option(
+        None,
+        "column of a table that names or numbers the rows, which is left out",
+        "NAME|NUMBER",
+    )
+    header: str = _option("auto", "whether the first row of a table holds names")
+    delimiter: str | None = _option(
+        None,
+        "character between cells, tab or space (default: the file shows)",
+        "CHAR",
+    )
+    decimal: str | None = _option(None, "decimal sign (default: the file shows)")
+    encoding: str | None = _option(
+        None, "encoding of a text table (default: utf-8)", "NAME"
+    )
+    missing: str = _option(
+        "error",
+        "what to do with rows that lack a value: refuse or drop them, or fill "
+        "features with a statistic of the training part",
+    )
+    categorical: str = _option(
+        "auto",
+        "what to do with features of text: a 0/1 feature for each value (onehot, "
+        "auto), the number of the value (ordinal), or refuse them",
     )
     neurons: int = _option(1_000_000, "total number of hidden neurons", "N")
     depth: int = _option(2, "number of hidden layers that share the neurons", "N")
@@ -273,18 +318,6 @@ class RunConfig:
         share, rest = divmod(self.neurons, self.depth)
         return tuple(share + (layer < rest) for layer in range(self.depth))
 
-    def to_toml(self) -> str:
-        """Return the configuration as the text of a TOML file for ``--config``.
-
-        It leaves out `out`, as another run needs a folder of its own.
-        """
-        lines = ["# truesparse run; use it again with --config"]
-        void = ("out",) if self.hidden is None else ("out", "neurons", "depth")
-        for name, value in dataclasses.asdict(self).items():
-            if value is not None and name not in void:
-                lines.append(f"{name} = {_toml_value(value)}")
-        return "\n".join(lines) + "\n"
-
 
 def flag(name: str) -> str:
     """Return the command-line flag of an option."""
@@ -315,86 +348,17 @@ def merge(file_options: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]
     return options
 
 
-def read_toml(path: str) -> dict[str, Any]:
-    """Return the options that a TOML file sets.
+def base_type(hint: Any) -> Any:
+    """Return what a value other than None is of: one of ``KINDS``.
 
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, or has an unknown key or a value of the wrong type.
+    Examples
+    --------
+    >>> from typing import Any
+    >>> from truesparse.commands.config import base_type
+    >>> base_type(int | None), base_type(tuple[str, ...]), base_type(dict[str, Any])
+    (<class 'int'>, tuple[str, ...], <class 'dict'>)
     """
-    if str(path) == "":
-        raise UsageError("--config must name a TOML file, got ''")
-    return _check_table(read_table(path), path)
-
-
-def parse_toml(text: str, path: str) -> dict[str, Any]:
-    """Return the options that the text of a TOML file sets; see read_toml."""
-    return _check_table(_parse_table(text, path), path)
-
-
-def read_table(path: str | pathlib.Path) -> dict[str, Any]:
-    """Return the table of a TOML file, with whatever keys and types it has.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read or is not TOML.
-    """
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read configuration {path}: {error}") from None
-    return _parse_table(text, path)
-
-
-def _parse_table(text: str, path: str | pathlib.Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read configuration {path}: {error}") from None
-
-
-def _check_table(table: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the options of a table by their names in RunConfig, with its types."""
-    hints = typing.get_type_hints(RunConfig)
-    options = {}
-    for key, value in table.items():
-        name = choose(key.replace("-", "_"), hints, "key", f" in {path}")
-        options[name] = _convert(name, value, base_type(hints[name]), path)
-    return options
-
-
-def _convert(name: str, value: Any, kind: type, path: str) -> Any:
-    if kind is float and type(value) is int:
-        with contextlib.suppress(OverflowError):
-            return float(value)
-    if kind is tuple and isinstance(value, list):
-        if all(type(size) is int for size in value):
-            return tuple(value)
-    elif type(value) is kind:
-        return value
-    what = KINDS[kind]
-    raise UsageError(f"{name} in {path} must be {what}, got {value!r}")
-
-
-def base_type(hint: Any) -> type:
-    """Return int for ``int | None`` and tuple for ``tuple[int, ...] | None``."""
-    options = [t for t in typing.get_args(hint) if t is not type(None)]
-    if typing.get_origin(hint) is tuple or not options:
-        return typing.get_origin(hint) or hint
-    return typing.get_origin(options[0]) or options[0]
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return json.dumps(list(value))
-    if isinstance(value, dict):
-        parts = (f"{_toml_value(key)} = {_toml_value(v)}" for key, v in value.items())
-        return "{ " + ", ".join(parts) + " }"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    # TOML strings may hold what JSON strings do, except for one control character.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if not isinstance(hint, types.UnionType):
+        return dict if typing.get_origin(hint) is dict else hint
+    [kind] = (option for option in typing.get_args(hint) if option is not type(None))
+    return base_type(kind)

@@ -14,6 +14,7 @@ from truesparse.commands.shell import CommandParser
 # Options from the named one on stand under this title in the help.
 _TITLES = {
     "data": "data",
+    "target": "tables",
     "neurons": "network",
     "topology": "topology updates",
     "activation": "network",
@@ -22,33 +23,50 @@ _TITLES = {
 }
 
 
+# Options that say how a table is read, which other commands have too.
+READING = ("target", "drop", "index", "header", "delimiter", "decimal", "encoding")
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add a flag for every option; options that are not given are absent."""
-    hints = typing.get_type_hints(RunConfig)
     groups = {
         title: parser.add_argument_group(title)
         for title in dict.fromkeys(_TITLES.values())
     }
     title = ""
     for option in dataclasses.fields(RunConfig):
-        text = option.metadata["help"]
-        if option.default is not None and option.default is not False:
-            text += f" (default: {option.default})"
-        arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
-        kind = base_type(hints[option.name])
-        if kind is dict:
-            arguments |= {"action": _CollectOptions, "metavar": "KEY=VALUE"}
-        elif kind is bool:
-            arguments["action"] = argparse.BooleanOptionalAction
-        else:
-            # RunConfig checks names, as its message suggests the closest one.
-            names = CHOICES.get(option.name)
-            arguments["metavar"] = "|".join(names) if names else None
-            arguments["metavar"] = option.metadata["metavar"] or arguments["metavar"]
-            arguments["metavar"] = arguments["metavar"] or kind.__name__.upper()[0]
-            arguments["type"] = _PARSERS[kind]
         title = _TITLES.get(option.name, title)
-        groups[title].add_argument(flag(option.name), **arguments)
+        _add_flag(groups[title], option)
+
+
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how a table is read."""
+    group = parser.add_argument_group("tables")
+    for option in dataclasses.fields(RunConfig):
+        if option.name in READING:
+            _add_flag(group, option)
+
+
+def _add_flag(group: argparse._ArgumentGroup, option: dataclasses.Field) -> None:
+    text = option.metadata["help"]
+    if option.default is not None and option.default is not False:
+        text += f" (default: {option.default})"
+    arguments: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
+    kind = base_type(typing.get_type_hints(RunConfig)[option.name])
+    metavar = option.metadata["metavar"]
+    if kind is dict:
+        arguments |= {"action": _CollectOptions, "metavar": "KEY=VALUE"}
+    elif kind == tuple[str, ...]:
+        # One word each, as names of columns may hold any separator.
+        arguments |= {"action": _CollectWords, "metavar": metavar}
+    elif kind is bool:
+        arguments["action"] = argparse.BooleanOptionalAction
+    else:
+        # RunConfig checks names, as its message suggests the closest one.
+        names = CHOICES.get(option.name)
+        metavar = metavar or ("|".join(names) if names else kind.__name__.upper()[0])
+        arguments |= {"metavar": metavar, "type": _PARSERS[kind]}
+    group.add_argument(flag(option.name), **arguments)
 
 
 class _CollectOptions(argparse.Action):
@@ -65,6 +83,15 @@ class _CollectOptions(argparse.Action):
             value = text
         options = getattr(namespace, self.dest, None) or {}
         setattr(namespace, self.dest, options | {key.replace("-", "_"): value})
+
+
+class _CollectWords(argparse.Action):
+    """Collects the words of a flag that is repeated in a tuple."""
+
+    def __call__(self, parser, namespace, word, option_string=None) -> None:
+        """Add one word."""
+        words = getattr(namespace, self.dest, None) or ()
+        setattr(namespace, self.dest, (*words, word))
 
 
 def parse_flags(words: list[str]) -> argparse.Namespace:
@@ -129,9 +156,9 @@ def _parse_sizes(text: str) -> tuple[int, ...]:
         ) from None
 
 
-_PARSERS: dict[type, Callable[[str], Any]] = {
+_PARSERS: dict[Any, Callable[[str], Any]] = {
     int: _parser_of(int),
     float: _parser_of(float),
     str: str,
-    tuple: _parse_sizes,
+    tuple[int, ...]: _parse_sizes,
 }

@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from truesparse.commands.config import read_table
+from truesparse.commands.config_files import read_table
 from truesparse.errors import UsageError
 from truesparse.storage.run_folder import CONFIG, METRICS, MODEL
 

@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from truesparse.commands.config import RunConfig, flag, merge, parse_toml, read_toml
+from truesparse.commands.config import RunConfig, flag, merge
+from truesparse.commands.config_files import parse_toml, read_toml, to_toml
 from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.storage.replacing import replacing
 from truesparse.storage.run_folder import CHECKPOINT, CONFIG, FILES
@@ -154,7 +155,7 @@ def check_data(saved: "Saved", about: dict[str, Any]) -> None:
 
 def rewrite_config(config: RunConfig) -> None:
     """Write the configuration to the run folder, if flags have changed it."""
-    path, text = pathlib.Path(str(config.out)) / CONFIG, config.to_toml()
+    path, text = pathlib.Path(str(config.out)) / CONFIG, to_toml(config)
     try:
         if path.read_text(encoding="utf-8") != text:
             with replacing(path) as partial:

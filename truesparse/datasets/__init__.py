@@ -5,6 +5,7 @@
     load("mnist", fetch=True)           from OpenML, then from data_home: SOURCES
     load("words")                       words.npz in data_home
     load("words.svm")                   a file: READERS
+    load("houses.csv", target="price", drop=["street"], missing="mean")
     load_rows("new.csv", n_features=9)  rows for a trained model, targets or not
 
 Sources, each read into RawData
@@ -15,7 +16,10 @@ Sources, each read into RawData
     npz, svmlight, csv_table, parquet_table
     dialect        delimiter, decimal sign, header and row names of a text table
     text_tables    the columns of a text table
-    columns        which column of a table is the target
+    table_options  what a caller states about a table
+    columns        which columns are features, and which one is the target
+    model_columns  which columns a trained model takes
+    tables         from the columns of a table to RawData
     raw            RawData, the arrays of a source
     room           refusal of sources that do not fit in memory
 From RawData to a Dataset
@@ -23,6 +27,7 @@ From RawData to a Dataset
     features       checks of features
     targets        checks of targets
     split          training and test rows
+    encoding       columns of text and missing values as features
     scaling        scaling of features
     classes        labels to class numbers, and back
     dataset        Dataset, and the Preprocessing that a model file keeps
@@ -30,6 +35,7 @@ From RawData to a Dataset
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +44,19 @@ from numpy.typing import DTypeLike
 from truesparse.checks import choose
 from truesparse.datasets.bundled import BUNDLED, load_bundled
 from truesparse.datasets.classes import encode_labels
-from truesparse.datasets.columns import Expected
 from truesparse.datasets.dataset import Dataset, Preprocessing
+from truesparse.datasets.encoding import TableEncoding
 from truesparse.datasets.features import check_features
 from truesparse.datasets.files import READERS, read_file
 from truesparse.datasets.madelon import SYNTHETIC, make_madelon, parse_synthetic
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.npz import read_npz, save_npz
 from truesparse.datasets.openml import SOURCES, default_data_home, load_openml
 from truesparse.datasets.prepare import Options, check_options, prepare_dataset
-from truesparse.datasets.raw import RawData
+from truesparse.datasets.raw import RawData, TableLayout
 from truesparse.datasets.room import require_room_for_file
 from truesparse.datasets.rows import PARTS, Rows, take_rows
+from truesparse.datasets.table_options import Column, TableOptions
 from truesparse.datasets.targets import check_targets
 from truesparse.errors import DataError, UsageError
 
@@ -60,6 +68,7 @@ __all__ = [
     "SOURCES",
     "Dataset",
     "Preprocessing",
+    "TableOptions",
     "check_features",
     "check_targets",
     "default_data_home",
@@ -86,6 +95,15 @@ def load(
     fetch: bool = False,
     dtype: DTypeLike = np.float32,
     memory: int | None = None,
+    target: Column | None = None,
+    drop: Sequence[Column] = (),
+    index: Column | None = None,
+    header: str = "auto",
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    missing: str = "error",
+    categorical: str = "auto",
 ) -> Dataset:
     """Load a data set, split into a training and a test part, ready for training.
 
@@ -101,11 +119,12 @@ def load(
         the source has a test part.
     seed : int
         Seed of the split. The same seed gives the same parts.
-    scale : {"auto", "standard", "maxabs", "unit", "none"}
-        ``"standard"`` gives every feature mean 0 and deviation 1 in the training part;
-        ``"maxabs"`` divides it by its largest absolute value there, ``"unit"`` by the
-        largest of all features. ``"auto"`` is maxabs for sparse features, which are
-        never centred, unit for grey values (whole numbers from 0 to 255), and standard
+    scale : {"auto", "standard", "range", "maxabs", "unit", "none"}
+        ``"standard"`` gives every feature mean 0 and deviation 1 in the training part,
+        ``"range"`` values from 0 to 1 there; ``"maxabs"`` divides it by its largest
+        absolute value there, ``"unit"`` by the largest of all features. ``"auto"`` is
+        maxabs for sparse features, which are never centred, unit for grey values
+        (pixels from 0 to 255), and standard
         for all others.
     scale_target : bool
         Standardise regression targets; `Dataset.unscale_targets` undoes it.
@@ -117,6 +136,8 @@ def load(
         Type of features and real targets.
     memory : int, optional
         Bytes that may be used; all memory of the machine if left out.
+    target, drop, index, header, delimiter, decimal, encoding, missing, categorical
+        What is to be known of a table, see `TableOptions`; other sources refuse them.
 
     Returns
     -------
@@ -140,8 +161,12 @@ def load(
     >>> digits.X_train.dtype, float(digits.X_train.max())
     (dtype('float32'), 1.0)
     """
+    table = TableOptions(
+        *(target, drop, index, header, delimiter, decimal, encoding),
+        *(missing, categorical),
+    )
     options = check_options(
-        test_fraction, seed, scale, scale_target, task, dtype, memory
+        test_fraction, seed, scale, scale_target, task, dtype, memory, table
     )
     text, home = _check_names(name, data_home)
     raw = _read(text, home, fetch, options)
@@ -159,6 +184,8 @@ def load_rows(
     feature_names: tuple[str, ...] | None = None,
     first_index: int | None = None,
     target_name: str | None = None,
+    table_encoding: TableEncoding | None = None,
+    layout: TableLayout | None = None,
     part: str | None = None,
     task: str = "auto",
     test_fraction: float = 0.2,
@@ -166,6 +193,13 @@ def load_rows(
     fetch: bool = False,
     dtype: DTypeLike = np.float32,
     memory: int | None = None,
+    target: Column | None = None,
+    drop: Sequence[Column] = (),
+    index: Column | None = None,
+    header: str = "auto",
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
 ) -> Rows:
     """Load rows for a trained model, in the units of the source.
 
@@ -175,7 +209,7 @@ def load_rows(
         As `load` takes them.
     n_features : int
         Number of features that the model takes. A table of that width has no target;
-        in one with a column more, the target is chosen as in training.
+        in one with a column more, the target is where it was in training.
     feature_names : tuple of str, optional
         Names of the columns of the training data. From a table with a header these
         columns are taken, in this order; others are ignored.
@@ -184,11 +218,18 @@ def load_rows(
     target_name : str, optional
         Name of the target's column in the table of the training data. A table with a
         header that lacks it has no target.
+    table_encoding : TableEncoding, optional
+        How columns became features in training, `Preprocessing.encoding`.
+    layout : TableLayout, optional
+        Places of other columns in the table of the training data,
+        `Preprocessing.layout`.
     part : {"train", "test", "all"}, optional
         Rows to return. By default the test part of a set that has a name or a test
         part, and all rows of other files.
     task, test_fraction, seed, dtype
         As in training: rows are then split, and generated ones drawn, in the same way.
+    target, drop, index, header, delimiter, decimal, encoding
+        What is to be known of the table, as `load` takes them.
 
     Returns
     -------
@@ -213,9 +254,14 @@ def load_rows(
     """
     if part is not None:
         choose(part, PARTS, "part")
-    options = check_options(test_fraction, seed, "none", False, task, dtype, memory)
+    table = TableOptions(target, drop, index, header, delimiter, decimal, encoding)
+    options = check_options(
+        test_fraction, seed, "none", False, task, dtype, memory, table
+    )
     text, home = _check_names(name, data_home)
-    expected = Expected(n_features, feature_names, first_index, target_name)
+    expected = Expected(
+        *(n_features, feature_names, first_index, target_name, table_encoding, layout)
+    )
     raw = _read(text, home, fetch, options, expected)
     try:
         return take_rows(
@@ -259,6 +305,8 @@ def _read(
     expected: Expected | None = None,
 ) -> RawData:
     dtype, in_home = options.dtype, home / f"{name}.npz"
+    if not _is_path(name):
+        options.table.accept_only((), f"the data set {name!r}, which is no table")
     if name in BUNDLED:
         return load_bundled(name)
     if name in SOURCES:
@@ -276,10 +324,10 @@ def _read(
     if _is_path(name):
         path = Path(name).expanduser()
         require_room_for_file(path, dtype, options.memory)
-        return read_file(path, expected)
+        return read_file(path, options.table, expected)
     if in_home.is_file():
         require_room_for_file(in_home, dtype, options.memory)
-        return read_npz(in_home, expected)
+        return read_npz(in_home, options.table, expected)
     try:
         choose(name, NAMES, "data set")
     except UsageError as error:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from truesparse.datasets.npz import read_npz, save_npz
 from truesparse.datasets.openml import default_data_home
 from truesparse.datasets.raw import RawData
+from truesparse.datasets.table_options import TableOptions
 from truesparse.errors import DataError
 
 # For each name its loader in sklearn.datasets, the loader's options, and the task.
@@ -42,7 +43,7 @@ def load_bundled(name: str) -> RawData:
     folder = default_data_home() / f"scikit-learn-{version('scikit-learn')}"
     cached = folder / f"{name}.npz"
     with contextlib.suppress(DataError):
-        raw = read_npz(cached)
+        raw = read_npz(cached, TableOptions())
         return RawData(raw.X_train, raw.y_train, task=task)
 
     import sklearn.datasets

@@ -1,45 +1,42 @@
-"""Which columns of a table are features and which one is the target.
+"""Which columns of a table are features, which one is the target, which are left out.
 
-The target is the column named y, target, label or class (in any case), or else the
-last. Where a trained model says what it expects, the width of a table decides whether
-it has a target; where table and model both have names, these decide which columns are
-taken and in which order, and which one is the target.
+The target is the column that the caller states, or that is named y, target, label or
+class (in any case), or else the last. A first column without a name holds the row
+numbers that pandas and R write, and is left out.
+
+model_columns.py finds the columns that a trained model takes.
 """
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from truesparse.errors import DataError
+from truesparse.datasets.table_options import Column, TableOptions, say
+from truesparse.errors import DataError, UsageError
 
 TARGET_NAMES = ("y", "target", "label", "class")
 # Names of columns that say which row it is, which is no feature.
 ROW_NAMES = ("id", "index", "unnamed: 0", "row", "row_id", "rownames")
 # Labels have at most so many values.
 _MOST_LABELS = 20
-
-
-class Expected(NamedTuple):
-    """What rows for a trained model must look like.
-
-    `feature_names` and `target_name` are those of the training data if they had any,
-    and `first_index` is the number of the first feature in their SVMlight file, 0 or 1.
-    """
-
-    n_features: int
-    feature_names: tuple[str, ...] | None = None
-    first_index: int | None = None
-    target_name: str | None = None
+# A text in which more of the values differ than this is a name or free text.
+_SHARE_OF_NAMES = 0.9
 
 
 class Columns(NamedTuple):
-    """Column numbers of the features, in order, and of the target if there is one."""
+    """Column numbers of the features, in order, and of the target if there is one.
+
+    `names` are those of the features, if they tell them apart; `left_out` are the
+    numbers of all other columns.
+    """
 
     features: list[int]
     target: int | None
     names: tuple[str, ...] | None
+    left_out: tuple[int, ...] = ()
 
 
 def check_n_columns(n_columns: int, path: Path, separation: str = "") -> None:
@@ -51,33 +48,10 @@ def check_n_columns(n_columns: int, path: Path, separation: str = "") -> None:
         )
 
 
-def find_target(columns: list[str], path: Path) -> int:
-    """Return the number of the target column.
-
-    Raises
-    ------
-    DataError
-        If several columns have the name of a target.
-    """
-    named = [i for i, name in enumerate(columns) if name.lower() in TARGET_NAMES]
-    if len(named) > 1:
-        names = ", ".join(repr(columns[i]) for i in named)
-        raise DataError(
-            f"{path} has {len(named)} columns that could be the target: {names}; "
-            "rename or remove all but one"
-        )
-    return named[0] if named else len(columns) - 1
-
-
 def choose_columns(
-    names: list[str] | None,
-    n_columns: int,
-    path: Path,
-    *,
-    index: int | None = None,
-    expected: Expected | None = None,
+    names: list[str] | None, n_columns: int, path: Path, options: TableOptions
 ) -> Columns:
-    """Separate the features from the target.
+    """Separate the features from the target of training data.
 
     Parameters
     ----------
@@ -86,51 +60,127 @@ def choose_columns(
     n_columns : int
         Number of columns.
     path : Path
-        File of the table, for messages.
-    index : int, optional
-        Column that numbers the rows.
-    expected : Expected, optional
-        Columns that a model takes; without it there is a target.
+        Path of the table, for messages.
+    options : TableOptions
 
     Raises
     ------
     DataError
-        If columns are missing that the model takes, or the target is not clear.
+        If the target is not clear, or no feature is left.
+    UsageError
+        If an option names a column that the table lacks.
     """
-    if expected is None:
-        last = n_columns - 1 if names is None else find_target(names, path)
-        features = [i for i in range(n_columns) if i not in (last, index)]
-        return Columns(features, last, _unique_names(names, features))
-    present = [i for i in range(n_columns) if i != index]
-    if expected.feature_names is not None and _unique_names(names, present):
-        assert names is not None
-        return _by_name(names, expected, present, path)
-    n_more = len(present) - expected.n_features
-    if n_more not in (0, 1):
+    out, target = find_stated(names, n_columns, path, options, n_least=2)
+    if target is None:
+        present = [i for i in range(n_columns) if i not in out]
+        target = find_target(names, present, path)
+    features = [i for i in range(n_columns) if i not in out and i != target]
+    if not features:
         raise DataError(
-            f"{path} has {len(present)} columns, but the model takes "
-            f"{expected.n_features} features; give as many columns, or one more for "
-            "the target"
+            f"{path} has no feature besides the target and the columns left out; give "
+            "a table with one, or leave fewer columns out"
         )
-    target: int | None = None
-    if n_more:
-        target = n_columns - 1 if names is None else find_target(names, path)
-    return Columns([i for i in present if i != target], target, None)
+    return Columns(features, target, unique_names(names, features), tuple(sorted(out)))
 
 
-def explain_target(names: list[str] | None, chosen: Columns) -> str:
+def find_stated(
+    names: list[str] | None,
+    n_columns: int,
+    path: Path,
+    options: TableOptions,
+    n_least: int,
+) -> tuple[set[int], int | None]:
+    """Return the columns to leave out, and the target if it is stated.
+
+    Row names without a name are left out where `n_least` columns remain.
+    """
+
+    def find(option: str, column: Column) -> int:
+        return _find_column(option, column, names, n_columns, path)
+
+    target = None if options.target is None else find("target", options.target)
+    out = {find("drop", column) for column in options.drop}
+    if options.index is not None:
+        out.add(find("index", options.index))
+    if target in out:
+        raise UsageError(
+            f"{say('target', options.target)} is one of the columns to leave out; "
+            "choose another target or keep it"
+        )
+    if names is not None and names[0] == "" and n_columns > n_least and target != 0:
+        out.add(0)
+    return out, target
+
+
+def _find_column(
+    option: str, column: Column, names: list[str] | None, n_columns: int, path: Path
+) -> int:
+    """Return the place of a column that an option states."""
+    places = [i for i, name in enumerate(names or ()) if name == column]
+    if len(places) == 1:
+        return places[0]
+    stated = say(option, column)
+    if places:
+        numbers = ", ".join(str(i + 1) for i in places)
+        raise UsageError(
+            f"{stated}: {path} has columns {numbers} of this name; give "
+            "a number and a name of its own to each"
+        )
+    if isinstance(column, int) or column.isdecimal():
+        if 1 <= int(column) <= n_columns:
+            return int(column) - 1
+        raise UsageError(f"{stated}: {path} has columns 1 to {n_columns}")
+    close = difflib.get_close_matches(column, names or (), n=1)
+    hint = f" (it has {close[0]!r})" if close else ""
+    reason = "has no column of this name" if names else "has no header with names"
+    raise UsageError(
+        f"{stated}: {path} {reason}{hint}; give a name, or a number from 1 to "
+        f"{n_columns}"
+    )
+
+
+def find_target(names: list[str] | None, present: list[int], path: Path) -> int:
+    """Return the column that has the name of a target, or else the last."""
+    named = named_targets(names, present)
+    if len(named) > 1:
+        assert names is not None
+        shown = ", ".join(repr(names[i]) for i in named)
+        raise DataError(
+            f"{path} has {len(named)} columns that could be the target: {shown}; "
+            f"say which, as in {say('target', names[named[0]])}"
+        )
+    if not present:
+        raise DataError(f"{path} has no column left for the target; leave fewer out")
+    return named[0] if named else present[-1]
+
+
+def named_targets(names: list[str] | None, present: Collection[int]) -> list[int]:
+    """Return which of some columns have the name of a target."""
+    if names is None:
+        return []
+    return [i for i in sorted(present) if names[i].lower() in TARGET_NAMES]
+
+
+def explain_target(names: list[str] | None, target: int, options: TableOptions) -> str:
     """Return which column is the target and why, as a part of a sentence."""
-    assert chosen.target is not None
-    name = names[chosen.target] if names else ""
-    column = f"column {name!r}" if name else f"column {chosen.target + 1}"
-    is_named = name.lower() in TARGET_NAMES
-    return f"{column}, {'by its name' if is_named else 'the last one'}"
+    name = names[target] if names else ""
+    reason = "the last one"
+    if options.target is not None:
+        reason = "as you say"
+    elif name.lower() in TARGET_NAMES:
+        reason = "by its name"
+    return f"column {label_of(names, target)}, {reason}"
+
+
+def label_of(names: list[str] | None, number: int) -> str:
+    """Return what messages call a column: its name in quotes, or its number from 1."""
+    return repr(names[number]) if names and names[number] else str(number + 1)
 
 
 def warn_of_columns(
     names: list[str] | None, chosen: Columns, columns: list[np.ndarray]
 ) -> list[str]:
-    """Return warnings of features that number the rows, or look like the target.
+    """Return warnings of features that are none, and of one that may be the target.
 
     Parameters
     ----------
@@ -147,24 +197,40 @@ def warn_of_columns(
         counts = len(column) > 2 and any(
             np.array_equal(column, counting + first) for first in (0, 1)
         )
+        stated = name or number + 1
         if counts or name.lower() in ROW_NAMES:
-            label = repr(name) if name else str(number + 1)
             reason = "counts the rows" if counts else "has the name of one"
             warnings.append(
-                f"column {label} {reason}, like a row number, but is taken as a "
-                "feature; remove it from the file unless it is one"
+                f"column {label_of(names, number)} {reason}, like a row number, but is "
+                f"taken as a feature; leave it out with {say('index', stated)} unless "
+                "it is one"
+            )
+        elif column.dtype == object and _is_free_text(column):
+            warnings.append(
+                f"column {label_of(names, number)} holds text that differs in almost "
+                "every row, like names, which says nothing about new rows; leave it "
+                f"out with {say('drop', stated)}"
             )
     first, last = columns[0], columns[-1]
-    if names is None and chosen.target == len(columns) - 1 and len(columns) > 2:
+    if (
+        names is None
+        and chosen.target == len(columns) - 1
+        and 0 in chosen.features[:-1]
+    ):
         is_label = first.dtype.kind in "iOb" and len(set(first)) <= _MOST_LABELS
         is_real = last.dtype.kind == "f" and bool((last != np.floor(last)).any())
         if is_label and is_real and len(set(first)) < len(first) / 2:
             warnings.append(
                 "the first column looks like a label and the last one, which is taken "
-                "as the target, like a feature; if so, put the label last, or add a "
-                "header that names it 'y'"
+                f"as the target, like a feature; if so, say {say('target', 1)}"
             )
     return warnings
+
+
+def _is_free_text(column: np.ndarray) -> bool:
+    present = [value for value in column if value is not None]
+    n_distinct = len(set(present))
+    return n_distinct > max(_MOST_LABELS, _SHARE_OF_NAMES * len(present))
 
 
 def find_name(names: list[str] | None, column: int | None) -> str | None:
@@ -175,32 +241,9 @@ def find_name(names: list[str] | None, column: int | None) -> str | None:
     return name if name and names.count(name) == 1 else None
 
 
-def _unique_names(names: list[str] | None, chosen: list[int]) -> tuple[str, ...] | None:
+def unique_names(names: list[str] | None, chosen: list[int]) -> tuple[str, ...] | None:
     """Return the names of these columns if they differ and none is empty, or None."""
     if names is None:
         return None
     unique = tuple(names[i] for i in chosen)
     return unique if len(set(unique)) == len(unique) and all(unique) else None
-
-
-def _by_name(
-    names: list[str], expected: Expected, present: list[int], path: Path
-) -> Columns:
-    wanted = expected.feature_names or ()
-    place = {names[i]: i for i in present}
-    missing = [name for name in wanted if name not in place]
-    if missing:
-        shown = ", ".join(map(repr, missing[:5])) + (", ..." if missing[5:] else "")
-        close = difflib.get_close_matches(missing[0], place, n=1)
-        hint = f" (it has {close[0]!r})" if close else ""
-        raise DataError(
-            f"{path} lacks {len(missing)} of the {len(wanted)} columns that the model "
-            f"was trained on: {shown}{hint}; add or rename them"
-        )
-    features = [place[name] for name in wanted]
-    if expected.target_name is not None:
-        # Without a column of that name there is no target: a guess would be scored.
-        return Columns(features, place.get(expected.target_name), wanted)
-    others = set(present).difference(features)
-    named = [i for i in sorted(others) if names[i].lower() in TARGET_NAMES]
-    return Columns(features, named[0] if len(named) == 1 else None, wanted)

@@ -19,7 +19,9 @@ from numpy.typing import DTypeLike
 from scipy import sparse
 
 from truesparse.checks import choose
+from truesparse.datasets.encoding import TableEncoding
 from truesparse.datasets.features import Features, check_features
+from truesparse.datasets.raw import TableLayout
 from truesparse.datasets.scaling import Scaler, apply_scaler
 from truesparse.errors import DataError, UsageError
 from truesparse.tasks import TASKS
@@ -53,6 +55,11 @@ class Preprocessing:
         Number of the first feature in an SVMlight file, 0 or 1.
     target_name : str or None
         Name of the target's column in a table with a header.
+    encoding : TableEncoding or None
+        How columns of text and missing values became features; None where features
+        are the columns themselves.
+    layout : TableLayout or None
+        Places of the target and of the columns left out in a table.
 
     Examples
     --------
@@ -74,6 +81,8 @@ class Preprocessing:
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
     target_name: str | None = None
+    encoding: TableEncoding | None = None
+    layout: TableLayout | None = None
 
     @staticmethod
     def of(data: "Preprocessing") -> "Preprocessing":
@@ -87,7 +96,8 @@ class Preprocessing:
         Parameters
         ----------
         X : array-like or sparse array, shape (n, n_features)
-            Rows in the units of the source. They are not changed.
+            Rows in the units of the source, with categories encoded as `encoding` says;
+            `load_rows` encodes those of a table. They are not changed.
         dtype : {float32, float64}
             Type of the result.
         name : str
@@ -100,10 +110,11 @@ class Preprocessing:
         Raises
         ------
         DataError
-            If `X` is not finite, real and two-dimensional, or is sparse although
-            features are centred.
+            If `X` is not finite, real and two-dimensional, has another width than in
+            training where that is known, or is sparse although features are centred.
         """
         rows = check_features(X, None, name)
+        self._check_width(rows.shape[1], name)
         if self.feature_mean is not None and not isinstance(rows, np.ndarray):
             raise DataError(
                 f"{name} is sparse, but the model was trained on centred features, "
@@ -111,6 +122,25 @@ class Preprocessing:
             )
         scaler = Scaler(self.feature_mean, self.feature_scale)
         return apply_scaler(rows, scaler, np.dtype(dtype), name, in_place=False)
+
+    @property
+    def _width(self) -> int | None:
+        """Number of features, where that is known; a model without scales knows."""
+        if self.encoding is not None:
+            return self.encoding.n_features
+        known = (self.feature_scale, self.feature_names)
+        return next((len(each) for each in known if each is not None), None)
+
+    def _check_width(self, width: int, name: str) -> None:
+        if self._width in (None, width):
+            return
+        hint = ""
+        if self.encoding is not None:
+            hint = (
+                f": the {len(self.encoding.columns)} columns of the table with their "
+                "categories encoded, as load_rows returns them"
+            )
+        raise DataError(f"{name} has {width} columns; give {self._width}{hint}")
 
     def unscale_targets(self, predictions: np.ndarray) -> np.ndarray:
         """Put predictions of scaled regression targets back into their original units.
@@ -162,6 +192,11 @@ class Preprocessing:
                 f"feature_names has {len(self.feature_names)} names, but the model "
                 f"takes {n_features} features; give one name for each"
             )
+        if self.encoding is not None and self.encoding.n_features != n_features:
+            raise UsageError(
+                f"encoding makes {self.encoding.n_features} features, but the model "
+                f"takes {n_features}; give the encoding of its training data"
+            )
         for name in SCALE_NAMES:
             is_feature = name.startswith("feature")
             self._check_scale(name, n_features if is_feature else n_outputs)
@@ -193,7 +228,7 @@ class Dataset(Preprocessing):
 
     The attributes of `Preprocessing` say what was done to the raw rows: task, classes,
     feature_mean, feature_scale, target_mean, target_scale, feature_names, first_index,
-    target_name.
+    target_name, encoding, layout.
 
     Attributes
     ----------
@@ -276,10 +311,13 @@ class Dataset(Preprocessing):
         >>> new.shape, bool((new == new[0, 0]).all())
         ((1, 13), True)
         """
-        rows = check_features(X, None, name, n_features=self.n_features)
         return super().transform(
-            rows, self.X_train.dtype if dtype is None else dtype, name
+            X, self.X_train.dtype if dtype is None else dtype, name
         )
+
+    @property
+    def _width(self) -> int | None:
+        return self.n_features
 
     def __repr__(self) -> str:
         n_train, n_test = self.X_train.shape[0], self.X_test.shape[0]

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from truesparse.datasets.columns import Expected
 from truesparse.datasets.csv_table import read_csv
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.npz import read_npz
 from truesparse.datasets.parquet_table import read_parquet
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.svmlight import read_svmlight
+from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.text_tables import COMPRESSED
 from truesparse.errors import DataError
 
@@ -24,13 +25,17 @@ READERS = {
 }
 
 
-def read_file(path: Path, expected: Expected | None = None) -> RawData:
+def read_file(
+    path: Path, options: TableOptions, expected: Expected | None = None
+) -> RawData:
     """Read a data set from a file.
 
     Parameters
     ----------
     path : Path
         File with one of the endings of ``READERS``.
+    options : TableOptions
+        Options that mean something for the format.
     expected : Expected, optional
         Features that a model takes: targets may then be absent.
 
@@ -38,6 +43,8 @@ def read_file(path: Path, expected: Expected | None = None) -> RawData:
     ------
     DataError
         If there is no such file, its ending is unknown, or it cannot be read.
+    UsageError
+        If an option means nothing for the format.
     """
     if path.is_dir():
         raise DataError(f"cannot read {path}: it is a folder; give a file in it")
@@ -57,4 +64,4 @@ def read_file(path: Path, expected: Expected | None = None) -> RawData:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if is_empty:
         raise DataError(f"cannot read {path}: the file is empty; give one with rows")
-    return reader(path, expected)
+    return reader(path, options, expected)

@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.columns import Expected
 from truesparse.datasets.features import as_dense, check_features
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_one_target_a_row
 from truesparse.errors import DataError
 
@@ -28,7 +29,9 @@ ARRAYS = "X_train, y_train, X_test, y_test or X, y"
 NEEDED = f"{ARRAYS} (or for CSR X_data, X_indices, ...)"
 
 
-def read_npz(path: Path, expected: Expected | None = None) -> RawData:
+def read_npz(
+    path: Path, options: TableOptions, expected: Expected | None = None
+) -> RawData:
     """Read a data set that `save_npz` or NumPy wrote.
 
     Images, (n, height, width) or more dimensions, become rows.
@@ -37,6 +40,8 @@ def read_npz(path: Path, expected: Expected | None = None) -> RawData:
     ----------
     path : Path
         An existing file.
+    options : TableOptions
+        None may be given.
     expected : Expected, optional
         Features that a model takes: targets may then be absent, and the file may be
         one matrix of scipy.sparse.save_npz.
@@ -45,7 +50,10 @@ def read_npz(path: Path, expected: Expected | None = None) -> RawData:
     ------
     DataError
         If the file is damaged, is not .npz, needs pickle, or lacks arrays.
+    UsageError
+        If an option of tables is given.
     """
+    options.accept_only((), "an .npz file")
     try:
         # np.load leaves a file that it opened itself open if the archive is damaged.
         with path.open("rb") as file:

@@ -17,6 +17,7 @@ import numpy as np
 
 from truesparse.datasets.npz import ARRAYS, read_npz, save_npz
 from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.table_options import TableOptions
 from truesparse.errors import DataError
 
 
@@ -99,7 +100,7 @@ def load_openml(name: str, data_home: Path, fetch: bool) -> RawData:
                 f"{_put_file(name, data_home)}"
             )
         save_npz(path, *_download(name, source, data_home))
-    raw = read_npz(path)
+    raw = read_npz(path, TableOptions())
     n_features = np.shape(raw.X_train)[1:]
     if n_features != (source.n_features,):
         raise DataError(

@@ -1,37 +1,43 @@
-"""Tables in .parquet files, by pandas and pyarrow; see columns.py for the target."""
+"""Tables in .parquet files, by pandas and pyarrow; see tables.py for their columns."""
 
+import datetime
+import decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from truesparse.datasets.columns import (
-    Expected,
-    check_n_columns,
-    choose_columns,
-    explain_target,
-    find_name,
-    warn_of_columns,
-)
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions
+from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.errors import DataError
 
+_NUMBERS = (int, float, decimal.Decimal)
 
-def read_parquet(path: Path, expected: Expected | None = None) -> RawData:
+
+def read_parquet(
+    path: Path, options: TableOptions, expected: Expected | None = None
+) -> RawData:
     """Read a .parquet table.
 
     Parameters
     ----------
     path : Path
-        An existing file.
+        Path of an existing file.
+    options : TableOptions
     expected : Expected, optional
         Columns that a model takes: the target may then be absent.
 
     Raises
     ------
     DataError
-        If pandas or pyarrow is missing, the file is damaged, or a feature is not a
-        number.
+        If pandas or pyarrow is missing, the file is damaged, or its columns do not
+        suit.
+    UsageError
+        If an option names a column that the table lacks, or concerns text.
     """
+    options.accept_only(COLUMN_OPTIONS, "a .parquet file")
     require_parquet(path)
     import pandas as pd
 
@@ -43,37 +49,50 @@ def read_parquet(path: Path, expected: Expected | None = None) -> RawData:
             f"cannot read {path} as .parquet: {first_line(error)}; the file seems to "
             "be damaged or of another format"
         ) from error
-    if expected is None:
-        check_n_columns(frame.shape[1], path)
     names = [str(name) for name in frame.columns]
-    chosen = choose_columns(names, len(names), path, expected=expected)
-    y = None if chosen.target is None else frame.iloc[:, chosen.target]
-    features = frame.iloc[:, chosen.features]
-    for name, dtype in features.dtypes.items():
-        if not pd.api.types.is_numeric_dtype(dtype):
-            raise DataError(
-                f"{path}: column {name!r} holds {dtype} values; features must be "
-                "numbers, so convert or remove it"
-            )
-    if y is not None and y.isna().any():
-        if expected is None:
-            raise DataError(
-                f"{path}: the target column has {y.isna().sum()} empty cells; drop "
-                "those rows"
-            )
-        y = None
-    if all(isinstance(dtype, np.dtype) for dtype in features.dtypes):
-        X = features.to_numpy()
+    columns = [_plain(frame.iloc[:, i], name, path) for i, name in enumerate(names)]
+    categories = frozenset(
+        i
+        for i, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, pd.CategoricalDtype)
+    )
+    table = ReadTable(path, names, columns, categories=categories)
+    return take_columns(table, options, expected)
+
+
+def _plain(series: Any, name: str, path: Path) -> np.ndarray:
+    """Return a column of pandas as `ReadTable` takes it."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "biufmM":
+        return series.to_numpy()
+    gaps = series.isna().to_numpy()
+    values = np.array(series.astype(object), object)
+    values[gaps] = None
+    present = values[~gaps].tolist()
+    column: np.ndarray
+    if all(isinstance(value, str) for value in present):
+        return values if present else np.full(len(values), np.nan)
+    if all(isinstance(value, datetime.timedelta) for value in present):
+        return values.astype("m8[us]")
+    if all(isinstance(value, datetime.date | datetime.time) for value in present):
+        # Text, as dates are in a text table.
+        return np.array([value and str(value) for value in values], object)
+    if all(isinstance(value, bool) for value in present):
+        column = np.array(present)
+    elif all(isinstance(value, _NUMBERS) for value in present):
+        is_whole = all(value == int(value) for value in present)
+        # As Python's whole numbers, of which float64 does not hold every one.
+        column = np.array([int(v) if is_whole else float(v) for v in present])
     else:
-        X = features.to_numpy(dtype=np.float64, na_value=np.nan)
-    target = None if y is None else y.to_numpy()
-    raw = RawData(X, target, feature_names=chosen.names)
-    raw.target_name = find_name(names, chosen.target)
-    if expected is None:
-        raw.target_choice = explain_target(names, chosen)
-        columns = [frame.iloc[:, i].to_numpy() for i in range(len(names))]
-        raw.warnings = warn_of_columns(names, chosen, columns)
-    return raw
+        kinds = sorted({type(value).__name__ for value in present})
+        raise DataError(
+            f"{path}: column {name!r} holds values of type {', '.join(kinds)}; "
+            "give numbers, text, bools or categories of them"
+        )
+    if not gaps.any() and column.dtype.kind in "biuf":
+        return column
+    with_gaps = np.full(len(values), np.nan)
+    with_gaps[~gaps] = column
+    return with_gaps
 
 
 def save_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:

@@ -9,11 +9,16 @@ from numpy.typing import DTypeLike
 from truesparse.checks import check_whole, choose, float_type
 from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset
+from truesparse.datasets.encoding import FILLS, FeatureColumns, TableEncoding, shorten
 from truesparse.datasets.features import Features, check_features
 from truesparse.datasets.raw import RawData
-from truesparse.datasets.room import require_room_for_scales
+from truesparse.datasets.room import (
+    require_room_for_encoding,
+    require_room_for_scales,
+)
 from truesparse.datasets.scaling import SCALES, Scaler, apply_scaler, fit_scaler
 from truesparse.datasets.split import split_rows
+from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_targets, describe_targets
 from truesparse.errors import DataError, UsageError
 from truesparse.tasks import TASKS
@@ -29,6 +34,7 @@ class Options(NamedTuple):
     task: str
     dtype: np.dtype
     memory: int
+    table: TableOptions
 
 
 def check_options(
@@ -39,6 +45,7 @@ def check_options(
     task: str,
     dtype: DTypeLike,
     memory: int | None = None,
+    table: TableOptions | None = None,
 ) -> Options:
     """Return the options if all are in range.
 
@@ -61,7 +68,10 @@ def check_options(
     if memory is None:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     target = np.dtype(float_type(dtype))
-    return Options(test_fraction, seed, scale, scale_target, task, target, memory)
+    table = TableOptions() if table is None else table
+    return Options(
+        test_fraction, seed, scale, scale_target, task, target, memory, table
+    )
 
 
 def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
@@ -89,11 +99,13 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         If the features are so many that their scales do not fit in memory.
     """
     y_name = "y" if raw.X_test is None else "y_train"
-    X_train, y_train, X_test, y_test, task = _check_and_split(raw, options)
-    notes: tuple[str, ...] = ()
+    parts = _check_and_split(raw, options)
+    X_train, y_train, X_test, y_test, task, encoding = parts
+    notes = []
     if raw.target_choice:
         both = np.concatenate([y_train, y_test])
-        notes = (f"target: {raw.target_choice}; {describe_targets(both, task)}",)
+        notes.append(f"target: {raw.target_choice}; {describe_targets(both, task)}")
+        notes += _describe_columns(raw, encoding, options.table.missing)
 
     scaler = fit_scaler(X_train, options.scale)
     X_train = apply_scaler(X_train, scaler, options.dtype, "X_train", in_place=True)
@@ -120,24 +132,52 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         classes,
         *scaler,
         *target_scaler,
-        raw.feature_names,
-        raw.first_index,
-        raw.target_name,
+        feature_names=_feature_names(raw, encoding),
+        first_index=raw.first_index,
+        target_name=raw.target_name,
+        encoding=encoding,
+        layout=raw.layout,
         name=name,
         X_train=X_train,
         y_train=y_train,
         X_test=X_test,
         y_test=y_test,
-        notes=notes,
+        notes=tuple(notes),
         warnings=tuple(raw.warnings),
     )
 
 
+def _describe_columns(
+    raw: RawData, encoding: TableEncoding | None, missing: str
+) -> list[str]:
+    """Return in one line what became of columns, if they are not all numbers."""
+    parts = []
+    if encoding is not None and (categories := encoding.describe()):
+        parts.append(f"categories: {categories}")
+    if encoding is not None and missing in FILLS:
+        parts.append(f"missing values: {missing} of the training part")
+    if raw.left_out:
+        parts.append(f"columns left out: {shorten(raw.left_out)}")
+    return ["; ".join(parts)] if parts else []
+
+
+def _feature_names(
+    raw: RawData, encoding: TableEncoding | None
+) -> tuple[str, ...] | None:
+    """Return the names of the features, if there are any that tell them apart."""
+    if encoding is None or raw.feature_names is None:
+        return raw.feature_names
+    names = tuple(encoding.feature_names)
+    return names if len(set(names)) == len(names) else None
+
+
 def _check_and_split(
     raw: RawData, options: Options
-) -> tuple[Features, np.ndarray, Features, np.ndarray, str]:
-    """Return features and targets of both parts, and the task."""
+) -> tuple[Features, np.ndarray, Features, np.ndarray, str, TableEncoding | None]:
+    """Return features and targets of both parts, the task, and the encoding if any."""
     wanted = options.task if options.task != "auto" else raw.task
+    if isinstance(raw.X_train, FeatureColumns):
+        return _split_and_encode(raw, raw.X_train, wanted, options)
     has_test = raw.X_test is not None
     X_name, y_name = ("X_train", "y_train") if has_test else ("X", "y")
     X_train, raw.X_train = check_features(raw.X_train, None, X_name), None
@@ -145,9 +185,9 @@ def _check_and_split(
     require_room_for_scales(n_features, options.memory, X_name)
     y_train, task = check_targets(raw.y_train, n_rows, wanted, y_name)
     if not has_test:
-        labels = y_train if task == "classification" else None
-        train, test = split_rows(n_rows, labels, options.test_fraction, options.seed)
-        return X_train[train], y_train[train], X_train[test], y_train[test], task
+        train, test = _split(y_train, task, options)
+        X_test, y_test = X_train[test], y_train[test]
+        return X_train[train], y_train[train], X_test, y_test, task, None
     X_test = check_features(raw.X_test, None, "X_test", n_features=n_features)
     raw.X_test = None
     y_test, _ = check_targets(raw.y_test, X_test.shape[0], task, "y_test")
@@ -156,4 +196,26 @@ def _check_and_split(
             f"y_test has {y_test.shape[1]} columns, but y_train has "
             f"{y_train.shape[1]}; give both the same columns"
         )
-    return X_train, y_train, X_test, y_test, task
+    return X_train, y_train, X_test, y_test, task, None
+
+
+def _split_and_encode(
+    raw: RawData, columns: FeatureColumns, wanted: str, options: Options
+) -> tuple[Features, np.ndarray, Features, np.ndarray, str, TableEncoding]:
+    """Split the rows of a table, and learn the encoding from the training part."""
+    y, task = check_targets(raw.y_train, columns.n_rows, wanted, "y")
+    train, test = _split(y, task, options)
+    raw.X_train, encoding = None, columns.fit(train)
+    if not encoding.is_sparse:
+        shape = columns.n_rows, encoding.n_features
+        require_room_for_encoding(shape, options.dtype, options.memory)
+    parts = [
+        check_features(encoding.transform(columns.take(rows)), None, "X")
+        for rows in (train, test)
+    ]
+    return parts[0], y[train], parts[1], y[test], task, encoding
+
+
+def _split(y: np.ndarray, task: str, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    labels = y if task == "classification" else None
+    return split_rows(len(y), labels, options.test_fraction, options.seed)

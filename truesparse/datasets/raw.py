@@ -1,9 +1,19 @@
 """What a reader returns: the arrays of a source, before they are checked or split."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+
+class TableLayout(NamedTuple):
+    """Places of columns in the table of the training data, from 0.
+
+    All columns but `target` and those in `left_out` are features.
+    """
+
+    target: int
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass
@@ -12,9 +22,10 @@ class RawData:
 
     Attributes
     ----------
-    X_train, y_train : array-like or sparse array
-        All rows where the source has no test part. `y_train` is None only where rows
-        for a trained model were asked for.
+    X_train, y_train : array-like, sparse array or FeatureColumns
+        All rows where the source has no test part; features of a table with text or
+        gaps are columns that are still to be encoded. `y_train` is None only where
+        rows for a trained model were asked for.
     X_test, y_test : array-like or sparse array, or None
         The test part, where the source has one.
     task : {"auto", "classification", "multilabel", "regression"}
@@ -27,8 +38,12 @@ class RawData:
         Number of the first feature in an SVMlight file, 0 or 1.
     target_name : str or None
         Name of the target's column, where the header of a table has one.
+    layout : TableLayout or None
+        Places of the target and of the columns left out in a table.
     target_choice : str
         Which column of a table is the target and why; empty for other sources.
+    left_out : list of str
+        What messages call the columns of a table that are left out.
     warnings : list of str
         What a reader doubts.
     """
@@ -42,7 +57,9 @@ class RawData:
     feature_names: tuple[str, ...] | None = None
     first_index: int | None = None
     target_name: str | None = None
+    layout: TableLayout | None = None
     target_choice: str = ""
+    left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 

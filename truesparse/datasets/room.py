@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from truesparse.datasets.table_options import say
 from truesparse.errors import MemoryLimitError
 
 # Arrays of a CSR matrix in an .npz file that are not converted to the wanted type.
@@ -60,6 +61,27 @@ def require_room_for_scales(n_features: int, memory: int, name: str) -> None:
             f"{name} has {n_features:,} features, whose scales take {needed / 1e9:.3g} "
             f"GB, but only {memory / 1e9:.3g} GB are left; renumber the features "
             "without gaps, so that the largest index is their number"
+        )
+
+
+def require_room_for_encoding(
+    shape: tuple[int, int], dtype: np.dtype, memory: int
+) -> None:
+    """Refuse categories that would become more features than fit in memory.
+
+    Raises
+    ------
+    MemoryLimitError
+        If float64 features of this shape, and those scaled to `dtype`, take more than
+        `memory`.
+    """
+    needed = shape[0] * shape[1] * (8 + dtype.itemsize)
+    if needed > memory:
+        raise MemoryLimitError(
+            f"the categories of the table make {shape[1]:,} features, which take "
+            f"{needed / 1e9:.3g} GB, but only {memory / 1e9:.3g} GB are left; number "
+            f"them with {say('categorical', 'ordinal')}, or leave columns out with "
+            "drop (--drop)"
         )
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.checks import choose
-from truesparse.datasets.columns import Expected
 from truesparse.datasets.features import Features, as_dense, check_features
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.split import split_rows
 from truesparse.datasets.targets import check_one_target_a_row, check_targets

@@ -1,6 +1,8 @@
 """Scaling of features, with statistics of the training part only.
 
     x' = (x - mean) / scale        standard   mean and standard deviation of the column
+                                   range      least x of the column, and the largest
+                                              less that: x' is in [0, 1]
                                    maxabs     0 and the largest |x| of the column
                                    unit       0 and the largest |x| of all columns
 
@@ -25,7 +27,7 @@ from truesparse.datasets.features import (
 )
 from truesparse.errors import DataError, UsageError
 
-SCALES = ("auto", "standard", "maxabs", "unit", "none")
+SCALES = ("auto", "standard", "range", "maxabs", "unit", "none")
 
 
 class Scaler(NamedTuple):
@@ -45,7 +47,7 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     ----------
     X : ndarray or csr_array, shape (n_train, n_features)
         Checked features of any real dtype.
-    scale : {"auto", "standard", "maxabs", "unit", "none"}
+    scale : {"auto", "standard", "range", "maxabs", "unit", "none"}
         ``"auto"`` is maxabs for sparse features, unit for grey values (see
         `is_grey`) and standard otherwise.
     name : str
@@ -59,9 +61,9 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     Raises
     ------
     UsageError
-        If `scale` is unknown, or is standard for sparse features.
+        If `scale` is unknown, or is standard or range for sparse features.
     DataError
-        If values are so large that their variance overflows float64.
+        If values are so large that their variance or range overflows float64.
 
     Examples
     --------
@@ -76,13 +78,13 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
         scale = "maxabs" if is_sparse else "unit" if is_grey(X) else "standard"
     if scale == "none":
         return Scaler(None, None)
-    if scale == "standard":
+    if scale in ("standard", "range"):
         if is_sparse:
             raise UsageError(
-                "scale 'standard' would fill in the zeros of sparse features; use "
+                f"scale {scale!r} would fill in the zeros of sparse features; use "
                 "'maxabs', 'unit' or 'none'"
             )
-        return _standard(X, name)
+        return (_standard if scale == "standard" else _range)(X, name)
     largest = _largest(X)
     if scale == "unit":
         largest[:] = largest.max()
@@ -136,13 +138,26 @@ def _standard(X: np.ndarray, name: str) -> Scaler:
             mean += gap * (n_rows / n_seen)
         deviation = np.sqrt(squares / n_seen)
         mean += origin
-    too_large = np.flatnonzero(~np.isfinite(deviation) | ~np.isfinite(mean))
+    return _scaler(mean, deviation, name)
+
+
+def _range(X: np.ndarray, name: str) -> Scaler:
+    """Return the least value of each column, and the largest less that."""
+    least = X.min(axis=0).astype(np.float64)
+    with np.errstate(over="ignore"):
+        span = X.max(axis=0).astype(np.float64) - least
+    return _scaler(least, span, name)
+
+
+def _scaler(mean: np.ndarray, scale: np.ndarray, name: str) -> Scaler:
+    """Return statistics that are finite; a column without spread has scale 1."""
+    too_large = np.flatnonzero(~np.isfinite(scale) | ~np.isfinite(mean))
     if len(too_large):
         raise DataError(
-            f"{name} has values too large to standardise in column {too_large[0]} "
-            "(columns count from 0); divide them by a constant first"
+            f"{name} has values too large to scale in column {too_large[0]} (columns "
+            "count from 0); divide them by a constant first"
         )
-    return Scaler(mean, np.where(deviation > 0, deviation, 1.0))
+    return Scaler(mean, np.where(scale > 0, scale, 1.0))
 
 
 def _largest(X: Features) -> np.ndarray:

@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.columns import Expected
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.table_options import TableOptions
 from truesparse.errors import DataError
 
 
-def read_svmlight(path: Path, expected: Expected | None = None) -> RawData:
+def read_svmlight(
+    path: Path, options: TableOptions, expected: Expected | None = None
+) -> RawData:
     """Read a .svm, .libsvm or .svmlight file with scikit-learn, as CSR.
 
     If NAME.t lies beside NAME (LIBSVM's way to name a test part), it becomes the test
@@ -20,6 +23,8 @@ def read_svmlight(path: Path, expected: Expected | None = None) -> RawData:
     ----------
     path : Path
         An existing text file.
+    options : TableOptions
+        None may be given.
     expected : Expected, optional
         Features that a model takes: labels may then be absent, and its training file
         decides whether features count from 0 or from 1. Without it, they count from 1
@@ -29,7 +34,10 @@ def read_svmlight(path: Path, expected: Expected | None = None) -> RawData:
     ------
     DataError
         If the file is empty or not in this format.
+    UsageError
+        If an option of tables is given.
     """
+    options.accept_only((), "an SVMlight file")
     from sklearn.datasets import load_svmlight_files
 
     test = path.with_name(path.name + ".t")

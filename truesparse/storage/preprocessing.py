@@ -12,6 +12,8 @@ import numpy as np
 from truesparse.checks import check_whole
 from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
+from truesparse.datasets.encoding import TableEncoding
+from truesparse.datasets.raw import TableLayout
 from truesparse.storage.tensors import read_tensor
 
 PREFIX = "preprocessing."
@@ -31,13 +33,16 @@ def to_tensors(preprocessing: Preprocessing) -> tuple[dict[str, np.ndarray], str
     tensors = {
         PREFIX + name: scale for name, scale in scales.items() if scale is not None
     }
-    classes = preprocessing.classes
+    classes, layout = preprocessing.classes, preprocessing.layout
+    encoding = preprocessing.encoding
     text = {
         "task": preprocessing.task,
         "classes": None if classes is None else classes.tolist(),
         "feature_names": preprocessing.feature_names,
         "first_index": preprocessing.first_index,
         "target_name": preprocessing.target_name,
+        "encoding": None if encoding is None else encoding.to_json(),
+        "layout": None if layout is None else layout._asdict(),
     }
     return tensors, json.dumps(text, allow_nan=False)
 
@@ -69,18 +74,33 @@ def from_tensors(file: Any, text: str) -> Preprocessing:
         names = tuple(names)
     if first is not None:
         first = check_whole("first_index", first, 0, 1)
-    target = fields.get("target_name")  # files of version 0.1.0 have none
+    # Files of version 0.1.0 lack the last three.
+    target, encoding = fields.get("target_name"), fields.get("encoding")
+    layout = fields.get("layout")
     if not (target is None or type(target) is str):
         raise ValueError("target_name must be text")
     classes = _as_classes(fields["classes"])
     return Preprocessing(
         fields["task"],
         classes,
-        **scales,
         feature_names=names,
         first_index=first,
         target_name=target,
+        encoding=None if encoding is None else TableEncoding.from_json(encoding),
+        layout=None if layout is None else _as_layout(layout),
+        **scales,
     )
+
+
+def _as_layout(fields: dict[str, Any]) -> TableLayout:
+    left_out = fields["left_out"]
+    numbers = [
+        check_whole("a place in the layout", place, 0)
+        for place in (fields["target"], *left_out)
+    ]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("places in the layout must differ")
+    return TableLayout(numbers[0], tuple(numbers[1:]))
 
 
 def _as_classes(labels: list | None) -> np.ndarray | None:

@@ -1,0 +1,395 @@
+"""Columns of a table as features: numbers, truth values, categories, missing values.
+
+    number      itself, or what stands for it where it is missing
+    truth       0 or 1
+    category    a 0/1 column for each value that the training part has ("onehot"), or
+                the number of the value in their order, from 0 ("ordinal")
+
+All is learnt from the training part. A value that it lacks gives zeros in the columns
+of "onehot" and -1 under "ordinal". The results are those of scikit-learn's
+SimpleImputer, OneHotEncoder and OrdinalEncoder; numbers stay float64 until they are
+scaled, and one array holds them all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from truesparse.checks import choose
+from truesparse.datasets.dialect import TRUTH, kind_of
+from truesparse.datasets.table_options import (
+    CATEGORICAL_CHOICES,
+    MISSING_CHOICES,
+    say,
+)
+from truesparse.datasets.text_tables import is_missing
+from truesparse.errors import DataError
+
+# What fills a missing number; a missing text is the most frequent one.
+FILLS = ("mean", "median", "most_frequent")
+# More values than this in a column, and the features become CSR.
+MOST_DENSE_VALUES = 100
+
+_MOST_LISTED = 5
+
+Locate = Callable[[int], str]
+
+
+def count_from_1(row: int) -> str:
+    """Return what messages call a row that has no line of a file."""
+    return f"row {row + 1}"
+
+
+def shorten(names: list[str]) -> str:
+    """Return the first of some names, and how many there are if they are many."""
+    listed = ", ".join(names[:_MOST_LISTED])
+    n_more = len(names) - _MOST_LISTED
+    return f"{listed} and {n_more} more" if n_more > 0 else listed
+
+
+class FeatureColumns(NamedTuple):
+    """Columns of a table, (n_rows,) each, before they become features.
+
+    See `fit_encoding` for what they hold, and for `missing` and `categorical`.
+    `has_names` says whether `names` are those of a header, which tell columns apart, or
+    numbers for messages.
+    """
+
+    columns: list[np.ndarray]
+    names: list[str]
+    has_names: bool
+    missing: str
+    categorical: str
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.columns[0])
+
+    def take(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return some rows of each column."""
+        return [column[rows] for column in self.columns]
+
+    def fit(self, rows: np.ndarray) -> "TableEncoding":
+        """Learn from some rows how the columns become features."""
+        return fit_encoding(
+            self.take(rows),
+            self.names,
+            missing=self.missing,
+            categorical=self.categorical,
+            has_names=self.has_names,
+        )
+
+
+@dataclass(frozen=True)
+class ColumnEncoding:
+    """How one column becomes features.
+
+    Attributes
+    ----------
+    name : str
+        Name of the column, or its number from 1.
+    categories : tuple of str or None
+        Values of the training part in ascending order; None for numbers.
+    is_onehot : bool
+        Whether each category has a feature.
+    fill : float or str or None
+        What stands for a missing value; None refuses it.
+    """
+
+    name: str
+    categories: tuple[str, ...] | None = None
+    is_onehot: bool = False
+    fill: float | str | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.categories) if self.is_onehot and self.categories else 1
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features: that of the column, or NAME=VALUE."""
+        if not self.is_onehot or self.categories is None:
+            return [self.name]
+        return [f"{self.name}={value}" for value in self.categories]
+
+
+@dataclass(frozen=True)
+class TableEncoding:
+    """How the columns of a table become features, see `fit_encoding`.
+
+    Attributes
+    ----------
+    columns : tuple of ColumnEncoding
+    has_names : bool
+        Whether the columns had names in the training data, which tell them apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.datasets.encoding import fit_encoding
+    >>> colour = np.array(["red", "blue", "red"], dtype=object)
+    >>> encoding = fit_encoding([np.arange(3), colour], ["size", "colour"])
+    >>> encoding.feature_names
+    ['size', 'colour=blue', 'colour=red']
+    >>> encoding.transform([np.arange(3), colour]).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [2.0, 0.0, 1.0]]
+    """
+
+    columns: tuple[ColumnEncoding, ...] = field(default_factory=tuple)
+    has_names: bool = True
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of all features, in order."""
+        return [name for column in self.columns for name in column.feature_names]
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of the columns, if they had any."""
+        if not self.has_names:
+            return None
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return sum(column.n_features for column in self.columns)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether features are CSR: a column has many categories."""
+        return any(column.n_features > MOST_DENSE_VALUES for column in self.columns)
+
+    def transform(
+        self, columns: list[np.ndarray], locate: Locate = count_from_1
+    ) -> np.ndarray | sparse.csr_array:
+        """Return the features of rows, (n_rows, n_features) float64.
+
+        Parameters
+        ----------
+        columns : list of ndarray, shape (n_rows,)
+            As many as the training part had, in its order.
+        locate : callable
+            Returns what messages call the row of a number.
+
+        Raises
+        ------
+        DataError
+            If a column is of another kind than in training, or lacks values that
+            nothing stands for.
+        """
+        pairs = list(zip(self.columns, columns, strict=True))
+        if self.is_sparse:
+            blocks = [_sparse_block(how, column, locate) for how, column in pairs]
+            return sparse.csr_array(sparse.hstack(blocks, format="csr"))
+        X = np.zeros((len(columns[0]), self.n_features))
+        start = 0
+        for how, column in pairs:
+            values = _values(how, column, locate)
+            if how.is_onehot:
+                rows = np.flatnonzero(values >= 0)
+                X[rows, start + values[rows].astype(np.intp)] = 1.0
+            else:
+                X[:, start] = values
+            start += how.n_features
+        return X
+
+    def describe(self) -> str:
+        """Return which columns hold categories, and how many."""
+        texts = [
+            f"{column.name!r} ({len(column.categories)} values)"
+            for column in self.columns
+            if column.categories is not None
+        ]
+        return shorten(texts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` makes the encoding of again."""
+        columns = [dict(vars(column)) for column in self.columns]
+        return {"columns": columns, "has_names": self.has_names}
+
+    @classmethod
+    def from_json(cls, description: dict[str, Any]) -> "TableEncoding":
+        """Return the encoding of a description.
+
+        Raises
+        ------
+        ValueError, TypeError or KeyError
+            If `to_json` does not make such a description.
+        """
+        columns = tuple(map(_column_from_json, description["columns"]))
+        if not columns:
+            raise ValueError("an encoding needs columns")
+        return cls(columns, bool(description["has_names"]))
+
+
+def _column_from_json(column: dict[str, Any]) -> ColumnEncoding:
+    name, given, fill = column["name"], column["categories"], column["fill"]
+    categories = None if given is None else tuple(given)
+    texts = (name, *(categories or ()))
+    is_text = all(type(text) is str for text in texts)
+    kinds = (str,) if categories is not None else (float, int)
+    is_sorted = list(categories or ()) == sorted(set(categories or ()))
+    if not (is_text and is_sorted and (fill is None or type(fill) in kinds)):
+        raise ValueError(f"the encoding of column {name!r} is not valid")
+    return ColumnEncoding(name, categories, bool(column["is_onehot"]), fill)
+
+
+def fit_encoding(
+    columns: list[np.ndarray],
+    names: list[str],
+    *,
+    missing: str = "error",
+    categorical: str = "auto",
+    has_names: bool = True,
+) -> TableEncoding:
+    """Learn from the training part how columns become features.
+
+    Parameters
+    ----------
+    columns : list of ndarray, shape (n_rows,)
+        Numbers, bools, or object with text and None; a missing number is NaN.
+    names : list of str
+        Name of each, for messages and features.
+    missing : {"error", "drop", "mean", "median", "most_frequent"}
+        What stands for a missing number; a missing text is the most frequent one under
+        the last three. "drop" has left such rows out already, and refuses others.
+    categorical : {"auto", "onehot", "ordinal", "error"}
+        What becomes of text; "auto" is "onehot".
+    has_names : bool
+        Whether `names` are those of a header.
+
+    Raises
+    ------
+    DataError
+        If a column holds text that is refused, missing values under "error", or no
+        value at all.
+    """
+    choose(missing, MISSING_CHOICES, "missing")
+    choose(categorical, CATEGORICAL_CHOICES, "categorical")
+    fitted = tuple(
+        _fit_column(column, name, missing, categorical)
+        for column, name in zip(columns, names, strict=True)
+    )
+    return TableEncoding(fitted, has_names)
+
+
+def _fit_column(
+    column: np.ndarray, name: str, missing: str, categorical: str
+) -> ColumnEncoding:
+    gaps = is_missing(column)
+    if gaps.all():
+        raise DataError(
+            f"column {name!r} holds no values in the training part; leave it out with "
+            f"{say('drop', name)}"
+        )
+    fill: float | str | None = None
+    if missing in FILLS:
+        fill = _fill_value(column, gaps, missing)
+    elif gaps.any():
+        raise DataError(refuse_gap(name, count_from_1(int(gaps.argmax())), True))
+    if column.dtype != object:
+        return ColumnEncoding(name, fill=fill)
+    values = sorted(set(column[~gaps]))
+    if categorical == "error":
+        raise DataError(
+            f"column {name!r} holds text such as {values[0]!r}; make categories of it "
+            f"with {say('categorical', 'onehot')} or ordinal, or leave it out with "
+            f"{say('drop', name)}"
+        )
+    return ColumnEncoding(name, tuple(values), categorical != "ordinal", fill)
+
+
+def _fill_value(column: np.ndarray, gaps: np.ndarray, missing: str) -> float | str:
+    """Return what scikit-learn's SimpleImputer puts where a value is missing."""
+    present = column[~gaps]
+    if column.dtype == object or missing == "most_frequent":
+        # The least of the most frequent ones.
+        values, counts = np.unique(present, return_counts=True)
+        value = values[counts.argmax()]
+        return str(value) if column.dtype == object else float(value)
+    average = np.mean if missing == "mean" else np.median
+    return float(average(present.astype(np.float64)))
+
+
+def refuse_gap(name: str, place: str, in_training: bool) -> str:
+    """Return the message of a value that is missing and that nothing stands for."""
+    start = f"column {name!r} holds no value in {place}"
+    if not in_training:
+        return (
+            f"{start}, and the model has nothing to stand for it; give a value, or "
+            f"train with {say('missing', 'mean')}, median or most_frequent"
+        )
+    return (
+        f"{start}; fill it with {say('missing', 'mean')}, median or most_frequent, "
+        f"leave out such rows with {say('missing', 'drop')}, or the column with "
+        f"{say('drop', name)}"
+    )
+
+
+def _values(how: ColumnEncoding, column: np.ndarray, locate: Locate) -> np.ndarray:
+    """Return the numbers of a column, or those of its categories: -1 for others."""
+    gaps = is_missing(column)
+    if gaps.any() and how.fill is None:
+        place = locate(int(gaps.argmax()))
+        raise DataError(refuse_gap(how.name, place, in_training=False))
+    if how.categories is not None:
+        number = {value: i for i, value in enumerate(how.categories)}
+        texts = _as_categories(column, number)
+        numbers = [number.get(text, -1) if text is not None else -1 for text in texts]
+        values = np.array(numbers, np.float64)
+        values[gaps] = number.get(str(how.fill), -1)
+        return values
+    if column.dtype == object:
+        if not gaps.all():
+            row = int((~gaps).argmax())
+            raise DataError(
+                f"column {how.name!r} holds {column[row]!r} in {locate(row)}; it holds "
+                "numbers in the training data"
+            )
+        return np.full(len(column), how.fill, np.float64)
+    values = column.astype(np.float64)
+    if gaps.any():
+        values[gaps] = how.fill
+    return values
+
+
+def _as_categories(column: np.ndarray, number: dict[str, int]) -> list[str | None]:
+    """Return the text of each value as the training part wrote it.
+
+    A column that holds text among numbers in one file may hold numbers alone in
+    another: there 2, 2.0 and 02 are the same value.
+    """
+    if column.dtype == object:
+        return column.tolist()
+    if column.dtype == bool:
+        spelling: dict[Any, str] = {
+            TRUTH[value.lower()]: value for value in number if value.lower() in TRUTH
+        }
+    else:
+        spelling = {
+            float(value.replace(",", ".")): value
+            for value in reversed(number)
+            if kind_of(value, decimal=",") in ("whole", "real")
+        }
+    return [
+        text if (text := str(value)) in number else spelling.get(value)
+        for value in column.tolist()
+    ]
+
+
+def _sparse_block(
+    how: ColumnEncoding, column: np.ndarray, locate: Locate
+) -> sparse.csr_array:
+    values = _values(how, column, locate)
+    if not how.is_onehot:
+        return sparse.csr_array(values[:, None])
+    rows = np.flatnonzero(values >= 0)
+    cells = (rows, values[rows].astype(np.intp))
+    shape = (len(values), how.n_features)
+    return sparse.csr_array((np.ones(len(rows)), cells), shape=shape)

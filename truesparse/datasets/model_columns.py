@@ -1,0 +1,194 @@
+"""Which columns of a table a trained model takes, and which one is the target.
+
+Names decide if the table and the model's training data both have them. Otherwise
+columns have the places that they had in the training data, and the width of the table
+says which of those are there: all, all but the target, or the features, with the target
+or without.
+"""
+
+import difflib
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from truesparse.datasets.columns import (
+    Columns,
+    find_stated,
+    find_target,
+    label_of,
+    named_targets,
+    unique_names,
+)
+from truesparse.datasets.encoding import TableEncoding
+from truesparse.datasets.raw import TableLayout
+from truesparse.datasets.table_options import TableOptions, say
+from truesparse.errors import DataError, UsageError
+
+_SHOWN = 5  # names in a message
+
+
+class Expected(NamedTuple):
+    """What rows for a trained model must look like.
+
+    `feature_names`, `target_name`, `encoding` and `layout` are those of the training
+    data if these had any, see `Preprocessing`, and `first_index` is the number of the
+    first feature in their SVMlight file, 0 or 1.
+    """
+
+    n_features: int
+    feature_names: tuple[str, ...] | None = None
+    first_index: int | None = None
+    target_name: str | None = None
+    encoding: TableEncoding | None = None
+    layout: TableLayout | None = None
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns that become the features."""
+        return self.n_features if self.encoding is None else len(self.encoding.columns)
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of these columns, if they tell them apart."""
+        if self.encoding is None:
+            return self.feature_names
+        return self.encoding.column_names
+
+
+def choose_for_model(
+    names: list[str] | None,
+    n_columns: int,
+    path: Path,
+    options: TableOptions,
+    expected: Expected,
+) -> Columns:
+    """Find the columns that a model takes, and the target if it is there.
+
+    Parameters are those of `choose_columns`.
+
+    Raises
+    ------
+    DataError
+        If columns are missing that the model takes, or it is not clear which they are.
+    UsageError
+        If an option names a column that the table lacks.
+    """
+    out, target = find_stated(names, n_columns, path, options, n_least=1)
+    present = [i for i in range(n_columns) if i not in out]
+    if expected.column_names is not None and unique_names(names, present):
+        assert names is not None
+        return _by_name(names, expected, present, target, path)
+    if target is not None:
+        features = [i for i in present if i != target]
+        if len(features) != expected.n_columns:
+            raise DataError(
+                f"{path} has {len(features)} columns besides the target, but the model "
+                f"takes {expected.n_columns}; leave others out with drop (--drop)"
+            )
+        return Columns(features, target, None)
+    layout = expected.layout
+    if layout is not None:
+        if options.drop or options.index is not None:
+            # What was left out in training is left out by the caller.
+            layout = _without(layout, layout.left_out)
+        elif out:
+            layout = _without(layout, [0] if 0 in layout.left_out else [])
+    return _by_place(names, expected, present, layout, path)
+
+
+def _by_name(
+    names: list[str],
+    expected: Expected,
+    present: list[int],
+    target: int | None,
+    path: Path,
+) -> Columns:
+    wanted = expected.column_names or ()
+    place = {names[i]: i for i in present}
+    missing = [name for name in wanted if name not in place]
+    if missing:
+        shown = ", ".join(map(repr, missing[:_SHOWN]))
+        shown += ", ..." if missing[_SHOWN:] else ""
+        close = difflib.get_close_matches(missing[0], place, n=1)
+        hint = f" (it has {close[0]!r})" if close else ""
+        raise DataError(
+            f"{path} lacks {len(missing)} of the {len(wanted)} columns that the model "
+            f"was trained on: {shown}{hint}; add or rename them"
+        )
+    features = [place[name] for name in wanted]
+    if target is None and expected.target_name is not None:
+        # Without a column of that name there is no target: a guess would be scored.
+        target = place.get(expected.target_name)
+    elif target is None:
+        named = named_targets(names, set(present).difference(features))
+        target = named[0] if len(named) == 1 else None
+    if target in features:
+        raise UsageError(
+            f"the target {names[target]!r} is a feature of the model; choose another"
+        )
+    return Columns(features, target, wanted)
+
+
+def _by_place(
+    names: list[str] | None,
+    expected: Expected,
+    present: list[int],
+    layout: TableLayout | None,
+    path: Path,
+) -> Columns:
+    """Choose columns by the width of the table."""
+    n_columns, n_given = expected.n_columns, len(present)
+    n_left_out = 0 if layout is None else len(layout.left_out)
+    if n_given == n_columns:
+        return Columns(present, None, None)
+    if n_given == n_columns + 1 and n_left_out == 1:
+        assert layout is not None
+        raise DataError(
+            f"{path} has {n_given} columns, the {n_columns} that the model takes and "
+            "either the target or the one that was left out in training; say which, as "
+            f"in {say('target', n_given)} or {say('drop', layout.left_out[0] + 1)}"
+        )
+    if n_given == n_columns + 1:
+        return _with_target(names, present, layout, path)
+    if layout is not None and n_left_out and n_given - n_columns - n_left_out in (0, 1):
+        if n_given == n_columns + n_left_out:
+            present = [*present[: layout.target], -1, *present[layout.target :]]
+        target = present[layout.target]
+        out = {layout.target, *layout.left_out}
+        features = [place for i, place in enumerate(present) if i not in out]
+        return Columns(features, None if target < 0 else target, None)
+    raise DataError(
+        f"{path} has {n_given} columns, but the model takes {n_columns} features; give "
+        "as many columns, or one more for the target, and leave others out with drop "
+        "(--drop)"
+    )
+
+
+def _with_target(
+    names: list[str] | None,
+    present: list[int],
+    layout: TableLayout | None,
+    path: Path,
+) -> Columns:
+    """Separate the features from the one column more, the target."""
+    named = named_targets(names, present)
+    target = find_target(names, present, path)
+    if layout is not None:
+        target = present[_without(layout, layout.left_out).target]
+        if named and named[0] != target:
+            raise DataError(
+                f"{path}: the target was column {layout.target + 1} in training, but "
+                f"column {label_of(names, named[0])} has the name of one; say which, "
+                f"as in {say('target', named[0] + 1)}"
+            )
+    return Columns([i for i in present if i != target], target, None)
+
+
+def _without(layout: TableLayout, gone: Collection[int]) -> TableLayout:
+    """Return the layout of the table without some of the columns left out."""
+
+    def place(number: int) -> int:
+        return number - sum(other < number for other in gone)
+
+    left_out = tuple(place(i) for i in layout.left_out if i not in gone)
+    return TableLayout(place(layout.target), left_out)

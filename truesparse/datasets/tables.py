@@ -1,0 +1,364 @@
+"""From the columns of a table, in whatever format it was, to features and a target.
+
+    column of          as a feature                      as the target
+    numbers            itself                            labels or values
+    true and false     0 or 1                            two classes
+    text               categories, see encoding.py       labels
+    dates              refused, as they are no number and no category
+
+Text that stands among many different numbers is more likely an error than a category,
+and is refused with its line.
+"""
+
+import datetime
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from truesparse.datasets.columns import (
+    Columns,
+    check_n_columns,
+    choose_columns,
+    explain_target,
+    find_name,
+    label_of,
+    warn_of_columns,
+)
+from truesparse.datasets.dialect import kind_of
+from truesparse.datasets.encoding import FILLS, FeatureColumns
+from truesparse.datasets.model_columns import Expected, choose_for_model
+from truesparse.datasets.raw import RawData, TableLayout
+from truesparse.datasets.table_options import TableOptions, say
+from truesparse.datasets.targets import MAX_RARE_CLASSES
+from truesparse.datasets.text_tables import is_missing
+from truesparse.errors import DataError
+
+_SHOWN = 60  # characters of a cell in a message
+# Whole numbers up to this size are float64, which holds a column with gaps.
+_LARGEST_EXACT = 2**53
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$"  # 2024-01-31, 31/1/24 10:30
+    r"|\d{4}[-/]\d{1,2}$"  # 2024-01
+    rf"|\d{{1,2}}[- ]?{_MONTH}[- ,]+\d{{2,4}}$"  # 31-Jan-2024
+    rf"|{_MONTH}[- ]\d{{1,4}}(, ?\d{{4}})?$"  # Jan-24, January 31, 2024
+    r"|\d{1,2}:\d{2}(:\d{2})?$",  # 10:30
+    re.IGNORECASE,
+)
+
+
+class ReadTable(NamedTuple):
+    """A table as a reader returns it.
+
+    Attributes
+    ----------
+    path : Path
+    names : list of str or None
+        Names of all columns, if the table has any; ``""`` for row names without one.
+    columns : list of ndarray, shape (n_rows,)
+        Numbers or bools, dates (datetime64 or timedelta64), or object with text and
+        None; a missing number is NaN, a missing date NaT.
+    line_of : callable or None
+        Returns the line of the file that a row, from 0, ends with.
+    decimal : str
+        Decimal sign of numbers in the text.
+    categories : frozenset of int
+        Columns of numbers that the source declares to be categories.
+    separation : str
+        End of the message about too few columns: what separates them.
+    """
+
+    path: Path
+    names: list[str] | None
+    columns: list[np.ndarray]
+    line_of: Callable[[int], int] | None = None
+    decimal: str = "."
+    categories: frozenset[int] = frozenset()
+    separation: str = ""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.columns[0])
+
+    def locate(self, row: int) -> str:
+        """Return what messages call a row: its line, or its number from 1."""
+        return f"row {row + 1}" if self.line_of is None else f"line {self.line_of(row)}"
+
+    def stated(self, number: int) -> str | int:
+        """Return how an option states a column."""
+        return (self.names and self.names[number]) or number + 1
+
+
+def take_columns(
+    table: ReadTable, options: TableOptions, expected: Expected | None = None
+) -> RawData:
+    """Separate features and target of a table.
+
+    Parameters
+    ----------
+    table : ReadTable
+    options : TableOptions
+    expected : Expected, optional
+        Columns that a model takes: the target may then be absent, and features are
+        encoded as in training.
+
+    Returns
+    -------
+    RawData
+        Its X_train is an array, or `FeatureColumns` that are still to be encoded.
+
+    Raises
+    ------
+    DataError
+        If the columns do not suit, or hold what is refused.
+    UsageError
+        If an option names a column that the table lacks.
+    """
+    if expected is not None:
+        return _take_for_model(table, options, expected)
+    n_columns = len(table.columns)
+    check_n_columns(n_columns, table.path, table.separation)
+    chosen = choose_columns(table.names, n_columns, table.path, options)
+    assert chosen.target is not None
+    table, dropped = _without_gaps(table, chosen, options)
+    _refuse_dates(table, chosen)
+    for number in chosen.features:
+        _check_text(table, number, options)
+    raw = RawData(
+        _features(table, chosen, options),
+        _target(table, chosen.target),
+        feature_names=chosen.names,
+        target_name=find_name(table.names, chosen.target),
+        layout=TableLayout(chosen.target, chosen.left_out),
+        target_choice=explain_target(table.names, chosen.target, options),
+    )
+    raw.left_out = [label_of(table.names, number) for number in chosen.left_out]
+    raw.warnings = dropped + warn_of_columns(table.names, chosen, table.columns)
+    return raw
+
+
+def _take_for_model(
+    table: ReadTable, options: TableOptions, expected: Expected
+) -> RawData:
+    names, n_columns = table.names, len(table.columns)
+    chosen = choose_for_model(names, n_columns, table.path, options, expected)
+    columns = [table.columns[number] for number in chosen.features]
+    encoding = expected.encoding
+    wants_text = [False] * len(columns)
+    if encoding is not None:
+        wants_text = [how.categories is not None for how in encoding.columns]
+    columns = [
+        column if is_text else _as_numbers(column, table.decimal)
+        for column, is_text in zip(columns, wants_text, strict=True)
+    ]
+    if encoding is None:
+        for number, column in zip(chosen.features, columns, strict=True):
+            _check_numbers(table, number, column)
+        X = _stack(columns)
+    else:
+        try:
+            X = encoding.transform(columns, table.locate)
+        except DataError as error:
+            raise DataError(f"{table.path}: {error}") from error
+    y = None
+    if chosen.target is not None and not is_missing(table.columns[chosen.target]).any():
+        y = _target(table, chosen.target)
+    return RawData(X, y, target_name=find_name(names, chosen.target))
+
+
+def _without_gaps(
+    table: ReadTable, chosen: Columns, options: TableOptions
+) -> tuple[ReadTable, list[str]]:
+    """Leave out rows that lack a value, or refuse them, as the caller says.
+
+    Returns the table, and a warning if rows were left out.
+    """
+    assert chosen.target is not None
+    target = is_missing(table.columns[chosen.target])
+    gone = target.copy()
+    if target.any() and options.missing != "drop":
+        raise DataError(
+            f"{table.path}: the target column has {target.sum()} empty cells, the "
+            f"first in {table.locate(int(target.argmax()))}; leave out such rows with "
+            f"{say('missing', 'drop')}, or choose the target with target (--target)"
+        )
+    for number in chosen.features if options.missing not in FILLS else ():
+        gaps = is_missing(table.columns[number])
+        if gaps.any() and options.missing == "error":
+            raise DataError(_describe_gap(table, number, int(gaps.argmax())))
+        gone |= gaps
+    if not gone.any():
+        return table, []
+    if gone.all():
+        raise DataError(
+            f"{table.path}: every row lacks a value; leave out the columns that do "
+            "with drop (--drop)"
+        )
+    column = table.columns[chosen.target]
+    is_float = column.dtype.kind == "f"
+    if target.any() and is_float and np.nanmax(np.abs(column)) > _LARGEST_EXACT:
+        raise DataError(
+            f"{table.path}: the target column has empty cells beside numbers above "
+            "2^53, which may not be exact then; remove those rows from the file"
+        )
+    rows = np.flatnonzero(~gone)
+    line_of = table.line_of
+    left = table._replace(
+        columns=[column[rows] for column in table.columns],
+        line_of=None if line_of is None else lambda row: line_of(int(rows[row])),
+    )
+    return left, [
+        f"{gone.sum()} of {len(gone)} rows lack a value and are left out, as you say"
+    ]
+
+
+def _describe_gap(table: ReadTable, number: int, row: int) -> str:
+    return (
+        f"cannot read {table.path}: {table.locate(row)}, column {number + 1} holds no "
+        f"value; fill such gaps with {say('missing', 'mean')}, median or "
+        f"most_frequent, leave out their rows with {say('missing', 'drop')}, or the "
+        f"column with {say('drop', table.stated(number))}"
+    )
+
+
+def _refuse_dates(table: ReadTable, chosen: Columns) -> None:
+    for number in (*chosen.features, chosen.target):
+        assert number is not None
+        column = table.columns[number]
+        if column.dtype.kind in "mM":
+            example = str(column[0])
+        elif column.dtype == object:
+            present = [value for value in column if value is not None]
+            if not present or not all(map(_is_date, set(present))):
+                continue
+            example = present[0]
+        else:
+            continue
+        advice = f"leave it out with {say('drop', table.stated(number))}"
+        if number == chosen.target:
+            advice = "choose another target with target (--target)"
+        raise DataError(
+            f"{table.path}: column {label_of(table.names, number)} holds dates or "
+            f"times such as {example[:_SHOWN]!r}, which are neither numbers nor "
+            f"categories; make numbers of them (days, weekday, month), or {advice}"
+        )
+
+
+def _is_date(text: str) -> bool:
+    if _DATE.match(text.strip()):
+        return True
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
+    """Refuse text in a feature where it is unwanted, or looks like an error."""
+    column = table.columns[number]
+    if column.dtype != object or options.categorical in ("onehot", "ordinal"):
+        return
+    values, counts = np.unique(column[~is_missing(column)], return_counts=True)
+    is_text = np.array([not _is_number(value, table.decimal) for value in values], bool)
+    n_numbers = len(values) - int(is_text.sum())
+    if options.categorical == "auto":
+        is_rare = bool((counts[is_text] == 1).any())
+        if not n_numbers or not (n_numbers > MAX_RARE_CLASSES or is_rare):
+            return
+    if not is_text.any():
+        return
+    texts = set(values[is_text])
+    row = next(row for row, cell in enumerate(column) if cell in texts)
+    among = f" among {n_numbers} different numbers" if n_numbers else ""
+    raise DataError(
+        f"cannot read {table.path}: {table.locate(row)}, column {number + 1} holds "
+        f"{column[row][:_SHOWN]!r}{among}; mend the cell, or empty it if the value is "
+        f"missing, make categories of the column with {say('categorical', 'onehot')} "
+        f"or ordinal, or leave it out with {say('drop', table.stated(number))}"
+    )
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    return kind_of(cell, decimal) in ("whole", "real")
+
+
+def _as_numbers(column: np.ndarray, decimal: str) -> np.ndarray:
+    """Return text that holds only numbers as float64, and other columns unchanged."""
+    if column.dtype != object:
+        return column
+    gaps = is_missing(column)
+    cells = column[~gaps]
+    if not all(_is_number(cell, decimal) for cell in cells):
+        return column
+    numbers = np.full(len(column), np.nan)
+    numbers[~gaps] = [float(cell.replace(decimal, ".")) for cell in cells]
+    return numbers
+
+
+def _check_numbers(table: ReadTable, number: int, column: np.ndarray) -> None:
+    """Refuse a column that is not all numbers, though the model was trained on such."""
+    bad = is_missing(column)
+    if column.dtype == object:
+        bad |= [not _is_number(cell or "", table.decimal) for cell in column]
+    elif column.dtype.kind not in "biuf":
+        bad[:] = True
+    if bad.any():
+        row = int(bad.argmax())
+        cell = None if column.dtype.kind == "f" else column[row]
+        what = "holds no value" if cell is None else f"holds {str(cell)[:_SHOWN]!r}"
+        raise DataError(
+            f"cannot read {table.path}: {table.locate(row)}, column {number + 1} "
+            f"{what}; the model takes a number there"
+        )
+
+
+def _features(
+    table: ReadTable, chosen: Columns, options: TableOptions
+) -> np.ndarray | FeatureColumns:
+    columns = []
+    for number in chosen.features:
+        column = table.columns[number]
+        if number not in table.categories or options.categorical == "error":
+            columns.append(_as_numbers(column, table.decimal))
+        else:
+            columns.append(_as_text(column))
+    is_plain = all(column.dtype != object for column in columns)
+    if is_plain and options.missing not in FILLS:
+        return _stack(columns)
+    names = chosen.names or [str(table.stated(number)) for number in chosen.features]
+    has_names = chosen.names is not None
+    how = options.missing, options.categorical
+    return FeatureColumns(columns, list(names), has_names, *how)
+
+
+def _as_text(column: np.ndarray) -> np.ndarray:
+    """Return categories that are numbers as text; whole ones have no point."""
+    if column.dtype == object:
+        return column
+    texts = [
+        str(int(value) if isinstance(value, float) and value.is_integer() else value)
+        for value in column.tolist()
+    ]
+    filled = np.array(texts, object)
+    filled[is_missing(column)] = None
+    return filled
+
+
+def _stack(columns: list[np.ndarray]) -> np.ndarray:
+    """Return numbers and bools as one array, in a type that holds them all."""
+    # Bools not as uint8, which stands for pixels.
+    kinds = [np.dtype("i1") if c.dtype == bool else c.dtype for c in columns]
+    X = np.empty((len(columns[0]), len(columns)), np.result_type(*kinds))
+    for place, column in enumerate(columns):
+        X[:, place] = column
+    return X
+
+
+def _target(table: ReadTable, number: int) -> np.ndarray:
+    column = table.columns[number]
+    return column.astype(str) if column.dtype == object else column
