@@ -218,8 +218,8 @@ def warn_of_columns(
         and 0 in chosen.features[:-1]
     ):
         is_label = first.dtype.kind in "iOb" and len(set(first)) <= _MOST_LABELS
-        is_real = last.dtype.kind == "f" and bool((last != np.floor(last)).any())
-        if is_label and is_real and len(set(first)) < len(first) / 2:
+        is_quantity = last.dtype.kind in "iuf" and len(set(last)) > _MOST_LABELS
+        if is_label and is_quantity and len(set(first)) < len(first) / 2:
             warnings.append(
                 "the first column looks like a label and the last one, which is taken "
                 f"as the target, like a feature; if so, say {say('target', 1)}"

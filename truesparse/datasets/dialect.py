@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|", " ")
@@ -279,8 +280,8 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
         shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
         raise DataError(
             f"{path}: the first row ({shown}) may hold names or data; give a "
-            "column a name with letters if these are names, or add a row of names "
-            "above them if they are data"
+            f"column a name with letters, or {say('header', 'yes')} if these are "
+            f"names and {say('header', 'no')} if they are data"
         )
     return False
 

@@ -202,7 +202,8 @@ class TableEncoding:
     def describe(self) -> str:
         """Return which columns hold categories, and how many."""
         texts = [
-            f"{column.name!r} ({len(column.categories)} values)"
+            f"{repr(column.name) if self.has_names else column.name} "
+            f"({len(column.categories)} values)"
             for column in self.columns
             if column.categories is not None
         ]

@@ -104,7 +104,8 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     notes = []
     if raw.target_choice:
         both = np.concatenate([y_train, y_test])
-        notes.append(f"target: {raw.target_choice}; {describe_targets(both, task)}")
+        what = describe_targets(both, task, is_stated=options.task != "auto")
+        notes.append(f"target: {raw.target_choice}; {what}")
         notes += _describe_columns(raw, encoding, options.table.missing)
 
     scaler = fit_scaler(X_train, options.scale)

@@ -28,7 +28,7 @@ from truesparse.datasets.columns import (
     warn_of_columns,
 )
 from truesparse.datasets.dialect import kind_of
-from truesparse.datasets.encoding import FILLS, FeatureColumns
+from truesparse.datasets.encoding import FILLS, FeatureColumns, shorten
 from truesparse.datasets.model_columns import Expected, choose_for_model
 from truesparse.datasets.raw import RawData, TableLayout
 from truesparse.datasets.table_options import TableOptions, say
@@ -186,13 +186,16 @@ def _without_gaps(
             f"first in {table.locate(int(target.argmax()))}; leave out such rows with "
             f"{say('missing', 'drop')}, or choose the target with target (--target)"
         )
-    for number in chosen.features if options.missing not in FILLS else ():
+    features = chosen.features if options.missing not in FILLS else []
+    with_gaps = []
+    for number in features:
         gaps = is_missing(table.columns[number])
-        if gaps.any() and options.missing == "error":
-            raise DataError(_describe_gap(table, number, int(gaps.argmax())))
         gone |= gaps
+        with_gaps += [number] * bool(gaps.any())
     if not gone.any():
         return table, []
+    if options.missing == "error":
+        raise DataError(_describe_gaps(table, with_gaps, int(gone.sum())))
     if gone.all():
         raise DataError(
             f"{table.path}: every row lacks a value; leave out the columns that do "
@@ -216,12 +219,18 @@ def _without_gaps(
     ]
 
 
-def _describe_gap(table: ReadTable, number: int, row: int) -> str:
+def _describe_gaps(table: ReadTable, numbers: list[int], n_rows: int) -> str:
+    """Return the message that refuses features with gaps."""
+    first, *others = numbers
+    row = int(is_missing(table.columns[first]).argmax())
+    labels = [label_of(table.names, number) for number in others]
+    also = f", and neither do cells of {shorten(labels)}" if others else ""
     return (
-        f"cannot read {table.path}: {table.locate(row)}, column {number + 1} holds no "
-        f"value; fill such gaps with {say('missing', 'mean')}, median or "
-        f"most_frequent, leave out their rows with {say('missing', 'drop')}, or the "
-        f"column with {say('drop', table.stated(number))}"
+        f"cannot read {table.path}: {table.locate(row)}, column {first + 1} holds no "
+        f"value{also} ({n_rows} rows in all); fill gaps with "
+        f"{say('missing', 'mean')}, median or most_frequent, leave out their rows with "
+        f"{say('missing', 'drop')}, or columns, as in "
+        f"{say('drop', table.stated(first))}"
     )
 
 

@@ -93,7 +93,7 @@ def check_one_target_a_row(n_targets: int, n_rows: int, name: str) -> None:
         )
 
 
-def describe_targets(y: np.ndarray, task: str) -> str:
+def describe_targets(y: np.ndarray, task: str, *, is_stated: bool = False) -> str:
     """Return the task of targets, why it is this one, and their classes or range.
 
     Parameters
@@ -101,6 +101,8 @@ def describe_targets(y: np.ndarray, task: str) -> str:
     y : ndarray
         Targets as `check_targets` returns them.
     task : str
+    is_stated : bool
+        Whether the caller chose the task.
 
     Examples
     --------
@@ -111,14 +113,16 @@ def describe_targets(y: np.ndarray, task: str) -> str:
     """
     if task == "multilabel":
         return f"multilabel, {y.shape[1]} columns of 0 and 1"
-    if task == "regression":
-        kind = "whole numbers, most of them rare" if _is_whole(y) else "real numbers"
-        return f"regression of {kind} from {y.min():g} to {y.max():g}"
+    task += ", as you say," * is_stated
+    if task.startswith("regression"):
+        kind = "whole numbers" if _is_whole(y) else "real numbers"
+        kind += ", most of them rare," * (_is_whole(y) and not is_stated)
+        return f"{task} of {kind} from {y.min():g} to {y.max():g}"
     classes = np.unique(y).tolist()
     shown = ", ".join(str(label) for label in classes[:_SHOWN])
     more = f", ... ({len(classes)} classes)" if len(classes) > _SHOWN else ""
     kind = "text" if y.dtype.kind == "U" else "whole numbers"
-    return f"classification of {kind}: {shown}{more}"
+    return f"{task} of {kind}: {shown}{more}"
 
 
 def _target_array(y: Any, name: str) -> np.ndarray:

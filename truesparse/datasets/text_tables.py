@@ -30,6 +30,7 @@ from truesparse.datasets.dialect import (
     sniff,
 )
 from truesparse.datasets.raw import first_line
+from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
 
 COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -100,7 +101,8 @@ def read_table(
     except _BROKEN as error:
         raise DataError(
             f"cannot read {path} as a text table: {first_line(error)}; store the "
-            "table as UTF-8 text"
+            "table as UTF-8 text, or name its encoding, as in "
+            f"{say('encoding', 'latin-1')}"
         ) from error
     except ValueError as error:
         fault = _find_fault(path, encoding, dialect)
