@@ -88,7 +88,7 @@ def find_stated(
     n_columns: int,
     path: Path,
     options: TableOptions,
-    n_least: int,
+    n_least: int = 1,
 ) -> tuple[set[int], int | None]:
     """Return the columns to leave out, and the target if it is stated.
 

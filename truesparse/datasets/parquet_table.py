@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.datasets.columns import find_stated
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
-from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions
+from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions, say
 from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.errors import DataError
 
@@ -50,14 +51,15 @@ def read_parquet(
             "be damaged or of another format"
         ) from error
     names = [str(name) for name in frame.columns]
-    columns = [_plain(frame.iloc[:, i], name, path) for i, name in enumerate(names)]
-    categories = frozenset(
-        i
-        for i, dtype in enumerate(frame.dtypes)
-        if isinstance(dtype, pd.CategoricalDtype)
-    )
-    table = ReadTable(path, names, columns, categories=categories)
-    return take_columns(table, options, expected)
+    # Whatever they hold, these are not looked at.
+    left_out, _ = find_stated(names, len(names), path, options)
+    columns = [
+        np.full(len(frame), np.nan)
+        if i in left_out
+        else _plain(frame.iloc[:, i], name, path)
+        for i, name in enumerate(names)
+    ]
+    return take_columns(ReadTable(path, names, columns), options, expected)
 
 
 def _plain(series: Any, name: str, path: Path) -> np.ndarray:
@@ -86,7 +88,7 @@ def _plain(series: Any, name: str, path: Path) -> np.ndarray:
         kinds = sorted({type(value).__name__ for value in present})
         raise DataError(
             f"{path}: column {name!r} holds values of type {', '.join(kinds)}; "
-            "give numbers, text, bools or categories of them"
+            f"give numbers, text or bools, or leave it out with {say('drop', name)}"
         )
     if not gaps.any() and column.dtype.kind in "biuf":
         return column

@@ -65,8 +65,6 @@ class ReadTable(NamedTuple):
         Returns the line of the file that a row, from 0, ends with.
     decimal : str
         Decimal sign of numbers in the text.
-    categories : frozenset of int
-        Columns of numbers that the source declares to be categories.
     separation : str
         End of the message about too few columns: what separates them.
     """
@@ -76,7 +74,6 @@ class ReadTable(NamedTuple):
     columns: list[np.ndarray]
     line_of: Callable[[int], int] | None = None
     decimal: str = "."
-    categories: frozenset[int] = frozenset()
     separation: str = ""
 
     @property
@@ -329,13 +326,9 @@ def _check_numbers(table: ReadTable, number: int, column: np.ndarray) -> None:
 def _features(
     table: ReadTable, chosen: Columns, options: TableOptions
 ) -> np.ndarray | FeatureColumns:
-    columns = []
-    for number in chosen.features:
-        column = table.columns[number]
-        if number not in table.categories or options.categorical == "error":
-            columns.append(_as_numbers(column, table.decimal))
-        else:
-            columns.append(_as_text(column))
+    columns = [
+        _as_numbers(table.columns[number], table.decimal) for number in chosen.features
+    ]
     is_plain = all(column.dtype != object for column in columns)
     if is_plain and options.missing not in FILLS:
         return _stack(columns)
@@ -343,19 +336,6 @@ def _features(
     has_names = chosen.names is not None
     how = options.missing, options.categorical
     return FeatureColumns(columns, list(names), has_names, *how)
-
-
-def _as_text(column: np.ndarray) -> np.ndarray:
-    """Return categories that are numbers as text; whole ones have no point."""
-    if column.dtype == object:
-        return column
-    texts = [
-        str(int(value) if isinstance(value, float) and value.is_integer() else value)
-        for value in column.tolist()
-    ]
-    filled = np.array(texts, object)
-    filled[is_missing(column)] = None
-    return filled
 
 
 def _stack(columns: list[np.ndarray]) -> np.ndarray:

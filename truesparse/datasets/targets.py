@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from truesparse.checks import choose
+from truesparse.datasets.dialect import kind_of
 from truesparse.datasets.features import as_dense
+from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
 from truesparse.tasks import TASKS
 
@@ -52,7 +54,7 @@ def check_targets(
     ------
     DataError
         If there is not one target for each row, or values are missing, not finite or
-        do not fit the task.
+        do not fit the task, or text stands among numbers whose task is to be inferred.
     UsageError
         If `task` is unknown.
 
@@ -75,7 +77,9 @@ def check_targets(
             f"{name} has NaN or infinite values in {bad.sum()} rows, the first in row "
             f"{bad.argmax()} (rows count from 0); drop those rows"
         )
-    task = _infer_task(array) if task == "auto" else task
+    if task == "auto":
+        _refuse_text_among_numbers(array, name)
+        task = _infer_task(array)
     shaped = {
         "classification": _class_labels,
         "multilabel": _label_columns,
@@ -156,6 +160,25 @@ def _plain_objects(array: np.ndarray, name: str) -> np.ndarray:
     if any(is_text):
         raise DataError(f"{name} mixes text and numbers; give one or the other")
     return as_dense(array.tolist(), name)
+
+
+def _refuse_text_among_numbers(array: np.ndarray, name: str) -> None:
+    """Refuse what would make a class of each value of a quantity."""
+    if array.dtype.kind != "U":
+        return
+    values = np.unique(array)
+    is_text = np.array(
+        [kind_of(value, decimal=",") not in ("whole", "real") for value in values]
+    )
+    n_numbers = len(values) - int(is_text.sum())
+    if is_text.any() and n_numbers > max(MAX_RARE_CLASSES, is_text.sum()):
+        text = values[is_text][0]
+        row = int((array.reshape(len(array), -1) == text).any(axis=1).argmax())
+        raise DataError(
+            f"{name} holds {n_numbers} different numbers and text such as "
+            f"{text.item()!r} in row {row} (rows count from 0); leave out or mend such "
+            f"rows, or say {say('task', 'classification')} if all are labels"
+        )
 
 
 def _is_whole(array: np.ndarray) -> bool:
