@@ -58,3 +58,18 @@ def test_bad_targets_say_what_is_wrong(y, task, message):
     with pytest.raises(DataError, match=message) as caught:
         check_targets(y, 3, task)
     assert "\n" not in str(caught.value)
+
+
+def test_text_among_the_numbers_of_a_quantity_is_no_label():
+    y = [f"{i / 4}" for i in range(30)]
+    y[7] = "unknown"
+    message = r"holds 29 different numbers and text such as 'unknown' in row 7 .*--task"
+    with pytest.raises(DataError, match=message):
+        check_targets(y, 30)
+    assert check_targets(y, 30, "classification")[0].tolist() == y
+    # Few numbers, or more text than numbers, are labels.
+    for labels in (
+        ["1", "2", "other"] * 10,
+        [f"{i}" if i % 2 else f"x{i}" for i in range(60)],
+    ):
+        assert check_targets(labels, len(labels))[1] == "classification"

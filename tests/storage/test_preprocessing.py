@@ -13,14 +13,25 @@ from support.training import make_model
 
 from truesparse import datasets
 from truesparse.datasets import Preprocessing
+from truesparse.datasets.encoding import ColumnEncoding, TableEncoding
+from truesparse.datasets.raw import TableLayout
 from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.storage import models, run_folder
 
 FIELDS = (
     *("classes", "feature_mean", "feature_scale", "target_mean", "target_scale"),
-    *("feature_names", "first_index"),
+    *("feature_names", "first_index", "target_name", "encoding", "layout"),
 )
 MEAN, SCALE = np.array([0.1, 1e300, -5.0]), np.array([1e-300, 2.0, 3.0])
+
+
+ENCODING = TableEncoding(
+    (
+        ColumnEncoding("size", fill=1.5),
+        ColumnEncoding("colour", ("blue", "ro\u0301t"), True, "blue"),
+    ),
+    has_names=False,
+)
 
 
 def write(path, preprocessing, n_in=3, n_out=2, **settings):
@@ -63,6 +74,8 @@ def test_labels_of_every_kind_come_back(tmp_path_factory, labels):
         Preprocessing("regression", None, None, SCALE, feature_names=("ä", "b", "")),
         Preprocessing("multilabel", np.array([9, 4]), first_index=1),
         Preprocessing("multilabel", first_index=0),
+        Preprocessing("regression", target_name="y", layout=TableLayout(2, (0, 4))),
+        Preprocessing("regression", encoding=ENCODING, layout=TableLayout(0)),
     ],
     ids=lambda value: value.task,
 )
@@ -141,6 +154,18 @@ def test_a_file_without_it(tmp_path):
             "has 1 names, but the model takes 3 features",
         ),
         (Preprocessing("regression", first_index=2), "first_index must be 0 or 1"),
+        (
+            Preprocessing("regression", layout=TableLayout(4)),
+            "layout has places above 3, the last one of 4 columns",
+        ),
+        (
+            Preprocessing("regression", layout=TableLayout(0, (5,)), encoding=ENCODING),
+            "layout has places above 3",
+        ),
+        (
+            Preprocessing("regression", encoding=TableEncoding(ENCODING.columns[:1])),
+            "encoding makes 1 features, but the model takes 3",
+        ),
     ],
 )
 def test_what_does_not_suit_the_model_is_not_saved(preprocessing, message, tmp_path):
@@ -156,6 +181,13 @@ def test_one_logistic_output_tells_two_classes_apart(tmp_path):
 
 
 # Damaged files -----------------------------------------------------------------------
+
+
+def encoded(**fields):
+    """Return the description of an encoding whose second column is changed."""
+    description = ENCODING.to_json()
+    description["columns"][1] |= fields
+    return description
 
 
 def change(text, **fields):
@@ -185,6 +217,23 @@ def change(text, **fields):
         lambda text: change(text, feature_names=7),
         lambda text: change(text, first_index=True),
         lambda text: change(text, first_index=2),
+        lambda text: change(text, target_name=2),
+        lambda text: change(text, layout={"target": -1, "left_out": []}),
+        lambda text: change(text, layout={"target": 1, "left_out": [1]}),
+        lambda text: change(text, layout={"target": 1}),
+        lambda text: change(text, layout=[1, [2]]),
+        lambda text: change(text, layout={"target": 9, "left_out": []}),
+        lambda text: change(text, encoding={}),
+        lambda text: change(text, encoding={"columns": [], "has_names": True}),
+        lambda text: change(text, encoding=encoded(categories=None)),
+        lambda text: change(text, encoding=encoded(categories=["b", "a"])),
+        lambda text: change(text, encoding=encoded(categories=["a", 3])),
+        lambda text: change(text, encoding=encoded(categories=["a"])),
+        lambda text: change(text, encoding=encoded(categories=[])),
+        lambda text: change(text, encoding=encoded(fill=3.0)),
+        lambda text: change(text, encoding=encoded(fill="c")),
+        lambda text: change(text, encoding=encoded(name=3)),
+        lambda text: change(text, encoding=encoded(is_onehot="yes")),
     ],
 )
 def test_damaged_metadata_are_refused(damage, tmp_path):

@@ -197,6 +197,15 @@ class Preprocessing:
                 f"encoding makes {self.encoding.n_features} features, but the model "
                 f"takes {n_features}; give the encoding of its training data"
             )
+        if self.layout is not None:
+            encoding, layout = self.encoding, self.layout
+            n_columns = n_features if encoding is None else len(encoding.columns)
+            last = n_columns + len(layout.left_out)
+            if max(layout.target, *layout.left_out, 0) > last:
+                raise UsageError(
+                    f"layout has places above {last}, the last one of {last + 1} "
+                    "columns; give that of the training data"
+                )
         for name in SCALE_NAMES:
             is_feature = name.startswith("feature")
             self._check_scale(name, n_features if is_feature else n_outputs)

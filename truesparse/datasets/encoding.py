@@ -235,10 +235,19 @@ def _column_from_json(column: dict[str, Any]) -> ColumnEncoding:
     texts = (name, *(categories or ()))
     is_text = all(type(text) is str for text in texts)
     kinds = (str,) if categories is not None else (float, int)
-    is_sorted = list(categories or ()) == sorted(set(categories or ()))
-    if not (is_text and is_sorted and (fill is None or type(fill) in kinds)):
+    is_sorted = categories is None or list(categories) == sorted(set(categories))
+    is_fill = fill is None or (type(fill) in kinds and fill in (categories or (fill,)))
+    is_onehot = column["is_onehot"]
+    if not (
+        is_text
+        and is_sorted
+        and is_fill
+        and categories != ()
+        and type(is_onehot) is bool
+        and (categories is not None or not is_onehot)
+    ):
         raise ValueError(f"the encoding of column {name!r} is not valid")
-    return ColumnEncoding(name, categories, bool(column["is_onehot"]), fill)
+    return ColumnEncoding(name, categories, is_onehot, fill)
 
 
 def fit_encoding(
