@@ -38,7 +38,7 @@ class Dialect(NamedTuple):
     Attributes
     ----------
     delimiter : str
-        A space stands for any run of spaces.
+        A space stands for any run of spaces and tabs.
     decimal : str
         ``"."`` or ``","``.
     n_skipped : int
@@ -101,7 +101,7 @@ def sniff(
     sample = list(_first(lines))
     stated, n_lines = _stated_delimiter(sample)
     sample = sample[n_lines:]
-    delimiter = delimiter or stated or _choose_delimiter(sample, decimal)
+    delimiter = delimiter or stated or _choose_delimiter(sample, decimal, path)
     rows = _cut(sample, delimiter)
     if not rows:
         raise DataError(f"cannot read {path}: it holds no rows")
@@ -190,7 +190,7 @@ def _stated_delimiter(sample: list[str]) -> tuple[str | None, int]:
 def _cut(sample: list[str], delimiter: str) -> list[_Row]:
     """Return the rows of a sample; blank lines are none."""
     if delimiter == " ":
-        sample = [line.strip(" \r\n") for line in sample]
+        sample = [line.strip().replace("\t", " ") for line in sample]
     reader = csv.reader(sample, delimiter=delimiter, skipinitialspace=True)
     rows = []
     try:
@@ -205,7 +205,7 @@ def _cut(sample: list[str], delimiter: str) -> list[_Row]:
     return rows
 
 
-def _choose_delimiter(sample: list[str], decimal: str | None) -> str:
+def _choose_delimiter(sample: list[str], decimal: str | None, path: Path) -> str:
     """Return the delimiter that cuts most rows alike, into numbers where it can."""
 
     def merit(delimiter: str) -> tuple[float, float]:
@@ -221,8 +221,22 @@ def _choose_delimiter(sample: list[str], decimal: str | None) -> str:
         )
         return round(count / len(rows), 2), typed / len(cells)
 
+    merits = {delimiter: merit(delimiter) for delimiter in DELIMITERS}
     # Of equal ones the first of the list.
-    return max(DELIMITERS, key=merit)
+    best = max(DELIMITERS, key=lambda delimiter: merits[delimiter])
+    rivals = [
+        delimiter
+        for delimiter in (";", "\t", "|")
+        if merits[delimiter][0] >= merits[best][0] and merits[delimiter][1] > 0
+    ]
+    if best == "," and rivals:
+        # As in 6,25;ash, where the comma may be a decimal sign.
+        rival = "tab" if rivals[0] == "\t" else rivals[0]
+        raise DataError(
+            f"{path}: the delimiter may be ',' or {rival!r}; say which, as in "
+            f"{say('delimiter', rival)}"
+        )
+    return best
 
 
 def _choose_decimal(rows: list[_Row], delimiter: str) -> str:

@@ -307,7 +307,7 @@ def _rows(
     with open_text(path, encoding) as file:
         lines: Iterator[str] = itertools.islice(file, dialect.n_skipped, None)
         if dialect.delimiter == " ":
-            lines = (line.strip(" \r\n") for line in lines)
+            lines = (line.strip().replace("\t", " ") for line in lines)
         reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=True)
         for cells in reader:
             if not is_blank(cells):
