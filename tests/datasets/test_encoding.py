@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from truesparse.datasets.encoding import TableEncoding, fit_encoding
+from truesparse.datasets.encoding import TableEncoding
+from truesparse.datasets.feature_columns import fit_encoding
 from truesparse.errors import DataError, UsageError
 
 COLOUR = np.array(["red", "blue", "red", "green"], dtype=object)

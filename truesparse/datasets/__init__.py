@@ -27,7 +27,7 @@ From RawData to a Dataset
     features       checks of features
     targets        checks of targets
     split          training and test rows
-    encoding       columns of text and missing values as features
+    feature_columns, encoding      columns of text and missing values as features
     scaling        scaling of features
     classes        labels to class numbers, and back
     dataset        Dataset, and the Preprocessing that a model file keeps

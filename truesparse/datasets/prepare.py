@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 from truesparse.checks import check_whole, choose, float_type
 from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset
-from truesparse.datasets.encoding import FILLS, FeatureColumns, TableEncoding, shorten
+from truesparse.datasets.encoding import TableEncoding, shorten
+from truesparse.datasets.feature_columns import FILLS, FeatureColumns
 from truesparse.datasets.features import Features, check_features
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.room import (

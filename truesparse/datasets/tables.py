@@ -28,7 +28,8 @@ from truesparse.datasets.columns import (
     warn_of_columns,
 )
 from truesparse.datasets.dialect import kind_of
-from truesparse.datasets.encoding import FILLS, FeatureColumns, shorten
+from truesparse.datasets.encoding import shorten
+from truesparse.datasets.feature_columns import FILLS, FeatureColumns
 from truesparse.datasets.model_columns import Expected, choose_for_model
 from truesparse.datasets.raw import RawData, TableLayout
 from truesparse.datasets.table_options import TableOptions, say
