@@ -53,11 +53,19 @@ def test_what_was_understood_is_said(tmp_path, head, target, note):
             (np.arange(60) % 3, X[:, 1], X[:, 2]),
             "the first column looks like a label",
         ),
+        (
+            "",
+            (np.arange(60) % 3, X[:, 1], np.arange(60) * 7),
+            "the first column looks like a label",
+        ),
     ],
 )
 def test_doubts_are_warnings(tmp_path, head, columns, warning):
     [got] = table(tmp_path, head, *columns).warnings
     assert got.startswith(warning)
+    stated = head.split(",")[0] or 1
+    option = "target" if "label" in warning else "index"
+    assert f"{option}={stated!r} (--{option} {stated})" in got
 
 
 def test_other_sources_have_no_notes():
