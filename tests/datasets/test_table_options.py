@@ -134,6 +134,7 @@ def test_what_is_left_out_is_said(folder):
         (TABLE, {"target": "sizes"}, r"has no column of this name \(it has 'size'\)"),
         (TABLE, {"target": 6}, r"target=6 \(--target 6\): .* has columns 1 to 5"),
         (TABLE, {"drop": "9"}, r"drop='9' \(--drop 9\): .* has columns 1 to 5"),
+        (TABLE, {"drop": "id,size"}, "one of each part: give --drop once for each"),
         (TABLE, {"target": "y", "drop": 3}, "is one of the columns to leave out"),
         ("1,2\n3,4\n", {"target": "y"}, "has no header with names; give a name, or a"),
         ("a,a,y\n1,2,0\n3,4,1\n", {"drop": "a"}, "has columns 1, 2 of this name"),
@@ -167,6 +168,21 @@ def test_the_dialect_is_as_stated(folder):
     new = write(folder, "3,5~1\n", "new.csv")
     rows = load_rows(new, n_features=2, header="no", **dialect)
     assert rows.X.tolist() == [[3.5, 1]]
+
+
+def test_a_byte_order_mark_is_none_of_the_first_name(folder):
+    text = "a,b,y\n" + "".join(f"{i},{i},{i % 2}\n" for i in range(9))
+    for encoding in ("utf-8", "UTF8", "utf-16"):
+        path = write(
+            folder, "\ufeff" * (encoding != "utf-16") + text, encoding=encoding
+        )
+        assert load(path, encoding=encoding).feature_names == ("a", "b")
+
+
+def test_a_decimal_comma_is_no_delimiter(folder):
+    path = write(folder, "".join(f"{i},5;x{i % 2}\n" for i in range(9)))
+    _, rows, _ = raw(path, decimal=",")
+    assert sorted(rows[:, 0]) == [i + 0.5 for i in range(9)]
 
 
 def test_a_first_row_is_what_the_caller_says(folder):

@@ -174,6 +174,20 @@ def test_what_does_not_suit_the_model_is_not_saved(preprocessing, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_files_of_version_0_1_0_lack_some_fields(tmp_path):
+    want = Preprocessing("regression", None, MEAN, SCALE)
+    path = write(tmp_path / "m", want, loss="squared")
+    with safetensors.safe_open(path, "numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    fields = json.loads(metadata["preprocessing"])
+    for name in ("target_name", "encoding", "layout"):
+        del fields[name]
+    metadata["preprocessing"] = json.dumps(fields)
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert_same(models.load_preprocessing(path), want)
+
+
 def test_one_logistic_output_tells_two_classes_apart(tmp_path):
     want = Preprocessing("classification", np.array(["no", "yes"]))
     path = write(tmp_path / "m", want, n_out=1, loss="logistic")

@@ -132,6 +132,8 @@ def _find_column(
         raise UsageError(f"{stated}: {path} has columns 1 to {n_columns}")
     close = difflib.get_close_matches(column, names or (), n=1)
     hint = f" (it has {close[0]!r})" if close else ""
+    if option == "drop" and set(column.split(",")) <= set(names or ()):
+        hint = ", but one of each part: give --drop once for each"
     reason = "has no column of this name" if names else "has no header with names"
     raise UsageError(
         f"{stated}: {path} {reason}{hint}; give a name, or a number from 1 to "

@@ -212,7 +212,7 @@ def _choose_delimiter(sample: list[str], decimal: str | None, path: Path) -> str
         rows = _cut(sample, delimiter)
         lengths = Counter(len(row.cells) for row in rows)
         length, count = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
-        if length < 2:
+        if length < 2 or delimiter == decimal:
             return 0.0, 0.0
         marks = (decimal,) if decimal else (".", "," if delimiter != "," else ".")
         cells = [cell for row in rows for cell in row.cells]

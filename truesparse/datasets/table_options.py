@@ -4,9 +4,11 @@ Nothing stated is the default of every field: the table speaks for itself. Messa
 an option as Python takes it and as the command line does, see `say`.
 """
 
+import codecs
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from truesparse.checks import choose
 from truesparse.errors import UsageError
@@ -94,7 +96,7 @@ class TableOptions:
                 f"delimiter and decimal are both {self.decimal!r}; give two characters"
             )
         if self.encoding is not None:
-            _check_encoding(self.encoding)
+            object.__setattr__(self, "encoding", _encoding_of(self.encoding))
 
     @property
     def has_header(self) -> bool | None:
@@ -174,9 +176,12 @@ def _delimiter_of(delimiter: object) -> str | None:
     )
 
 
-def _check_encoding(encoding: object) -> None:
+def _encoding_of(encoding: Any) -> str:
+    """Return an encoding of text; a byte order mark is none of the first cell."""
     try:
-        "".encode(encoding)  # type: ignore[arg-type]
+        "".encode(encoding)
+        name = codecs.lookup(encoding).name
+        return "utf-8-sig" if name == "utf-8" else name
     except (LookupError, TypeError, ValueError):
         raise UsageError(
             f"unknown encoding {encoding!r}; use utf-8, utf-16, latin-1, cp1252 or "
