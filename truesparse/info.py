@@ -60,6 +60,8 @@ def format_text(facts: dict[str, Any]) -> str:
         rows.append(("task", _with_names(facts["task"], facts["classes"], "classes")))
         names = facts["feature_names"]
         rows.append(("features", _with_names(facts["feature_scaling"], names, "names")))
+        if facts["categories"]:
+            rows.append(("categories", facts["categories"]))
         if facts["target_scaling"] != "none":
             rows.append(("targets", facts["target_scaling"]))
     memory = f"{human(sizes['model'])} to predict; weights of a dense network "

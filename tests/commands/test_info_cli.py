@@ -59,7 +59,7 @@ def test_a_run_folder(capsys, tmp_path):
     assert facts["loss"] == vars(model.loss)
     assert (facts["task"], facts["classes"]) == ("classification", [0, 1, 2])
     assert (facts["feature_scaling"], facts["target_scaling"]) == (
-        "standardised",
+        "shifted and divided",
         "none",
     )
     assert facts["config"]["hidden"] == [24, 20]

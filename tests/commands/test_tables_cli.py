@@ -8,7 +8,7 @@ import pytest
 from support.commands import NET, call
 from support.training import hashes_may_wrap
 
-from truesparse import datasets, predict
+from truesparse import datasets, info, predict
 from truesparse.commands.config_files import read_toml
 from truesparse.storage import models
 
@@ -104,6 +104,13 @@ def test_a_model_predicts_from_tables_as_they_are(people, tmp_path, capsys):
     got = call(capsys, "q", new, main=predict.main)
     assert got.code == 4
     assert "column 'sex' holds no value in line 3, and the model has nothing" in got.err
+
+
+def test_info_names_the_categories(people, capsys):
+    train(capsys, "--data", people, *OPTIONS, "--out", "r")
+    got = call(capsys, "r", main=info.main)
+    assert "categories       'sex' (2 values)\n" in got.out
+    assert "shifted and divided, 3 names: sex=female, sex=male, age" in got.out
 
 
 def test_options_are_in_config_toml_and_repeat_the_run(people, capsys):

@@ -286,11 +286,15 @@ def _describe_preprocessing(path) -> dict[str, Any]:
     assert stored is not None, "its metadata say that there is one"
     scaling = "none"
     if stored.feature_scale is not None:
-        scaling = "divided" if stored.feature_mean is None else "standardised"
+        # By mean and deviation, or by the range.
+        is_shifted = stored.feature_mean is not None
+        scaling = "shifted and divided" if is_shifted else "divided"
+    encoding = stored.encoding
     return {
         "task": stored.task,
         "classes": None if stored.classes is None else stored.classes.tolist(),
         "feature_names": stored.feature_names,
+        "categories": None if encoding is None else encoding.describe() or None,
         "feature_scaling": scaling,
         "target_scaling": "none" if stored.target_scale is None else "standardised",
     }
