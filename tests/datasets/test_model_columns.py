@@ -104,10 +104,14 @@ def test_one_column_too_many_is_not_guessed(tmp_path):
     got = load_rows(path, drop=1, **expected(data))
     np.testing.assert_array_equal(got.X, want)
     assert got.y is None
-    path = write(tmp_path, "", *columns[1:], name="new.csv")
-    got = load_rows(path, target=4, **expected(data))
-    np.testing.assert_array_equal(got.X, want)
-    assert got.y.tolist() == Y.tolist()
+    for path, how in (
+        (write(tmp_path, "", *columns), {"drop": 1}),
+        (write(tmp_path, "", *columns), {"index": 1}),
+        (write(tmp_path, "", *columns[1:], name="new.csv"), {"target": 4}),
+    ):
+        got = load_rows(path, **how, **expected(data))
+        np.testing.assert_array_equal(got.X, want)
+        assert got.y.tolist() == Y.tolist()
 
 
 def test_a_target_in_front_stays_in_front(tmp_path):
@@ -213,3 +217,16 @@ def test_raw_rows_of_another_width_are_refused(folder):
         data.transform([[1.0, 2.0]])
     got = data.transform([[NUMBERS[0], 0, 1]])
     assert got.shape == (1, 3)
+
+
+def test_features_of_one_name_do_not_hide_the_columns(tmp_path):
+    first = np.array(["c", "d"])[np.arange(N) % 2]
+    second = np.array(["b=c", "e"])[np.arange(N) % 4 // 2]
+    data = load(write(tmp_path, "a=b,a,n,y", first, second, NUMBERS, Y))
+    assert data.encoding.feature_names[::2] == ["a=b=c", "a=b=c", "n"]
+    assert data.feature_names is None
+    new = write(tmp_path, "n,a,a=b", NUMBERS, second, first, name="new.csv")
+    got = load_rows(new, **expected(data)).X
+    np.testing.assert_array_equal(got[:, 0], first == "c")
+    np.testing.assert_array_equal(got[:, 2], second == "b=c")
+    np.testing.assert_array_equal(got[:, 4], NUMBERS)

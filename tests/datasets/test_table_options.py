@@ -145,6 +145,15 @@ def test_columns_that_are_not_there(folder, text, options, message):
         load(write(folder, text), **options)
 
 
+def test_a_column_without_a_name_may_be_stated(folder):
+    text = ",a,y\n" + "".join(f"{i % 2},{i}.5,{i}.25\n" for i in range(20))
+    data = load(write(folder, text), target=1)
+    assert (data.task, data.feature_names) == ("classification", ("a", "y"))
+    # With one column more it is the only feature.
+    text = ",y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(20))
+    assert load(write(folder, text)).n_features == 1
+
+
 def test_no_column_is_left(folder):
     path = write(folder, "a,b\n1,2\n3,4\n")
     with pytest.raises(DataError, match="no feature besides the target and the"):

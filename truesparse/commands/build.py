@@ -36,7 +36,6 @@ def check_options(config: RunConfig) -> None:
     from truesparse.drawing.draw_layers import count_connections
     from truesparse.losses import Loss
 
-    table_options(config)
     if config.tensorboard:
         from truesparse.callbacks.tensorboard import import_writer
 
