@@ -64,9 +64,9 @@ def test_without_names_columns_have_the_places_of_training(
     given |= {target} if has_target else set()
     given |= left_out if has_left_out else set()
     new = write(folder, "", *(columns[i] for i in sorted(given)), name="new.csv")
-    if len(left_out) == 1 and len(given) == len(features) + 1:
-        # Either the target or the column left out: the width does not tell.
-        with pytest.raises(DataError, match="say which, as in target="):
+    if left_out and has_left_out != has_target:
+        # Which ones these are the width does not tell.
+        with pytest.raises(DataError, match="features out of 5 columns; give all of"):
             load_rows(new, header="no", **expected(data))
         return
     rows = load_rows(new, header="no", **expected(data))
@@ -80,7 +80,7 @@ def test_without_names_columns_have_the_places_of_training(
 
 @pytest.mark.parametrize(
     ("left_out", "widths"),
-    [((), (4, 5)), ({1}, (3, 5)), ({1, 2}, (2, 3, 4, 5)), ({1, 2, 3}, (1, 2, 4, 5))],
+    [((), (4, 5)), ({1}, (3, 5)), ({1, 2}, (2, 5)), ({1, 2, 3}, (1, 5))],
 )
 def test_other_widths_are_refused(tmp_path, left_out, widths):
     columns, data = trained(tmp_path, 4, left_out)
@@ -97,7 +97,7 @@ def test_other_widths_are_refused(tmp_path, left_out, widths):
 def test_one_column_too_many_is_not_guessed(tmp_path):
     columns, data = trained(tmp_path, 4, {0})
     path = write(tmp_path, "", *columns[:4], name="new.csv")
-    message = r"has 4 columns, the 3 .* target=4 \(--target 4\) or drop=1 \(--drop 1\)"
+    message = r"takes 3 features out of 5 columns; .* as in drop=1 \(--drop 1\), and"
     with pytest.raises(DataError, match=message):
         load_rows(path, **expected(data))
     want = np.column_stack(columns[1:4])
@@ -112,6 +112,54 @@ def test_one_column_too_many_is_not_guessed(tmp_path):
         got = load_rows(path, **how, **expected(data))
         np.testing.assert_array_equal(got.X, want)
         assert got.y.tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "drop", "message"),
+    [
+        # The target is missing, and one of two columns left out is dropped again.
+        ((0, 1, 2, 3), [1], "has 3 columns, but the model takes 2 .* drop=1"),
+        ((0, 1, 2, 3), [2], "has 3 columns, but the model takes 2 .* drop=1"),
+        # Here another one is.
+        ((0, 1, 2, 3, 4), [4], "has 4 columns, but the model takes 2"),
+        ((0, 2, 3, 0), [4], "has 3 columns, but the model takes 2"),
+    ],
+)
+def test_what_is_dropped_again_is_not_guessed(tmp_path, given, drop, message):
+    columns, data = trained(tmp_path, 4, {0, 1})
+    path = write(tmp_path, "", *(columns[i] for i in given), name="new.csv")
+    with pytest.raises(DataError, match=message):
+        load_rows(path, drop=drop, **expected(data))
+
+
+def test_what_is_dropped_again_is_known_by_its_place(tmp_path):
+    columns, data = trained(tmp_path, 2, {0, 3})
+    want = np.column_stack([columns[1], columns[4]])
+    for chosen, drop, has_y in (
+        ((0, 1, 2, 3, 4), [1, 4], True),
+        ((0, 1, 2, 3, 4), [4], True),
+        ((0, 1, 2, 3, 4), [1, 3, 4], False),
+        ((0, 1, 3, 4), [1, 3], False),
+        ((1, 2, 4, 0), [4, 4], None),
+    ):
+        path = write(tmp_path, "", *(columns[i] for i in chosen), name="new.csv")
+        if has_y is None:
+            with pytest.raises(DataError, match="features out of 5 columns"):
+                load_rows(path, drop=drop, **expected(data))
+            continue
+        rows = load_rows(path, drop=drop, **expected(data))
+        np.testing.assert_array_equal(rows.X, want)
+        assert (rows.y is not None) == has_y
+
+
+def test_names_decide_even_if_others_are_not_unique(tmp_path):
+    data = load(write(tmp_path, "a,b,y", NUMBERS, NUMBERS + 9, Y))
+    path = write(tmp_path, "b,n,n,a", NUMBERS + 9, Y, Y, NUMBERS)
+    rows = load_rows(path, **expected(data))
+    np.testing.assert_array_equal(rows.X, np.column_stack([NUMBERS, NUMBERS + 9]))
+    path = write(tmp_path, "b,a,a", NUMBERS + 9, NUMBERS, NUMBERS)
+    with pytest.raises(DataError, match="has 2 columns named 'a', which the model"):
+        load_rows(path, **expected(data))
 
 
 def test_a_target_in_front_stays_in_front(tmp_path):

@@ -80,7 +80,7 @@ def choose_columns(
             f"{path} has no feature besides the target and the columns left out; give "
             "a table with one, or leave fewer columns out"
         )
-    return Columns(features, target, unique_names(names, features), tuple(sorted(out)))
+    return Columns(features, target, _unique_names(names, features), tuple(sorted(out)))
 
 
 def find_stated(
@@ -243,7 +243,7 @@ def find_name(names: list[str] | None, column: int | None) -> str | None:
     return name if name and names.count(name) == 1 else None
 
 
-def unique_names(names: list[str] | None, chosen: list[int]) -> tuple[str, ...] | None:
+def _unique_names(names: list[str] | None, chosen: list[int]) -> tuple[str, ...] | None:
     """Return the names of these columns if they differ and none is empty, or None."""
     if names is None:
         return None

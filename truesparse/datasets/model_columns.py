@@ -2,11 +2,12 @@
 
 Names decide if the table and the model's training data both have them. Otherwise
 columns have the places that they had in the training data, and the width of the table
-says which of those are there: all, all but the target, or the features, with the target
-or without.
+says which of those are there: all, or the features alone, with the target if no other
+column was left out in training.
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,6 @@ from truesparse.datasets.columns import (
     find_target,
     label_of,
     named_targets,
-    unique_names,
 )
 from truesparse.datasets.encoding import TableEncoding
 from truesparse.datasets.raw import TableLayout
@@ -75,8 +75,7 @@ def choose_for_model(
     """
     out, target = find_stated(names, n_columns, path, options, n_least=1)
     present = [i for i in range(n_columns) if i not in out]
-    if expected.column_names is not None and unique_names(names, present):
-        assert names is not None
+    if expected.column_names is not None and names is not None:
         return _by_name(names, expected, present, target, path)
     if target is not None:
         features = [i for i in present if i != target]
@@ -89,11 +88,34 @@ def choose_for_model(
     layout = expected.layout
     if layout is not None:
         if options.drop or options.index is not None:
-            # What was left out in training is left out by the caller.
-            layout = _without(layout, layout.left_out)
-        elif out:
-            layout = _without(layout, [0] if 0 in layout.left_out else [])
+            gone = _left_out_by_caller(layout, out, n_columns, expected.n_columns)
+        else:
+            gone = out.intersection(layout.left_out)
+        layout = _without(layout, gone)
     return _by_place(names, expected, present, layout, path)
+
+
+def _left_out_by_caller(
+    layout: TableLayout, out: set[int], n_given: int, n_columns: int
+) -> set[int]:
+    """Return which columns left out in training a caller has left out again.
+
+    Parameters
+    ----------
+    layout : TableLayout
+    out : set of int
+        Places in the table of what the caller leaves out.
+    n_given, n_columns : int
+        Columns of the table, and those that the model takes.
+    """
+    n_all = n_columns + len(layout.left_out) + 1
+    if n_given == n_all:
+        return out.intersection(layout.left_out)
+    if n_given == n_all - 1:
+        # All but the target.
+        places = {place + (place >= layout.target) for place in out}
+        return places.intersection(layout.left_out)
+    return set(layout.left_out[: len(out)])
 
 
 def _by_name(
@@ -105,6 +127,13 @@ def _by_name(
 ) -> Columns:
     wanted = expected.column_names or ()
     place = {names[i]: i for i in present}
+    counts = Counter(names[i] for i in present)
+    twice = next((name for name in wanted if counts[name] > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{path} has {counts[twice]} columns named {twice!r}, which the model "
+            "takes; rename or remove all but one"
+        )
     missing = [name for name in wanted if name not in place]
     if missing:
         shown = ", ".join(map(repr, missing[:_SHOWN]))
@@ -138,29 +167,27 @@ def _by_place(
 ) -> Columns:
     """Choose columns by the width of the table."""
     n_columns, n_given = expected.n_columns, len(present)
-    n_left_out = 0 if layout is None else len(layout.left_out)
+    left_out = () if layout is None else layout.left_out
     if n_given == n_columns:
         return Columns(present, None, None)
-    if n_given == n_columns + 1 and n_left_out == 1:
-        assert layout is not None
-        raise DataError(
-            f"{path} has {n_given} columns, the {n_columns} that the model takes and "
-            "either the target or the one that was left out in training; say which, as "
-            f"in {say('target', n_given)} or {say('drop', layout.left_out[0] + 1)}"
-        )
-    if n_given == n_columns + 1:
+    if not left_out and n_given == n_columns + 1:
         return _with_target(names, present, layout, path)
-    if layout is not None and n_left_out and n_given - n_columns - n_left_out in (0, 1):
-        if n_given == n_columns + n_left_out:
-            present = [*present[: layout.target], -1, *present[layout.target :]]
-        target = present[layout.target]
-        out = {layout.target, *layout.left_out}
+    n_all = n_columns + len(left_out) + 1
+    if layout is not None and n_given == n_all:
+        out = {layout.target, *left_out}
         features = [place for i, place in enumerate(present) if i not in out]
-        return Columns(features, None if target < 0 else target, None)
+        return Columns(features, present[layout.target], None)
+    start = f"{path} has {n_given} columns, but the model takes {n_columns} features"
+    if left_out:
+        # With only some of the others, the width does not tell which.
+        raise DataError(
+            f"{start} out of {n_all} columns; give all of these, or say which ones to "
+            f"leave out, as in {say('drop', left_out[0] + 1)}, and if there is one the "
+            "target (--target)"
+        )
     raise DataError(
-        f"{path} has {n_given} columns, but the model takes {n_columns} features; give "
-        "as many columns, or one more for the target, and leave others out with drop "
-        "(--drop)"
+        f"{start}; give as many columns, or one more for the target, and leave others "
+        "out with drop (--drop)"
     )
 
 

@@ -6,8 +6,9 @@
     text               categories, see encoding.py       labels
     dates              refused, as they are no number and no category
 
-Text that stands among many different numbers is more likely an error than a category,
-and is refused with its line.
+A column of text that holds only numbers is one of numbers, as in a text table. Text
+that stands among many different numbers is more likely an error than a category, and is
+refused with its line.
 """
 
 import datetime
@@ -77,11 +78,6 @@ class ReadTable(NamedTuple):
     decimal: str = "."
     separation: str = ""
 
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.columns[0])
-
     def locate(self, row: int) -> str:
         """Return what messages call a row: its line, or its number from 1."""
         return f"row {row + 1}" if self.line_of is None else f"line {self.line_of(row)}"
@@ -144,6 +140,7 @@ def _take_for_model(
 ) -> RawData:
     names, n_columns = table.names, len(table.columns)
     chosen = choose_for_model(names, n_columns, table.path, options, expected)
+    _refuse_dates(table, chosen._replace(target=None))
     columns = [table.columns[number] for number in chosen.features]
     encoding = expected.encoding
     wants_text = [False] * len(columns)
@@ -233,8 +230,8 @@ def _describe_gaps(table: ReadTable, numbers: list[int], n_rows: int) -> str:
 
 
 def _refuse_dates(table: ReadTable, chosen: Columns) -> None:
-    for number in (*chosen.features, chosen.target):
-        assert number is not None
+    target = [] if chosen.target is None else [chosen.target]
+    for number in chosen.features + target:
         column = table.columns[number]
         if column.dtype.kind in "mM":
             example = str(column[0])
