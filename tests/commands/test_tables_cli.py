@@ -261,7 +261,7 @@ def test_predict_takes_the_options_of_reading(tmp_path, capsys):
             ["--data", "people.csv", "--target", "name", "--task", "regression",
              "--drop", "age"],
             4,
-            "use task 'classification'",
+            "task='classification' (--task classification)",
         ),
     ],
 )  # fmt: skip

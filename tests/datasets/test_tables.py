@@ -96,7 +96,7 @@ def test_text_among_many_numbers_of_the_target_is_an_error(folder):
         DataError, match=r"and text such as 'unknown' in row 39 .*task="
     ):
         load(path)
-    with pytest.raises(DataError, match="holds text such as"):
+    with pytest.raises(DataError, match="holds text such as 'unknown'; give numbers"):
         load(path, task="regression")
     # Labels that are asked for; here each is the only one.
     with pytest.raises(DataError, match="class of its own"):

@@ -296,7 +296,8 @@ class Dataset(Preprocessing):
         Parameters
         ----------
         X : array-like or sparse array, shape (n, n_features)
-            Rows in the units of the source. They are not changed.
+            Rows in the units of the source, with categories encoded as `encoding` says;
+            `load_rows` encodes those of a table. They are not changed.
         dtype : {float32, float64}, optional
             Type of the result; that of the training part if left out.
         name : str

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
 
 
@@ -60,8 +61,8 @@ def split_rows(
     if len(rest) == 0:
         raise DataError(
             f"each of the {n_rows} rows has a class of its own, so none can be held "
-            "out; give more rows of each class, or use task 'regression' if the target "
-            "is a quantity"
+            "out; give more rows of each class, or, if the target is a quantity, "
+            f"{say('task', 'regression')}"
         )
     n_test = min(math.ceil(test_fraction * n_rows), len(rest))
     # Even steps through the rows in order of class take the same share of each.

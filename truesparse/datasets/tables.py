@@ -179,7 +179,9 @@ def _without_gaps(
         raise DataError(
             f"{table.path}: the target column has {target.sum()} empty cells, the "
             f"first in {table.locate(int(target.argmax()))}; leave out such rows with "
-            f"{say('missing', 'drop')}, or choose the target with target (--target)"
+            f"{say('missing', 'drop')}, or, as the target is "
+            f"{explain_target(table.names, chosen.target, options)}, name another with "
+            "target (--target)"
         )
     features = chosen.features if options.missing not in FILLS else []
     with_gaps = []

@@ -167,9 +167,7 @@ def _refuse_text_among_numbers(array: np.ndarray, name: str) -> None:
     if array.dtype.kind != "U":
         return
     values = np.unique(array)
-    is_text = np.array(
-        [kind_of(value, decimal=",") not in ("whole", "real") for value in values]
-    )
+    is_text = np.array([not _is_number(value) for value in values])
     n_numbers = len(values) - int(is_text.sum())
     if is_text.any() and n_numbers > max(MAX_RARE_CLASSES, is_text.sum()):
         text = values[is_text][0]
@@ -179,6 +177,11 @@ def _refuse_text_among_numbers(array: np.ndarray, name: str) -> None:
             f"{text.item()!r} in row {row} (rows count from 0); leave out or mend such "
             f"rows, or say {say('task', 'classification')} if all are labels"
         )
+
+
+def _is_number(text: str) -> bool:
+    """Whether text is a number, with either decimal sign."""
+    return kind_of(text, decimal=",") in ("whole", "real")
 
 
 def _is_whole(array: np.ndarray) -> bool:
@@ -200,15 +203,15 @@ def _infer_task(array: np.ndarray) -> str:
 def _class_labels(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 1:
         raise DataError(
-            f"{name} has shape {array.shape}, but class labels are one column; use "
-            "task 'multilabel' for 0/1 columns or 'regression' for real values"
+            f"{name} has shape {array.shape}, but class labels are one column; say "
+            f"{say('task', 'multilabel')} for 0/1 columns or regression for real values"
         )
     if array.dtype.kind != "f":
         return array
     if not _is_whole(array):
         raise DataError(
             f"{name} has real values such as {array[array != np.floor(array)][0]}, but "
-            "class labels are whole numbers or text; use task 'regression'"
+            f"class labels are whole numbers or text; say {say('task', 'regression')}"
         )
     # Not every integer above 2^53 is a float, so larger values stay floats.
     return array.astype(np.int64) if np.abs(array).max() < 2**53 else array
@@ -222,8 +225,11 @@ def _label_columns(array: np.ndarray, name: str) -> np.ndarray:
 
 def _real_columns(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "U":
+        text = next(
+            (cell for cell in array.flat if not _is_number(cell)), array.flat[0]
+        )
         raise DataError(
-            f"{name} holds text such as {array.flat[0].item()!r}; give numbers, or use "
-            "task 'classification'"
+            f"{name} holds text such as {str(text)!r}; give numbers, or say "
+            f"{say('task', 'classification')}"
         )
     return array.reshape(len(array), -1).astype(np.float64, order="C")
