@@ -211,6 +211,7 @@ def test_tabs_have_a_name_and_compressed_files_options(folder):
     path = folder / "t.txt.gz"
     path.write_bytes(gzip.compress(text.encode()))
     data = load(path, delimiter="tab", categorical="ordinal")
+    assert TableOptions(delimiter="\\t") == TableOptions(delimiter="tab")
     assert data.task == "regression"
     first, second = (set(column.categories) for column in data.encoding.columns)
     assert first < {f"{i} 1,5" for i in range(10)}

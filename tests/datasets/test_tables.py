@@ -89,6 +89,23 @@ def test_text_among_many_numbers_is_an_error_with_its_line(folder):
         load(table(folder, "doors,b,y", doors, NUMBERS, Y))
 
 
+@pytest.mark.parametrize(
+    "form", ['"{:,}"', "${}", "$ {}.50", "{} %", "{}%", '"{},5"', "{:,} €"]
+)
+def test_numbers_with_other_signs_are_no_categories(folder, form):
+    cells = [form.format(i % 7 * 1000 + 1000) for i in range(N)]
+    if "," in form.format(1000) and '"' not in form:
+        cells = [f'"{cell}"' for cell in cells]
+    path = table(folder, "a,b,y", NUMBERS, cells, Y)
+    with pytest.raises(
+        DataError, match=r"line 2, column 2 holds .* with signs that are"
+    ):
+        load(path)
+    assert load(path, categorical="onehot").n_features == 8
+    words = np.array(["10.0.0.1", "1.2.3", "5-10", "A1"])[np.arange(N) % 4]
+    assert load(table(folder, "a,b,y", NUMBERS, words, Y)).n_features == 5
+
+
 def test_text_among_many_numbers_of_the_target_is_an_error(folder):
     prices = [*NUMBERS[:-1], "unknown"]
     path = table(folder, "a,b,price", NUMBERS, NUMBERS, prices)

@@ -123,8 +123,8 @@ def _find_column(
     if places:
         numbers = ", ".join(str(i + 1) for i in places)
         raise UsageError(
-            f"{stated}: {path} has columns {numbers} of this name; give "
-            "a number and a name of its own to each"
+            f"{stated}: {path} has columns {numbers} of this name; give the number of "
+            "one"
         )
     if isinstance(column, int) or column.isdecimal():
         if 1 <= int(column) <= n_columns:

@@ -18,7 +18,7 @@ MISSING_CHOICES = ("drop", "error", "mean", "median", "most_frequent")
 CATEGORICAL_CHOICES = ("auto", "error", "onehot", "ordinal")
 DECIMALS = (".", ",")
 # Delimiters that a shell or a configuration file hardly shows.
-_NAMED_DELIMITERS = {"tab": "\t", "space": " "}
+_NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "space": " "}
 # Options that say which columns there are, and how their text is written.
 COLUMN_OPTIONS = ("target", "drop", "index", "missing", "categorical")
 TEXT_OPTIONS = ("header", "delimiter", "decimal", "encoding")

@@ -50,6 +50,8 @@ _DATE = re.compile(
     r"|\d{1,2}:\d{2}(:\d{2})?$",  # 10:30
     re.IGNORECASE,
 )
+# A number as people write it: $ 1,234.50 or 12 %, but not as this package reads it.
+_AMOUNT = re.compile(r"[-+]?[$€£]? ?\d{1,3}([,.' ]?\d{3})*([.,]\d+)? ?[%€]?$")
 
 
 class ReadTable(NamedTuple):
@@ -272,15 +274,18 @@ def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
     values, counts = np.unique(column[~is_missing(column)], return_counts=True)
     is_text = np.array([not _is_number(value, table.decimal) for value in values], bool)
     n_numbers = len(values) - int(is_text.sum())
-    if options.categorical == "auto":
+    texts = set(values[is_text])
+    is_amount = all(map(_AMOUNT.match, texts))
+    if options.categorical == "auto" and not is_amount:
         is_rare = bool((counts[is_text] == 1).any())
         if not n_numbers or not (n_numbers > MAX_RARE_CLASSES or is_rare):
             return
-    if not is_text.any():
+    if not texts:
         return
-    texts = set(values[is_text])
     row = next(row for row, cell in enumerate(column) if cell in texts)
     among = f" among {n_numbers} different numbers" if n_numbers else ""
+    if is_amount:
+        among += ", a number with signs that are not read"
     raise DataError(
         f"cannot read {table.path}: {table.locate(row)}, column {number + 1} holds "
         f"{column[row][:_SHOWN]!r}{among}; mend the cell, or empty it if the value is "
