@@ -100,8 +100,7 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         If the features are so many that their scales do not fit in memory.
     """
     y_name = "y" if raw.X_test is None else "y_train"
-    parts = _check_and_split(raw, options)
-    X_train, y_train, X_test, y_test, task, encoding = parts
+    X_train, y_train, X_test, y_test, task, encoding = _check_and_split(raw, options)
     notes = []
     if raw.target_choice:
         both = np.concatenate([y_train, y_test])
@@ -173,10 +172,19 @@ def _feature_names(
     return names if len(set(names)) == len(names) else None
 
 
-def _check_and_split(
-    raw: RawData, options: Options
-) -> tuple[Features, np.ndarray, Features, np.ndarray, str, TableEncoding | None]:
-    """Return features and targets of both parts, the task, and the encoding if any."""
+class _Parts(NamedTuple):
+    """Checked features and targets of both parts, encoded but not scaled."""
+
+    X_train: Features
+    y_train: np.ndarray
+    X_test: Features
+    y_test: np.ndarray
+    task: str
+    encoding: TableEncoding | None = None
+
+
+def _check_and_split(raw: RawData, options: Options) -> _Parts:
+    """Check all rows, and split and encode them where the source does not."""
     wanted = options.task if options.task != "auto" else raw.task
     if isinstance(raw.X_train, FeatureColumns):
         return _split_and_encode(raw, raw.X_train, wanted, options)
@@ -188,8 +196,9 @@ def _check_and_split(
     y_train, task = check_targets(raw.y_train, n_rows, wanted, y_name)
     if not has_test:
         train, test = _split(y_train, task, options)
-        X_test, y_test = X_train[test], y_train[test]
-        return X_train[train], y_train[train], X_test, y_test, task, None
+        return _Parts(
+            X_train[train], y_train[train], X_train[test], y_train[test], task
+        )
     X_test = check_features(raw.X_test, None, "X_test", n_features=n_features)
     raw.X_test = None
     y_test, _ = check_targets(raw.y_test, X_test.shape[0], task, "y_test")
@@ -198,12 +207,12 @@ def _check_and_split(
             f"y_test has {y_test.shape[1]} columns, but y_train has "
             f"{y_train.shape[1]}; give both the same columns"
         )
-    return X_train, y_train, X_test, y_test, task, None
+    return _Parts(X_train, y_train, X_test, y_test, task)
 
 
 def _split_and_encode(
     raw: RawData, columns: FeatureColumns, wanted: str, options: Options
-) -> tuple[Features, np.ndarray, Features, np.ndarray, str, TableEncoding]:
+) -> _Parts:
     """Split the rows of a table, and learn the encoding from the training part."""
     y, task = check_targets(raw.y_train, columns.n_rows, wanted, "y")
     train, test = _split(y, task, options)
@@ -211,11 +220,11 @@ def _split_and_encode(
     if not encoding.is_sparse:
         shape = columns.n_rows, encoding.n_features
         require_room_for_encoding(shape, options.dtype, options.memory)
-    parts = [
+    X_train, X_test = (
         check_features(encoding.transform(columns.take(rows)), None, "X")
         for rows in (train, test)
-    ]
-    return parts[0], y[train], parts[1], y[test], task, encoding
+    )
+    return _Parts(X_train, y[train], X_test, y[test], task, encoding)
 
 
 def _split(y: np.ndarray, task: str, options: Options) -> tuple[np.ndarray, np.ndarray]:
