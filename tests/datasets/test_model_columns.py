@@ -244,7 +244,7 @@ def test_numbers_stand_for_the_same_categories_as_their_text(folder):
     [
         ("a,sex\n1,m\n,f\n", "column 'a' holds no value in line 3, and the model has"),
         ("a,sex\n1,m\n2,\n", "column 'sex' holds no value in line 3"),
-        ("a,sex\n1,m\nx,f\n", "'a' holds '1' in line 2; it holds numbers in the"),
+        ("a,sex\n1,m\nx,f\n", "'a' holds 'x' in line 3; it holds numbers in the"),
         ("a,sx\n1,m\n2,f\n", r"lacks 1 of the 2 columns .*'sex' \(it has 'sx'\)"),
         ("1\n2\n", "has 1 columns, but the model takes 2"),
     ],

@@ -246,6 +246,9 @@ def change(text, **fields):
         lambda text: change(text, encoding=encoded(categories=[])),
         lambda text: change(text, encoding=encoded(fill=3.0)),
         lambda text: change(text, encoding=encoded(fill="c")),
+        lambda text: change(
+            text, encoding=encoded(categories=None, is_onehot=False, fill=float("nan"))
+        ),
         lambda text: change(text, encoding=encoded(name=3)),
         lambda text: change(text, encoding=encoded(is_onehot="yes")),
     ],

@@ -159,6 +159,18 @@ def kind_of(cell: str, decimal: str = ".") -> str:
     return "truth" if lower in TRUTH else "text"
 
 
+def is_number(cell: str, decimals: str = ".,") -> bool:
+    """Whether a cell is a number, with one of some decimal signs.
+
+    Examples
+    --------
+    >>> from truesparse.datasets.dialect import is_number
+    >>> is_number("1.5"), is_number("1,5"), is_number("1,5", "."), is_number("1.5.2024")
+    (True, True, False, False)
+    """
+    return any(kind_of(cell, sign) in ("whole", "real") for sign in decimals)
+
+
 def is_blank(cells: list[str]) -> bool:
     """Whether a line holds no cells; empty ones between delimiters count."""
     return len(cells) == 0 or (len(cells) == 1 and not cells[0].strip())

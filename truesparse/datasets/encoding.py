@@ -11,6 +11,7 @@ scikit-learn's OneHotEncoder and OrdinalEncoder; numbers stay float64 until they
 scaled, and one array holds them all.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.dialect import TRUTH, kind_of
+from truesparse.datasets.dialect import TRUTH, is_number
 from truesparse.datasets.table_options import say
 from truesparse.datasets.text_tables import is_missing
 from truesparse.errors import DataError
@@ -195,7 +196,10 @@ def _column_from_json(column: dict[str, Any]) -> ColumnEncoding:
     is_text = all(type(text) is str for text in texts)
     kinds = (str,) if categories is not None else (float, int)
     is_sorted = categories is None or list(categories) == sorted(set(categories))
-    is_fill = fill is None or (type(fill) in kinds and fill in (categories or (fill,)))
+    is_fill = fill is None or (
+        type(fill) in kinds
+        and (math.isfinite(fill) if categories is None else fill in categories)
+    )
     is_onehot = column["is_onehot"]
     if not (
         is_text
@@ -239,7 +243,8 @@ def _values(how: ColumnEncoding, column: np.ndarray, locate: Locate) -> np.ndarr
         return values
     if column.dtype == object:
         if not gaps.all():
-            row = int((~gaps).argmax())
+            is_text = (cell is not None and not is_number(cell) for cell in column)
+            row = next((row for row, it_is in enumerate(is_text) if it_is), 0)
             raise DataError(
                 f"column {how.name!r} holds {column[row]!r} in {locate(row)}; it holds "
                 "numbers in the training data"
@@ -267,7 +272,7 @@ def _as_categories(column: np.ndarray, number: dict[str, int]) -> list[str | Non
         spelling = {
             float(value.replace(",", ".")): value
             for value in reversed(number)
-            if kind_of(value, decimal=",") in ("whole", "real")
+            if is_number(value)
         }
     return [
         text if (text := str(value)) in number else spelling.get(value)

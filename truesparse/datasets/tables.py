@@ -28,7 +28,7 @@ from truesparse.datasets.columns import (
     label_of,
     warn_of_columns,
 )
-from truesparse.datasets.dialect import kind_of
+from truesparse.datasets.dialect import is_number
 from truesparse.datasets.encoding import shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
 from truesparse.datasets.model_columns import Expected, choose_for_model
@@ -272,7 +272,7 @@ def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
     if column.dtype != object or options.categorical in ("onehot", "ordinal"):
         return
     values, counts = np.unique(column[~is_missing(column)], return_counts=True)
-    is_text = np.array([not _is_number(value, table.decimal) for value in values], bool)
+    is_text = np.array([not is_number(value, table.decimal) for value in values], bool)
     n_numbers = len(values) - int(is_text.sum())
     texts = set(values[is_text])
     is_amount = all(map(_AMOUNT.match, texts))
@@ -294,17 +294,13 @@ def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
     )
 
 
-def _is_number(cell: str, decimal: str) -> bool:
-    return kind_of(cell, decimal) in ("whole", "real")
-
-
 def _as_numbers(column: np.ndarray, decimal: str) -> np.ndarray:
     """Return text that holds only numbers as float64, and other columns unchanged."""
     if column.dtype != object:
         return column
     gaps = is_missing(column)
     cells = column[~gaps]
-    if not all(_is_number(cell, decimal) for cell in cells):
+    if not all(is_number(cell, decimal) for cell in cells):
         return column
     numbers = np.full(len(column), np.nan)
     numbers[~gaps] = [float(cell.replace(decimal, ".")) for cell in cells]
@@ -315,7 +311,7 @@ def _check_numbers(table: ReadTable, number: int, column: np.ndarray) -> None:
     """Refuse a column that is not all numbers, though the model was trained on such."""
     bad = is_missing(column)
     if column.dtype == object:
-        bad |= [not _is_number(cell or "", table.decimal) for cell in column]
+        bad |= [not is_number(cell or "", table.decimal) for cell in column]
     elif column.dtype.kind not in "biuf":
         bad[:] = True
     if bad.any():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.checks import choose
-from truesparse.datasets.dialect import kind_of
+from truesparse.datasets.dialect import is_number
 from truesparse.datasets.features import as_dense
 from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
@@ -167,7 +167,7 @@ def _refuse_text_among_numbers(array: np.ndarray, name: str) -> None:
     if array.dtype.kind != "U":
         return
     values = np.unique(array)
-    is_text = np.array([not _is_number(value) for value in values])
+    is_text = np.array([not is_number(value) for value in values])
     n_numbers = len(values) - int(is_text.sum())
     if is_text.any() and n_numbers > max(MAX_RARE_CLASSES, is_text.sum()):
         text = values[is_text][0]
@@ -177,11 +177,6 @@ def _refuse_text_among_numbers(array: np.ndarray, name: str) -> None:
             f"{text.item()!r} in row {row} (rows count from 0); leave out or mend such "
             f"rows, or say {say('task', 'classification')} if all are labels"
         )
-
-
-def _is_number(text: str) -> bool:
-    """Whether text is a number, with either decimal sign."""
-    return kind_of(text, decimal=",") in ("whole", "real")
 
 
 def _is_whole(array: np.ndarray) -> bool:
@@ -225,9 +220,7 @@ def _label_columns(array: np.ndarray, name: str) -> np.ndarray:
 
 def _real_columns(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "U":
-        text = next(
-            (cell for cell in array.flat if not _is_number(cell)), array.flat[0]
-        )
+        text = next((cell for cell in array.flat if not is_number(cell)), array.flat[0])
         raise DataError(
             f"{name} holds text such as {str(text)!r}; give numbers, or say "
             f"{say('task', 'classification')}"
