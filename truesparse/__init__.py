@@ -43,26 +43,31 @@ if TYPE_CHECKING:
     from truesparse.estimators import SparseMLPClassifier, SparseMLPRegressor
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.storage.models import load, save
+    from truesparse.storage.predictor import Predictor, load_predictor
     from truesparse.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Predictor": "storage.predictor",
     "SparseMLP": "network.sparse_mlp",
     "SparseMLPClassifier": "estimators",
     "SparseMLPRegressor": "estimators",
     "Trainer": "training.trainer",
     "load": "storage.models",
+    "load_predictor": "storage.predictor",
     "save": "storage.models",
 }
 _MODULES = ("callbacks", "checkpoint", "datasets", "errors", "export", "topology")
 
 __all__ = [
+    "Predictor",
     "SparseMLP",
     "SparseMLPClassifier",
     "SparseMLPRegressor",
     "Trainer",
     "load",
+    "load_predictor",
     "save",
     *_MODULES,
 ]

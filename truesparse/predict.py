@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterator
 
-    from truesparse.commands.predictions import Block, Predictor, Score
+    from truesparse.commands.predictions import Score
     from truesparse.datasets import Rows
+    from truesparse.storage.predictor import Block, Predictor
 
 # Rows that are predicted at once where the model does not say how it was trained.
 _BATCH_SIZE = 128
@@ -117,7 +118,7 @@ def _run(options: Any) -> dict[str, Any]:
 
     if options.part is not None:
         choose(options.part, datasets.PARTS, "part")
-    file = run_folder.find_model(options.model)
+    file = models.find_model(options.model)
     out = None
     if options.out != "-":
         out = predictions.check_out(options.out, (file, options.data))
@@ -160,14 +161,13 @@ def _load_predictor(
     """Read a model that fits in memory, with how its features were scaled."""
     from truesparse import memory
     from truesparse.commands import describe
-    from truesparse.commands.predictions import Predictor
-    from truesparse.storage import models
+    from truesparse.storage.predictor import load_predictor
 
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
-    preprocessing = models.load_preprocessing(file)
-    if preprocessing is None:
+    predictor = load_predictor(file)
+    if predictor.model.preprocessing is None:
         say(f"{file} does not say how features were scaled: they are used unscaled")
-    return Predictor(models.load(file), preprocessing)
+    return predictor
 
 
 def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) -> "Rows":

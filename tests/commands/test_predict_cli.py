@@ -12,8 +12,7 @@ import pytest
 from support.commands import SMALL, call, finish, start
 from support.training import hashes_may_wrap, make_model
 
-from truesparse import datasets, memory, predict
-from truesparse.commands.predictions import Predictor
+from truesparse import Predictor, datasets, memory, predict
 from truesparse.storage import models
 from truesparse.train import main as train_main
 
@@ -103,7 +102,7 @@ def test_labels_of_a_table(folder, capsys):
     assert header == ["prediction", *(f"probability_{name}" for name in SPECIES)]
     model, how = model_of(folder / "iris")
     X = how.transform(raw("iris").X, "float32")
-    want = model.predict_proba(X, 32)
+    want = model.predict_proba(X, 32, scaled=True)
     chances = np.array([row[1:] for row in rows], np.float32)
     np.testing.assert_array_equal(chances, want)
     labels = [row[0] for row in rows]
@@ -152,7 +151,7 @@ def test_a_named_set_is_predicted_on_its_test_part(folder, capsys):
     data = datasets.load("digits", test_fraction=0.015)
     model = models.load(folder / "digits" / "model.safetensors")
     got = run(capsys, folder / "digits", "digits")
-    want = model.predict_proba(data.X_test, 32).argmax(axis=1)
+    want = model.predict_proba(data.X_test, 32, scaled=True).argmax(axis=1)
     assert [int(row[0]) for row in table_of(got)[1]] == want.tolist()
     for part, n_rows in (("train", len(data.X_train)), ("all", 1797)):
         got = run(capsys, folder / "digits", "digits", "--part", part, "--labels-only")
@@ -167,7 +166,9 @@ def test_values_are_in_the_units_of_the_targets(folder, capsys):
     values = np.array(rows, float)[:, 0]
     everything = raw("diabetes")
     model, how = model_of(folder / "diabetes")
-    outputs = model.predict_proba(how.transform(everything.X, "float32"), 32)
+    outputs = model.predict_proba(
+        how.transform(everything.X, "float32"), 32, scaled=True
+    )
     data = datasets.load("diabetes", scale_target=True, test_fraction=0.07)
     np.testing.assert_allclose(values, data.unscale_targets(outputs)[:, 0], rtol=1e-6)
     assert 100 < values.mean() < 200

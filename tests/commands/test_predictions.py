@@ -10,13 +10,14 @@ from scipy import sparse
 from support.commands import call
 from support.training import hashes_may_wrap, make_model
 
-from truesparse import datasets, predict
+from truesparse import Predictor, datasets, predict
 from truesparse.commands import predictions
-from truesparse.commands.predictions import Predictor, Score, write_csv
+from truesparse.commands.predictions import Score, write_csv
 from truesparse.datasets import Preprocessing
 from truesparse.errors import DataError, ModelFileError
 from truesparse.losses import Loss
 from truesparse.storage import models
+from truesparse.storage import predictor as predictors
 
 pytestmark = hashes_may_wrap
 
@@ -67,7 +68,7 @@ def test_blocks_of_any_size_give_the_same(name, monkeypatch):
     outputs = predictor.model.predict_proba(scaled, 32)
     unscaled = predictor.preprocessing.unscale_targets(outputs)
     np.testing.assert_array_equal(want, unscaled)
-    monkeypatch.setattr(predictions, "_BATCHES", 1)
+    monkeypatch.setattr(predictors, "_BATCHES", 1)
     for n in (80, 64, 33, 31, 1):
         got, _, n_blocks = predicted(n)
         assert n_blocks == max(1, n // 32)
@@ -128,7 +129,7 @@ def test_what_is_held_does_not_grow_with_the_rows(tmp_path, monkeypatch):
     predictor = Predictor(make_model((4, 5, 150), loss="softmax"), None)
     X = np.ones((3000, 4), np.float32)
     list(predictor.blocks(X[:100], 32))
-    monkeypatch.setattr(predictions, "_BATCHES", 2)
+    monkeypatch.setattr(predictors, "_BATCHES", 2)
     monkeypatch.setattr(predictions, "_TEXT_VALUES", 1000)
     with open(tmp_path / "p.csv", "w") as file:
         tracemalloc.start()

@@ -156,7 +156,7 @@ def test_a_path_that_names_no_file(place, message):
 
 def test_no_file_at_all(tmp_path):
     refuse(tmp_path / "missing", "cannot read model .*missing")
-    refuse(tmp_path, "cannot read model")
+    refuse(tmp_path, r"holds no model\.safetensors or checkpoint\.safetensors; give")
     with pytest.raises(ModelFileError, match="cannot read model"):
         models.load("nul\0byte")
 

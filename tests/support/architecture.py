@@ -46,6 +46,8 @@ def arrows() -> dict[str, set[str]]:
     home = boxes()
     imported = {box: set() for box in home.values()}
     for name in MODULES:
+        if name.endswith(".__main__"):
+            continue  # a command, not what the package is made of
         if box := home.get(part(name)):
             local = {
                 part(each) for each in imports(name) if each.startswith("truesparse.")

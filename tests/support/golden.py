@@ -185,8 +185,8 @@ def files(folder):
     saved = checkpoint.read(RUN / "checkpoint.safetensors")
     digests = {
         "checkpoint": digest(saved.model),
-        "run": _outputs(load(RUN / "model.safetensors"), flowers),
-        "best": _outputs(load(RUN / "best.safetensors"), flowers),
+        "run": _outputs(load(RUN / "model.safetensors"), flowers, scaled=True),
+        "best": _outputs(load(RUN / "best.safetensors"), flowers, scaled=True),
         "regressor": _outputs(load(DATA / "regressor.safetensors"), X),
         "model": _outputs(load(DATA / "model.safetensors"), X),
         "condensed": _outputs(CondensedMLP.load(DATA / "condensed.safetensors"), X),
@@ -199,8 +199,8 @@ def files(folder):
     return digests
 
 
-def _outputs(model, X):
-    return np.round(model.decision_function(X), 4).tolist()
+def _outputs(model, X, **how):
+    return np.round(model.decision_function(X, **how), 4).tolist()
 
 
 if __name__ == "__main__":

@@ -87,14 +87,14 @@ def test_the_later_model_counts_until_a_run_has_ended(last, name, tmp_path):
         text = json.dumps({"event": "run_start", "sizes": [7] * 30_000}) + "\n" + last
         (tmp_path / "metrics.jsonl").write_text(text, encoding="latin-1")
     assert run_folder.is_unfinished(tmp_path) == (name == CHECKPOINT)
-    assert run_folder.find_model(tmp_path) == tmp_path / name
+    assert models.find_model(tmp_path) == tmp_path / name
 
 
 def test_the_model_counts_where_the_checkpoint_is_no_later(tmp_path):
     for file in (MODEL, CHECKPOINT):
         models.save(make_model(), tmp_path / file)
     (tmp_path / "metrics.jsonl").touch()
-    assert run_folder.find_model(tmp_path) == tmp_path / MODEL
+    assert models.find_model(tmp_path) == tmp_path / MODEL
 
 
 @pytest.mark.parametrize("step", [-1, 1.5, "3", None])

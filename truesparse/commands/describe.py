@@ -65,7 +65,7 @@ def describe_file(path) -> dict[str, Any]:
     >>> result["layer_sizes"], result["layers"][0]["fan_in"]
     ([4, 8, 3], {'min': 4, 'mean': 4.0, 'max': 4})
     """
-    file_path = run_folder.find_model(path)
+    file_path = models.find_model(path)
     with open_tensors(file_path) as file:
         metadata = file.metadata() or {}
         tensors = StoredTensors(file)

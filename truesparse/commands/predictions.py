@@ -1,148 +1,28 @@
-"""Predictions for unscaled rows, block by block: labels, probabilities, score, files.
+"""Predictions of storage.predictor for people: the score, and files.
 
-A block is the rows of some batches. Rows are scaled one block at a time, sparse rows
-stay sparse, and CSV is written block by block.
+They come block by block, and CSV is written block by block.
 """
 
 import contextlib
 import csv
 import pathlib
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
 from truesparse.checks import choose
-from truesparse.datasets import Preprocessing, check_targets, encode_labels
-from truesparse.datasets.features import Features
+from truesparse.datasets import check_targets, encode_labels
 from truesparse.datasets.parquet_table import require_parquet, save_parquet
-from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.errors import DataError, UsageError
 from truesparse.losses import r2
-from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.storage.predictor import Block, Predictor
 from truesparse.storage.replacing import replacing
 from truesparse.tasks import TASKS
 
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
 
-_BATCHES = 32  # a block: enough that allocating its buffers costs nothing
-_BLOCK_VALUES = 1 << 24  # inputs or outputs of a block at most, but at least one batch
 _TEXT_VALUES = 1 << 18  # numbers held as text at a time, about 100 bytes each
-# Fewer rows than a batch of up to this size are repeated to fill it: kernels of its
-# width are compiled already where the model was trained, and give the same bits.
-_FILLED_BATCH = 256
-
-
-class Block(NamedTuple):
-    """Predictions for some rows.
-
-    `codes` are class numbers (n,), 0/1 columns (n, n_labels) or values (n, n_targets)
-    in the units of the targets; `probabilities` are (n, n_classes or n_labels), or None
-    for a regression.
-    """
-
-    rows: slice
-    codes: np.ndarray
-    probabilities: np.ndarray | None
-
-
-class Predictor:
-    """A model with the preprocessing of its training data.
-
-    Parameters
-    ----------
-    model : SparseMLP
-    preprocessing : Preprocessing or None
-        Without it rows are not scaled, and classes are numbers.
-
-    Raises
-    ------
-    ModelFileError
-        If the model does not have one output a class.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from truesparse import SparseMLP
-    >>> from truesparse.commands.predictions import Predictor
-    >>> rows = np.ones((2, 4), np.float32)
-    >>> predictor = Predictor(SparseMLP([4, 8, 3], seed=1), None)
-    >>> [block.probabilities.shape for block in predictor.blocks(rows, 16)]
-    [(2, 3)]
-    >>> predictor.header()
-    ['prediction', 'probability_0', 'probability_1', 'probability_2']
-    """
-
-    def __init__(self, model: SparseMLP, preprocessing: Preprocessing | None):
-        n_outputs = model.layer_sizes[-1]
-        if preprocessing is None:
-            task = model.loss.task.name
-            classes = np.arange(n_outputs) if task == "classification" else None
-            preprocessing = Preprocessing(task, classes)
-        self.model, self.preprocessing = model, preprocessing
-        self.task = preprocessing.task
-        labels = preprocessing.classes
-        self.classes = np.arange(n_outputs) if labels is None else labels
-        is_binary = model.loss.name == "logistic" and n_outputs == 1
-        if len(self.classes) != n_outputs and not is_binary:
-            raise ModelFileError(
-                f"the model has {n_outputs} outputs but {len(self.classes)} classes"
-            )
-
-    def blocks(self, X: Features, batch_size: int) -> Iterator[Block]:
-        """Yield predictions for unscaled rows, block by block in their order.
-
-        Parameters
-        ----------
-        X : (n, n_features) array or csr_array
-        batch_size : int
-            Rows that are predicted at once.
-        """
-        n_rows, n_features = X.shape
-        size = batch_size * _BATCHES
-        width = self.model.layer_sizes[-1]
-        if isinstance(X, np.ndarray):
-            width = max(width, n_features)
-        size = min(size, max(batch_size, _BLOCK_VALUES // width))
-        # The last block takes the rows left over, so that it fills a batch too.
-        starts = [size * i for i in range(max(n_rows // size, 1))]
-        for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
-            rows = slice(start, stop)
-            yield Block(rows, *self._predict(X[rows], batch_size))
-
-    def _predict(self, X: Features, batch_size: int):
-        n_rows = X.shape[0]
-        if n_rows < batch_size <= _FILLED_BATCH:
-            X = X[np.resize(np.arange(n_rows), batch_size)]
-        scaled = self.preprocessing.transform(X, self.model.dtype)
-        outputs = self.model.decision_function(scaled, batch_size)[:n_rows]
-        results = self.model.loss.activate(outputs)
-        if self.task == "regression":
-            return self.preprocessing.unscale_targets(results), None
-        if self.task == "multilabel":
-            return (outputs > 0).astype(np.uint8), results
-        if results.shape[1] == 1 and len(self.classes) == 2:
-            # One logistic output stands for the second of two classes.
-            both = np.hstack([1 - results, results])
-            return (outputs[:, 0] > 0).astype(np.int64), both
-        return outputs.argmax(axis=1), results
-
-    def labels(self, codes: np.ndarray) -> np.ndarray:
-        """Return the labels of classes; return other predictions unchanged."""
-        if self.task == "classification":
-            return self.classes[codes]
-        is_single = self.task == "regression" and codes.shape[1] == 1
-        return codes[:, 0] if is_single else codes
-
-    def header(self, labels_only: bool = False) -> list[str]:
-        """Return the column names of a table of predictions."""
-        names = [str(label) for label in self.classes.tolist()]
-        chances = [] if labels_only else [f"probability_{name}" for name in names]
-        if self.task == "classification":
-            return ["prediction", *chances]
-        if self.task == "multilabel":
-            return [f"prediction_{name}" for name in names] + chances
-        single = len(names) == 1
-        return ["prediction"] if single else [f"prediction_{name}" for name in names]
 
 
 class Score:

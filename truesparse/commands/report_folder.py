@@ -57,8 +57,7 @@ def read_folder(path: Any) -> RunFolder:
         If this is not a run folder, or its config.toml is not TOML.
     """
     from truesparse.plots.run_records import History
-    from truesparse.storage.models import load
-    from truesparse.storage.run_folder import find_model
+    from truesparse.storage.models import find_model, load
 
     folder = pathlib.Path(path)
     try:

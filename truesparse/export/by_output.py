@@ -3,6 +3,9 @@
 The output of neuron i of a layer is::
 
     a_i = f(bias_i + sum_k weights_k x[inputs_k])    for indptr_i <= k < indptr_(i + 1)
+
+Before the first layer come the scales of the features, after the last those of the
+targets; see datasets.Preprocessing.
 """
 
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from truesparse.activations import LayerActivation
+from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
 from truesparse.losses import Loss
 
@@ -46,7 +50,7 @@ class LayerByOutput(NamedTuple):
 
 
 class Net(NamedTuple):
-    """A whole model and what its outputs are called.
+    """A whole model, what rows it takes and what its outputs stand for.
 
     Parameters
     ----------
@@ -54,8 +58,12 @@ class Net(NamedTuple):
     n_features, n_out, nnz : int
     dtype : numpy.dtype
     loss : Loss
-    classes : (n_classes,) array or None
-        Names of the classes, known from an estimator only.
+    preprocessing : Preprocessing
+        Scales and names; of an estimator its classes and the names of its features.
+    rows : {"raw", "encoded", "as trained"}
+        What the export takes: rows as the data source has them; rows whose categories
+        are encoded already; rows as those that the model was trained on, where nothing
+        is known about them.
     """
 
     model: Any
@@ -64,7 +72,25 @@ class Net(NamedTuple):
     nnz: int
     dtype: np.dtype
     loss: Loss
-    classes: np.ndarray | None
+    preprocessing: Preprocessing
+    rows: str
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Labels of the classes, if they are known."""
+        return self.preprocessing.classes
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a user of the export must know, in types that JSON has."""
+        about = self.preprocessing
+        names = about.feature_names
+        return {
+            "task": about.task,
+            "classes": None if about.classes is None else about.classes.tolist(),
+            "feature_names": None if names is None else list(names),
+            "target_name": about.target_name,
+            "rows": self.rows,
+        }
 
     def layers(self) -> Iterator[LayerByOutput]:
         """Yield the layers, first to last; arrays are made one layer at a time."""
@@ -96,17 +122,53 @@ def model_of(model: Any) -> Any:
     )
 
 
-def net_of(model: Any) -> Net:
-    """Return the net of a model or fitted estimator, with the names of the classes."""
+def net_of(model: Any, preprocessing: Preprocessing | None = None) -> Net:
+    """Return the net of a model or fitted estimator, with its scales and names.
+
+    Parameters
+    ----------
+    model : SparseMLP, CondensedMLP or fitted estimator
+    preprocessing : Preprocessing, optional
+        By default that of the model.
+
+    Raises
+    ------
+    UsageError
+        If that is no model, or the preprocessing is not one or does not suit it.
+    """
     inner = model_of(model)
-    classes = getattr(model, "classes_", None)
     if is_condensed(inner):
         sizes = inner.n_features, inner.constants.size
     else:
         sizes = inner.layer_sizes[0], inner.layer_sizes[-1]
-    if classes is not None:
-        classes = np.asarray(classes)
-    return Net(inner, *sizes, inner.nnz, inner.dtype, inner.loss, classes)
+    if preprocessing is None:
+        preprocessing = getattr(inner, "preprocessing", None)
+    if preprocessing is None:
+        about, rows = _about_estimator(model, inner, sizes[1]), "as trained"
+    elif isinstance(preprocessing, Preprocessing):
+        preprocessing.check(*sizes)
+        # Tables with columns of text have an encoding, which no export holds.
+        is_encoded = getattr(preprocessing, "encoding", None) is not None
+        about, rows = preprocessing, "encoded" if is_encoded else "raw"
+    else:
+        raise UsageError(
+            "preprocessing must be a Preprocessing or a Dataset, got "
+            f"{type(preprocessing).__name__}"
+        )
+    return Net(inner, *sizes, inner.nnz, inner.dtype, inner.loss, about, rows)
+
+
+def _about_estimator(estimator: Any, model: Any, n_out: int) -> Preprocessing:
+    """Return what a fitted estimator knows of its data; of a model only the task."""
+    classes = getattr(estimator, "classes_", None)
+    names = getattr(estimator, "feature_names_in_", None)
+    # One logistic output tells two classes apart.
+    is_binary = classes is not None and n_out == 1 and len(classes) == 2
+    return Preprocessing(
+        "classification" if is_binary else model.loss.task.name,
+        None if classes is None else np.asarray(classes),
+        feature_names=None if names is None else tuple(map(str, names)),
+    )
 
 
 def is_condensed(model: Any) -> bool:

@@ -6,9 +6,8 @@ ONNX specification).
 """
 
 import contextlib
-import os
+import json
 import pathlib
-import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from truesparse.checks import import_extra
 from truesparse.errors import UsageError
+from truesparse.export.writing import writing
 
 # Reading a file takes as much memory again as its arrays; a protobuf ends at 2 GiB.
 _MOST_INLINE = 1 << 30
@@ -92,6 +92,15 @@ class OnnxFile:
         declared = helper.make_tensor_value_info(name, number, shape)
         getattr(self.model.graph, kind).append(declared)
 
+    def describe(self, facts: dict[str, Any]) -> None:
+        """Add metadata: text as it is, anything else as JSON; None is left out."""
+        props = {
+            key: value if isinstance(value, str) else json.dumps(value, default=str)
+            for key, value in facts.items()
+            if value is not None
+        }
+        require_onnx().helper.set_model_props(self.model, props)
+
 
 def choose_external(external_data: bool | None, n_bytes: int) -> bool:
     """Return whether arrays of `n_bytes` go to a second file.
@@ -125,17 +134,6 @@ def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
     onnx = require_onnx()
     import truesparse
 
-    try:
-        target = pathlib.Path(path)
-    except TypeError:
-        raise UsageError(f"cannot write ONNX model {path!r}: give a path") from None
-    if os.path.isdir(target) or not target.name:
-        raise UsageError(
-            f"cannot write ONNX model {str(path)!r}: it is a folder; add a name"
-        )
-    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in str(target)):
-        # onnx would notice only at the end.
-        raise UsageError(f"cannot write ONNX model {str(path)!r}: it is not UTF-8")
     opsets = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         onnx.helper.make_graph([], "truesparse", [], []),
@@ -145,25 +143,16 @@ def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
         producer_name="truesparse",
         producer_version=truesparse.__version__,
     )
-    data = f"{target.name}.data"
-    # Unique names: other processes may write to the same path.
-    unique = f"{secrets.token_hex(4)}.part"
-    partial = target.with_name(f"{target.name}.{unique}")
-    partial_data = target.with_name(f"{data}.{unique}")
-    try:
+    with writing(path, "ONNX model") as partial:
+        target = pathlib.Path(path)
+        data = target.with_name(f"{target.name}.data")
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(open(partial_data, "xb")) if external else None
+            file = None
+            if external:
+                arrays = stack.enter_context(writing(data, "arrays of ONNX model"))
+                file = stack.enter_context(open(arrays, "xb"))
             # Opened before the work, which would be lost if it cannot be written.
             whole = stack.enter_context(open(partial, "xb"))
-            yield OnnxFile(model, file, data)
+            yield OnnxFile(model, file, data.name)
             whole.write(model.SerializeToString())
-        if external:
-            os.replace(partial_data, target.with_name(data))
         onnx.checker.check_model(str(partial))
-        os.replace(partial, target)
-    except OSError as error:
-        raise UsageError(f"cannot write ONNX model {str(path)!r}: {error}") from None
-    finally:
-        for rest in (partial, partial_data):
-            with contextlib.suppress(OSError):
-                rest.unlink()

@@ -10,16 +10,23 @@ torch's, and torch is optional and takes seconds to import.
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from truesparse.checks import check_bools, import_extra
+from truesparse.datasets import Preprocessing
+from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.export.by_output import LayerByOutput, net_of
 
 
-def to_torch(model: Any, *, probabilities: bool = False) -> Any:
+def to_torch(
+    model: Any,
+    *,
+    probabilities: bool = False,
+    preprocessing: Preprocessing | None = None,
+) -> Any:
     """Return the net as a torch.nn.Module.
 
     Parameters
@@ -28,6 +35,9 @@ def to_torch(model: Any, *, probabilities: bool = False) -> Any:
     probabilities : bool
         Whether the module ends in softmax or logistic; if not, it returns what
         ``decision_function`` does. For regression both are the same.
+    preprocessing : Preprocessing, optional
+        How the training data were scaled and labelled, such as their Dataset; by
+        default that of the model, which it has if `truesparse.load` read it.
 
     Returns
     -------
@@ -38,35 +48,66 @@ def to_torch(model: Any, *, probabilities: bool = False) -> Any:
         torch (2.13) would compute a dense gradient of a sparse CSR weight, of size
         n_in x n_out. The input gets its gradient.
 
+        With a preprocessing it takes raw rows of any dtype and scales them, by the
+        buffers ``feature_mean`` and ``feature_scale``, and the predictions of a
+        regression are in the units of its targets. ``module.about`` is a dict of
+        ``task``, ``classes`` (the label of each output), ``feature_names``,
+        ``target_name`` and ``rows``, which says what the module takes: "raw" rows;
+        "encoded" ones, where a table had columns of text, which
+        ``truesparse.datasets.load_rows`` encodes; or rows "as trained", where nothing
+        is known of them.
+
     Raises
     ------
     UsageError
-        If torch is not installed.
+        If torch is not installed, or the preprocessing does not suit the model.
 
     Notes
     -----
     ``module.to(...)`` and ``state_dict()`` work; in torch, sparse CSR tensors are
-    in beta state.
+    in beta state. Scales stay float64, so that features of large mean and small
+    deviation lose only the digits that the rows lack.
     """
     check_bools(probabilities=probabilities)
-    require_torch()
-    net = net_of(model)
-    layers = [_linear_class()(layer) for layer in net.layers()]
+    require_torch("to_torch")
+    net = net_of(model, preprocessing)
     is_regression = net.loss.task.name == "regression"
     head = net.loss.name if probabilities and not is_regression else "identity"
-    return _net_class()(layers, head)
+    scales = {name: getattr(net.preprocessing, name) for name in SCALE_NAMES}
+    return make_module(net.layers(), scales, head, net.describe())
 
 
-def require_torch() -> None:
-    """Raise UsageError if torch is not installed."""
-    import_extra("torch", "to_torch needs torch", "torch")
+def make_module(
+    layers: Iterable[LayerByOutput],
+    scales: dict[str, np.ndarray | None],
+    head: str,
+    about: dict[str, Any],
+) -> Any:
+    """Return the module of a net.
+
+    Parameters
+    ----------
+    layers : iterable of LayerByOutput
+    scales : dict
+        The arrays of SCALE_NAMES, or None.
+    head : {"softmax", "logistic", "identity"}
+    about : dict
+        Its attribute `about`.
+    """
+    linear = [_linear_class()(layer) for layer in layers]
+    return _net_class()(linear, scales, head, about)
+
+
+def require_torch(name: str) -> Any:
+    """Return torch, or raise UsageError if the function `name` lacks it."""
+    return import_extra("torch", f"{name} needs torch", "torch")
 
 
 def __getattr__(name: str) -> Any:
     """Make a class of modules when pickle looks for it here."""
     makers = {"SparseLinear": _linear_class, "SparseNet": _net_class}
     if name in makers:
-        require_torch()
+        require_torch(name)
         return makers[name]()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -141,18 +182,42 @@ def _net_class() -> type:
     class SparseNet(torch.nn.Module):
         """Sparse layers one after the other, (..., n_features) to (..., n_out)."""
 
-        def __init__(self, layers: list, head: str):
+        feature_mean: torch.Tensor | None
+        feature_scale: torch.Tensor | None
+        target_mean: torch.Tensor | None
+        target_scale: torch.Tensor | None
+
+        def __init__(self, layers: list, scales: dict, head: str, about: dict):
             super().__init__()
             self.layers = torch.nn.Sequential(*layers)
-            self.head = head
+            self.head, self.about = head, about
+            for name, scale in scales.items():
+                tensor = None if scale is None else torch.tensor(scale)
+                self.register_buffer(name, tensor)
+
+        def _apply(self, *arguments, **options):
+            """Move all buffers; the scales stay float64, whatever the net becomes."""
+            before = {name: getattr(self, name) for name in SCALE_NAMES}
+            super()._apply(*arguments, **options)
+            for name, scale in before.items():
+                if scale is not None:
+                    setattr(self, name, scale.to(getattr(self, name).device))
+            return self
 
         def forward(self, x):
+            if self.feature_scale is not None:
+                x = x.to(torch.float64)
+                if self.feature_mean is not None:
+                    x = x - self.feature_mean
+                x = (x / self.feature_scale).to(self.layers[0].values.dtype)
             # As torch.nn.Linear takes them: one sample, or any number of axes of them.
             samples = x.reshape(-1, x.shape[-1])
             z = self.layers(samples.T).T
             z = z.reshape(*x.shape[:-1], z.shape[-1])
             if self.head == "softmax":
                 return torch.softmax(z, dim=-1)
+            if self.target_scale is not None:
+                z = (z.to(torch.float64) * self.target_scale + self.target_mean).to(z)
             return torch.sigmoid(z) if self.head == "logistic" else z
 
     return SparseNet

@@ -1,8 +1,11 @@
 """Input data in the form that kernels take: a matrix, or the arrays of a CSR matrix."""
 
+import warnings
+
 import numpy as np
 import scipy.sparse
 
+from truesparse.datasets import Preprocessing
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.sparse.connections import canonical_csr
@@ -105,6 +108,21 @@ def check_source(data: np.ndarray | Csr, dtype, n_features: int) -> None:
             f"data must be {np.dtype(dtype)} with {n_features} features, in the form "
             "that as_source_data returns"
         )
+
+
+def warn_of_scales(preprocessing: Preprocessing | None, scaled: bool) -> None:
+    """Warn that a loaded model takes scaled rows, unless these are said to be."""
+    if scaled or preprocessing is None:
+        return
+    if preprocessing.feature_scale is None and preprocessing.target_scale is None:
+        return
+    warnings.warn(
+        "the model was trained on scaled data, and takes and returns such: for rows as "
+        "they are in a file, use truesparse.load_predictor; if these rows are scaled "
+        "(by model.preprocessing.transform, or as a Dataset's), say scaled=True",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def as_weights(sample_weight, n: int) -> np.ndarray | None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse import rng
+from truesparse import export, rng
 from truesparse.checks import check_whole, float_type
+from truesparse.datasets import Preprocessing
 from truesparse.drawing.draw_layers import check_layers, draw_layers
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
@@ -19,7 +20,12 @@ from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
 from truesparse.network import backprop, feedforward
 from truesparse.network.buffers import Buffers
-from truesparse.network.inputs import as_source_data, batch_room, n_samples
+from truesparse.network.inputs import (
+    as_source_data,
+    batch_room,
+    n_samples,
+    warn_of_scales,
+)
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
@@ -71,6 +77,9 @@ class SparseMLP:
     >>> model.nnz, model.n_neurons
     (1370, 110)
     """
+
+    # How the training data were scaled and labelled, if `truesparse.load` found that.
+    preprocessing: Preprocessing | None = None
 
     def __init__(
         self,
@@ -280,13 +289,15 @@ class SparseMLP:
         return loss
 
     def decision_function(
-        self, data: np.ndarray | scipy.sparse.sparray, batch_size: int = 128
+        self, data: np.ndarray | scipy.sparse.sparray, batch_size=128, *, scaled=False
     ) -> np.ndarray:
         """Return the outputs before softmax or logistic, as an (n, n_out) array.
 
         The last bits may depend on the batch size, which determines the order of
-        sums. Several threads may call this at the same time.
+        sums. Several threads may call this at the same time. If `preprocessing` scales,
+        `data` are scaled rows; there is a warning until ``scaled=True`` confirms it.
         """
+        warn_of_scales(self.preprocessing, scaled)
         check_whole("batch_size", batch_size, 1)
         source = as_source_data(data, self.dtype, self.layer_sizes[0])
         # One sample takes one column, even if there are wider buffers.
@@ -294,9 +305,11 @@ class SparseMLP:
         self._follow_topology()
         return feedforward.predict(self.layers, self._buffers, source, size)
 
-    def predict_proba(self, data, batch_size: int = 128) -> np.ndarray:
+    def predict_proba(self, data, batch_size=128, *, scaled=False) -> np.ndarray:
         """Return probabilities, or predictions of a regression, as (n, n_out)."""
-        return self.loss.activate(self.decision_function(data, batch_size))
+        warn_of_scales(self.preprocessing, scaled)
+        z = self.decision_function(data, batch_size, scaled=True)
+        return self.loss.activate(z)
 
     def evaluate(
         self, data, targets: np.ndarray, batch_size: int = 128
@@ -314,26 +327,18 @@ class SparseMLP:
 
     def to_scipy(self, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
         """Return the weights of every layer, see export.to_scipy."""
-        from truesparse import export
-
         return export.to_scipy(self, copy=copy)
 
     def to_coo(self) -> list[scipy.sparse.coo_array]:
         """Return the weights of every layer as coordinates, see export.to_coo."""
-        from truesparse import export
-
         return export.to_coo(self)
 
-    def to_torch(self, *, probabilities: bool = False) -> Any:
+    def to_torch(self, **options: Any) -> Any:
         """Return the net as a torch.nn.Module, see export.to_torch."""
-        from truesparse import export
-
-        return export.to_torch(self, probabilities=probabilities)
+        return export.to_torch(self, **options)
 
     def to_onnx(self, path, **options: Any) -> pathlib.Path:
         """Write the net to an ONNX file, see export.to_onnx."""
-        from truesparse import export
-
         return export.to_onnx(self, path, **options)
 
     def _has_moments(self, optimizer: Optimizer) -> bool:

@@ -34,8 +34,7 @@ def as_model(source: Any) -> SparseMLP:
     if isinstance(model, SparseMLP):
         return model
     if isinstance(model, str | os.PathLike):
-        from truesparse.storage.models import load
-        from truesparse.storage.run_folder import find_model
+        from truesparse.storage.models import find_model, load
 
         return load(find_model(model))
     raise UsageError(

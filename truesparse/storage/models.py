@@ -9,6 +9,7 @@ Loading checks every index array before a kernel sees it.
 
 import json
 import pathlib
+import warnings
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from truesparse.losses import Loss
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
+from truesparse.storage import run_folder
 from truesparse.storage.preprocessing import from_tensors, to_tensors
 from truesparse.storage.tensors import (
     CONDENSED_KEY,
@@ -51,8 +53,8 @@ def save(
     config : str, optional
         Configuration of the training, stored in the metadata.
     preprocessing : Preprocessing, optional
-        How features were scaled and what the outputs stand for; `load_preprocessing`
-        reads it.
+        How features were scaled and what the outputs stand for; by default that of
+        the model, which it has if `load` read it.
     more_tensors, more_metadata : dict, optional
         Stored in the same file and ignored by `load`, see checkpoint.write.
 
@@ -90,6 +92,8 @@ def save(
     metadata = {"truesparse": json.dumps(_describe(model))}
     if config is not None:
         metadata["config"] = config
+    if preprocessing is None:
+        preprocessing = model.preprocessing
     if preprocessing is not None:
         preprocessing.check(model.layer_sizes[0], model.layer_sizes[-1])
         more, text = to_tensors(preprocessing)
@@ -101,16 +105,28 @@ def save(
 
 
 def load(path) -> SparseMLP:
-    """Read a model that `save` wrote.
+    """Read a model that `save` wrote, or that of a run.
+
+    Its `preprocessing` says how the training data were scaled and labelled, if the file
+    does; exports start from it. The model itself takes scaled rows, as in training:
+    `load_predictor` returns what predicts from raw rows.
+
+    Parameters
+    ----------
+    path : str or path
+        A file, or the folder of a run. As long as the run has not ended, its checkpoint
+        may be the latest model; a warning says so.
 
     Raises
     ------
     ModelFileError
         If the file is missing or damaged, is not a model, or has arrays that are not
-        valid.
+        valid; or if the folder holds no model.
     """
-    with open_tensors(path) as file:
-        description = parse_description(file.metadata() or {}, path)
+    file_path = find_model(path)
+    preprocessing = load_preprocessing(file_path)
+    with open_tensors(file_path) as file:
+        description = parse_description(file.metadata() or {}, file_path)
         layers = [
             _load_layer(file, index, spec)
             for index, spec in enumerate(description["layers"])
@@ -121,7 +137,41 @@ def load(path) -> SparseMLP:
         loss = Loss.from_json(description["loss"])
         model = SparseMLP.from_layers(layers, loss, description["seed"])
         model.step = check_whole("step", description["step"], 0)
+        model.preprocessing = preprocessing
+    if file_path != pathlib.Path(path) and run_folder.is_unfinished(path):
+        warnings.warn(
+            f"the run in {path} has not ended: this is {file_path.name}, saved after "
+            f"step {model.step:,}",
+            UserWarning,
+            stacklevel=2,
+        )
     return model
+
+
+def find_model(path) -> pathlib.Path:
+    """Return the model file of a run folder; return any other path unchanged.
+
+    In the folder of an unfinished run it is the model or the checkpoint, whichever has
+    more steps.
+
+    Raises
+    ------
+    ModelFileError
+        If the folder holds no model.
+    """
+    folder = pathlib.Path(path)
+    if not folder.is_dir():
+        return folder
+    names = run_folder.MODELS
+    files = [folder / name for name in names if (folder / name).is_file()]
+    if not files:
+        raise ModelFileError(
+            f"folder {path} holds no {' or '.join(names)}; give a run folder or a "
+            "model file"
+        )
+    # A finished run may have saved the model of its best epoch, with fewer steps.
+    is_clear = len(files) == 1 or not run_folder.is_unfinished(folder)
+    return files[0] if is_clear else max(files, key=load_step)
 
 
 def load_preprocessing(path) -> Preprocessing | None:

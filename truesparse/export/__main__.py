@@ -1,0 +1,97 @@
+"""Command line: export a trained model for other libraries.
+
+    python -m truesparse.export runs/iris-1 --to onnx --out iris.onnx
+
+The export takes raw rows, as ``python -m truesparse.predict`` does: it scales them as
+in training, and holds the labels and the names of the features.
+"""
+
+import os
+import sys
+from typing import Any
+
+from truesparse.checks import choose
+from truesparse.commands import shell
+from truesparse.errors import UsageError
+
+# Each format, and what it is good for.
+_FORMATS = {
+    "onnx": "a graph for ONNX Runtime; needs the extra onnx",
+    "torch": "a file for truesparse.export.load_torch, or torch.load with "
+    "weights_only=True; needs the extra torch",
+    "csr": "an .npz file of CSR matrices, for NumPy and SciPy",
+}
+# What rows an export takes, see by_output.Net.
+_TAKES = {
+    "raw": "takes raw rows and scales them as in training",
+    "encoded": "takes rows whose columns of text are encoded already, as "
+    "truesparse.datasets.load_rows returns them, and scales them as in training",
+    "as trained": "takes rows as the model was trained on: its file does not say how "
+    "those were scaled",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return shell.run_command(_main, arguments, stopped="no file was written")
+
+
+def _main(words: list[str]) -> None:
+    options = _make_parser().parse(words)
+    choose(options.to, tuple(_FORMATS), "format", " of --to")
+    if os.path.lexists(options.out):
+        raise UsageError(
+            f"--out {options.out} exists already; choose another name, or remove it"
+        )
+    _run(options)
+
+
+def _make_parser() -> shell.CommandParser:
+    parser = shell.CommandParser(
+        "truesparse.export",
+        "Export a trained model, with the scales and labels of its training data.",
+        codes=(2, 3, 6),
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file or run folder")
+    formats = "; ".join(f"{name}: {text}" for name, text in _FORMATS.items())
+    parser.add_argument("--to", required=True, metavar="|".join(_FORMATS), help=formats)
+    parser.add_argument("--out", required=True, metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print only errors to stderr"
+    )
+    return parser
+
+
+def _run(options: Any) -> None:
+    """Read the model and write it."""
+    say = shell.say_nothing if options.quiet else shell.say
+    shell.start_engine(None)
+    from truesparse import memory
+    from truesparse.commands import describe
+    from truesparse.export import save_torch, to_csr, to_onnx
+    from truesparse.export.by_output import net_of
+    from truesparse.export.onnx_files import require_onnx
+    from truesparse.export.torch_export import require_torch
+    from truesparse.storage import models, run_folder
+
+    if options.to == "onnx":
+        require_onnx()
+    elif options.to == "torch":
+        require_torch("--to torch")
+    file = models.find_model(options.model)
+    # The model, and once more in the other library's form.
+    memory.require(2 * describe.prediction_bytes(file, 1), "export it elsewhere")
+    model = models.load(file)
+    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
+        say(f"the run has not ended: exporting {file}, saved after step {model.step:,}")
+    if options.to == "onnx":
+        to_onnx(model, options.out)
+    elif options.to == "torch":
+        save_torch(model, options.out, probabilities=True)
+    else:
+        to_csr(model, options.out)
+    say(f"wrote {options.out}: {_TAKES[net_of(model).rows]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Predictions for raw rows, block by block: labels, probabilities, values.
+
+A block is the rows of some batches. Rows are scaled one block at a time, and sparse
+rows stay sparse.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from truesparse.checks import check_whole
+from truesparse.datasets import Preprocessing, check_features
+from truesparse.datasets.features import Features
+from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.storage import models
+
+_BATCHES = 32  # a block: enough that allocating its buffers costs nothing
+_BLOCK_VALUES = 1 << 24  # inputs or outputs of a block at most, but at least one batch
+# Fewer rows than a batch of up to this size are repeated to fill it: kernels of its
+# width are compiled already where the model was trained, and give the same bits.
+_FILLED_BATCH = 256
+
+
+class Block(NamedTuple):
+    """Predictions for some rows.
+
+    `codes` are class numbers (n,), 0/1 columns (n, n_labels) or values (n, n_targets)
+    in the units of the targets; `probabilities` are (n, n_classes or n_labels), or None
+    for a regression.
+    """
+
+    rows: slice
+    codes: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Predictor:
+    """A model that predicts from raw rows, as its data source has them.
+
+    Parameters
+    ----------
+    model : SparseMLP
+    preprocessing : Preprocessing, optional
+        By default that of the model. Where there is none, rows are not scaled, and
+        classes are numbers.
+
+    Attributes
+    ----------
+    task : {"classification", "multilabel", "regression"}
+    classes : (n_out,) or (2,) array
+        Labels of the outputs; one logistic output stands for the second of two.
+
+    Raises
+    ------
+    ModelFileError
+        If the model does not have one output a class.
+
+    Examples
+    --------
+    >>> from truesparse import Predictor, SparseMLP, datasets
+    >>> iris = datasets.load("iris")
+    >>> predictor = Predictor(SparseMLP([4, 8, 3], seed=1), iris)
+    >>> predictor.predict_proba([[5.1, 3.5, 1.4, 0.2]]).shape
+    (1, 3)
+    >>> predictor.header()
+    ['prediction', 'probability_0', 'probability_1', 'probability_2']
+    """
+
+    def __init__(self, model: SparseMLP, preprocessing: Preprocessing | None = None):
+        if preprocessing is None:
+            preprocessing = model.preprocessing
+        n_outputs = model.layer_sizes[-1]
+        if preprocessing is None:
+            task = model.loss.task.name
+            classes = np.arange(n_outputs) if task == "classification" else None
+            preprocessing = Preprocessing(task, classes)
+        self.model, self.preprocessing = model, preprocessing
+        self.task = preprocessing.task
+        labels = preprocessing.classes
+        self.classes = np.arange(n_outputs) if labels is None else labels
+        is_binary = model.loss.name == "logistic" and n_outputs == 1
+        if len(self.classes) != n_outputs and not is_binary:
+            raise ModelFileError(
+                f"the model has {n_outputs} outputs but {len(self.classes)} classes"
+            )
+
+    def predict(self, X: Any, batch_size: int = 128) -> np.ndarray:
+        """Predict labels, columns of 0 and 1, or values in the units of the targets.
+
+        Parameters
+        ----------
+        X : (n, n_features) array-like, table or sparse array
+            Raw rows. Of a pandas DataFrame the columns are taken by the names that the
+            training data had, in any order.
+        batch_size : int
+            Rows that are predicted at once.
+
+        Returns
+        -------
+        (n,) array for classes or one value; (n, n_out) for several labels or values
+
+        Raises
+        ------
+        DataError
+            If the rows do not suit the model.
+        """
+        blocks = self._all_blocks(X, batch_size)
+        return self.labels(np.concatenate([block.codes for block in blocks]))
+
+    def predict_proba(self, X: Any, batch_size: int = 128) -> np.ndarray:
+        """Return the probabilities of classes or labels, (n, n_classes).
+
+        See `predict` for the parameters.
+
+        Raises
+        ------
+        DataError
+            If the rows do not suit the model.
+        UsageError
+            For a regression, which has none.
+        """
+        if self.task == "regression":
+            raise UsageError("a regression has no probabilities; use predict")
+        blocks = self._all_blocks(X, batch_size)
+        chances = [block.probabilities for block in blocks]
+        return np.concatenate([each for each in chances if each is not None])
+
+    def _all_blocks(self, X: Any, batch_size: int) -> Iterator[Block]:
+        """Check raw rows, and predict from them."""
+        check_whole("batch_size", batch_size, 1)
+        names = self.preprocessing.feature_names
+        columns = getattr(X, "columns", None)
+        if names is not None and columns is not None:
+            missing = [name for name in names if name not in columns]
+            if missing:
+                raise DataError(
+                    f"X lacks {len(missing)} of the {len(names)} columns that the "
+                    f"model was trained on: {', '.join(map(repr, missing[:5]))}; add "
+                    "or rename them"
+                )
+            X = X[list(names)]
+        n_features = self.model.layer_sizes[0]
+        rows = check_features(X, None, "X", n_features=n_features)
+        return self.blocks(rows, batch_size)
+
+    def blocks(self, X: Features, batch_size: int) -> Iterator[Block]:
+        """Yield predictions for unscaled rows, block by block in their order.
+
+        Parameters
+        ----------
+        X : (n, n_features) array or csr_array
+        batch_size : int
+            Rows that are predicted at once.
+        """
+        n_rows, n_features = X.shape
+        size = batch_size * _BATCHES
+        width = self.model.layer_sizes[-1]
+        if isinstance(X, np.ndarray):
+            width = max(width, n_features)
+        size = min(size, max(batch_size, _BLOCK_VALUES // width))
+        # The last block takes the rows left over, so that it fills a batch too.
+        starts = [size * i for i in range(max(n_rows // size, 1))]
+        for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
+            rows = slice(start, stop)
+            yield Block(rows, *self._predict(X[rows], batch_size))
+
+    def _predict(self, X: Features, batch_size: int):
+        n_rows = X.shape[0]
+        if n_rows < batch_size <= _FILLED_BATCH:
+            X = X[np.resize(np.arange(n_rows), batch_size)]
+        scaled = self.preprocessing.transform(X, self.model.dtype)
+        outputs = self.model.decision_function(scaled, batch_size, scaled=True)
+        outputs = outputs[:n_rows]
+        results = self.model.loss.activate(outputs)
+        if self.task == "regression":
+            return self.preprocessing.unscale_targets(results), None
+        if self.task == "multilabel":
+            return (outputs > 0).astype(np.uint8), results
+        if results.shape[1] == 1 and len(self.classes) == 2:
+            # One logistic output stands for the second of two classes.
+            both = np.hstack([1 - results, results])
+            return (outputs[:, 0] > 0).astype(np.int64), both
+        return outputs.argmax(axis=1), results
+
+    def labels(self, codes: np.ndarray) -> np.ndarray:
+        """Return the labels of classes; return other predictions unchanged."""
+        if self.task == "classification":
+            return self.classes[codes]
+        is_single = self.task == "regression" and codes.shape[1] == 1
+        return codes[:, 0] if is_single else codes
+
+    def header(self, labels_only: bool = False) -> list[str]:
+        """Return the column names of a table of predictions."""
+        names = [str(label) for label in self.classes.tolist()]
+        chances = [] if labels_only else [f"probability_{name}" for name in names]
+        if self.task == "classification":
+            return ["prediction", *chances]
+        if self.task == "multilabel":
+            return [f"prediction_{name}" for name in names] + chances
+        single = len(names) == 1
+        return ["prediction"] if single else [f"prediction_{name}" for name in names]
+
+
+def load_predictor(path) -> Predictor:
+    """Read what predicts from raw rows: a model with its scales and labels.
+
+    Parameters
+    ----------
+    path : str or path
+        A model file or the folder of a run, as `truesparse.load` takes it.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no model, or it is not valid.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from truesparse import SparseMLP, datasets, load_predictor, save
+    >>> iris = datasets.load("iris")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "m")
+    ...     path = save(SparseMLP([4, 8, 3], seed=1), path, preprocessing=iris)
+    ...     predictor = load_predictor(path)
+    >>> predictor.predict([[5.1, 3.5, 1.4, 0.2]]).shape
+    (1,)
+    """
+    return Predictor(models.load(path))
