@@ -20,6 +20,9 @@ from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.export.by_output import LayerByOutput, net_of
 
+# What follows the last layer.
+HEADS = ("identity", "softmax", "logistic")
+
 
 def to_torch(
     model: Any,
@@ -90,7 +93,8 @@ def make_module(
     layers : iterable of LayerByOutput
     scales : dict
         The arrays of SCALE_NAMES, or None.
-    head : {"softmax", "logistic", "identity"}
+    head : str
+        One of HEADS.
     about : dict
         Its attribute `about`.
     """

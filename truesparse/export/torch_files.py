@@ -14,18 +14,19 @@
 A program of torch.export it cannot be: torch (2.13) has no sparse CSR tensors there.
 """
 
+import itertools
 import json
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from truesparse.activations import LayerActivation
-from truesparse.checks import check_whole
+from truesparse.activations import ACTIVATIONS, LayerActivation
+from truesparse.checks import check_whole, choose
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.errors import ModelFileError
 from truesparse.export.by_output import LayerByOutput
-from truesparse.export.torch_export import make_module, require_torch, to_torch
+from truesparse.export.torch_export import HEADS, make_module, require_torch, to_torch
 from truesparse.export.writing import writing
 
 FORMAT = 1
@@ -94,28 +95,36 @@ def load_torch(path: Any) -> Any:
     torch = require_torch("load_torch")
     try:
         content = torch.load(path, weights_only=True)
+        if "format" not in content:
+            raise ValueError("it is not a file that save_torch wrote")
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}, not {FORMAT}")
         tensors = content["state_dict"]
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         layers = [_layer(arrays, *pair) for pair in enumerate(content["layers"])]
+        if any(a.n_out != b.n_in for a, b in itertools.pairwise(layers)):
+            raise ValueError("its layers do not fit each other")
+        head = choose(content["head"], HEADS, "head")
         scales = {name: arrays.get(name) for name in SCALE_NAMES}
-        return make_module(layers, scales, content["head"], content["about"])
+        module = make_module(layers, scales, head, content["about"])
+        module.load_state_dict(tensors)  # refuses what is left over
     except Exception as error:  # torch raises many kinds for what is no such file
         reason = str(error).partition("\n")[0]
         raise ModelFileError(f"cannot read torch module {path}: {reason}") from None
+    return module
 
 
 def _layer(arrays: dict[str, np.ndarray], index: int, spec: dict) -> LayerByOutput:
     def array(name: str) -> np.ndarray:
         return arrays[f"layers.{index}.{name}"]
 
+    name = choose(spec["activation"], ACTIVATIONS, "activation")
     return LayerByOutput(
         check_whole("n_in", spec["n_in"], 0),
         array("crow_indices"),
         array("col_indices"),
         array("values"),
         array("bias"),
-        LayerActivation(spec["activation"], spec["parameter"]),
+        LayerActivation(name, spec["parameter"]),
         arrays.get(f"layers.{index}.srelu"),
     )

@@ -44,7 +44,8 @@ def writing(path: Any, what: str) -> Iterator[pathlib.Path]:
         yield partial
         os.replace(partial, target)
     except OSError as error:
-        raise UsageError(f"cannot write {what} {str(path)!r}: {error}") from None
+        reason = error.strerror or error
+        raise UsageError(f"cannot write {what} {str(path)!r}: {reason}") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
