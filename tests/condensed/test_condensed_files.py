@@ -9,6 +9,8 @@ import safetensors
 import safetensors.numpy
 from support.condensed_layers import layer_of
 
+from truesparse import Predictor, datasets
+from truesparse.commands.describe import describe_file
 from truesparse.condensed import CondensedMLP
 from truesparse.condensed.layers import CondensedLayer
 from truesparse.errors import ModelFileError, UsageError
@@ -131,3 +133,44 @@ def test_what_is_no_condensed_model_is_refused(tmp_path):
             CondensedMLP.load(path)
     with pytest.raises(UsageError, match="cannot write"):
         mixed().save(tmp_path / "no" / "such")
+
+
+def test_scales_and_labels_go_with_the_model(tmp_path):
+    iris = datasets.load("iris")
+    model = SparseMLP([4, 20, 3], density=0.3, seed=1)
+    path = models.save(model, tmp_path / "m", preprocessing=iris)
+    condensed = CondensedMLP.from_model(models.load(path))
+    raw = [[5.1, 3.5, 1.4, 0.2], [6.3, 2.9, 5.6, 1.8]]
+    want = Predictor(model, iris).predict_proba(raw)
+    for _ in range(2):
+        got = Predictor(condensed).predict_proba(raw)
+        np.testing.assert_allclose(got, want, atol=1e-6)
+        with pytest.warns(UserWarning, match=r"Predictor.* scaled=True") as seen:
+            condensed.predict_proba(iris.X_test)
+        assert seen[0].filename == __file__
+        with pytest.warns(UserWarning, match="scaled"):
+            condensed.decision_function(iris.X_test)
+        got = condensed.predict_proba(iris.X_test, scaled=True)
+        np.testing.assert_allclose(got, model.predict_proba(iris.X_test), atol=1e-6)
+        condensed.save(tmp_path / "condensed")
+        condensed = CondensedMLP.load(tmp_path / "condensed")
+    facts = describe_file(tmp_path / "condensed")
+    assert (facts["task"], facts["classes"]) == ("classification", [0, 1, 2])
+    assert facts["feature_scaling"] == "standardised"
+    assert facts["other_tensors"]["names"] == []
+
+
+def test_without_a_preprocessing_there_is_none(tmp_path):
+    mixed().save(tmp_path / "m")
+    assert CondensedMLP.load(tmp_path / "m").preprocessing is None
+    assert "task" not in describe_file(tmp_path / "m")
+
+
+def test_the_sizes_are_those_of_the_neurons_that_are_left():
+    model = SparseMLP([4, 20, 3], density=1.0)
+    model.layers[0].connections.values[:] = 1.0
+    assert CondensedMLP.from_model(model).layer_sizes == (4, 20, 3)
+    thin = CondensedMLP.from_model(SparseMLP([40, 20, 3], density=0.02, seed=3))
+    sizes = thin.layer_sizes
+    assert (sizes[0], sizes[-1]) == (40, 3)
+    assert sizes[1] == thin.layers[0].n_active < 20

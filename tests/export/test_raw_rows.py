@@ -179,6 +179,9 @@ def test_a_condensed_model_takes_one_too(iris, tmp_path):
     path = to_onnx(condensed, tmp_path / "net.onnx", preprocessing=data)
     want = Predictor(model, data).predict_proba(RAW)
     np.testing.assert_allclose(run(path, RAW)["probabilities"], want, atol=1e-6)
+    model.preprocessing = data
+    path = to_onnx(CondensedMLP.from_model(model), tmp_path / "net.onnx")
+    np.testing.assert_allclose(run(path, RAW)["probabilities"], want, atol=1e-6)
 
 
 @pytest.mark.parametrize("how", [3, "iris", np.ones(4)])

@@ -136,7 +136,7 @@ def test_scaled_rows_are_to_be_said_so(iris, tmp_path):
     want = model.predict_proba(data.X_test)
     again = load(save(model, tmp_path / "m", preprocessing=data))
     for method in (again.predict_proba, again.decision_function):
-        with pytest.warns(UserWarning, match=r"load_predictor; .*scaled=True") as seen:
+        with pytest.warns(UserWarning, match=r"load_predictor, .*scaled=True") as seen:
             method(data.X_test)
         assert seen[0].filename == __file__
     with warnings.catch_warnings():

@@ -16,6 +16,7 @@ import numpy as np
 
 from truesparse.checks import check_whole
 from truesparse.condensed import condensed_mlp
+from truesparse.datasets import Preprocessing
 from truesparse.losses import Loss
 from truesparse.network.buffers import padded_columns
 from truesparse.sparse.connections import LARGEST_SIDE
@@ -78,8 +79,10 @@ def describe_file(path) -> dict[str, Any]:
             "names": sorted({name.split(".")[-1] for name in others}),
             "bytes": tensors.bytes_of(others),
         }
-    if "preprocessing" in metadata:
-        facts |= _describe_preprocessing(file_path)
+        n_outputs = facts.get("n_outputs", facts["layer_sizes"][-1])
+        stored = models.read_preprocessing(file, facts["layer_sizes"][0], n_outputs)
+        if stored is not None:
+            facts |= _describe_preprocessing(stored)
     if "config" in metadata:
         facts["config"] = _parse_config(metadata["config"])
     facts["memory"]["file"] = file_path.stat().st_size
@@ -281,9 +284,7 @@ def _describe_condensed_layer(
     }
 
 
-def _describe_preprocessing(path) -> dict[str, Any]:
-    stored = models.load_preprocessing(path)
-    assert stored is not None, "its metadata say that there is one"
+def _describe_preprocessing(stored: Preprocessing) -> dict[str, Any]:
     scaling = "none"
     if stored.feature_scale is not None:
         # By mean and deviation, or by the range.

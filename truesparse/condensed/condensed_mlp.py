@@ -5,7 +5,7 @@ Single samples gain most: condensed layers allocate nothing for them but the out
 Files are safetensors with ``layers.N.weights``, ``inputs``, ``neurons`` and ``bias`` of
 condensed layers; ``indptr``, ``indices``, ``values``, ``neurons`` and ``bias`` of those
 in CSR; and ``constants``: the outputs without connections. Layers with srelu have an
-array ``activation``, too.
+array ``activation``, too. The preprocessing is stored as in other model files.
 """
 
 import functools
@@ -19,14 +19,17 @@ import numpy as np
 from truesparse.checks import check_whole, float_type
 from truesparse.condensed.convert import condense_all
 from truesparse.condensed.layers import CondensedLayer, RowsLayer
+from truesparse.datasets import Preprocessing
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.batch import gather_dense
 from truesparse.kernels.simd import make_tile
 from truesparse.losses import Loss
-from truesparse.network.inputs import as_source_data, n_samples
+from truesparse.network.inputs import as_source_data, n_samples, warn_of_scales
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
+from truesparse.storage.models import read_preprocessing
+from truesparse.storage.preprocessing import to_tensors
 from truesparse.storage.tensors import (
     CONDENSED_KEY,
     open_tensors,
@@ -68,6 +71,9 @@ class CondensedMLP:
     True
     """
 
+    # How the training data were scaled and labelled, if the model knew it.
+    preprocessing: Preprocessing | None = None
+
     def __init__(
         self,
         n_features: int,
@@ -89,7 +95,9 @@ class CondensedMLP:
     def from_model(cls, model: SparseMLP) -> "CondensedMLP":
         """Condense a trained model; all arrays are copies."""
         layers, constants = condense_all(model.layers)
-        return cls(model.layer_sizes[0], layers, constants, model.loss)
+        condensed = cls(model.layer_sizes[0], layers, constants, model.loss)
+        condensed.preprocessing = model.preprocessing
+        return condensed
 
     @functools.cached_property
     def _of_thread(self) -> threading.local:
@@ -108,11 +116,19 @@ class CondensedMLP:
         return self.constants.dtype
 
     @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Features, hidden neurons that have connections, and outputs."""
+        hidden = (layer.n_active for layer in self.layers[:-1])
+        return (self.n_features, *hidden, self.constants.size)
+
+    @property
     def nnz(self) -> int:
         """Number of connections, including the weights 0 that fill up rows."""
         return sum(layer.nnz for layer in self.layers)
 
-    def decision_function(self, data, batch_size: int = 128) -> np.ndarray:
+    def decision_function(
+        self, data, batch_size: int = 128, *, scaled: bool = False
+    ) -> np.ndarray:
         """Return the outputs before softmax or logistic, as an (n, n_out) array.
 
         Parameters
@@ -120,12 +136,16 @@ class CondensedMLP:
         data : (n, n_features) array or scipy.sparse matrix
             A sparse matrix is made dense a batch at a time, never as a whole.
         batch_size : int
+        scaled : bool
+            Confirms that `data` are scaled; without it there is a warning if
+            `preprocessing` scales.
 
         Raises
         ------
         DataError
             For data that SparseMLP refuses.
         """
+        warn_of_scales(self.preprocessing, scaled)
         check_whole("batch_size", batch_size, 1)
         source = as_source_data(data, self.dtype, self.n_features)
         n = n_samples(source)
@@ -141,9 +161,13 @@ class CondensedMLP:
                 self._many(batch, out[start:stop], buffers)
         return out
 
-    def predict_proba(self, data, batch_size: int = 128) -> np.ndarray:
+    def predict_proba(
+        self, data, batch_size: int = 128, *, scaled: bool = False
+    ) -> np.ndarray:
         """Return probabilities, or predictions of a regression, as (n, n_out)."""
-        return self.loss.activate(self.decision_function(data, batch_size))
+        warn_of_scales(self.preprocessing, scaled)
+        z = self.decision_function(data, batch_size, scaled=True)
+        return self.loss.activate(z)
 
     def save(self, path) -> pathlib.Path:
         """Write the model to a file; an existing one is replaced when all is written.
@@ -170,7 +194,11 @@ class CondensedMLP:
                 for layer in self.layers
             ],
         }
-        return write_tensors(path, tensors, {CONDENSED_KEY: json.dumps(description)})
+        metadata = {CONDENSED_KEY: json.dumps(description)}
+        if self.preprocessing is not None:
+            more, metadata["preprocessing"] = to_tensors(self.preprocessing)
+            tensors |= more
+        return write_tensors(path, tensors, metadata)
 
     @classmethod
     def load(cls, path) -> "CondensedMLP":
@@ -196,7 +224,10 @@ class CondensedMLP:
                 width = layers[-1].n_active
             constants = read_tensor(file, "constants", "float32", "float64")
             loss = Loss.from_json(description["loss"])
-            return cls(description["n_features"], layers, constants, loss)
+            model = cls(description["n_features"], layers, constants, loss)
+            sizes = model.n_features, constants.size
+            model.preprocessing = read_preprocessing(file, *sizes)
+            return model
 
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""

@@ -118,8 +118,9 @@ def warn_of_scales(preprocessing: Preprocessing | None, scaled: bool) -> None:
         return
     warnings.warn(
         "the model was trained on scaled data, and takes and returns such: for rows as "
-        "they are in a file, use truesparse.load_predictor; if these rows are scaled "
-        "(by model.preprocessing.transform, or as a Dataset's), say scaled=True",
+        "they are in a file, use truesparse.load_predictor, or Predictor(model); if "
+        "these are scaled (by model.preprocessing.transform, or as a Dataset's), say "
+        "scaled=True",
         UserWarning,
         stacklevel=3,
     )

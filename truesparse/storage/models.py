@@ -202,12 +202,23 @@ def load_preprocessing(path) -> Preprocessing | None:
     array([0, 1, 2])
     """
     with open_tensors(path) as file:
-        metadata = file.metadata() or {}
-        layers = parse_description(metadata, path)["layers"]
-        if "preprocessing" not in metadata:
-            return None
-        preprocessing = from_tensors(file, metadata["preprocessing"])
-        preprocessing.check(layers[0]["n_in"], layers[-1]["n_out"])
+        layers = parse_description(file.metadata() or {}, path)["layers"]
+        return read_preprocessing(file, layers[0]["n_in"], layers[-1]["n_out"])
+
+
+def read_preprocessing(file, n_features: int, n_outputs: int) -> Preprocessing | None:
+    """Read the preprocessing from an open file of a model of these sizes, or None.
+
+    Raises
+    ------
+    ValueError, TypeError or KeyError
+        If it is not valid.
+    """
+    metadata = file.metadata() or {}
+    if "preprocessing" not in metadata:
+        return None
+    preprocessing = from_tensors(file, metadata["preprocessing"])
+    preprocessing.check(n_features, n_outputs)
     return preprocessing
 
 

@@ -13,7 +13,6 @@ from truesparse.checks import check_whole
 from truesparse.datasets import Preprocessing, check_features
 from truesparse.datasets.features import Features
 from truesparse.errors import DataError, ModelFileError, UsageError
-from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
 
 _BATCHES = 32  # a block: enough that allocating its buffers costs nothing
@@ -41,7 +40,7 @@ class Predictor:
 
     Parameters
     ----------
-    model : SparseMLP
+    model : SparseMLP or CondensedMLP
     preprocessing : Preprocessing, optional
         By default that of the model. Where there is none, rows are not scaled, and
         classes are numbers.
@@ -68,7 +67,7 @@ class Predictor:
     ['prediction', 'probability_0', 'probability_1', 'probability_2']
     """
 
-    def __init__(self, model: SparseMLP, preprocessing: Preprocessing | None = None):
+    def __init__(self, model: Any, preprocessing: Preprocessing | None = None):
         if preprocessing is None:
             preprocessing = model.preprocessing
         n_outputs = model.layer_sizes[-1]
