@@ -25,7 +25,7 @@ Around them
     condensed    trained models in a layout for fast predictions
     datasets     data sets by name or file, ready for training
     storage      model files, and the names of a run folder's files
-    export       models for SciPy, PyTorch and ONNX
+    export       models for SciPy, PyTorch and ONNX; also a command
     plots        pictures of models and runs
 Ground
     errors       what a user can cause, each with its exit code
