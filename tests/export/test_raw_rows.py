@@ -123,6 +123,19 @@ def test_no_digit_is_lost_in_torch(dtype):
     assert module.feature_mean.dtype == torch.float64
 
 
+def test_scales_may_be_in_the_second_file(tmp_path):
+    model = make_model((300, 4, 3), activation="relu", dtype="float32")
+    draw = np.random.default_rng(0)
+    scales = draw.standard_normal(300), draw.uniform(1.0, 2.0, 300)
+    how = Preprocessing("classification", np.arange(3), *scales)
+    model.preprocessing = how
+    path = to_onnx(model, tmp_path / "net.onnx", external_data=True)
+    assert (tmp_path / "net.onnx.data").stat().st_size >= 2 * 8 * 300
+    rows = draw.standard_normal((5, 300)).astype(np.float32)
+    got = run(path, rows)["probabilities"]
+    close(got, Predictor(model).predict_proba(rows), how, model.dtype)
+
+
 # Where the preprocessing comes from --------------------------------------------------
 
 
@@ -237,6 +250,13 @@ def test_an_estimator_names_its_classes_and_features():
     assert about["classes"] == [True, False]
     assert about["feature_names"] == ["a", "b"]
     assert about["rows"] == "as trained"
+
+
+def test_two_labels_are_not_two_classes():
+    net = types.SimpleNamespace(
+        model_=make_model((2, 4, 2), loss="logistic"), classes_=np.arange(2)
+    )
+    assert net_of(net).describe()["task"] == "multilabel"
 
 
 def test_encoded_tables_are_said_to_be_so(iris):

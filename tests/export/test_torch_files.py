@@ -90,6 +90,7 @@ def test_other_files_are_refused(path, tmp_path):
         lambda content: content["layers"].pop(),
         lambda content: content["layers"][0].update(activation="unheard"),
         lambda content: content["layers"][0].update(n_in=-1),
+        lambda content: content["layers"][1].update(n_in=99),
         lambda content: content["state_dict"].pop("layers.1.bias"),
         lambda content: content["state_dict"]["layers.1.col_indices"].fill_(99),
         lambda content: content.update(head="unheard"),
