@@ -1,5 +1,6 @@
 """What all commands share: exit codes, one line of error, terminals, entry points."""
 
+import importlib
 import os
 import pty
 import re
@@ -15,13 +16,16 @@ import pytest
 from support.commands import NET, ROOT, SMALL, call, finish, start
 from support.processes import heavy_imports
 
-from truesparse import errors, info, predict, report, train
+from truesparse import errors
 from truesparse.commands import shell
 from truesparse.commands.shell import CommandParser, run_command
 from truesparse.errors import UsageError
 
-COMMANDS = ("train", "predict", "info", "report")
-MAINS = (train.main, predict.main, info.main, report.main)
+COMMANDS = ("train", "predict", "export", "info", "report")
+# Where their functions `main` are: export is a package.
+HOMES = {name: f"truesparse.{name}" for name in COMMANDS}
+HOMES["export"] += ".__main__"
+MAINS = tuple(importlib.import_module(home).main for home in HOMES.values())
 
 
 @pytest.fixture(autouse=True)
@@ -125,10 +129,11 @@ def test_every_command_reports_its_end_in_one_line(main, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("main", "words"),
     [
-        (train.main, []),
-        (predict.main, ["model", "data"]),
-        (info.main, ["file"]),
-        (report.main, ["run"]),
+        (MAINS[0], []),
+        (MAINS[1], ["model", "data"]),
+        (MAINS[2], ["model", "--to", "csr", "--out", "file"]),
+        (MAINS[3], ["file"]),
+        (MAINS[4], ["run"]),
     ],
 )
 def test_every_command_says_which_flag_may_be_meant(main, words, capsys):
@@ -189,6 +194,7 @@ def test_unknown_flags_are_refused_with_the_closest():
 PROMISED = {
     "train": ("--neurons", "--epsilon", "default: digits"),
     "predict": ("MODEL", "--labels-only"),
+    "export": ("MODEL", "--to onnx|torch|csr", "--out FILE"),
     "info": ("FILE", "--json"),
     "report": ("RUN", "--out"),
 }
@@ -211,7 +217,7 @@ def test_help_answers_at_once(name, tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_loads_nothing_heavy(name):
     program = (
-        f"from truesparse.{name} import main\n"
+        f"from {HOMES[name]} import main\n"
         "try: main(['--help'])\nexcept SystemExit as end: assert end.code == 0"
     )
     assert heavy_imports(program) == []
@@ -220,7 +226,7 @@ def test_help_loads_nothing_heavy(name):
 def test_the_package_has_entry_points():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text)["project"]["scripts"] == {
-        f"truesparse-{name}": f"truesparse.{name}:main" for name in COMMANDS
+        f"truesparse-{name}": f"{home}:main" for name, home in HOMES.items()
     }
 
 

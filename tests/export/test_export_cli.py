@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from support.commands import NET, call, start
+from support.commands import NET, call
 from support.commands import main as train_main
 from support.onnx_runs import run
 from support.raw_rows import predict_from_csr
@@ -173,11 +173,3 @@ def test_too_little_memory(folder, capsys, monkeypatch):
     got = export(capsys, folder / "kinds", "--to", "csr", "--out", "net.npz")
     assert got.code == 3
     assert "export" in got.err
-
-
-def test_it_is_a_command(tmp_path):
-    process = start("--help", cwd=tmp_path, module="truesparse.export")
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-    assert "usage: python -m truesparse.export" in out
-    assert "onnx|torch|csr" in out
