@@ -100,6 +100,29 @@ def test_torch(name, folder, capsys):
     assert module.about["feature_names"] == ["a", "b", "c"]
 
 
+def test_digits_that_float32_lacks(capsys, tmp_path):
+    """Seconds since 1970: float32 has them in steps of 128."""
+    draw = np.random.default_rng(0)
+    seconds = 1.7e9 + 3600 * draw.standard_normal(50)
+    rows = zip(seconds.tolist(), (seconds > 1.7e9).tolist(), strict=True)
+    with open("times.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["time", "late"], *rows])
+    words = "--data", "times.csv", *NET, "--out", "times", "--quiet"
+    assert train_main([*words]) == 0
+    got = export(capsys, "times", "--to", "onnx", "--out", "single.onnx")
+    assert got.code == 0
+    assert (
+        "feature 'time' has a mean of 1.7e+09: rows of float32 round it by" in got.err
+    )
+    words = "--to", "onnx", "--dtype", "float64", "--out", "double.onnx"
+    got = export(capsys, "times", *words)
+    assert got.err.count("\n") == 1
+    X, numbers = seconds[:, None], predicted(capsys, tmp_path, "times")[1]
+    close(run("double.onnx", X)["probabilities"], numbers)
+    rough = run("single.onnx", X.astype(np.float32))["probabilities"]
+    assert np.abs(rough - numbers).max() > 1e-4
+
+
 # What it says ------------------------------------------------------------------------
 
 
@@ -133,6 +156,8 @@ def test_a_model_that_does_not_say_how_rows_were_scaled(folder, capsys):
         (["--to", "csr"], 2, "required: --out"),
         (["--out", "x"], 2, "required: --to"),
         (["--to", "csr", "--out", "old"], 2, "--out old exists already; choose"),
+        (["--to", "onnx", "--out", "x", "--dtype", "half"], 2, "unknown dtype 'half'"),
+        (["--to", "csr", "--out", "x", "--dtype", "float64"], 2, "for --to onnx; a"),
         (["--to", "csr", "--out", "no/x"], 2, "cannot write .*: No such file or dir"),
     ],
 )

@@ -8,12 +8,18 @@ in training, and holds the labels and the names of the features.
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from truesparse.checks import choose
 from truesparse.commands import shell
 from truesparse.errors import UsageError
 
+if TYPE_CHECKING:
+    from truesparse.datasets import Preprocessing
+
+# In deviations of a feature: what an ordinary measurement does not tell apart.
+_MOST_ROUNDING = 1e-2
 # Each format, and what it is good for.
 _FORMATS = {
     "onnx": "a graph for ONNX Runtime; needs the extra onnx",
@@ -21,6 +27,7 @@ _FORMATS = {
     "weights_only=True; needs the extra torch",
     "csr": "an .npz file of CSR matrices, for NumPy and SciPy",
 }
+_DTYPES = ("float32", "float64")
 # What rows an export takes, see by_output.Net.
 _TAKES = {
     "raw": "takes raw rows and scales them as in training",
@@ -39,6 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(words: list[str]) -> None:
     options = _make_parser().parse(words)
     choose(options.to, tuple(_FORMATS), "format", " of --to")
+    if options.dtype is not None:
+        choose(options.dtype, _DTYPES, "dtype")
+        if options.to != "onnx":
+            raise UsageError(
+                f"--dtype is for --to onnx; a file for {options.to} has the model's, "
+                "and takes rows of any"
+            )
     if os.path.lexists(options.out):
         raise UsageError(
             f"--out {options.out} exists already; choose another name, or remove it"
@@ -56,6 +70,11 @@ def _make_parser() -> shell.CommandParser:
     formats = "; ".join(f"{name}: {text}" for name, text in _FORMATS.items())
     parser.add_argument("--to", required=True, metavar="|".join(_FORMATS), help=formats)
     parser.add_argument("--out", required=True, metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--dtype",
+        metavar="|".join(_DTYPES),
+        help="type of weights and rows in an ONNX graph (default: that of the model)",
+    )
     parser.add_argument(
         "--quiet", action="store_true", help="print only errors to stderr"
     )
@@ -80,17 +99,40 @@ def _run(options: Any) -> None:
         require_torch("--to torch")
     file = models.find_model(options.model)
     # The model, and once more in the other library's form.
-    memory.require(2 * describe.prediction_bytes(file, 1), "export it elsewhere")
+    memory.require(2 * describe.prediction_bytes(file, 1), "export it on a machine with more")
     model = models.load(file)
     if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
         say(f"the run has not ended: exporting {file}, saved after step {model.step:,}")
     if options.to == "onnx":
-        to_onnx(model, options.out)
+        to_onnx(model, options.out, dtype=options.dtype)
+        if (options.dtype or model.dtype.name) == "float32":
+            _warn_of_digits(model.preprocessing, say)
     elif options.to == "torch":
         save_torch(model, options.out, probabilities=True)
     else:
         to_csr(model, options.out)
     say(f"wrote {options.out}: {_TAKES[net_of(model).rows]}")
+
+
+def _warn_of_digits(
+    preprocessing: "Preprocessing | None", say: Callable[[str], None]
+) -> None:
+    """Name the feature that loses most digits in rows of float32, if it is many."""
+    mean = scale = names = None
+    if preprocessing is not None:
+        mean, scale = preprocessing.feature_mean, preprocessing.feature_scale
+        names = preprocessing.feature_names
+    if mean is None or scale is None:
+        return
+    # By how much rounding moves a value near the mean, in deviations.
+    moves = abs(mean) * 2.0**-24 / scale
+    worst = int(moves.argmax())
+    if moves[worst] > _MOST_ROUNDING:
+        feature = repr(names[worst]) if names else str(worst + 1)
+        say(
+            f"feature {feature} has a mean of {mean[worst]:.3g}: rows of float32 round "
+            f"it by up to {moves[worst]:.2g} of its deviation; --dtype float64 does not"
+        )
 
 
 if __name__ == "__main__":
