@@ -99,7 +99,9 @@ def _run(options: Any) -> None:
         require_torch("--to torch")
     file = models.find_model(options.model)
     # The model, and once more in the other library's form.
-    memory.require(2 * describe.prediction_bytes(file, 1), "export it on a machine with more")
+    memory.require(
+        2 * describe.prediction_bytes(file, 1), "export it on a machine with more"
+    )
     model = models.load(file)
     if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
         say(f"the run has not ended: exporting {file}, saved after step {model.step:,}")

@@ -18,14 +18,8 @@ from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
-from truesparse.network import backprop, feedforward
+from truesparse.network import backprop, feedforward, inputs
 from truesparse.network.buffers import Buffers
-from truesparse.network.inputs import (
-    as_source_data,
-    batch_room,
-    n_samples,
-    warn_of_scales,
-)
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
@@ -195,8 +189,8 @@ class SparseMLP:
         they fit.
         """
         check_whole("batch_size", batch_size, 1)
-        both = (data, validation)
-        rooms = [batch_room(x, batch_size) for x in both if isinstance(x, Csr)]
+        sparse = [each for each in (data, validation) if isinstance(each, Csr)]
+        rooms = (inputs.batch_room(each, batch_size) for each in sparse)
         room = max(rooms, default=None)
         if self._buffers is None or not self._buffers.can_train(batch_size, room):
             self._buffers = None  # freed before others are allocated
@@ -289,7 +283,11 @@ class SparseMLP:
         return loss
 
     def decision_function(
-        self, data: np.ndarray | scipy.sparse.sparray, batch_size=128, *, scaled=False
+        self,
+        data: np.ndarray | scipy.sparse.sparray,
+        batch_size: int = 128,
+        *,
+        scaled: bool = False,
     ) -> np.ndarray:
         """Return the outputs before softmax or logistic, as an (n, n_out) array.
 
@@ -297,17 +295,19 @@ class SparseMLP:
         sums. Several threads may call this at the same time. If `preprocessing` scales,
         `data` are scaled rows; there is a warning until ``scaled=True`` confirms it.
         """
-        warn_of_scales(self.preprocessing, scaled)
+        inputs.warn_of_scales(self.preprocessing, scaled)
         check_whole("batch_size", batch_size, 1)
-        source = as_source_data(data, self.dtype, self.layer_sizes[0])
+        source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
         # One sample takes one column, even if there are wider buffers.
-        size = min(batch_size, max(n_samples(source), 1))
+        size = min(batch_size, max(inputs.n_samples(source), 1))
         self._follow_topology()
         return feedforward.predict(self.layers, self._buffers, source, size)
 
-    def predict_proba(self, data, batch_size=128, *, scaled=False) -> np.ndarray:
+    def predict_proba(
+        self, data, batch_size: int = 128, *, scaled: bool = False
+    ) -> np.ndarray:
         """Return probabilities, or predictions of a regression, as (n, n_out)."""
-        warn_of_scales(self.preprocessing, scaled)
+        inputs.warn_of_scales(self.preprocessing, scaled)
         z = self.decision_function(data, batch_size, scaled=True)
         return self.loss.activate(z)
 
@@ -317,9 +317,9 @@ class SparseMLP:
         """Return mean loss and score on data, with targets as for `Trainer.fit`."""
         targets = self.loss.prepare_targets(targets, self.layer_sizes[-1], self.dtype)
         check_whole("batch_size", batch_size, 1)
-        source = as_source_data(data, self.dtype, self.layer_sizes[0])
-        if n_samples(source) != len(targets):
-            raise DataError(f"{n_samples(source)} samples but {len(targets)} targets")
+        source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
+        if (n := inputs.n_samples(source)) != len(targets):
+            raise DataError(f"{n} samples but {len(targets)} targets")
         self._follow_topology()
         # In the buffers of a training run, however few samples these are.
         z = feedforward.predict(self.layers, self._buffers, source, batch_size)
