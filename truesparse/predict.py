@@ -161,13 +161,14 @@ def _load_predictor(
     """Read a model that fits in memory, with how its features were scaled."""
     from truesparse import memory
     from truesparse.commands import describe
-    from truesparse.storage.predictor import load_predictor
+    from truesparse.storage import models
+    from truesparse.storage.predictor import Predictor
 
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
-    predictor = load_predictor(file)
-    if predictor.model.preprocessing is None:
+    model = models.load(file)
+    if model.preprocessing is None:
         say(f"{file} does not say how features were scaled: they are used unscaled")
-    return predictor
+    return Predictor(model)
 
 
 def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) -> "Rows":

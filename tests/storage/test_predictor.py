@@ -12,7 +12,14 @@ from support.network import make_model
 from support.raw_rows import problems
 from support.strategies import to_dense
 
-from truesparse import Predictor, datasets, load, load_predictor, save
+from truesparse import (
+    Predictor,
+    Trainer,
+    datasets,
+    load,
+    load_predictor,
+    save,
+)
 from truesparse.condensed import CondensedMLP
 from truesparse.datasets import Preprocessing
 from truesparse.errors import DataError, ModelFileError, UsageError
@@ -20,6 +27,7 @@ from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage.run_folder import CHECKPOINT, METRICS, MODEL
 
 RAW = [[5.1, 3.5, 1.4, 0.2], [6.3, 2.9, 5.6, 1.8]]
+IRIS = Preprocessing("classification", np.arange(3))
 NAMES = ("sepal", "width", "petal", "depth")
 
 
@@ -171,6 +179,29 @@ def test_scaled_targets_alone_warn_too(tmp_path):
     np.testing.assert_allclose(Predictor(model).predict(RAW), 1 + 2 * outputs[:, 0])
 
 
+def test_a_file_that_does_not_say_how_rows_were_scaled(iris, tmp_path):
+    model, data = iris
+    path = save(model, tmp_path / "m")
+    with pytest.warns(UserWarning, match="m does not say how features were") as seen:
+        predictor = load_predictor(path)
+    assert seen[0].filename == __file__
+    want = model.predict_proba(data.X_test)
+    np.testing.assert_array_equal(predictor.predict_proba(data.X_test), want)
+    assert predictor.classes.tolist() == [0, 1, 2]
+
+
+def test_training_on_other_data_forgets_it_and_resuming_does_not(iris):
+    """Rows of a new run may be scaled otherwise than those of the file."""
+    model, data = iris
+    model.preprocessing = data
+    trainer = Trainer(model, epochs=2, topology="static")
+    trainer.fit(data.X_train, data.y_train, until=1)
+    assert model.preprocessing is None
+    model.preprocessing = data
+    trainer.fit(data.X_train, data.y_train, run=trainer.run)
+    assert model.preprocessing is data
+
+
 # Folders of runs ---------------------------------------------------------------------
 
 
@@ -179,7 +210,7 @@ def make_run(folder, last, *files):
     for step, name in enumerate(files, 1):
         model = SparseMLP([4, 5, 3], seed=step)
         model.step = 1000 * step
-        save(model, folder / name)
+        save(model, folder / name, preprocessing=IRIS)
     (folder / METRICS).write_text(f'{{"event": "{last}"}}\n')
 
 

@@ -4,6 +4,7 @@ A block is the rows of some batches. Rows are scaled one block at a time, and sp
 rows stay sparse.
 """
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -205,6 +206,8 @@ class Predictor:
 def load_predictor(path) -> Predictor:
     """Read what predicts from raw rows: a model with its scales and labels.
 
+    There is a warning if the file does not have them: rows are then taken as they are.
+
     Parameters
     ----------
     path : str or path
@@ -227,4 +230,12 @@ def load_predictor(path) -> Predictor:
     >>> predictor.predict([[5.1, 3.5, 1.4, 0.2]]).shape
     (1,)
     """
-    return Predictor(models.load(path))
+    model = models.load(path)
+    if model.preprocessing is None:
+        warnings.warn(
+            f"{path} does not say how features were scaled: rows are taken as they "
+            "are; give the preprocessing to save, or Predictor(model, preprocessing)",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Predictor(model)

@@ -119,6 +119,9 @@ class Trainer:
     ) -> list[EpochRecord]:
         """Train on data and return one record for each epoch.
 
+        A new run forgets the `preprocessing` of a loaded model, for these data may be
+        scaled otherwise: give theirs to `truesparse.save` and to exports.
+
         Parameters
         ----------
         X : (n, n_features) array or scipy.sparse matrix
@@ -167,6 +170,7 @@ class Trainer:
             model, data.X, data.targets, data.samples, self.batch_size, data.weights
         )
         if is_new:
+            model.preprocessing = None
             self.topology.begin(model, batches)
         self.run = run
         self._train(run, batches, data.validation, last, is_new)
