@@ -211,6 +211,15 @@ def test_one_that_does_not_suit_is_refused(iris, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_one_for_another_task_is_refused():
+    how = Preprocessing("regression", None, None, None, np.zeros(3), np.ones(3))
+    with pytest.raises(UsageError, match=r"for regression does not suit .* softmax"):
+        net_of(make_model(), how)
+    labels = Preprocessing("multilabel", np.arange(3))
+    with pytest.raises(UsageError, match=r"for multilabel does not suit .* squared"):
+        net_of(make_model(loss="squared"), labels)
+
+
 # What the export says of itself ------------------------------------------------------
 
 

@@ -137,16 +137,19 @@ def net_of(model: Any, preprocessing: Preprocessing | None = None) -> Net:
         If that is no model, or the preprocessing is not one or does not suit it.
     """
     inner = model_of(model)
-    if is_condensed(inner):
-        sizes = inner.n_features, inner.constants.size
-    else:
-        sizes = inner.layer_sizes[0], inner.layer_sizes[-1]
+    sizes = inner.layer_sizes[0], inner.layer_sizes[-1]
     if preprocessing is None:
         preprocessing = getattr(inner, "preprocessing", None)
     if preprocessing is None:
         about, rows = _about_estimator(model, inner, sizes[1]), "as trained"
     elif isinstance(preprocessing, Preprocessing):
         preprocessing.check(*sizes)
+        tasks = preprocessing.task, inner.loss.task.name
+        if tasks.count("regression") == 1:
+            raise UsageError(
+                f"a preprocessing for {tasks[0]} does not suit a model whose loss, "
+                f"{inner.loss.name}, is for {tasks[1]}; give that of its training data"
+            )
         # Tables with columns of text have an encoding, which no export holds.
         is_encoded = getattr(preprocessing, "encoding", None) is not None
         about, rows = preprocessing, "encoded" if is_encoded else "raw"

@@ -73,7 +73,7 @@ def to_csr(
     >>> description = json.loads(str(arrays["description"]))
     >>> description["classes"], [layer["activation"] for layer in description["layers"]]
     ([0, 1, 2], ['relu', 'identity'])
-    >>> x = (np.array([[5.1, 3.5, 1.4, 0.2]]) - arrays["feature_mean"])
+    >>> x = np.array([[5.1, 3.5, 1.4, 0.2]]) - arrays["feature_mean"]
     >>> x = (x / arrays["feature_scale"]).astype(np.float32)
     >>> for n in range(len(description["layers"])):
     ...     data, indices, indptr, shape, bias = (
@@ -89,9 +89,8 @@ def to_csr(
     matrices = to_scipy(model, copy=False)
     net = net_of(model, preprocessing)
     arrays: dict[str, Any] = {}
-    for index, (layer, matrix) in enumerate(
-        zip(net.model.layers, matrices, strict=True)
-    ):
+    for index, layer in enumerate(net.model.layers):
+        matrix = matrices[index]
         values = {
             "data": matrix.data,
             "indices": matrix.indices,
