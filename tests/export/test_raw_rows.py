@@ -81,6 +81,19 @@ def test_torch(problem):
     close(got, numbers_of(Predictor(model, how), rows), how, model.dtype)
 
 
+def test_raw_rows_of_torch_may_have_any_number_of_axes():
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0)
+    scales = draw.standard_normal(6), draw.uniform(1.0, 2.0, 6)
+    targets = draw.standard_normal(3), draw.uniform(1.0, 2.0, 3)
+    how = Preprocessing("regression", None, *scales, *targets)
+    module = make_model(loss="squared").to_torch(preprocessing=how)
+    x = torch.from_numpy(draw.standard_normal((2, 3, 6)))
+    want = module(x.reshape(6, 6))
+    torch.testing.assert_close(module(x), want.reshape(2, 3, 3))
+    torch.testing.assert_close(module(x[0, 0]), want[0])
+
+
 def eye(n, dtype):
     """Return a model that returns its inputs."""
     return SparseMLP.from_layers(
@@ -272,6 +285,7 @@ def test_encoded_tables_are_said_to_be_so(iris):
     """An export does not hold how columns of text became numbers."""
     model, data = iris
     how = Preprocessing.of(data)
-    object.__setattr__(how, "encoding", object())
+    encoding = types.SimpleNamespace(n_features=4)
+    object.__setattr__(how, "encoding", encoding)
     assert net_of(model, how).rows == "encoded"
     assert net_of(model, Preprocessing.of(data)).rows == "raw"
