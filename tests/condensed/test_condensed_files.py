@@ -156,7 +156,7 @@ def test_scales_and_labels_go_with_the_model(tmp_path):
         condensed = CondensedMLP.load(tmp_path / "condensed")
     facts = describe_file(tmp_path / "condensed")
     assert (facts["task"], facts["classes"]) == ("classification", [0, 1, 2])
-    assert facts["feature_scaling"] == "standardised"
+    assert facts["feature_scaling"] == "shifted and divided"
     assert facts["other_tensors"]["names"] == []
 
 
