@@ -55,7 +55,7 @@ def test_text_becomes_a_feature_for_each_value(folder, write):
     assert data.feature_names == ("a", "sex")
     want = np.column_stack([NUMBERS, SEX == "m"])
     np.testing.assert_array_equal(sorted_rows(rows), sorted_rows(want))
-    with pytest.raises(DataError, match=r"column 2 holds 'm'; .*categorical='onehot'"):
+    with pytest.raises(DataError, match=r"column 2 holds 'm'; make .*l='onehot'"):
         load(path, categorical="error")
 
 

@@ -286,11 +286,12 @@ def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
     among = f" among {n_numbers} different numbers" if n_numbers else ""
     if is_amount:
         among += ", a number with signs that are not read"
+    mend = "mend the cell, or empty it if the value is missing, " if among else ""
     raise DataError(
         f"cannot read {table.path}: {table.locate(row)}, column {number + 1} holds "
-        f"{column[row][:_SHOWN]!r}{among}; mend the cell, or empty it if the value is "
-        f"missing, make categories of the column with {say('categorical', 'onehot')} "
-        f"or ordinal, or leave it out with {say('drop', table.stated(number))}"
+        f"{column[row][:_SHOWN]!r}{among}; {mend}make categories of the column "
+        f"with {say('categorical', 'onehot')} or ordinal, or leave it out with "
+        f"{say('drop', table.stated(number))}"
     )
 
 
