@@ -149,6 +149,7 @@ def test_a_column_without_a_name_may_be_stated(folder):
     text = ",a,y\n" + "".join(f"{i % 2},{i}.5,{i}.25\n" for i in range(20))
     data = load(write(folder, text), target=1)
     assert (data.task, data.feature_names) == ("classification", ("a", "y"))
+    assert (data.layout.target, data.layout.left_out) == (0, ())
     # With one column more it is the only feature.
     text = ",y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(20))
     assert load(write(folder, text)).n_features == 1
