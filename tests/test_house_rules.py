@@ -165,7 +165,7 @@ def test_the_readers_of_data_do_not_know_the_engine():
     for name in MODULES:
         if part(name) == "datasets":
             others = {part(other) for other in local_imports(name)}
-            assert others <= {"checks", "datasets", "errors", "tasks"}
+            assert others <= {"checks", "datasets", "errors", "memory", "tasks"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

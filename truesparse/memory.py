@@ -1,5 +1,9 @@
 """The memory that this process uses, and how much more the machine lets it have.
 
+Linux knows all of it. Where a system lacks /proc, as macOS and Windows do, free memory
+is all memory; where it lacks `sysconf` or `resource`, too, as Windows does, there is no
+limit, and the memory of this process counts as 0.
+
 commands/estimate.py works out what a run will take.
 """
 
@@ -7,10 +11,14 @@ import contextlib
 import ctypes
 import os
 import pathlib
-import resource
 import sys
 
 from truesparse.errors import MemoryLimitError
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
 
 _PROC = pathlib.Path("/proc")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -26,11 +34,20 @@ def available() -> tuple[int, str]:
     """
     limits = [(_free_memory(), "free memory")]
     limits += [(size, "the limit of the control group") for size in _cgroup_rooms()]
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        used = _status_bytes("VmSize")
-        limits.append((max(soft - used, 0), "the limit of the address space"))
+    if hasattr(resource, "RLIMIT_AS"):
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            used = _status_bytes("VmSize")
+            limits.append((max(soft - used, 0), "the limit of the address space"))
     return min(limits)
+
+
+def total() -> int:
+    """Return the bytes of this machine's memory, or sys.maxsize if it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # no sysconf, or not these names
+        return sys.maxsize
 
 
 def require(
@@ -94,10 +111,10 @@ def human(size: float) -> str:
 def _free_memory() -> int:
     try:
         lines = (_PROC / "meminfo").read_text().splitlines()
-    except OSError:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    sizes = {line.split(":")[0]: line.split()[1] for line in lines}
-    return int(sizes["MemAvailable"]) * 1024
+        sizes = {line.split(":")[0]: line.split()[1] for line in lines}
+        return int(sizes["MemAvailable"]) * 1024
+    except (OSError, KeyError):
+        return total()
 
 
 def _status_bytes(field: str) -> int:
@@ -113,6 +130,8 @@ def _status_bytes(field: str) -> int:
 
 
 def _max_rss() -> int:
+    if resource is None:
+        return 0
     # On Linux this is at least what the parent held when it started this process.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

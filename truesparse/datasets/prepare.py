@@ -1,6 +1,5 @@
 """From the arrays of a reader to a data set: check, split, scale, encode."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_targets, describe_targets
 from truesparse.errors import DataError, UsageError
+from truesparse.memory import total
 from truesparse.tasks import TASKS
 
 
@@ -67,7 +67,7 @@ def check_options(
     choose(scale, SCALES, "scale")
     choose(task, ("auto", *TASKS), "task")
     if memory is None:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = total()
     target = np.dtype(float_type(dtype))
     table = TableOptions() if table is None else table
     return Options(
