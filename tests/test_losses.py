@@ -19,6 +19,7 @@ SETTINGS = {
     "logistic": ({},),
     "squared": ({},),
     "huber": ({}, {"threshold": 0.3}),
+    "poisson": ({},),
 }
 CASES = [(name, settings) for name in LOSSES for settings in SETTINGS[name]]
 
@@ -33,6 +34,8 @@ def random_targets(name, n_out, batch, draw, dtype):
         return draw.integers(0, n_out, batch).astype(np.int32)
     if name == "logistic":
         return np.rint(draw.random((n_out, batch))).astype(dtype)
+    if name == "poisson":
+        return draw.poisson(2.0, (n_out, batch)).astype(dtype)
     return draw.standard_normal((n_out, batch)).astype(dtype)
 
 
@@ -55,7 +58,10 @@ def apply(loss, z, targets, weights, padding=3):
 def test_value_and_delta(name, settings, dtype):
     loss = make_loss(name, settings)
 
-    @given(st.integers(1, 12), BATCHES, st.sampled_from([3.0, 0.0, 1000.0]), SEEDS)
+    # Some outputs are four times as large, and exp(88) is the largest float32.
+    sizes = [3.0, 0.0, 20.0 if name == "poisson" else 1000.0]
+
+    @given(st.integers(1, 12), BATCHES, st.sampled_from(sizes), SEEDS)
     def compare(n_out, batch, size, seed):
         draw = np.random.default_rng(seed)
         z = (draw.standard_normal((n_out, batch)) * size).astype(dtype)
@@ -66,6 +72,8 @@ def test_value_and_delta(name, settings, dtype):
         want, want_delta = naive.loss_and_delta(name, z, targets, weights, **settings)
         # Terms of a sample's loss are as large as its outputs, or their squares.
         terms = n_out * (2 + np.abs(z).max(0)) ** (2 if name == "squared" else 1)
+        if name == "poisson":
+            terms = 20 * terms + np.exp(z.astype(np.float64)).sum(0)
         assert abs(value - want) <= 1e-12 * (weights @ terms)
         reach = weights * (1 + np.abs(want_delta).max(initial=0))
         assert_close(delta, want_delta, reach)
@@ -85,6 +93,30 @@ def test_a_diverged_output_spoils_the_loss(name, bad):
         with np.errstate(invalid="ignore"):
             value, _ = apply(loss, z, targets, np.array([0.5, 0.5]))
         assert not np.isfinite(value)
+
+
+def test_a_mean_beyond_all_numbers_spoils_the_poisson_loss():
+    value, _ = apply(Loss("poisson"), np.array([[701.0]]), np.ones((1, 1)), np.ones(1))
+    assert value == np.inf
+
+
+@pytest.mark.parametrize("n_out", [1, 3])
+def test_the_poisson_loss_is_that_of_scikit_learn(n_out):
+    from sklearn.metrics import mean_poisson_deviance
+
+    draw = np.random.default_rng(1)
+    z, targets = draw.standard_normal((9, n_out)), draw.poisson(1.0, (9, n_out)) * 1.0
+    weights = draw.random(9)
+    loss = Loss("poisson")
+    assert (targets == 0).any()
+    deviances = [
+        mean_poisson_deviance(targets[:, k], np.exp(z[:, k]), sample_weight=weights)
+        for k in range(n_out)
+    ]
+    got, _ = apply(loss, z.T, targets.T, weights / weights.sum())
+    assert got == pytest.approx(sum(deviances) / 2, rel=1e-13)
+    # Half the deviance: 0 where the predicted means are the targets.
+    assert loss.mean(np.log(targets + 1), targets + 1) == pytest.approx(0, abs=1e-15)
 
 
 @given(st.integers(1, 9), BATCHES, SEEDS, st.sampled_from(DTYPES))
@@ -135,6 +167,7 @@ def test_numbers_become_columns(name):
         ("squared", np.zeros((2, 3, 1)), "shape"),
         ("squared", [[np.nan] * 3], "NaN or infinity"),
         ("huber", [[np.inf] * 3], "NaN or infinity"),
+        ("poisson", [[0.0, 2.5, -0.5]], "at least 0, got -0.5"),
         ("logistic", [[0.0, 0.5, 1.01]], "from 0 to 1"),
         ("logistic", [[0.0, 0.5, -0.01]], "from 0 to 1"),
         ("logistic", [["a", "b", "c"]], "must be numbers"),
@@ -171,6 +204,7 @@ def test_what_outputs_mean():
         Loss("logistic").activate(z), [[1, 0.5], [0.5, 0.5], [0, 0.5]], atol=1e-300
     )
     assert Loss("squared").activate(z) is z
+    np.testing.assert_array_equal(Loss("poisson").activate(z / 100), np.exp(z / 100))
 
 
 @pytest.mark.parametrize("name", ["softmax", "squared"])
@@ -193,13 +227,43 @@ def test_scores():
     assert Loss("logistic").score(z, yes) == pytest.approx(5 / 6)
 
 
-@pytest.mark.parametrize("name", ["squared", "huber"])
+@pytest.mark.parametrize("name", ["squared", "huber", "poisson"])
 def test_score_of_a_regression(name):
     from sklearn.metrics import r2_score
 
     draw = np.random.default_rng(2)
     z, targets = draw.random((9, 3)), draw.random((9, 3))
-    assert Loss(name).score(z, targets) == pytest.approx(r2_score(targets, z))
+    predicted = Loss(name).activate(z)
+    assert Loss(name).score(z, targets) == pytest.approx(r2_score(targets, predicted))
     constant = np.ones((4, 1))
-    assert Loss(name).score(constant, constant) == 1.0
+    assert Loss(name).score(constant, Loss(name).activate(constant)) == 1.0
     assert Loss(name).score(constant + 1, constant) == 0.0
+
+
+@given(st.sampled_from(LOSSES), st.integers(1, 3), SEEDS)
+def test_weights_are_those_of_repeated_samples(name, n_out, seed):
+    loss, draw = Loss(name), np.random.default_rng(seed)
+    z = draw.standard_normal((6, n_out))
+    targets = random_targets(name, n_out, 6, draw, np.float64).T.copy()
+    counts = draw.integers(0, 3, 6)
+    counts[draw.integers(6)] = 2
+    rows = np.repeat(np.arange(6), counts)
+    weights = counts.astype(np.float64)
+    want = loss.mean(z[rows], targets[rows]), loss.score(z[rows], targets[rows])
+    got = loss.mean(z, targets, weights), loss.score(z, targets, weights)
+    assert got == pytest.approx(want, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_outputs_that_overflowed_predict_nothing(name, bad):
+    """Softmax made NaN of them, and the first class was predicted."""
+    z = np.zeros((5, 2), np.float32)
+    z[3, 1] = z[4, 0] = bad
+    with pytest.raises(DataError, match=r"2 of 5 samples .* first for sample 13"):
+        Loss(name).activate(z, start=10)
+
+
+def test_a_mean_that_overflows_predicts_nothing():
+    with pytest.raises(DataError, match=r"1 of 2 samples .* float32, first"):
+        Loss("poisson").activate(np.array([[0.0], [89.0]], np.float32))

@@ -31,7 +31,7 @@ TASKS = {
     for task in (
         Task("classification", ("softmax",), "accuracy"),
         Task("multilabel", ("logistic",), "accuracy"),
-        Task("regression", ("squared", "huber"), "R2"),
+        Task("regression", ("squared", "huber", "poisson"), "R2"),
     )
 }
 

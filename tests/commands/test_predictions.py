@@ -197,3 +197,20 @@ def test_one_output_for_two_classes(capsys, tmp_path):
         chances, np.column_stack([1 - chance, chance]), rtol=1e-5
     )
     assert got.err.endswith("accuracy 1.0000 on 30 samples\n")
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic", "squared", "poisson"])
+def test_a_row_that_overflows_is_named_instead_of_predicted(loss, capsys):
+    """Its outputs were NaN, and it was counted as one of the first class."""
+    model = make_model((4, 8, 3), loss=loss)
+    for layer in model.layers:
+        layer.connections.values *= 100
+    X = np.zeros((100, 4), np.float32)
+    X[[70, 71]] = 3e38
+    blocks = Predictor(model, None).blocks(X, 1)
+    with pytest.raises(DataError, match=r"samples are NaN.* first for sample 70,"):
+        list(blocks)
+    models.save(model, "m.safetensors")
+    np.savez("x.npz", X=X, y=np.zeros((100, 3) if loss != "softmax" else 100))
+    assert predict.main(["m.safetensors", "x.npz", "--out", "p.csv"]) == 4
+    assert "first for sample 70, counted from 0" in capsys.readouterr().err

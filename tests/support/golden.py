@@ -70,6 +70,7 @@ NETS: dict[str, tuple[dict, dict, dict]] = {
     ),
     "huber": ({"loss": "huber", "activation": "leaky_relu"}, {}, {"targets": "real"}),
     "squared": ({"loss": "squared"}, {"lr": 0.01}, {"targets": "real"}),
+    "poisson": ({"loss": "poisson"}, {"lr": 0.01}, {"targets": "binary"}),
     "sparse_input": ({}, {}, {"sparse": True}),
     "sparse_small_batch": (
         {},

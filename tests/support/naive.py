@@ -204,6 +204,9 @@ def loss_terms(name, z, targets, smoothing=0.0, threshold=1.0):
         return loss.sum(0), special.expit(z) - t
     if name == "squared":
         return (r**2 / 2).sum(0), r
+    if name == "poisson":
+        mean = np.exp(z)
+        return (special.xlogy(t, t) - t * z - t + mean).sum(0), mean - t
     assert name == "huber"
     return special.huber(threshold, r).sum(0), np.clip(r, -threshold, threshold)
 

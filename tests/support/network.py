@@ -70,6 +70,8 @@ def make_data(n, sizes=SIZES, loss="softmax", density=1.0, seed=5):
         targets = draw.integers(0, sizes[-1], n)
     elif loss == "logistic":
         targets = np.rint(draw.random((n, sizes[-1])))
+    elif loss == "poisson":
+        targets = draw.poisson(2.0, (n, sizes[-1])).astype(np.float64)
     else:
         targets = draw.standard_normal((n, sizes[-1]))
     return x, Loss(loss).prepare_targets(targets, sizes[-1], np.float64)

@@ -67,7 +67,7 @@ def to_onnx(
       classes of the estimator or preprocessing or, without one, their numbers in int64;
     * logistic: ``probabilities`` (batch, n_out) and ``labels`` (batch, n_out), 0 or 1;
       with one output and two classes, as with softmax and two outputs;
-    * squared or huber: ``predictions`` (batch, n_out).
+    * squared, huber or poisson: ``predictions`` (batch, n_out).
 
     The metadata of the file are ``task``, and as far as they are known ``classes`` and
     ``feature_names`` (JSON lists) and ``target_name``. ``rows`` says what `x` is: "raw"
@@ -323,6 +323,8 @@ class _Graph:
         """Add the outputs of the file, made from those of the net (n_out, batch)."""
         net, loss = self.net, self.net.loss.name
         is_regression = net.loss.task.name == "regression"
+        if loss == "poisson":
+            z = self.node("Exp", z)
         name = "predictions" if is_regression else None
         z = self._affine(z, "Mul", "target_scale", "Add", "target_mean")
         scores = self.node("Transpose", z, perm=[1, 0], name=name)

@@ -21,7 +21,7 @@ from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.export.by_output import LayerByOutput, net_of
 
 # What follows the last layer.
-HEADS = ("identity", "softmax", "logistic")
+HEADS = ("identity", "softmax", "logistic", "poisson")
 
 
 def to_torch(
@@ -37,7 +37,8 @@ def to_torch(
     model : SparseMLP, CondensedMLP or fitted estimator
     probabilities : bool
         Whether the module ends in softmax or logistic; if not, it returns what
-        ``decision_function`` does. For regression both are the same.
+        ``decision_function`` does. For regression both are the same, but for the
+        poisson loss: means, or their logarithms.
     preprocessing : Preprocessing, optional
         How the training data were scaled and labelled, such as their Dataset; by
         default that of the model, which it has if `truesparse.load` read it.
@@ -74,8 +75,8 @@ def to_torch(
     check_bools(probabilities=probabilities)
     require_torch("to_torch")
     net = net_of(model, preprocessing)
-    is_regression = net.loss.task.name == "regression"
-    head = net.loss.name if probabilities and not is_regression else "identity"
+    is_linear = net.loss.name in ("squared", "huber") or not probabilities
+    head = "identity" if is_linear else net.loss.name
     scales = {name: getattr(net.preprocessing, name) for name in SCALE_NAMES}
     return make_module(net.layers(), scales, head, net.describe())
 
@@ -220,6 +221,8 @@ def _net_class() -> type:
             z = z.reshape(*x.shape[:-1], z.shape[-1])
             if self.head == "softmax":
                 return torch.softmax(z, dim=-1)
+            if self.head == "poisson":
+                z = torch.exp(z)
             if self.target_scale is not None:
                 z = (z.to(torch.float64) * self.target_scale + self.target_mean).to(z)
             return torch.sigmoid(z) if self.head == "logistic" else z

@@ -10,6 +10,7 @@ columns.
     logistic    L = sum_k max(z, 0) - z t + log(1 + exp(-|z|))
     squared     L = sum_k (z - t)^2 / 2
     huber       L = sum_k  r^2 / 2 if |r| <= d else d (|r| - d / 2),  r = z - t
+    poisson     L = sum_k t log(t / m) - t + m,  m = exp(z)
 """
 
 import math
@@ -19,8 +20,10 @@ import numpy as np
 from truesparse.kernels.activation import exp, logistic
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 
-LOGISTIC, SQUARED, HUBER = 0, 1, 2
+LOGISTIC, SQUARED, HUBER, POISSON = 0, 1, 2, 3
 COLUMNS = 16
+# Beyond, `exp` stays at its last value, which would hide that a mean has overflowed.
+_LARGEST_LOG_MEAN = 700.0
 
 
 @inner_kernel
@@ -90,6 +93,10 @@ def _pointwise(code, z, t, threshold):
     if code == LOGISTIC:
         value = max(z, 0.0) - z * t + math.log1p(exp(-abs(z)))
         return value, logistic(z) - t
+    if code == POISSON:
+        mean = exp(z) if z <= _LARGEST_LOG_MEAN else np.inf
+        constant = t * (math.log(t) - 1.0) if t > 0.0 else 0.0
+        return constant - t * z + mean, mean - t
     r = z - t
     if code == SQUARED or abs(r) <= threshold:
         return 0.5 * r * r, r
@@ -103,7 +110,7 @@ def pointwise_loss(code, z, targets, weights, threshold, out_loss):
     Parameters
     ----------
     code : int
-        LOGISTIC, SQUARED or HUBER.
+        LOGISTIC, SQUARED, HUBER or POISSON.
     z : (n_out, columns) float array
         Pre-activations on entry, delta on return.
     targets : (n_out, columns) float array

@@ -164,16 +164,16 @@ class Predictor:
         starts = [size * i for i in range(max(n_rows // size, 1))]
         for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
             rows = slice(start, stop)
-            yield Block(rows, *self._predict(X[rows], batch_size))
+            yield Block(rows, *self._predict(X[rows], batch_size, start))
 
-    def _predict(self, X: Features, batch_size: int):
+    def _predict(self, X: Features, batch_size: int, start: int):
         n_rows = X.shape[0]
         if n_rows < batch_size <= _FILLED_BATCH:
             X = X[np.resize(np.arange(n_rows), batch_size)]
         scaled = self.preprocessing.transform(X, self.model.dtype)
         outputs = self.model.decision_function(scaled, batch_size, scaled=True)
         outputs = outputs[:n_rows]
-        results = self.model.loss.activate(outputs)
+        results = self.model.loss.activate(outputs, start)
         if self.task == "regression":
             return self.preprocessing.unscale_targets(results), None
         if self.task == "multilabel":
