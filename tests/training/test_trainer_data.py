@@ -247,11 +247,60 @@ def test_validation_data_that_do_not_fit():
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_training_and_validation_data_are_of_one_kind(swapped):
+def test_validation_data_may_be_sparse_or_dense_whatever_training_data_are(swapped):
     pair = sparse_problem()
     data, held_out = pair[::-1] if swapped else pair
-    with pytest.raises(DataError, match="must both be dense or both sparse"):
-        make_trainer(make_model()).fit(data, Y, X_val=held_out, y_val=Y)
+    one, other = make_model(), make_model()
+    mixed = make_trainer(one).fit(data, Y, X_val=held_out, y_val=Y)
+    alike = make_trainer(other).fit(data, Y, X_val=data, y_val=Y)
+    assert_same_arrays(one, other)
+    for got, want in zip(mixed, alike, strict=True):
+        assert got.val_loss == pytest.approx(want.val_loss, rel=1e-5)
+        assert got.val_score == want.val_score
+
+
+def test_weighted_validation_data_are_those_that_are_repeated():
+    counts = np.random.default_rng(0).integers(0, 3, len(X))
+    weights = {"X_val": X, "y_val": Y, "sample_weight_val": counts}
+    weighted = make_trainer(make_model()).fit(X, Y, **weights)
+    rows = np.repeat(np.arange(len(X)), counts)
+    repeated = make_trainer(make_model()).fit(X, Y, X_val=X[rows], y_val=Y[rows])
+    for got, want in zip(weighted, repeated, strict=True):
+        assert got.val_loss == pytest.approx(want.val_loss, rel=1e-5)
+        assert got.val_score == pytest.approx(want.val_score, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ({"sample_weight_val": np.ones(4)}, "sample_weight_val belongs to X_val"),
+        (
+            {"X_val": X, "y_val": Y, "sample_weight_val": np.ones(4)},
+            r"sample_weight_val must have shape \(70,\)",
+        ),
+        (
+            {"X_val": X, "y_val": Y, "sample_weight_val": np.zeros(len(X))},
+            "sample_weight_val must be finite, not negative and not all 0",
+        ),
+        ({"X_val": X, "y_val": Y + 9}, "y_val: labels must be from 0"),
+    ],
+)
+def test_validation_data_that_are_refused_are_named(validation, message):
+    with pytest.raises((DataError, UsageError), match=message):
+        make_trainer().fit(X, Y, **validation)
+
+
+def test_samples_set_aside_keep_their_weights():
+    model = make_model(seed=5)
+    _, held_out = set_aside(len(X), 0.3, seed=5)
+    weights = np.random.default_rng(1).random(len(X))
+    settings = {"validation_fraction": 0.3, "sample_weight": weights}
+    record = make_trainer(model, epochs=1).fit(X, Y, **settings)[-1]
+    want = model.evaluate(X[held_out], Y[held_out], BATCH, weights[held_out])
+    assert (record.val_loss, record.val_score) == want
+    weights[held_out] = 0.0
+    with pytest.raises(DataError, match="all samples that validation_fraction sets"):
+        make_trainer(make_model(seed=5)).fit(X, Y, **settings)
 
 
 def test_weights_that_are_all_set_aside():

@@ -1,8 +1,11 @@
-"""All layers of a network, drawn from one seed."""
+"""All layers of a network, drawn from one seed or made of given matrices."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
+import scipy.sparse
 
 from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
@@ -11,6 +14,7 @@ from truesparse.drawing.budget import DISTRIBUTIONS, allocate, check_layer_sizes
 from truesparse.drawing.cells import draw_weights, erdos_renyi
 from truesparse.drawing.patterns import INIT_TOPOLOGIES, PATTERNS, pattern_of
 from truesparse.errors import UsageError
+from truesparse.sparse.connections import Connections, canonical_csr
 from truesparse.sparse.layer import SparseLayer
 
 
@@ -127,6 +131,84 @@ def draw_layers(
         if layer.srelu is not None:
             layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
         yield layer
+
+
+def given_layers(
+    weights: Sequence[Any],
+    biases: Sequence[Any] | None,
+    *,
+    activation: str,
+    activation_parameter: float | None,
+    dropout: float,
+    dtype: type,
+    seed: int,
+) -> Iterator[SparseLayer]:
+    """Yield the layers of given weights and biases; the last one is linear.
+
+    Parameters
+    ----------
+    weights : sequence of (n_in, n_out) scipy.sparse matrices
+    biases : sequence of (n_out,) arrays, optional
+    activation, activation_parameter, dropout, dtype, seed
+        See `draw_layers`.
+    """
+    if scipy.sparse.issparse(weights) or not isinstance(weights, Sequence):
+        raise UsageError(
+            "weights must be a list of scipy.sparse matrices, one for each layer, got "
+            f"{type(weights).__name__}"
+        )
+    if biases is not None and len(biases) != len(weights):
+        raise UsageError(
+            f"biases must be as many as weights, {len(weights)}, got {len(biases)}"
+        )
+    for index, matrix in enumerate(weights):
+        chosen = LayerActivation("identity")
+        if index < len(weights) - 1:
+            chosen = layer_activation(activation, index, activation_parameter, dropout)
+        layer = SparseLayer(_as_connections(matrix, dtype, f"weights[{index}]"), chosen)
+        if biases is not None:
+            name = f"biases[{index}]"
+            layer.bias[:] = _as_finite(biases[index], dtype, name, layer.bias.shape)
+        if layer.srelu is not None:
+            layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
+        yield layer
+
+
+def _as_connections(matrix: Any, dtype: type, name: str) -> Connections:
+    """Return copies of a matrix's entries as connections."""
+    if not scipy.sparse.issparse(matrix):
+        raise UsageError(
+            f"{name} must be a scipy.sparse matrix, got {type(matrix).__name__}; of an "
+            "array W, scipy.sparse.csr_array(W) makes one"
+        )
+    if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+        raise UsageError(
+            f"{name} must be a matrix (n_in, n_out) of real numbers, got "
+            f"{matrix.dtype} of shape {matrix.shape}"
+        )
+    try:
+        csr = canonical_csr(matrix)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a valid sparse matrix: {error}") from None
+    values = _as_finite(csr.data, dtype, name, csr.data.shape)
+    indices = csr.indices.astype(np.int32)
+    n_in, n_out = csr.shape
+    return Connections(n_in, n_out, csr.indptr.astype(np.int64), indices, values)
+
+
+def _as_finite(given: Any, dtype: type, name: str, shape: tuple) -> np.ndarray:
+    """Return a copy of numbers as `dtype`."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf" or array.shape != shape:
+        raise UsageError(
+            f"{name} must be real numbers of shape {shape}, got {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        array = array.astype(dtype)
+    if not np.isfinite(array).all():
+        raise UsageError(f"{name} holds NaN, or numbers infinite in {np.dtype(dtype)}")
+    return array
 
 
 def _check_options(init_topology: str, options: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The network: a row of layers, their buffers, forward and backward passes.
 
 sparse_mlp   SparseMLP, the model
+layer_stack  what it is by its layers: sizes, dtype, state of the optimiser
 feedforward  forward passes over all layers
 backprop     backward passes over all layers, with the optimiser step
 buffers      the arrays a model works in

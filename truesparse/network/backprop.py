@@ -12,6 +12,7 @@ import numpy as np
 from truesparse.kernels.arrays import Source, SparseBatch
 from truesparse.kernels.update import Rule, StoreGradient, sum_of_squares
 from truesparse.network.buffers import Buffers
+from truesparse.optimizers import Optimizer
 from truesparse.sparse.balance import TASK_SIZE
 from truesparse.sparse.layer import SparseLayer, data_source
 
@@ -22,6 +23,40 @@ Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
 Collector = Callable[[int, np.ndarray], None]
 # Writes the gradient instead of taking a step; its only field is not used.
 _STORE = StoreGradient(0.0)
+
+
+def step(
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    optimizer: Optimizer,
+    lr: float,
+    state_age: int,
+    clip_norm: float | None,
+) -> None:
+    """Take an optimiser step in every layer.
+
+    Parameters
+    ----------
+    layers, buffers, x
+        As the forward pass and the loss left them.
+    optimizer : Optimizer
+    lr : float
+    state_age : int
+        Steps since the optimiser's state was zero.
+    clip_norm : float or None
+        Largest global L2 norm of the gradient; a longer one is scaled down.
+    """
+    rules = [
+        optimizer.rule(lr, state_age, layer.connections.fan_in) for layer in layers
+    ]
+    bias_rule = optimizer.bias_rule(lr, state_age)
+    if clip_norm is None:
+        step_fused(layers, buffers, x, rules, bias_rule)
+        return
+    if not buffers.gradients:
+        buffers.gradients = [np.zeros_like(each.connections.values) for each in layers]
+    step_clipped(layers, buffers, x, rules, bias_rule, buffers.gradients, clip_norm)
 
 
 def step_fused(

@@ -103,8 +103,10 @@ class Buffers:
         self.fit(layers)
 
     def fit(self, layers: Sequence[SparseLayer]) -> None:
-        """Enlarge the arrays that the topology has outgrown."""
+        """Enlarge or drop the arrays that do not fit the topology any more."""
         dtype = layers[0].bias.dtype
+        # Of all weights; allocated by the first step that clips them.
+        self.gradients: list[np.ndarray] = []
         size = max(layer.partial_size(self.columns) for layer in layers)
         if self.partial.size < size:
             self.partial = aligned_zeros((size,), dtype)

@@ -126,15 +126,18 @@ def warn_of_scales(preprocessing: Preprocessing | None, scaled: bool) -> None:
     )
 
 
-def as_weights(sample_weight, n: int) -> np.ndarray | None:
+def as_weights(sample_weight, n: int, name: str = "sample_weight") -> np.ndarray | None:
     """Return the weights of `n` samples as float64; DataError if they are unfit."""
     if sample_weight is None:
         return None
-    weights = np.ascontiguousarray(sample_weight, np.float64)
+    try:
+        weights = np.ascontiguousarray(sample_weight, np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must be numbers, got {sample_weight!r}") from None
     if weights.shape != (n,):
-        raise DataError(f"sample_weight must have shape ({n},), got {weights.shape}")
+        raise DataError(f"{name} must have shape ({n},), got {weights.shape}")
     if not (is_finite(weights) and (weights >= 0).all() and weights.any()):
-        raise DataError("sample_weight must be finite, not negative and not all 0")
+        raise DataError(f"{name} must be finite, not negative and not all 0")
     return weights
 
 

@@ -1,6 +1,5 @@
 """SparseMLP: a multilayer perceptron whose layers exist only as index arrays."""
 
-import itertools
 import math
 import pathlib
 import threading
@@ -13,13 +12,14 @@ import scipy.sparse
 from truesparse import export, rng
 from truesparse.checks import check_whole, float_type
 from truesparse.datasets import Preprocessing
-from truesparse.drawing.draw_layers import check_layers, draw_layers
+from truesparse.drawing.draw_layers import check_layers, draw_layers, given_layers
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
 from truesparse.network import backprop, feedforward, inputs
 from truesparse.network.buffers import Buffers
+from truesparse.network.layer_stack import LayerStack
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
@@ -28,7 +28,7 @@ DEFAULT_EPSILON = 20.0
 _adapting = threading.Lock()
 
 
-class SparseMLP:
+class SparseMLP(LayerStack):
     """A truly sparse multilayer perceptron.
 
     Parameters
@@ -129,53 +129,59 @@ class SparseMLP:
         self.step = 0
         self.moments_since = 0  # the step at which the optimiser's state was zero
         self._buffers: Buffers | None = None
-        self._gradients: list[np.ndarray] = []
         self._version = -1  # of the topology that buffers and tasks fit
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle or a copy allocates buffers itself, when it needs them.
-        return self.__dict__ | {"_buffers": None, "_gradients": [], "_version": -1}
+        return self.__dict__ | {"_buffers": None, "_version": -1}
 
-    @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Neurons of every layer, features first."""
-        widths = (layer.connections.n_out for layer in self.layers)
-        return (self.layers[0].connections.n_in, *widths)
+    @classmethod
+    def from_sparse(
+        cls,
+        weights: Sequence[Any],
+        biases: Sequence[Any] | None = None,
+        *,
+        activation: str = "relu",
+        activation_parameter: float | None = None,
+        loss: Loss | str = "softmax",
+        dropout: float = 0.0,
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> "SparseMLP":
+        """Build a model whose initial connections and weights are given.
 
-    @property
-    def n_neurons(self) -> int:
-        """Number of hidden and output neurons."""
-        return sum(self.layer_sizes[1:])
+        Parameters
+        ----------
+        weights : sequence of (n_in, n_out) scipy.sparse matrices
+            One for each layer, features first, copied. Every stored entry is a
+            connection, one that holds 0 too.
+        biases : sequence of (n_out,) arrays, optional
+            0 if not given.
+        activation, activation_parameter, loss, dropout, dtype, seed
+            See SparseMLP.
 
-    @property
-    def nnz(self) -> int:
-        """Number of connections."""
-        return sum(layer.connections.nnz for layer in self.layers)
+        Raises
+        ------
+        UsageError
+            If a matrix is not sparse, finite and valid, or the shapes do not fit.
 
-    @property
-    def density(self) -> float:
-        """Share of all cells that are connected."""
-        cells = sum(a * b for a, b in itertools.pairwise(self.layer_sizes))
-        return self.nnz / cells
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Dtype of weights and activations."""
-        return self.layers[0].bias.dtype
-
-    def allocate_moments(self, optimizer: Optimizer, keep: bool = False) -> None:
-        """Allocate zero state for `optimizer`, or `keep` the state if it fits."""
-        if keep and self._has_moments(optimizer):
-            return
-        self.moments_since = self.step
-        for layer in self.layers:
-            layer.allocate_moments(*optimizer.needs)
-
-    def reset_moments(self) -> None:
-        """Set all optimiser state to zero, as at the start of a run."""
-        self.moments_since = self.step
-        for layer in self.layers:
-            layer.reset_moments()
+        Examples
+        --------
+        >>> import scipy.sparse
+        >>> W1, W2 = scipy.sparse.eye_array(4, 6), scipy.sparse.eye_array(6, 2)
+        >>> SparseMLP.from_sparse([W1, W2]).layer_sizes
+        (4, 6, 2)
+        """
+        layers = given_layers(
+            weights,
+            biases,
+            activation=activation,
+            activation_parameter=activation_parameter,
+            dropout=dropout,
+            dtype=float_type(dtype),
+            seed=seed,
+        )
+        return cls.from_layers(list(layers), loss, seed)
 
     def prepare(
         self,
@@ -189,9 +195,13 @@ class SparseMLP:
         they fit.
         """
         check_whole("batch_size", batch_size, 1)
-        sparse = [each for each in (data, validation) if isinstance(each, Csr)]
-        rooms = (inputs.batch_room(each, batch_size) for each in sparse)
-        room = max(rooms, default=None)
+        # Validation data of the other kind, dense or sparse, get buffers of their own.
+        room = None
+        if isinstance(data, Csr):
+            both = (data, validation)
+            room = max(
+                inputs.batch_room(x, batch_size) for x in both if isinstance(x, Csr)
+            )
         if self._buffers is None or not self._buffers.can_train(batch_size, room):
             self._buffers = None  # freed before others are allocated
             self._buffers = Buffers(self.layers, batch_size, room)
@@ -201,7 +211,7 @@ class SparseMLP:
         if self._buffers is not None:
             self._buffers.forget_data()
         if not keep_buffers:
-            self._buffers, self._gradients = None, []
+            self._buffers = None
 
     def train_batch(
         self,
@@ -240,13 +250,14 @@ class SparseMLP:
             If buffers or optimiser state are missing or do not fit the batch.
         """
         buffers = self._ready(data, targets, samples, sample_weight)
-        if not self._has_moments(optimizer):
+        if not self.has_moments(optimizer):
             raise UsageError("optimizer has no state: call allocate_moments first")
         x, loss = self._load_and_forward(
             buffers, data, targets, samples, sample_weight, clock
         )
         if math.isfinite(loss):
-            self._backward(buffers, x, optimizer, lr, clip_norm)
+            age = self.step - self.moments_since
+            backprop.step(self.layers, buffers, x, optimizer, lr, age, clip_norm)
             self.step += 1
         if clock:
             clock("backward")
@@ -312,9 +323,9 @@ class SparseMLP:
         return self.loss.activate(z)
 
     def evaluate(
-        self, data, targets: np.ndarray, batch_size: int = 128
+        self, data, targets, batch_size: int = 128, sample_weight=None
     ) -> tuple[float, float]:
-        """Return mean loss and score on data, with targets as for `Trainer.fit`."""
+        """Return mean loss and score on data, which are as for `Trainer.fit`."""
         targets = self.loss.prepare_targets(targets, self.layer_sizes[-1], self.dtype)
         check_whole("batch_size", batch_size, 1)
         source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
@@ -323,7 +334,8 @@ class SparseMLP:
         self._follow_topology()
         # In the buffers of a training run, however few samples these are.
         z = feedforward.predict(self.layers, self._buffers, source, batch_size)
-        return self.loss.mean(z, targets), self.loss.score(z, targets)
+        weights = inputs.as_weights(sample_weight, len(targets))
+        return self.loss.mean(z, targets, weights), self.loss.score(z, targets, weights)
 
     def to_scipy(self, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
         """Return the weights of every layer, see export.to_scipy."""
@@ -341,9 +353,6 @@ class SparseMLP:
         """Write the net to an ONNX file, see export.to_onnx."""
         return export.to_onnx(self, path, **options)
 
-    def _has_moments(self, optimizer: Optimizer) -> bool:
-        return all(layer.has_moments(*optimizer.needs) for layer in self.layers)
-
     def _follow_topology(self) -> None:
         """Adapt tasks and buffers if the topology has changed since the last call."""
         version = sum(layer.connections.version for layer in self.layers)
@@ -352,7 +361,6 @@ class SparseMLP:
                 return
             for layer in self.layers:
                 layer.refresh()
-            self._gradients = []
             if self._buffers is not None:
                 self._buffers.fit(self.layers)
             self._version = version
@@ -381,20 +389,3 @@ class SparseMLP:
         if clock:
             clock("forward")
         return x, loss
-
-    def _backward(self, buffers, x, optimizer, lr, clip_norm) -> None:
-        state_age = self.step - self.moments_since
-        rules = [
-            optimizer.rule(lr, state_age, layer.connections.fan_in)
-            for layer in self.layers
-        ]
-        bias_rule = optimizer.bias_rule(lr, state_age)
-        if clip_norm is None:
-            backprop.step_fused(self.layers, buffers, x, rules, bias_rule)
-            return
-        if not self._gradients:
-            self._gradients = [
-                np.zeros_like(layer.connections.values) for layer in self.layers
-            ]
-        room = self._gradients, clip_norm
-        backprop.step_clipped(self.layers, buffers, x, rules, bias_rule, *room)

@@ -16,8 +16,8 @@ from truesparse.network.inputs import (
 )
 from truesparse.network.sparse_mlp import SparseMLP
 
-# Data and targets, as `SparseMLP.evaluate` takes them.
-Validation = tuple[np.ndarray | Csr, np.ndarray]
+# Data, targets and weights, as `SparseMLP.evaluate` takes them.
+Validation = tuple[np.ndarray | Csr, np.ndarray, np.ndarray | None]
 
 
 @dataclass
@@ -32,8 +32,8 @@ class FitData:
     weights : (n,) float64 array or None
     samples : int64 array
         Indices of the samples to train on, ascending.
-    validation : (array or Csr, array) or None
-        Data and targets to evaluate.
+    validation : (array or Csr, array, array or None) or None
+        Data, targets and weights to evaluate.
     """
 
     X: np.ndarray | Csr
@@ -44,7 +44,14 @@ class FitData:
 
 
 def prepare_data(
-    model: SparseMLP, X, y, X_val, y_val, validation_fraction, sample_weight
+    model: SparseMLP,
+    X,
+    y,
+    X_val,
+    y_val,
+    validation_fraction,
+    sample_weight,
+    sample_weight_val,
 ) -> FitData:
     """Check the arguments of `Trainer.fit` and return the data to work on.
 
@@ -53,16 +60,20 @@ def prepare_data(
     DataError, UsageError
         See `Trainer.fit`.
     """
-    data, targets = _check(model, X, y, "X")
+    data, targets = _check(model, X, y, "X", "targets")
     weights = as_weights(sample_weight, n_samples(data))
     prepared = FitData(data, targets, weights, np.arange(n_samples(data)))
     check_share_below_one(validation_fraction=validation_fraction)
     if (X_val is None) != (y_val is None):
         raise UsageError("give X_val and y_val together")
+    if sample_weight_val is not None and X_val is None:
+        raise UsageError("sample_weight_val belongs to X_val and y_val; give them too")
     if X_val is not None:
-        prepared.validation = _check(model, X_val, y_val, "X_val")
-        if isinstance(data, Csr) != isinstance(prepared.validation[0], Csr):
-            raise DataError("X and X_val must both be dense or both sparse")
+        data_val, targets_val = _check(model, X_val, y_val, "X_val", "y_val")
+        weights_val = as_weights(
+            sample_weight_val, n_samples(data_val), "sample_weight_val"
+        )
+        prepared.validation = data_val, targets_val, weights_val
     elif validation_fraction > 0.0:
         n = prepared.samples.size
         prepared.samples, held_out = set_aside(n, validation_fraction, model.seed)
@@ -71,7 +82,14 @@ def prepare_data(
                 "sample_weight is 0 for all samples that validation_fraction leaves "
                 "for training; give some of them a weight above 0"
             )
-        prepared.validation = take_samples(data, held_out), targets[held_out]
+        weights_val = None if weights is None else weights[held_out]
+        if weights_val is not None and not weights_val.any():
+            raise DataError(
+                "sample_weight is 0 for all samples that validation_fraction sets "
+                "aside; give some of them a weight above 0"
+            )
+        held = take_samples(data, held_out), targets[held_out]
+        prepared.validation = *held, weights_val
     return prepared
 
 
@@ -87,11 +105,14 @@ def set_aside(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarra
     return np.sort(order[n_validation:]), np.sort(order[:n_validation])
 
 
-def _check(model: SparseMLP, X, y, name: str) -> Validation:
+def _check(
+    model: SparseMLP, X, y, name: str, target_name: str
+) -> tuple[np.ndarray | Csr, np.ndarray]:
     data = as_source_data(X, model.dtype, model.layer_sizes[0], name)
     if n_samples(data) == 0:
         raise DataError(f"{name} holds no samples")
-    targets = model.loss.prepare_targets(y, model.layer_sizes[-1], model.dtype)
+    form = model.layer_sizes[-1], model.dtype, target_name
+    targets = model.loss.prepare_targets(y, *form)
     if len(targets) != n_samples(data):
         raise DataError(
             f"{name} has {n_samples(data)} samples, but there are {len(targets)} "

@@ -113,6 +113,7 @@ class Trainer:
         y_val=None,
         validation_fraction: float = 0.0,
         sample_weight=None,
+        sample_weight_val=None,
         keep_moments: bool = False,
         run: Run | None = None,
         until: int | None = None,
@@ -133,6 +134,9 @@ class Trainer:
         validation_fraction : float
             Share of the data set aside for validation, if `X_val` is not given.
         sample_weight : (n,) array, optional
+            Weights of the samples, of those set aside for validation too.
+        sample_weight_val : (n_val,) array, optional
+            Weights of the samples of `X_val`, in the validation loss and score.
         keep_moments : bool
             Start with the model's present optimiser state instead of zeros.
         run : Run, optional
@@ -156,7 +160,14 @@ class Trainer:
                 "the model's weights hold NaN or infinity; start from a new model"
             )
         data = prepare_data(
-            model, X, y, X_val, y_val, validation_fraction, sample_weight
+            model,
+            X,
+            y,
+            X_val,
+            y_val,
+            validation_fraction,
+            sample_weight,
+            sample_weight_val,
         )
         n = data.samples.size
         is_new = run is None
@@ -274,7 +285,8 @@ class Trainer:
         if validation is not None:
             # With the columns of training, whose buffers then serve again.
             size = min(self.batch_size, run.n_samples)
-            scores = self.model.evaluate(*validation, size)
+            held_out, targets, weights = validation
+            scores = self.model.evaluate(held_out, targets, size, weights)
         record = run.record_epoch(seconds, clock.seconds, scores)
         run.intact = True
         self._emit("on_epoch_end", run, record)
