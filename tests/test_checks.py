@@ -18,6 +18,7 @@ from truesparse.errors import UsageError
             (-1e-300, math.inf),
             "at least 0 and finite",
         ),
+        (checks.check_finite, (-1e300, 0), (-math.inf, math.inf), "finite"),
         (checks.check_share, (0.0, 1), (-0.1, 1.1), "from 0 to 1"),
         (
             checks.check_share_above_zero,
@@ -42,3 +43,12 @@ def test_ranges(check, accepted, refused, words):
     for value in (True, "0.5"):
         with pytest.raises(UsageError, match="zeta must be a number, got"):
             check(zeta=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("Relu", "relu"), ("ELU", "elu"), ("reul", "relu"), ("adamw", "AdamW")],
+)
+def test_case_is_the_smallest_slip(name, hint):
+    with pytest.raises(UsageError, match=f"Did you mean '{hint}'"):
+        checks.choose(name, ("elu", "relu", "gelu", "AdamW"), "name")

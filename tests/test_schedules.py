@@ -118,6 +118,9 @@ def test_patience(patience):
         ({"final": 1.1}, "final must be from 0 to 1, got 1.1"),
         ({"every": "epoch"}, "every must be a number, got 'epoch'"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"patience": None}, "patience must be at least 1, got None"),
+        ({"power": None}, "power must be finite, got None"),
+        ({"tolerance": math.inf}, "tolerance must be finite, got inf"),
     ],
 )
 def test_bad_numbers(numbers, message):

@@ -33,8 +33,10 @@ def choose(name: str, accepted: Iterable[str], what: str, where: str = "") -> st
     names = sorted(accepted)
     if name in names:
         return name
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    # Case is the smallest slip: without this, 'Relu' would be closest to 'elu'.
+    by_lower = {each.lower(): each for each in names}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""
     given = f"unknown {what} {name!r}{where}"
     raise UsageError(f"{given}; use one of {', '.join(names)}.{hint}")
 
@@ -45,6 +47,11 @@ def check_numbers(**values: Any) -> None:
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if value is not None and not is_number:
             raise UsageError(f"{name} must be a number, got {value!r}")
+
+
+def check_finite(**values: Any) -> None:
+    """Raise UsageError unless each value is a finite number."""
+    _check_range(values, math.isfinite, "finite")
 
 
 def check_positive(**values: Any) -> None:

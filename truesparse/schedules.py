@@ -19,6 +19,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from truesparse.checks import (
+    check_finite,
     check_not_negative,
     check_numbers,
     check_positive,
@@ -98,18 +99,14 @@ class LearningRate:
         if self.every is not None:
             check_positive(every=self.every)
         check_share(final=self.final)
-        if not (math.isfinite(self.power) and math.isfinite(self.tolerance)):
-            raise UsageError(
-                "power and tolerance must be finite, got "
-                f"{self.power} and {self.tolerance}"
-            )
+        check_finite(power=self.power, tolerance=self.tolerance)
         check_whole("cycles", self.cycles, 1)
         if self.cycles > 1 and self.name == "adaptive":
             raise UsageError(
                 f"schedule 'adaptive' takes no cycles, got {self.cycles}; use 1, or "
                 "another schedule"
             )
-        if self.patience < 1:
+        if self.patience is None or not self.patience >= 1:
             raise UsageError(f"patience must be at least 1, got {self.patience}")
 
     @property

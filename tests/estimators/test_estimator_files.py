@@ -1,15 +1,18 @@
 """Both estimators: model files and pickles."""
 
+import datetime
 import pickle
 
 import numpy as np
 import pandas
 import pytest
 from sklearn.exceptions import NotFittedError
-from support.estimators import DIGITS, classifier, partly_fitted, small
+from support.estimators import DIGITS, classifier, partly_fitted, regressor, small
 
 from truesparse import load, predict, save
+from truesparse.condensed import CondensedMLP
 from truesparse.errors import UsageError
+from truesparse.storage.models import load_preprocessing
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -50,6 +53,47 @@ def test_only_what_is_fitted_can_be_saved(tmp_path):
         save(classifier(), tmp_path / "net")
     with pytest.raises(UsageError, match="save takes a SparseMLP or an estimator"):
         save({}, tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[D]"),
+        np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[ns]"),
+        np.array([1, 2, 3], "timedelta64[s]"),
+        np.array([datetime.date(2020, 1, day) for day in (1, 2, 3)], object),
+        np.array([b"a", b"b", b"c"]),
+    ],
+)
+def test_classes_that_a_file_would_not_keep_are_refused(classes, tmp_path):
+    X, y = small()
+    net = classifier(max_iter=1).partial_fit(X, y, [0, 1, 2])
+    net.classes_ = classes
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(UsageError, match=r"classes that are text.* y.astype\(str\)"):
+        net.save(path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", [str, object, bool, np.int8, np.uint64, np.float32])
+def test_classes_that_a_file_keeps_come_back(dtype, tmp_path):
+    X, y = small()
+    classes = np.array([0, 1] if dtype is bool else [0, 1, 2]).astype(str)
+    classes = classes if dtype in (str, object) else classes.astype(float)
+    net = classifier(max_iter=1).fit(X, classes.astype(dtype)[y % len(classes)])
+    got = load_preprocessing(net.save(tmp_path / "net.safetensors")).classes
+    assert got.tolist() == net.classes_.tolist()
+
+
+def test_a_fitted_estimator_can_be_condensed():
+    X, y = small()
+    for net in (classifier(max_iter=1), regressor(max_iter=1, loss="poisson")):
+        fast = CondensedMLP.from_model(net.fit(X, y))
+        want = net.model_.predict_proba(X)
+        np.testing.assert_allclose(fast.predict_proba(X), want, rtol=1e-5)
+    for other in (classifier(), fast, X):
+        with pytest.raises(UsageError, match="expected a SparseMLP"):
+            CondensedMLP.from_model(other)
 
 
 def test_a_pickle_holds_weights_once():

@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
 from support.estimators import classifier, partly_fitted, regressor, small
 
 from truesparse.callbacks import Callback
@@ -90,13 +91,69 @@ def ctrl_c():
 def test_an_interrupted_fit_keeps_what_was_learned():
     X, y = small()
     net = classifier(callbacks=[InterruptAfter(12)])
-    with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted after 2 epochs"):
         net.fit(X, y)
     assert net.n_iter_ == 2
     assert net.predict(X).shape == y.shape
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     net.set_params(callbacks=None).partial_fit(X[:50], y[:50])
     assert net.n_iter_ == 3
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupt_ends_a_search_and_not_one_fit_only():
+    X, y = small()
+    begun = []
+
+    class Note(Callback):
+        def on_train_begin(self, run):
+            begun.append(run)
+
+        def __deepcopy__(self, memo):
+            return self
+
+    net = classifier(callbacks=[Note(), InterruptAfter(12)])
+    search = GridSearchCV(net, {"alpha": [1e-4, 1e-3]}, cv=3, error_score=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+    assert len(begun) == 1
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupted_call_of_partial_fit_keeps_what_was_learned():
+    X, y = small()
+    net = partly_fitted()
+    step = net.model_.step
+    net.set_params(callbacks=[InterruptAfter(step + 2)])
+    with pytest.raises(KeyboardInterrupt):
+        net.partial_fit(X, y)
+    assert net.model_.step == step + 2
+    net.set_params(callbacks=None).partial_fit(X[:40], y[:40])
+    assert net.model_.step == step + 4
+
+
+class StopAtOnce(Callback):
+    """Stops a run before its first epoch."""
+
+    def on_train_begin(self, run):
+        run.stop = True
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_run_that_is_stopped_before_it_begins_leaves_the_initial_network(
+    early_stopping,
+):
+    """The learning curve without an entry used to raise IndexError."""
+    X, y = small()
+    net = classifier(callbacks=StopAtOnce(), early_stopping=early_stopping).fit(X, y)
+    assert (net.n_iter_, net.t_, net.loss_curve_) == (0, 0, [])
+    assert net.stopped_
+    assert np.isnan([net.loss_, net.best_loss_]).all()
+    assert net.predict(X).shape == y.shape
+    net.set_params(callbacks=None, warm_start=True).fit(X, y)
+    assert net.n_iter_ == 8
+    part = classifier(callbacks=StopAtOnce()).partial_fit(X, y, [0, 1, 2])
+    assert part.set_params(callbacks=None).partial_fit(X, y).n_iter_ == 1
 
 
 @pytest.mark.usefixtures("ctrl_c")

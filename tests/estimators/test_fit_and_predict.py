@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ import scipy.sparse
 from sklearn.datasets import load_diabetes, make_multilabel_classification
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import mean_poisson_deviance, r2_score
 from sklearn.preprocessing import scale
 from support.estimators import (
     DIGITS,
@@ -99,6 +101,27 @@ def test_real_targets(n_targets, loss):
     assert net.predict(X).shape == (y.ravel().shape if n_targets < 2 else y.shape)
     linear = LinearRegression().fit(X, y).score(X, y)
     assert net.score(X, y) > linear
+
+
+@pytest.mark.compiled
+def test_counts_are_learned_as_logarithms_of_their_means():
+    draw = np.random.default_rng(0)
+    X = draw.uniform(-1, 1, (600, 4))
+    means = np.exp(1.0 + X[:, 0] - X[:, 1])
+    y = draw.poisson(means)
+    net = regressor(loss="poisson", alpha=0.0).fit(X, y)
+    got = net.predict(X)
+    np.testing.assert_array_equal(got, np.exp(net.model_.decision_function(X)[:, 0]))
+    constant = mean_poisson_deviance(y, np.full(600, y.mean()))
+    best = mean_poisson_deviance(y, means)
+    deviance = mean_poisson_deviance(y, got)
+    assert deviance < best + 0.1 * (constant - best)
+    loss, _ = net.model_.evaluate(X, y)
+    assert loss == pytest.approx(deviance / 2)
+    assert net.score(X, y) == pytest.approx(r2_score(y, got))
+    assert net.out_activation_ == "exp"
+    with pytest.raises(DataError, match="poisson loss must be at least 0, got -1"):
+        regressor(loss="poisson").fit(X, y - 1)
 
 
 @pytest.mark.compiled
@@ -201,8 +224,6 @@ def test_data_that_are_not_accepted():
         net.partial_fit(X, y, classes=[0, 1])
     with pytest.raises(DataError, match="the first fit saw classes"):
         net.partial_fit(X, np.stack([y > 0, y > 1], axis=1).astype(int))
-    with pytest.raises(DataError, match="both be dense or both sparse"):
-        net.fit(X, y, X_val=scipy.sparse.csr_array(X), y_val=y)
     labels = np.stack([y > 0, y > 1], axis=1).astype(int)
     both = classifier(max_iter=1).partial_fit(X, labels)
     with pytest.raises(DataError, match="y has 3 labels, but the first fit saw 2"):
@@ -210,6 +231,39 @@ def test_data_that_are_not_accepted():
     real = regressor(max_iter=1).partial_fit(X, labels)
     with pytest.raises(DataError, match="y has 1 targets, but the first fit saw 2"):
         real.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_sparse_targets_are_those_of_the_dense_ones(n_targets, format):
+    X, y = small()
+    y = np.stack([y, y == 0], axis=1)[:, :n_targets].astype(float)
+    sparse = scipy.sparse.csr_array(y).asformat(format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataConversionWarning)
+        for make in (regressor, classifier):
+            given = y if make is regressor or n_targets == 1 else (y > 0).astype(int)
+            if make is classifier:
+                sparse = scipy.sparse.csr_array(given).asformat(format)
+            want = make(max_iter=2).fit(X, given, X_val=X, y_val=given)
+            got = make(max_iter=2).fit(X, sparse, X_val=X, y_val=sparse)
+            np.testing.assert_array_equal(got.predict(X), want.predict(X))
+            assert got.validation_scores_ == want.validation_scores_
+
+
+@pytest.mark.compiled
+def test_an_overflow_is_said_instead_of_the_first_class():
+    X, y = small()
+    nets = classifier(max_iter=1).fit(X, y), regressor(max_iter=1).fit(X, y)
+    X = X.copy()
+    X[[4, 9]] = 3e38
+    for net in nets:
+        for predict in ("predict", "predict_proba", "decision_function"):
+            if hasattr(net, predict):
+                with pytest.raises(DataError, match=r"2 of 150 samples .* sample 4,"):
+                    getattr(net, predict)(X)
+    with pytest.raises(DataError, match="NaN or infinite in float32"):
+        nets[0].model_.predict_proba(X)
 
 
 def test_data_are_not_kept_alive():

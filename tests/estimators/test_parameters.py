@@ -96,10 +96,10 @@ def test_a_share_that_is_not_used_may_be_0():
         ),
         (
             {"validation_fraction": 1.0},
-            "validation_fraction must be a number from 0 to below 1",
+            "validation_fraction must be from 0 up to but not 1, got 1",
         ),
-        ({"tol": -1.0}, "tol must be a finite number of at least 0"),
-        ({"alpha": "much"}, "alpha must be a finite number of at least 0"),
+        ({"tol": -1.0}, "tol must be at least 0 and finite, got -1"),
+        ({"alpha": "much"}, "alpha must be a number, got 'much'"),
         ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number"),
         ({"early_stopping": "yes"}, "early_stopping must be True or False"),
         ({"n_jobs": 0}, "n_jobs must not be 0"),
@@ -107,9 +107,40 @@ def test_a_share_that_is_not_used_may_be_0():
         ({"callbacks": [print]}, "callbacks must be a list of Callback"),
         ({"dropout": 1.0}, "dropout"),
         ({"momentum": 1.0}, "momentum must be from 0"),
+        ({"learning_rate_init": 0}, "learning_rate_init must be above 0"),
+        ({"beta_1": 1.0}, "beta_1 must be from 0"),
+        ({"power_t": np.inf}, "power_t must be finite, got inf"),
+        ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+        ({"activation": "Relu"}, "Did you mean 'relu'"),
     ],
 )
 def test_parameters_that_are_not_accepted(settings, message):
     X, y = small()
     with pytest.raises(UsageError, match=message):
         classifier(**settings).fit(X, y)
+
+
+@pytest.mark.parametrize("value", [None, "0.1", [0.1], np.nan, 1j, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("alpha", "tol", "learning_rate_init", "power_t", "momentum", "beta_1"),
+        *("beta_2", "dropout", "validation_fraction", "max_iter", "n_iter_no_change"),
+        *("batch_size", "clip_norm", "epsilon", "density"),
+    ],
+)
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_what_is_no_number_is_named(name, value, solver):
+    if value is None and name in ("clip_norm", "epsilon", "density"):
+        pytest.skip("means a default")
+    X, y = small()
+    net = classifier(solver=solver, **{name: value})
+    if name == "density":
+        net.set_params(epsilon=None)
+    with pytest.raises(UsageError, match=name):
+        net.fit(X, y)
+
+
+def test_a_label_smoothing_that_is_no_number_is_named():
+    with pytest.raises(UsageError, match=r"label_smoothing must be .* got None"):
+        Loss("softmax", label_smoothing=None)

@@ -1,11 +1,14 @@
 """Both estimators: validation data, early stopping and convergence."""
 
 import numpy as np
+import pandas
 import pytest
+import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
-from support.estimators import DIGITS, classifier, small
+from support.estimators import DIGITS, classifier, regressor, small
 
 from truesparse.callbacks import BestModel, Callback
+from truesparse.errors import DataError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -43,6 +46,77 @@ def test_early_stopping_in_calls_too_small_to_share_classes_out(y):
     net = classifier(early_stopping=True)
     net.partial_fit(DIGITS[: len(y)], y, classes=[0, 1, 2])
     assert len(net.validation_scores_) == 1
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "dense"])
+@pytest.mark.parametrize("trained_on", ["csr", "dense"])
+def test_validation_data_may_be_sparse_where_training_data_are_not(trained_on, format):
+    X, y = small()
+
+    def stored(X, how):
+        return X if how == "dense" else scipy.sparse.csr_array(X).asformat(how)
+
+    net = classifier(max_iter=2)
+    net.fit(stored(X, trained_on), y, X_val=stored(X[:50], format), y_val=y[:50])
+    assert net.validation_scores_[-1] == net.score(X[:50], y[:50])
+
+
+def test_validation_data_have_weights():
+    X, y = small()
+    weights = np.zeros(50)
+    weights[:7] = np.arange(1, 8)
+    held_out = {"X_val": X[100:], "y_val": y[100:], "sample_weight_val": weights}
+    for net in (
+        classifier(max_iter=2).fit(X[:100], y[:100], **held_out),
+        classifier().partial_fit(X[:100], y[:100], [0, 1, 2], **held_out),
+    ):
+        want = net.score(X[100:], y[100:], sample_weight=weights)
+        assert net.validation_scores_[-1] == pytest.approx(want, rel=1e-12)
+    real = regressor(max_iter=2).fit(X[:100], y[:100], **held_out)
+    want = real.score(X[100:], y[100:], sample_weight=weights)
+    assert real.validation_scores_[-1] == pytest.approx(want, rel=1e-5)
+    with pytest.raises(UsageError, match="sample_weight_val needs X_val and y_val"):
+        net.fit(X, y, sample_weight_val=weights)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ((DIGITS[:3], [0, 1, np.nan]), "y_val"),
+        ((DIGITS[:3], [0, 1]), "X_val has 3 samples, but y_val has 2"),
+        ((DIGITS[:3], [0, 1, 7]), r"y_val contains classes \[7\]"),
+        ((DIGITS[:3], [0.5, 1.1, 2.0]), "y_val holds no classes"),
+        ((DIGITS[:3], [[0, 1], [1, 1], [1, 0]]), "y_val holds labels"),
+        ((DIGITS[:3], [[0, 3], [1, 1], [1, 0]]), "y_val has several columns"),
+        ((DIGITS[:3] * np.nan, [0, 1, 2]), "X_val contains NaN"),
+        ((DIGITS[:3, :5], [0, 1, 2]), "5 features|X_val must have shape"),
+        (([["a"] * 64], [0]), "could not convert|X_val"),
+        ((DIGITS[:3], [0, 1, 2], [1, -1, 1]), "sample_weight_val must be"),
+        ((DIGITS[:3], [0, 1, 2], [1, 1]), "sample_weight_val must have shape"),
+    ],
+)
+def test_what_is_wrong_with_validation_data_is_said_of_them(held_out, message):
+    X, y = small()
+    names = dict(zip(("X_val", "y_val", "sample_weight_val"), held_out, strict=False))
+    with pytest.raises(ValueError, match=message):
+        classifier().fit(X, y, **names)
+
+
+def test_validation_data_of_a_regressor_are_named_too():
+    X, y = small()
+    with pytest.raises(DataError, match="y_val has 2 targets, but"):
+        regressor().fit(X, y, X_val=X, y_val=np.stack([y, y], axis=1))
+    with pytest.raises(ValueError, match="y_val contains infinity"):
+        regressor().fit(X, y, X_val=X, y_val=np.where(y > 0, np.inf, y))
+    with pytest.raises(DataError, match="y_val of the poisson loss must be at least 0"):
+        regressor(loss="poisson").fit(X, y, X_val=X, y_val=y - 1)
+
+
+def test_columns_of_validation_data_must_have_the_same_names():
+    X, y = small()
+    frame = pandas.DataFrame(X, columns=[f"pixel {k}" for k in range(64)])
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier().fit(frame, y, X_val=frame[frame.columns[::-1]], y_val=y)
 
 
 # Early stopping -----------------------------------------------------------------------
@@ -84,6 +158,44 @@ def test_partial_fit_keeps_the_best_weights_in_a_file(tmp_path):
     while not getattr(net, "stopped_", False):
         net.partial_fit(X[:100], y[:100], np.unique(y), X_val=X[100:], y_val=y[100:])
     assert net.score(X[100:], y[100:]) == max(net.validation_scores_)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("n_weighty", [2, 5])
+def test_samples_held_out_have_weight_and_so_have_those_left(n_weighty, share):
+    """All weight used to be held out for some seeds: a division by zero."""
+    X, y = small()
+    weights = np.zeros(len(y))
+    weights[-n_weighty:] = np.arange(1, n_weighty + 1)
+    for seed in range(6):
+        net = classifier(early_stopping=True, max_iter=2, random_state=seed)
+        net.set_params(validation_fraction=share).fit(X, y, sample_weight=weights)
+        assert np.isfinite(net.loss_)
+        assert np.isfinite(net.validation_scores_).all()
+
+
+def test_early_stopping_needs_two_samples_with_weight():
+    X, y = small()
+    weights = np.zeros(len(y))
+    weights[5] = 1.0
+    net = classifier(early_stopping=True)
+    with pytest.raises(DataError, match=r"at least 2 samples .* got 1 of 150"):
+        net.fit(X, y, sample_weight=weights)
+    net.set_params(early_stopping=False, max_iter=1).fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.compiled
+def test_a_sample_without_weight_is_not_scored():
+    X, y = small()
+    weights = np.ones(len(y))
+    weights[::2] = 0.0
+    wrong = np.where(weights > 0, y, (y + 1) % 3)
+    scores = [
+        classifier(early_stopping=True).fit(X, given, weights).validation_scores_
+        for given in (y, wrong)
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0][-1] > 0.8
 
 
 # Convergence --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.utils.class_weight import compute_sample_weight
 from support.estimators import classifier, small
 
+from truesparse.errors import DataError, UsageError
 from truesparse.estimators.samples import weigh_classes
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -72,3 +73,40 @@ def test_calls_that_lack_classes_have_their_weights_all_the_same():
     np.testing.assert_allclose(
         net.decision_function(X), plain.decision_function(X), rtol=1e-4, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("sample_weight", [None, np.ones(150)])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({0: -1.0}, "class_weight of class 0 must be at least 0 and finite, got -1"),
+        ({1: np.nan}, "class_weight of class 1 must be .* got nan"),
+        ({1: np.inf}, "class_weight of class 1 must be .* got inf"),
+        ({1: None}, "class_weight of class 1 must be .* got None"),
+        ({1: "much"}, "class_weight of class 1 must be a number"),
+        ({0: 0, 1: 0, 2: 0}, "class_weight.* must be finite, .* not all 0"),
+        ([1, 1, 1], "class_weight must be a dict or 'balanced'"),
+        ("even", "class_weight must be a dict or 'balanced', got 'even'"),
+    ],
+)
+def test_class_weights_that_are_refused_are_named(given, message, sample_weight):
+    X, y = small()
+    with pytest.raises(ValueError, match=f"^{message}"):
+        classifier(class_weight=given).fit(X, y, sample_weight)
+
+
+def test_class_weights_of_labels_are_a_list():
+    X, y = small()
+    labels = np.stack([y > 0, y > 1], axis=1).astype(int)
+    for given in ({0: 1.0}, [{0: 1.0}], [1.0, 2.0]):
+        with pytest.raises(UsageError, match="must be a list of 2 dicts or 'balanced'"):
+            classifier(class_weight=given).fit(X, labels)
+    with pytest.raises(UsageError, match=r"class_weight of class 1 must be .* got -2"):
+        classifier(class_weight=[{0: 1}, {1: -2}]).fit(X, labels)
+
+
+def test_weights_that_leave_no_sample_are_refused():
+    X, y = small()
+    net = classifier(class_weight={0: 0.0})
+    with pytest.raises(DataError, match="class_weight times sample_weight"):
+        net.fit(X, y, sample_weight=(y == 0).astype(float))

@@ -21,6 +21,7 @@ from truesparse.condensed.convert import condense_all
 from truesparse.condensed.layers import CondensedLayer, RowsLayer
 from truesparse.datasets import Preprocessing
 from truesparse.errors import ModelFileError, UsageError
+from truesparse.export.by_output import model_of
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.batch import gather_dense
 from truesparse.kernels.simd import make_tile
@@ -92,8 +93,23 @@ class CondensedMLP:
         self._all_active = layers[-1].n_active == constants.size
 
     @classmethod
-    def from_model(cls, model: SparseMLP) -> "CondensedMLP":
-        """Condense a trained model; all arrays are copies."""
+    def from_model(cls, model: Any) -> "CondensedMLP":
+        """Condense a trained model; all arrays are copies.
+
+        Parameters
+        ----------
+        model : SparseMLP or fitted estimator
+            Predictions are those of the network: probabilities of the classes in
+            their order, or targets.
+
+        Raises
+        ------
+        UsageError
+            For anything else.
+        """
+        model = model_of(model)
+        if not isinstance(model, SparseMLP):
+            raise UsageError("expected a SparseMLP or estimator, got a CondensedMLP")
         layers, constants = condense_all(model.layers)
         condensed = cls(model.layer_sizes[0], layers, constants, model.loss)
         condensed.preprocessing = model.preprocessing

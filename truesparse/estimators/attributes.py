@@ -1,5 +1,6 @@
 """The attributes that scikit-learn's networks have after fitting."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ def publish_model(estimator: Any, model: SparseMLP) -> None:
     estimator.intercepts_ = [layer.bias for layer in model.layers]
     estimator.n_layers_ = len(model.layer_sizes)
     estimator.n_outputs_ = model.layer_sizes[-1]
-    is_regression = model.loss.task.name == "regression"
-    estimator.out_activation_ = "identity" if is_regression else model.loss.name
+    name = model.loss.name
+    others = {"squared": "identity", "huber": "identity", "poisson": "exp"}
+    estimator.out_activation_ = others.get(name, name)
 
 
 def publish_history(
@@ -50,8 +52,9 @@ def publish_history(
     scores = [*scores, *(r.val_score for r in records if r.val_score is not None)]
     estimator.n_iter_ = len(estimator.history_)
     estimator.t_ += n_samples * len(records)
-    estimator.loss_ = estimator.loss_curve_[-1]
-    estimator.best_loss_ = min(estimator.loss_curve_)
+    # A callback may stop a run before its first epoch.
+    curve = estimator.loss_curve_ or [math.nan]
+    estimator.loss_, estimator.best_loss_ = curve[-1], min(curve)
     estimator.validation_loss_curve_ = losses or None
     estimator.validation_scores_ = scores or None
     estimator.best_validation_score_ = max(scores) if scores else None

@@ -10,22 +10,23 @@ import scipy.sparse
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_array,
     check_is_fitted,
     validate_data,
 )
 
 from truesparse.datasets import Preprocessing
-from truesparse.errors import UsageError
+from truesparse.errors import DataError, UsageError
 from truesparse.estimators.attributes import publish_history, publish_model
 from truesparse.estimators.fitting import Unfinished, run_trainer, warnings_of
 from truesparse.estimators.samples import Samples
 from truesparse.estimators.settings import Settings
 from truesparse.kernels import jit
-from truesparse.losses import Loss
+from truesparse.losses import Loss, require_finite
 from truesparse.network.inputs import as_source_data, as_weights, n_samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
-from truesparse.training.run import EpochRecord
+from truesparse.training.run import EpochRecord, Run
 
 # Whole numbers become the first of them.
 _FLOATS = (np.float64, np.float32)
@@ -123,8 +124,11 @@ class BaseSparseMLP(BaseEstimator):
     # What classifier and regressor add -----------------------------------------------
 
     @abstractmethod
-    def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
-        """Return targets as the loss takes them; with `reset`, learn their kind."""
+    def _encode(self, y, reset: bool, classes=None, name: str = "y") -> np.ndarray:
+        """Return targets as the loss takes them; with `reset`, learn their kind.
+
+        Messages call the targets `name`.
+        """
 
     @abstractmethod
     def _make_loss(self) -> Loss:
@@ -140,7 +144,15 @@ class BaseSparseMLP(BaseEstimator):
 
     # Fitting -------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train a new network, or with `warm_start` the existing one.
 
         Parameters
@@ -151,8 +163,11 @@ class BaseSparseMLP(BaseEstimator):
             Classes, or columns of 0 and 1 for multilabel targets; numbers for a
             regressor.
         sample_weight : (n,) array-like, optional
+            Samples held out for early stopping have theirs in its score, too.
         X_val, y_val : optional
             Validation data, evaluated after every epoch.
+        sample_weight_val : (n_val,) array-like, optional
+            Weights of the validation data in their loss and score.
 
         Returns
         -------
@@ -165,9 +180,13 @@ class BaseSparseMLP(BaseEstimator):
         DivergedError
             If the loss becomes NaN or infinite. The estimator then keeps the network
             that it had before; with `warm_start`, that network is spoilt.
+        KeyboardInterrupt
+            After Ctrl-C. The estimator keeps what it has learned by the end of the
+            step; a second Ctrl-C ends at once, as a failure does.
         """
         reset = not (self.warm_start and hasattr(self, "model_"))
-        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, is_partial=False)
+        data = X, y, sample_weight, X_val, y_val, sample_weight_val
+        self._fit(*data, reset=reset, is_partial=False)
         return self
 
     def _fit(self, *data, reset: bool, **how) -> None:
@@ -177,7 +196,7 @@ class BaseSparseMLP(BaseEstimator):
         """
         before = self.__dict__.copy()
         try:
-            self._train(*data, reset=reset, **how)
+            run, is_whole = self._train(*data, reset=reset, **how)
         except BaseException:
             if reset:
                 # The old network belongs to the old classes.
@@ -185,16 +204,22 @@ class BaseSparseMLP(BaseEstimator):
             elif self._unfinished and not self._unfinished.can_resume:
                 self._unfinished = None
             raise
+        if not is_whole:
+            raise KeyboardInterrupt(
+                f"training was interrupted after {run.epoch} epochs; the estimator "
+                "keeps what it has learned"
+            )
 
     def _train(
-        self, X, y, sample_weight, X_val, y_val, *, reset, is_partial, classes=None
-    ) -> None:
-        """Train, then publish what was learned.
+        self, *data, reset: bool, is_partial: bool, classes=None
+    ) -> tuple[Run, bool]:
+        """Train, then publish what was learned; see `run_trainer` for what it returns.
 
         Parameters
         ----------
-        X, y, sample_weight, X_val, y_val
-            As `fit` takes them.
+        *data
+            X, y, sample_weight, X_val, y_val and sample_weight_val, as `fit` takes
+            them.
         reset : bool
             Whether to begin with a new network.
         is_partial : bool
@@ -203,9 +228,7 @@ class BaseSparseMLP(BaseEstimator):
             All classes, if these targets may lack some.
         """
         settings = self._settings()
-        samples = self._read(
-            settings, X, y, sample_weight, X_val, y_val, reset, classes
-        )
+        samples = self._read(settings, data, reset, classes)
         if reset:
             sizes = self.n_features_in_, self._n_outputs
             model = settings.make_model(samples.X, *sizes, self._make_loss())
@@ -235,33 +258,52 @@ class BaseSparseMLP(BaseEstimator):
         self.stopped_ = run.stop
         publish_model(self, model)
         publish_history(self, run.history[n_before:], samples.n, reset)
-        for message, category in warnings_of(run, settings, is_whole, is_partial):
-            warnings.warn(message, category, stacklevel=4)
+        if is_whole:
+            for message, category in warnings_of(run, settings, is_partial):
+                warnings.warn(message, category, stacklevel=4)
+        return run, is_whole
 
     def _settings(self) -> Settings:
         """Return the values of the parameters, those of subclasses left out."""
         names = BaseSparseMLP._get_param_names()
         return Settings(**{name: getattr(self, name) for name in names})
 
-    def _read(
-        self, settings: Settings, X, y, sample_weight, X_val, y_val, reset, classes
-    ) -> Samples:
+    def _read(self, settings: Settings, data: tuple, reset, classes) -> Samples:
         """Check and encode what a fit is given."""
+        X, y, sample_weight, X_val, y_val, weights_val = data
         X, y = self._validate(X, y, reset)
         targets = self._encode(y, reset, classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         dtype = settings.float_type_for(X) if reset else self.model_.dtype
-        data = as_source_data(X, dtype, self.n_features_in_, "X")
-        weights = as_weights(self._weigh(y, sample_weight), n_samples(data))
-        if (X_val is None) != (y_val is None):
+        source = as_source_data(X, dtype, self.n_features_in_, "X")
+        weights = as_weights(self._weigh(y, sample_weight), n_samples(source))
+        validation = self._read_validation(X_val, y_val, weights_val, dtype)
+        return Samples(source, targets, weights, sample_weight, *validation)
+
+    def _read_validation(self, X, y, weights, dtype) -> tuple:
+        """Check and encode validation data; None for those not given."""
+        if (X is None) != (y is None):
             raise UsageError("give X_val and y_val together")
-        if X_val is None:
-            return Samples(data, targets, weights)
-        X_val, y_val = self._validate(X_val, y_val, reset=False)
-        data_val = as_source_data(X_val, dtype, self.n_features_in_, "X_val")
-        targets_val = self._encode(y_val, reset=False)
-        return Samples(data, targets, weights, data_val, targets_val)
+        if X is None:
+            if weights is not None:
+                raise UsageError("sample_weight_val needs X_val and y_val; give them")
+            return None, None, None
+        # What `_validate` does, under the names of these data.
+        validate_data(self, X, reset=False, skip_check_array=True)
+        X = check_array(X, accept_sparse="csr", dtype=_FLOATS, input_name="X_val")
+        source = as_source_data(X, dtype, self.n_features_in_, "X_val")
+        y = check_array(
+            y,
+            accept_sparse="csr",
+            ensure_2d=False,
+            dtype="numeric" if is_regressor(self) else None,
+            input_name="y_val",
+        )
+        targets, n = self._encode(y, reset=False, name="y_val"), n_samples(source)
+        if len(targets) != n:
+            raise DataError(f"X_val has {n} samples, but y_val has {len(targets)}")
+        return source, targets, as_weights(weights, n, "sample_weight_val")
 
     def _validate(self, X, y, reset: bool):
         return validate_data(
@@ -310,11 +352,13 @@ class BaseSparseMLP(BaseEstimator):
     # Predicting ----------------------------------------------------------------------
 
     def _outputs(self, X) -> np.ndarray:
-        """Return the outputs before softmax or logistic, (n, n_outputs)."""
+        """Return the outputs before softmax or logistic, (n, n_outputs), all finite."""
         check_is_fitted(self, "model_")
         X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
         with jit.threads(self.n_jobs):
-            return self.model_.decision_function(X)
+            z = self.model_.decision_function(X)
+        require_finite(z)
+        return z
 
     @property
     def coefs_(self) -> list[scipy.sparse.csr_array]:

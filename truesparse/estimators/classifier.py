@@ -11,6 +11,7 @@ from truesparse.estimators.base import BaseSparseMLP
 from truesparse.estimators.samples import weigh_classes
 from truesparse.estimators.settings import make_loss
 from truesparse.losses import Loss
+from truesparse.network.inputs import as_weights
 
 
 class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
@@ -45,7 +46,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     class_weight : dict, "balanced" or list of dict, optional
         Weights of the classes, which multiply those of the samples; "balanced" gives
         all classes the same total weight, in each call of `partial_fit`. A list for
-        multilabel targets. Validation ignores all weights.
+        multilabel targets. Scores on validation data leave them out.
     solver : {"adam", "adamw", "rmsprop", "sgd"}
     alpha : float
         L2 penalty, divided by the samples of a batch.
@@ -190,7 +191,14 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         self.class_weight = class_weight
 
     def partial_fit(
-        self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None
+        self,
+        X,
+        y,
+        classes=None,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
     ):
         """Train for one epoch on the given samples.
 
@@ -205,7 +213,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
         Parameters
         ----------
-        X, y, sample_weight, X_val, y_val
+        X, y, sample_weight, X_val, y_val, sample_weight_val
             See `fit`.
         classes : (n_classes,) array-like, optional
             All classes, needed in the first call. Multilabel targets need none.
@@ -229,16 +237,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                 f"partial_fit, which was {self.classes_!r}; leave it out"
             )
         known = np.unique(classes) if reset and classes is not None else None
-        self._fit(
-            X,
-            y,
-            sample_weight,
-            X_val,
-            y_val,
-            reset=reset,
-            is_partial=True,
-            classes=known,
-        )
+        data = X, y, sample_weight, X_val, y_val, sample_weight_val
+        self._fit(*data, reset=reset, is_partial=True, classes=known)
         return self
 
     def predict(self, X) -> np.ndarray:
@@ -305,13 +305,18 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
-        kind = type_of_target(y, input_name="y")
-        check_classification_targets(y)
+    def _encode(self, y, reset: bool, classes=None, name: str = "y") -> np.ndarray:
+        if scipy.sparse.issparse(y):
+            y = y.toarray()  # small: a column for each output of the network
+        kind = type_of_target(y, input_name=name)
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise DataError(f"{name} holds no classes: {error}") from None
         if kind == "multiclass-multioutput":
             raise DataError(
-                "y has several columns of classes; give one column, or 0 and 1 for "
-                "multilabel targets"
+                f"{name} has several columns of classes; give one column, or 0 and 1 "
+                "for multilabel targets"
             )
         is_multilabel = kind == "multilabel-indicator"
         if reset:
@@ -319,12 +324,12 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         elif is_multilabel != self._is_multilabel:
             kinds = {True: "labels (columns of 0 and 1)", False: "classes"}
             raise DataError(
-                f"y holds {kinds[is_multilabel]}, but the first fit saw "
+                f"{name} holds {kinds[is_multilabel]}, but the first fit saw "
                 f"{kinds[self._is_multilabel]}; give the same kind"
             )
         if is_multilabel:
-            return self._encode_labels(y, reset)
-        y = column_or_1d(y, warn=True)
+            return self._encode_labels(y, reset, name)
+        y = column_or_1d(y, warn=name == "y")
         if reset:
             self.classes_ = np.unique(y) if classes is None else classes
             is_single = make_loss(self.loss, _LOSSES, "class").name == "logistic"
@@ -338,22 +343,21 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         unknown = self.classes_[codes] != y
         if unknown.any():
             raise DataError(
-                f"y contains classes {np.unique(y[unknown])} not seen in the first "
-                f"fit; known classes are {self.classes_}"
+                f"{name} contains classes {np.unique(y[unknown])} not seen in the "
+                f"first fit; known classes are {self.classes_}"
             )
         if self._n_outputs == 1 and len(self.classes_) == 2:
             return codes.astype(np.float64).reshape(-1, 1)
         return codes.astype(np.int32)
 
-    def _encode_labels(self, y, reset: bool) -> np.ndarray:
-        if scipy.sparse.issparse(y):
-            y = y.toarray()  # small: a column for each output of the network
+    def _encode_labels(self, y, reset: bool, name: str) -> np.ndarray:
         if reset:
             self._n_outputs = y.shape[1]
             self.classes_ = np.arange(y.shape[1])
         elif y.shape[1] != self._n_outputs:
             raise DataError(
-                f"y has {y.shape[1]} labels, but the first fit saw {self._n_outputs}"
+                f"{name} has {y.shape[1]} labels, but the first fit saw "
+                f"{self._n_outputs}"
             )
         return y
 
@@ -367,7 +371,10 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             return weights
         classes = None if self._is_multilabel else self.classes_
         by_class = weigh_classes(self.class_weight, y, classes, weights)
-        return by_class if weights is None else by_class * weights
+        if weights is None:
+            return as_weights(by_class, len(by_class), "class_weight")
+        name = "class_weight times sample_weight"
+        return as_weights(by_class * weights, len(weights), name)
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
         return None if self._is_multilabel else targets.ravel()

@@ -64,6 +64,7 @@ def run_trainer(
                 X_val=samples.X_val,
                 y_val=samples.y_val,
                 sample_weight=samples.weights,
+                sample_weight_val=samples.weights_val,
                 keep_moments=True,
                 run=earlier,
                 until=until,
@@ -75,26 +76,18 @@ def run_trainer(
 
 
 def warnings_of(
-    run: Run, settings: Settings, is_whole: bool, is_partial: bool
+    run: Run, settings: Settings, is_partial: bool
 ) -> Iterator[tuple[str, type[Warning]]]:
-    """Yield what the user should know about a run, with the category of the warning.
+    """Yield what the user should know about a whole run, with the warning's category.
 
     Parameters
     ----------
     run : Run
     settings : Settings
-    is_whole : bool
-        Whether the run got as far as it should.
     is_partial : bool
-        Whether that was one epoch, not all.
+        Whether it did one epoch, not all.
     """
-    if not is_whole:
-        yield (
-            f"training was interrupted after {run.epoch} epochs; the estimator keeps "
-            "what it has learned",
-            UserWarning,
-        )
-    elif not is_partial and not run.stop and settings.expects_convergence:
+    if not is_partial and not run.stop and settings.expects_convergence:
         yield (
             f"{settings.max_iter} epochs (max_iter) were not enough for the loss to "
             f"settle: it still falls by more than tol={settings.tol:g} within "

@@ -1,4 +1,4 @@
-"""Ctrl-C during a fit: what was learned so far is kept."""
+"""Ctrl-C during a fit: what was learned so far is kept, and the program ends."""
 
 import signal
 import threading
@@ -8,6 +8,8 @@ from truesparse.callbacks import StopOnSignal
 
 class StopOnInterrupt(StopOnSignal):
     """End a fit after the current step; a second Ctrl-C ends it at once.
+
+    The fit then raises KeyboardInterrupt, as a search or a loop around it must end too.
 
     It does nothing in another thread than the main one, nor where the program handles
     SIGINT itself.

@@ -1,6 +1,7 @@
 """SparseMLPRegressor: one or several real targets."""
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 
@@ -21,8 +22,10 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     ----------
     hidden_layer_sizes, activation, epsilon, density, and all others but `loss`
         See SparseMLPClassifier; there is no `class_weight`.
-    loss : {"auto", "squared_error", "huber"} or Loss
+    loss : {"auto", "squared_error", "huber", "poisson"} or Loss
         "auto" is "squared_error": half the squared error, summed over the targets.
+        "poisson" is half the Poisson deviance, for counts and other targets of at least
+        0; the network then learns the logarithm of their mean.
 
     Attributes
     ----------
@@ -46,14 +49,22 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     def _task(self) -> str:
         return "regression"
 
-    def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train for one epoch on the given samples.
 
         See SparseMLPClassifier.partial_fit.
 
         Parameters
         ----------
-        X, y, sample_weight, X_val, y_val
+        X, y, sample_weight, X_val, y_val, sample_weight_val
             See `fit`.
 
         Returns
@@ -61,7 +72,8 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         self
         """
         reset = not hasattr(self, "model_")
-        self._fit(X, y, sample_weight, X_val, y_val, reset=reset, is_partial=True)
+        data = X, y, sample_weight, X_val, y_val, sample_weight_val
+        self._fit(*data, reset=reset, is_partial=True)
         return self
 
     def predict(self, X) -> np.ndarray:
@@ -75,23 +87,26 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         -------
         (n,) or (n, n_outputs) array of `dtype`
         """
-        z = self._outputs(X)
-        return z[:, 0] if self._is_flat else z
+        predicted = self.model_.loss.activate(self._outputs(X))
+        return predicted[:, 0] if self._is_flat else predicted
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _encode(self, y, reset: bool, classes=None) -> np.ndarray:
+    def _encode(self, y, reset: bool, classes=None, name: str = "y") -> np.ndarray:
+        if scipy.sparse.issparse(y):
+            y = y.toarray()  # small: a column for each output of the network
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = column_or_1d(y, warn=name == "y")
         n_targets = 1 if y.ndim == 1 else y.shape[1]
         if reset:
             self._is_flat, self._n_outputs = y.ndim == 1, n_targets
         elif n_targets != self._n_outputs:
             raise DataError(
-                f"y has {n_targets} targets, but the first fit saw {self._n_outputs}"
+                f"{name} has {n_targets} targets, but the first fit saw "
+                f"{self._n_outputs}"
             )
         return y.reshape(len(y), -1)
 
@@ -99,4 +114,9 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         return make_loss(self.loss, _LOSSES, "real")
 
 
-_LOSSES = {"auto": "squared", "squared_error": "squared", "huber": "huber"}
+_LOSSES = {
+    "auto": "squared",
+    "squared_error": "squared",
+    "huber": "huber",
+    "poisson": "poisson",
+}

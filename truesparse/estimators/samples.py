@@ -12,6 +12,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
+from truesparse.checks import check_not_negative
+from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.network.inputs import n_samples, take_samples
 
@@ -27,15 +29,20 @@ class Samples(NamedTuple):
     y : array
         Targets as the loss takes them.
     weights : (n,) float64 array or None
-        Sample weights, with those of the classes.
+        Sample weights times those of the classes.
+    sample_weight : (n,) float64 array or None
+        Sample weights alone.
     X_val, y_val : like `X` and `y`, or None
+    weights_val : like `sample_weight`
     """
 
     X: Source
     y: np.ndarray
     weights: np.ndarray | None
+    sample_weight: np.ndarray | None
     X_val: Source | None = None
     y_val: np.ndarray | None = None
+    weights_val: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -48,9 +55,15 @@ class Samples(NamedTuple):
         return float(self.n if self.weights is None else self.weights.sum())
 
     def hold_out(
-        self, fraction: float, seed: int, classes: np.ndarray | None
+        self,
+        fraction: float,
+        seed: int,
+        classes: np.ndarray | None,
     ) -> "Samples":
         """Return the samples with a share of them set aside for validation.
+
+        Samples without weight, which teach nothing and are not scored, stay where they
+        are: the share is one of the others, so that both parts have weight.
 
         Parameters
         ----------
@@ -58,14 +71,36 @@ class Samples(NamedTuple):
         seed : int
         classes : (n,) array, optional
             Each class has its share of both parts, if that is possible.
+
+        Raises
+        ------
+        DataError
+            If fewer than two samples have a weight above 0.
         """
-        train, held_out = split(self.n, fraction, seed, classes)
+        everyone = np.arange(self.n)
+        weighty = everyone if self.weights is None else np.flatnonzero(self.weights)
+        if weighty.size < 2:
+            raise DataError(
+                "early_stopping holds out validation data and needs at least 2 samples "
+                f"with a weight above 0, got {weighty.size} of {self.n}; give more, "
+                "or X_val and y_val"
+            )
+        strata = None if classes is None else classes[weighty]
+        _, chosen = split(weighty.size, fraction, seed, strata)
+        held_out = weighty[chosen]
+        train = np.delete(everyone, held_out)
+
+        def take(array: np.ndarray | None, part: np.ndarray) -> np.ndarray | None:
+            return None if array is None else array[part]
+
         return Samples(
             take_samples(self.X, train),
             self.y[train],
-            None if self.weights is None else self.weights[train],
+            take(self.weights, train),
+            take(self.sample_weight, train),
             take_samples(self.X, held_out),
             self.y[held_out],
+            take(self.sample_weight, held_out),
         )
 
 
@@ -109,11 +144,35 @@ def weigh_classes(
     """
     if isinstance(class_weight, str) and class_weight == "balanced":
         return _balance_classes(y, sample_weight)
+    _check_class_weight(class_weight, None if classes is not None else y.shape[1])
     if isinstance(class_weight, Mapping) and classes is not None:
         y = column_or_1d(y)
         weights = compute_class_weight(dict(class_weight), classes=classes, y=y)
         return weights[np.searchsorted(classes, y)]
     return compute_sample_weight(class_weight, y)
+
+
+def _check_class_weight(given: Any, n_labels: int | None) -> None:
+    """Raise UsageError unless weights are finite and not negative, in the right form.
+
+    Parameters
+    ----------
+    given : object
+    n_labels : int or None
+        Number of labels of multilabel targets, each with weights of its own.
+    """
+    if n_labels is None:
+        accepted, each = "a dict", [given]
+    else:
+        accepted, each = f"a list of {n_labels} dicts", given
+    fits = isinstance(each, list | tuple) and len(each) == (n_labels or 1)
+    if not fits or not all(isinstance(weights, Mapping) for weights in each):
+        raise UsageError(
+            f"class_weight must be {accepted} or 'balanced', got {given!r}"
+        )
+    for weights in each:
+        for name, weight in weights.items():
+            check_not_negative(**{f"class_weight of class {name!r}": weight})
 
 
 def _balance_classes(y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:

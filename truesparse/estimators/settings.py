@@ -16,7 +16,15 @@ from sklearn.utils import check_random_state
 
 from truesparse import topology
 from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
-from truesparse.checks import check_whole, choose, float_type
+from truesparse.checks import (
+    check_finite,
+    check_not_negative,
+    check_positive,
+    check_share_below_one,
+    check_whole,
+    choose,
+    float_type,
+)
 from truesparse.drawing.patterns import pattern_of
 from truesparse.errors import UsageError
 from truesparse.estimators.interrupt import StopOnInterrupt
@@ -44,6 +52,18 @@ _SCHEDULES = {
 _FALLING = ("cosine", "linear")
 _LARGEST_AUTO_BATCH = 200
 _SEEDS = 2**31 - 1
+# Checked here, under the names that the estimator gives them.
+_NUMBERS = {
+    "alpha": check_not_negative,
+    "tol": check_not_negative,
+    "learning_rate_init": check_positive,
+    "power_t": check_finite,
+    "momentum": check_share_below_one,
+    "beta_1": check_share_below_one,
+    "beta_2": check_share_below_one,
+    "dropout": check_share_below_one,
+    "validation_fraction": check_share_below_one,
+}
 
 
 class Settings(types.SimpleNamespace):
@@ -65,14 +85,14 @@ class Settings(types.SimpleNamespace):
         super().__init__(**parameters)
         for name in ("shuffle", "warm_start", "early_stopping", "nesterovs_momentum"):
             _check_bool(name, parameters[name])
+        for name, check in _NUMBERS.items():
+            check(**{name: parameters[name]})
+        if self.clip_norm is not None:
+            check_positive(clip_norm=self.clip_norm)
         check_whole("max_iter", self.max_iter, 1)
         if self.n_iter_no_change != math.inf:
             check_whole("n_iter_no_change", self.n_iter_no_change, 1)
-        _check_range("tol", self.tol, math.inf, "a finite number of at least 0")
-        _check_range("alpha", self.alpha, math.inf, "a finite number of at least 0")
-        share = self.validation_fraction
-        _check_range("validation_fraction", share, 1.0, "a number from 0 to below 1")
-        if self.early_stopping and share == 0.0:
+        if self.early_stopping and self.validation_fraction == 0.0:
             raise UsageError(
                 "validation_fraction must be above 0 for early_stopping to hold out "
                 "validation data, got 0"
@@ -238,13 +258,6 @@ def make_loss(given: Any, names: Mapping[str, str], targets: str) -> Loss:
 def _check_bool(name: str, value: Any) -> None:
     if not isinstance(value, bool | np.bool_):
         raise UsageError(f"{name} must be True or False, got {value!r}")
-
-
-def _check_range(name: str, value: Any, limit: float, accepted: str) -> None:
-    """Raise UsageError unless `value` is a number in [0, limit)."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not 0.0 <= value < limit:
-        raise UsageError(f"{name} must be {accepted}, got {value!r}")
 
 
 def _as_callbacks(given: Any) -> list[Callback]:

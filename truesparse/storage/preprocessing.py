@@ -14,6 +14,7 @@ from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.datasets.encoding import TableEncoding
 from truesparse.datasets.raw import TableLayout
+from truesparse.errors import UsageError
 from truesparse.storage.tensors import read_tensor
 
 PREFIX = "preprocessing."
@@ -35,6 +36,8 @@ def to_tensors(preprocessing: Preprocessing) -> tuple[dict[str, np.ndarray], str
     }
     classes, layout = preprocessing.classes, preprocessing.layout
     encoding = preprocessing.encoding
+    if classes is not None:
+        _require_storable(classes)
     text = {
         "task": preprocessing.task,
         "classes": None if classes is None else classes.tolist(),
@@ -45,6 +48,24 @@ def to_tensors(preprocessing: Preprocessing) -> tuple[dict[str, np.ndarray], str
         "layout": None if layout is None else layout._asdict(),
     }
     return tensors, json.dumps(text, allow_nan=False)
+
+
+def _require_storable(classes: np.ndarray) -> None:
+    """Raise UsageError unless JSON keeps the classes: text, numbers or bools."""
+    kinds = {type(each) for each in classes.tolist()}
+    is_kept = classes.dtype.kind not in "mM" and kinds in (
+        {str},
+        {int},
+        {float},
+        {bool},
+    )
+    if not is_kept:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise UsageError(
+            f"a model file can store classes that are text, numbers or bools, all of "
+            f"one type, got {classes.dtype} ({names}); train on text instead, for "
+            "example y.astype(str), or pickle the estimator"
+        )
 
 
 def from_tensors(file: Any, text: str) -> Preprocessing:
