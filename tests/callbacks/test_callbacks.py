@@ -325,3 +325,10 @@ def test_a_second_signal_ends_the_process_at_once():
     assert done.returncode == 130
     assert done.stdout.split() == ["15"]
     assert done.stderr == ""
+
+
+def test_a_handler_that_is_not_of_python_stays(monkeypatch):
+    """None stands for it, which cannot be put back: that raised TypeError."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", None)
+    assert len(make_trainer(callbacks=[StopOnSignal()]).fit(X, Y)) == 3

@@ -302,3 +302,10 @@ def test_a_pipe_gets_lines_without_control_characters(tmp_path):
     assert got.code == 0
     for text in (got.out, got.err):
         assert not set(text) & {"\r", "\x1b", "\b"}
+
+
+def test_a_handler_that_is_not_of_python_stays(monkeypatch):
+    """None stands for it, which cannot be put back: that raised TypeError."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", None)
+    assert run_command(lambda words: None, []) == 0

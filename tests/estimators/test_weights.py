@@ -110,3 +110,12 @@ def test_weights_that_leave_no_sample_are_refused():
     net = classifier(class_weight={0: 0.0})
     with pytest.raises(DataError, match="class_weight times sample_weight"):
         net.fit(X, y, sample_weight=(y == 0).astype(float))
+
+
+def test_validation_leaves_class_weights_out():
+    X, y = small()
+    net = classifier(class_weight={0: 1, 1: 7, 2: 3}, early_stopping=True, max_iter=1)
+    net.fit(X, y)
+    right = 15 * net.validation_scores_[0]
+    assert right == pytest.approx(round(right), abs=1e-12)
+    assert 0 < right < 15

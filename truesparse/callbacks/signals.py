@@ -36,7 +36,9 @@ class StopOnSignal(Callback):
         if threading.current_thread() is not threading.main_thread():
             return
         for number in self._SIGNALS:
-            self._previous[number] = signal.signal(number, self._receive)
+            # A handler that is not Python's could not be put back.
+            if signal.getsignal(number) is not None:
+                self._previous[number] = signal.signal(number, self._receive)
 
     def on_batch_end(self, run) -> None:
         """Raise Interrupted if a signal has arrived."""

@@ -220,13 +220,15 @@ def _terminable() -> Iterator[None]:
     def terminate(number, frame):
         raise Terminated
 
-    # Only the main thread may set handlers.
+    # Only the main thread may set handlers, and only Python's own can be put back.
     is_main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    previous = signal.getsignal(signal.SIGTERM) if is_main else None
+    if previous is not None:
+        signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
-        if is_main:
+        if previous is not None:
             signal.signal(signal.SIGTERM, previous)
 
 
