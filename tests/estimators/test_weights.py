@@ -119,3 +119,12 @@ def test_validation_leaves_class_weights_out():
     right = 15 * net.validation_scores_[0]
     assert right == pytest.approx(round(right), abs=1e-12)
     assert 0 < right < 15
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 2.0}])
+def test_sample_weights_that_are_refused_are_not_blamed_on_classes(class_weight):
+    X, y = small()
+    net = classifier(class_weight=class_weight)
+    for bad in (np.where(y > 0, 1.0, -1.0), np.zeros(len(y))):
+        with pytest.raises(DataError, match=r"(?i)^sample.weights? must"):
+            net.fit(X, y, sample_weight=bad)

@@ -275,6 +275,7 @@ class BaseSparseMLP(BaseEstimator):
         targets = self._encode(y, reset, classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            sample_weight = as_weights(sample_weight, len(sample_weight))
         dtype = settings.float_type_for(X) if reset else self.model_.dtype
         source = as_source_data(X, dtype, self.n_features_in_, "X")
         weights = as_weights(self._weigh(y, sample_weight), n_samples(source))

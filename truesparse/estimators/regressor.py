@@ -87,7 +87,8 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         -------
         (n,) or (n, n_outputs) array of `dtype`
         """
-        predicted = self.model_.loss.activate(self._outputs(X))
+        z = self._outputs(X)
+        predicted = self.model_.loss.activate(z)
         return predicted[:, 0] if self._is_flat else predicted
 
     def __sklearn_tags__(self):

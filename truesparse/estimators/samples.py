@@ -55,10 +55,7 @@ class Samples(NamedTuple):
         return float(self.n if self.weights is None else self.weights.sum())
 
     def hold_out(
-        self,
-        fraction: float,
-        seed: int,
-        classes: np.ndarray | None,
+        self, fraction: float, seed: int, classes: np.ndarray | None
     ) -> "Samples":
         """Return the samples with a share of them set aside for validation.
 
