@@ -126,5 +126,5 @@ def test_sample_weights_that_are_refused_are_not_blamed_on_classes(class_weight)
     X, y = small()
     net = classifier(class_weight=class_weight)
     for bad in (np.where(y > 0, 1.0, -1.0), np.zeros(len(y))):
-        with pytest.raises(DataError, match=r"(?i)^sample.weights? must"):
+        with pytest.raises(ValueError, match=r"(?i)^sample.weights? must"):
             net.fit(X, y, sample_weight=bad)
