@@ -12,11 +12,9 @@ new numbers. Neurons with fewer than k inputs are filled up with weights 0 of th
 input; filling up by as much as 1/8 makes groups fewer. Nothing of size n_in x n_out is
 in the file or computed, unless a layer is full: then it is one Gemm.
 
-Measured (ONNX Runtime 1.31, AMD EPYC, 2 cores with other work to do, 2026-11-21): a
-layer of 50,000 x 50,000 with 1 million weights then takes 0.3 s and 0.2 GB, batch 128.
-Gather, Mul and ScatterElements with reduction "add" take 4 s and 3.7 GB: they need an
-index of 8 bytes for each connection and sample. Gather, Mul and ReduceSum on the same
-groups take 0.4 s and 0.3 GB.
+Measured (ONNX Runtime 1.31, AMD EPYC, 2 busy cores, 2026-11-21): a layer of 50,000 x
+50,000 with 1 million weights takes 0.3 s and 0.2 GB, batch 128. With ScatterElements it
+takes 4 s and 3.7 GB for an index of 8 bytes for each connection and sample.
 """
 
 import pathlib
