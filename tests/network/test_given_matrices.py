@@ -56,6 +56,9 @@ def test_given_arrays_are_copied():
     model = SparseMLP.from_sparse([W], [bias], dtype="float64")
     model.layers[0].connections.values[:] = 7
     model.layers[0].bias[:] = 7
+    for array in model.layers[0].connections.csr:
+        for other in (W.indptr, W.indices, W.data):
+            assert not np.shares_memory(array, other)
     np.testing.assert_array_equal(W.toarray(), W1.toarray())
     assert not bias.any()
 
