@@ -31,6 +31,7 @@ from truesparse.callbacks import (
 )
 from truesparse.callbacks import checkpointing as writing
 from truesparse.errors import DataError, DivergedError, UsageError
+from truesparse.network import backprop
 from truesparse.schedules import LearningRate
 from truesparse.storage import models
 from truesparse.topology import ALGORITHMS
@@ -283,14 +284,14 @@ def test_a_run_that_diverges_keeps_the_last_one(tmp_path):
 
 def test_an_error_within_a_step_leaves_the_last_one(tmp_path, monkeypatch):
     trainer = make_trainer(callbacks=[Checkpoint(tmp_path / "c", every=1)])
-    step = trainer.model._backward
+    step = backprop.step
 
     def fail(*arguments):
         step(*arguments)
         if trainer.model.step == 4:
             raise MemoryError
 
-    monkeypatch.setattr(trainer.model, "_backward", fail)
+    monkeypatch.setattr(backprop, "step", fail)
     with pytest.raises(MemoryError):
         trainer.fit(X, Y)
     assert checkpoint.read(tmp_path / "c").run.epoch == 1
