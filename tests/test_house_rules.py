@@ -55,7 +55,7 @@ PRINTING = {"callbacks", "commands", "info", "predict", "report", "train"}
 # Libraries that are imported within functions only, and by whom.
 HEAVY = {
     "sklearn": ("datasets", "estimators"),
-    "pandas|pyarrow": ("datasets",),
+    "pandas|pyarrow|h5py": ("datasets",),
     "matplotlib|PIL": ("plots", "commands"),
     "onnx|torch": ("export",),
     "tensorboard": ("callbacks",),

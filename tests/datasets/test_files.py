@@ -193,8 +193,8 @@ def test_interrupted_writing_leaves_the_old_file(folder, monkeypatch):
         ("none.csv", "No such file"),
         ("none/none.npz", "No such file"),
         (".", "it is a folder"),
-        ("table.xlsx", "unknown ending '.xlsx'; use one of .npz, .csv"),
-        ("words.npz.gz", "unknown ending '.gz'; .* only text tables may be compressed"),
+        ("table.xlsx", "the ending '.xlsx' is unknown, .* known endings are .npz, "),
+        ("words.npz.gz", "only text may be compressed; unpack it"),
         ("empty.svm", "the file is empty"),
     ],
 )

@@ -13,7 +13,12 @@ Sources, each read into RawData
     madelon        generated classifications
     openml         sets from OpenML, downloaded and cached
     files          files, by their ending; npz is the format of data_home
-    npz, svmlight, csv_table, parquet_table
+    content        text files by what they hold
+    npz, npy, matlab               arrays
+    named_arrays   which of them are the features and the targets
+    csv_table, parquet_table, arff
+    svmlight, single_cells         sparse features
+    text_files, hdf5               opening of files
     dialect        delimiter, decimal sign, header and row names of a text table
     text_tables    the columns of a text table
     table_options  what a caller states about a table

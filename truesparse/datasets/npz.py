@@ -3,6 +3,7 @@
     X_train, y_train, X_test, y_test        with a test part, or
     X, y                                    to be split
 
+or with the other names of named_arrays.py.
 A CSR matrix M is stored as M_data, M_indices, M_indptr and M_shape in place of M.
 """
 
@@ -19,6 +20,7 @@ from scipy import sparse
 
 from truesparse.datasets.features import as_dense, check_features
 from truesparse.datasets.model_columns import Expected
+from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_one_target_a_row
@@ -34,7 +36,8 @@ def read_npz(
 ) -> RawData:
     """Read a data set that `save_npz` or NumPy wrote.
 
-    Images, (n, height, width) or more dimensions, become rows.
+    Arrays are chosen by their names, see named_arrays.py. Images, (n, height, width) or
+    more dimensions, become rows.
 
     Parameters
     ----------
@@ -60,7 +63,8 @@ def read_npz(
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(
-                    f"{path} is a single .npy array; store {NEEDED} in an .npz file"
+                    f"{path} is a single .npy array; name it so, or store {NEEDED} in "
+                    "an .npz file"
                 )
             with archive:
                 if expected is not None and _is_scipy_matrix(archive):
@@ -100,33 +104,17 @@ def _read_arrays(
             f"{path} is a matrix of scipy.sparse.save_npz, without targets; write "
             "features and targets with truesparse.datasets.save_npz"
         )
-    has_train = _has(keys, "X_train")
-    names = ["X_train", "y_train", "X_test", "y_test"] if has_train else ["X", "y"]
-    lacking = [name for name in names if not _has(keys, name)]
-    if not needs_targets:
-        optional = {"y_train", "X_test", "y_test", "y"}
-        names = [name for name in names if name not in lacking]
-        lacking = [name for name in lacking if name not in optional]
-    if lacking:
-        raise DataError(
-            f"{path} lacks {', '.join(lacking)}; it holds "
-            f"{', '.join(map(repr, sorted(keys))) or 'nothing'}; store {NEEDED}"
-        )
-    arrays: dict[str, Any] = {name: _matrix(archive, name, path) for name in names}
-    for name, array in arrays.items():
-        if name.startswith("X") and array.ndim > 2:
-            arrays[name] = array.reshape(len(array), -1)
-    train = "_train" if has_train else ""
-    return RawData(
-        arrays[f"X{train}"],
-        arrays.get(f"y{train}"),
-        arrays.get("X_test"),
-        arrays.get("y_test"),
-    )
+    names = choose_arrays(_arrays_in(keys), path, NEEDED, needs_targets)
+    arrays = [name and _matrix(archive, name, path) for name in names[:4]]
+    return as_raw_data(names, arrays, path)
 
 
-def _has(keys: set[str], name: str) -> bool:
-    return name in keys or all(f"{name}_{field}" in keys for field in CSR_FIELDS)
+def _arrays_in(keys: set[str]) -> set[str]:
+    """Return the names of the arrays, a CSR matrix being one."""
+    bases = {key.removesuffix("_indptr") for key in keys if key.endswith("_indptr")}
+    fields = {base: {f"{base}_{field}" for field in CSR_FIELDS} for base in bases}
+    whole = {base for base in bases if fields[base] <= keys}
+    return (keys - {field for base in whole for field in fields[base]}) | whole
 
 
 def _matrix(

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from truesparse.datasets.named_arrays import Role, role_of
 from truesparse.datasets.table_options import say
+from truesparse.datasets.text_files import is_compressed
 from truesparse.errors import MemoryLimitError
 
-# Arrays of a CSR matrix in an .npz file that are not converted to the wanted type.
-_INDEX_FIELDS = ("_indices", "_indptr", "_shape")
+# Bytes of text that a byte of a compressed file stands for, or more.
+_COMPRESSION = 4
 
 
 def require_room_for_file(path: Path, dtype: np.dtype, memory: int) -> None:
@@ -90,12 +92,14 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
 
     The headers of an .npz file say how large the stored arrays are; beside them stand
     either the two parts they are split into or the features in the type they are scaled
-    to. Other files count with their size, since a number takes about as many bytes as
-    text as it does in memory. A file that cannot be read counts 0.
+    to. Other files count with their size, or that of the text that they compress, since
+    a number takes about as many bytes as text as it does in memory. A file that cannot
+    be read counts 0.
     """
     try:
         if path.suffix.lower() != ".npz":
-            return path.stat().st_size
+            size = path.stat().st_size
+            return size * _COMPRESSION if is_compressed(path) else size
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
             stored = sum(member.file_size for member in members)
@@ -104,7 +108,7 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
                 member.file_size // _itemsize(archive, member) * dtype.itemsize
                 for member in features
             )
-            has_test = any(m.filename.startswith("X_test") for m in features)
+            has_test = any(_is_of_test(m.filename) for m in features)
             split = 0 if has_test else sum(member.file_size for member in features)
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
         # Its reader reports what is wrong with it.
@@ -113,8 +117,19 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
 
 
 def _is_features(filename: str) -> bool:
+    role = _role_of_member(filename)
+    return role is not None and role.is_features
+
+
+def _is_of_test(filename: str) -> bool:
+    role = _role_of_member(filename)
+    return role is not None and role.part == "test"
+
+
+def _role_of_member(filename: str) -> Role | None:
+    """Return the role of an array, or of the values of a CSR matrix."""
     name = filename.removesuffix(".npy")
-    return name.startswith("X") and not name.endswith(_INDEX_FIELDS)
+    return role_of(name) or role_of(name.removesuffix("_data"))
 
 
 def _itemsize(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:

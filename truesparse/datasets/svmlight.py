@@ -1,5 +1,6 @@
 """The text format of SVMlight and LIBSVM: sparse features, one row a line."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,20 @@ from scipy import sparse
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import TableOptions
+from truesparse.datasets.text_files import BROKEN, is_compressed, open_bytes
 from truesparse.errors import DataError
+
+_LARGEST_EXACT = 2**53
 
 
 def read_svmlight(
     path: Path, options: TableOptions, expected: Expected | None = None
 ) -> RawData:
-    """Read a .svm, .libsvm or .svmlight file with scikit-learn, as CSR.
+    """Read SVMlight text with scikit-learn, as CSR.
 
     If NAME.t lies beside NAME (LIBSVM's way to name a test part), it becomes the test
-    part. Rows with several labels, ``1,3 2:0.5``, make the task multilabel.
+    part, as does NAME.t.bz2 beside NAME.bz2. Rows with several labels, ``1,3 2:0.5``,
+    make the task multilabel.
 
     Parameters
     ----------
@@ -38,17 +43,18 @@ def read_svmlight(
         If an option of tables is given.
     """
     options.accept_only((), "an SVMlight file")
-    from sklearn.datasets import load_svmlight_files
-
-    test = path.with_name(path.name + ".t")
-    files = [str(path), str(test)] if test.is_file() else [str(path)]
+    stem, ending = path.name, ""
+    if is_compressed(path):
+        stem, ending = path.stem, path.suffix
+    test = path.with_name(f"{stem}.t{ending}")
+    files = [path, test] if test.is_file() else [path]
     try:
         try:
-            loaded = load_svmlight_files(files, zero_based=True)
+            loaded = _load(files, multilabel=False)
         except ValueError:
             # Several labels, or none, do not parse as one number.
-            loaded = load_svmlight_files(files, multilabel=True, zero_based=True)
-    except (OSError, ValueError, OverflowError) as error:
+            loaded = _load(files, multilabel=True)
+    except (*BROKEN, ValueError, OverflowError) as error:
         raise DataError(
             f"cannot read {path} as SVMlight text: {first_line(error)}; write each "
             "line as 'label index:value index:value ...' with rising indices"
@@ -59,8 +65,22 @@ def read_svmlight(
     return raw
 
 
+def _load(paths: list[Path], multilabel: bool) -> list:
+    """Return features and labels of each file in turn."""
+    from sklearn.datasets import load_svmlight_files
+
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open_bytes(path)) for path in paths]
+        return load_svmlight_files(files, multilabel=multilabel, zero_based=True)
+
+
 def _as_raw_data(loaded: list, expected: Expected | None, path: Path) -> RawData:
     if isinstance(loaded[1], np.ndarray):
+        if any(np.abs(y).max(initial=0) >= _LARGEST_EXACT for y in loaded[1::2]):
+            raise DataError(
+                f"{path} has labels of 2^53 or more, which are read as float64 and not "
+                "exact; give smaller numbers"
+            )
         return RawData(*loaded)
     labels = np.array(sorted({name for y in loaded[1::2] for row in y for name in row}))
     if len(labels) == 0:

@@ -8,16 +8,13 @@ A column is numbers (float64, or int64 where all are whole), truth values (bool)
 text; a missing number is NaN, a missing text None.
 """
 
-import bz2
 import csv
-import gzip
 import importlib.util
 import itertools
-import lzma
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,10 +28,8 @@ from truesparse.datasets.dialect import (
 )
 from truesparse.datasets.raw import first_line
 from truesparse.datasets.table_options import say
+from truesparse.datasets.text_files import BROKEN, encoding_of, open_text
 from truesparse.errors import DataError
-
-COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_BROKEN = (OSError, EOFError, UnicodeError, csv.Error, lzma.LZMAError)
 
 
 class Table(NamedTuple):
@@ -85,7 +80,7 @@ def read_table(
     DataError
         If the file is no text table; the message names the line where there is one.
     """
-    encoding = encoding or _encoding_of(path)
+    encoding = encoding or encoding_of(path)
     try:
         with open_text(path, encoding) as file:
             dialect = sniff(
@@ -98,7 +93,7 @@ def read_table(
         columns = _without_empty_end(columns)
     except DataError:
         raise
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(
             f"cannot read {path} as a text table: {first_line(error)}; store the "
             "table as UTF-8 text, or name its encoding, as in "
@@ -114,26 +109,6 @@ def line_of(path: Path, table: Table, row: int) -> int:
     """Return the line of the file, from 1, that a row of the table ends with."""
     rows = _rows(path, table.encoding, table.dialect)
     return next(itertools.islice(rows, row, None))[0]
-
-
-def open_text(path: Path, encoding: str) -> TextIO:
-    """Open a text file, compressed or not."""
-    opener: Any = COMPRESSED.get(path.suffix.lower(), open)
-    return opener(path, "rt", encoding=encoding, newline="")
-
-
-def _encoding_of(path: Path) -> str:
-    opener: Any = COMPRESSED.get(path.suffix.lower(), open)
-    try:
-        with opener(path, "rb") as file:
-            mark = file.read(1024)
-    except _BROKEN as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if mark[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if b"\0" in mark:
-        raise DataError(f"cannot read {path} as a text table: it is a binary file")
-    return "utf-8-sig"
 
 
 def _read_with_pandas(path: Path, encoding: str, dialect: Dialect) -> list[np.ndarray]:
@@ -173,7 +148,7 @@ def _plain(series: Any) -> np.ndarray:
     if series.dtype.kind in "iufb" and isinstance(series.dtype, np.dtype):
         return series.to_numpy()
     values = series.to_numpy(dtype=object, na_value=None)
-    return _column_of([None if v is None else str(v).strip() for v in values])
+    return column_of([None if v is None else str(v).strip() for v in values])
 
 
 def _spellings(mark: str) -> set[str]:
@@ -193,7 +168,7 @@ def _read_with_python(path: Path, encoding: str, dialect: Dialect) -> list[np.nd
     if any(len(row) != dialect.n_columns for row in rows):
         raise ValueError("rows differ in length")
     return [
-        _column_of([cell.strip() for cell in column], dialect.decimal)
+        column_of([cell.strip() for cell in column], dialect.decimal)
         for column in zip(*rows, strict=True)
     ]
 
@@ -228,7 +203,7 @@ def _read_with_numpy(path: Path, encoding: str, dialect: Dialect) -> list[np.nda
     columns = []
     for i, column in enumerate(table.T):
         if i in texts:
-            column = _column_of(list(texts[i]))[column.astype(np.intp)]
+            column = column_of(list(texts[i]))[column.astype(np.intp)]
         elif dialect.kinds[i] == {"whole"} and (column == np.floor(column)).all():
             if np.abs(column).max() >= 2**53:
                 raise ValueError("whole numbers that float64 does not hold")
@@ -248,7 +223,7 @@ def _numbering(numbers: dict[str, int]) -> Callable[[str], float]:
     return number
 
 
-def _column_of(cells: list[str | None], decimal: str = ".") -> np.ndarray:
+def column_of(cells: list[str | None], decimal: str = ".") -> np.ndarray:
     """Return the column of cells, which are text; None is missing."""
     filled = [None if c is None or c.lower() in MISSING else c for c in cells]
     present = [cell for cell in filled if cell is not None]

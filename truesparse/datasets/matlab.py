@@ -1,0 +1,128 @@
+"""MATLAB's .mat files: scipy reads them, h5py those of version 7.3."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
+from truesparse.datasets.model_columns import Expected
+from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
+from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.table_options import TableOptions
+from truesparse.errors import DataError
+
+_NEEDED = "X and Y, or data and label"
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def read_mat(
+    path: Path, options: TableOptions, expected: Expected | None = None
+) -> RawData:
+    """Read features and targets of a .mat file; they are chosen by their names.
+
+    Sparse features stay sparse. Targets are a column, or a row as long as the features
+    have rows.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+    options : TableOptions
+        None may be given.
+    expected : Expected, optional
+        Features that a model takes: targets may then be absent.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, lacks arrays, or they are structs, cells or images.
+    UsageError
+        If an option of tables is given, or the file needs h5py, which is missing.
+    """
+    options.accept_only((), "a .mat file")
+    with path.open("rb") as file:
+        # HDF5 starts after MATLAB's own header.
+        start = file.read(1024)
+    read = _read_with_h5py if _SIGNATURE in (start[:8], start[512:520]) else _read
+    names, arrays = read(path, needs_targets=expected is None)
+    for name, array in zip(names[:4], arrays, strict=True):
+        if array is not None and array.ndim != 2:
+            raise DataError(
+                f"{path}: {name} has shape {array.shape}; give a matrix with one row "
+                "for each sample"
+            )
+    for i in (1, 3):
+        arrays[i] = _upright(arrays[i], arrays[i - 1])
+    return as_raw_data(names, arrays, path)
+
+
+def _read(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:
+    from scipy.io import loadmat, whosmat
+
+    try:
+        kinds = {name: kind for name, _, kind in whosmat(path, appendmat=False)}
+        names = choose_arrays(kinds, path, _NEEDED, needs_targets)
+        wanted = [name for name in names[:4] if name]
+        for name in wanted:
+            _check_kind(path, name, kinds[name])
+        # Otherwise doubles come in the type that stores them, such as uint8.
+        arrays = loadmat(path, appendmat=False, variable_names=wanted, mat_dtype=True)
+    except DataError:
+        raise
+    except Exception as error:
+        # A damaged file can raise any error.
+        raise DataError(
+            f"cannot read {path} as .mat: {first_line(error)}; the file seems to be "
+            "damaged or of another format"
+        ) from error
+    return names, [name and _plain(arrays[name], kinds[name]) for name in names[:4]]
+
+
+def _read_with_h5py(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:
+    with open_hdf5(path, "a .mat file of version 7.3") as file:
+        held = [name for name in file if not name.startswith("#")]
+        names = choose_arrays(held, path, _NEEDED, needs_targets)
+        return names, [name and _stored(path, name, file[name]) for name in names[:4]]
+
+
+def _stored(path: Path, name: str, stored: Any) -> Any:
+    """Return an array of a file of version 7.3, which stores them transposed."""
+    kind = stored.attrs.get("MATLAB_class", b"struct").decode()
+    n_rows = stored.attrs.get("MATLAB_sparse")
+    if n_rows is not None:
+        shape = int(n_rows), len(stored["jc"]) - 1
+        return compressed_matrix(stored, "ir", shape, by_rows=False)
+    _check_kind(path, name, kind if hasattr(stored, "dtype") else "struct")
+    if "MATLAB_empty" in stored.attrs:
+        raise DataError(f"{path}: {name} is empty; give at least one row")
+    array = stored[()].T
+    if kind == "char":
+        lines = ["".join(map(chr, row)).rstrip() for row in array]
+        return np.array(lines)[:, None]
+    return _plain(array, kind)
+
+
+def _check_kind(path: Path, name: str, kind: str) -> None:
+    if kind in ("struct", "cell", "object", "opaque", "function", "function_handle"):
+        raise DataError(
+            f"{path}: {name} is a {kind} of MATLAB; store the matrix of features and "
+            "the column of labels as variables of their own"
+        )
+
+
+def _plain(array: Any, kind: str) -> Any:
+    """Return an array with logical values as 0 and 1, not as grey values."""
+    if kind == "char" and array.ndim == 1:
+        return np.char.rstrip(array)[:, None]
+    return array.astype(np.int8) if kind == "logical" else array
+
+
+def _upright(y: Any, X: Any) -> Any:
+    """Return a row of targets as the column that is meant."""
+    if y is None:
+        return None
+    y = y.toarray() if sparse.issparse(y) and min(y.shape) == 1 else y
+    is_row = y.shape[0] == 1 and y.shape[1] == X.shape[0]
+    return y.T if is_row else y
