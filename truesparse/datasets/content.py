@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 from truesparse.datasets.arff import read_arff
-from truesparse.datasets.single_cells import read_mtx
 from truesparse.datasets.csv_table import read_csv
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData
+from truesparse.datasets.single_cells import read_mtx
 from truesparse.datasets.svmlight import read_svmlight
 from truesparse.datasets.table_options import TableOptions, say
 from truesparse.datasets.text_files import BROKEN, encoding_of, open_text

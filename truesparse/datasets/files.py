@@ -3,19 +3,19 @@
 from pathlib import Path
 
 from truesparse.datasets.arff import read_arff
+from truesparse.datasets.content import read_text
+from truesparse.datasets.matlab import read_mat
+from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.npy import read_npy
+from truesparse.datasets.npz import read_npz
+from truesparse.datasets.parquet_table import read_parquet
+from truesparse.datasets.raw import RawData
 from truesparse.datasets.single_cells import (
     find_matrix,
     read_cells,
     read_h5ad,
     read_mtx,
 )
-from truesparse.datasets.content import read_text
-from truesparse.datasets.matlab import read_mat
-from truesparse.datasets.model_columns import Expected
-from truesparse.datasets.npz import read_npz
-from truesparse.datasets.parquet_table import read_parquet
-from truesparse.datasets.raw import RawData
 from truesparse.datasets.svmlight import read_svmlight
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.text_files import ending_of, is_compressed

@@ -22,8 +22,7 @@ def read_mat(
 ) -> RawData:
     """Read features and targets of a .mat file; they are chosen by their names.
 
-    Sparse features stay sparse. Targets are a column, or a row as long as the features
-    have rows.
+    Sparse features stay sparse. Targets are a column or a row.
 
     Parameters
     ----------
@@ -124,5 +123,4 @@ def _upright(y: Any, X: Any) -> Any:
     if y is None:
         return None
     y = y.toarray() if sparse.issparse(y) and min(y.shape) == 1 else y
-    is_row = y.shape[0] == 1 and y.shape[1] == X.shape[0]
-    return y.T if is_row else y
+    return y.T if y.shape[0] == 1 and X.shape[0] > 1 else y
