@@ -221,11 +221,11 @@ def test_mat_labels_in_a_row_or_as_text(folder):
 def test_doubles_and_truth_values_of_mat_are_no_grey_values(folder):
     # MATLAB stores whole doubles up to 255, and truth values, as uint8.
     whole = np.c_[np.arange(30) % 2, np.arange(30) % 3 > 1, np.arange(30)]
-    for X, kind in ((whole.astype(float), "f"), (whole > 0, "i"), (whole, "i")):
-        savemat(folder / "a.mat", {"X": X, "Y": LABELS})
+    for values, kind in ((whole.astype(float), "f"), (whole > 0, "i"), (whole, "i")):
+        savemat(folder / "a.mat", {"X": values, "Y": LABELS})
         got = read_mat(folder / "a.mat", TableOptions()).X_train
         assert got.dtype.kind == kind
-        np.testing.assert_array_equal(got, X)
+        np.testing.assert_array_equal(got, values)
     savemat(folder / "a.mat", {"X": whole.astype(np.uint8), "Y": LABELS})
     assert read_mat(folder / "a.mat", TableOptions()).X_train.dtype == np.uint8
 
