@@ -21,6 +21,7 @@ Sources, each read into RawData
     text_files, hdf5               opening of files
     dialect        delimiter, decimal sign, header and row names of a text table
     text_tables    the columns of a text table
+    gather         blocks of rows as columns
     table_options  what a caller states about a table
     columns        which columns are features, and which one is the target
     model_columns  which columns a trained model takes

@@ -219,7 +219,7 @@ def warn_of_columns(
         and chosen.target == len(columns) - 1
         and 0 in chosen.features[:-1]
     ):
-        is_label = first.dtype.kind in "iOb" and len(set(first)) <= _MOST_LABELS
+        is_label = _is_whole_or_text(first) and len(set(first)) <= _MOST_LABELS
         is_quantity = last.dtype.kind in "iuf" and len(set(last)) > _MOST_LABELS
         if is_label and is_quantity and len(set(first)) < len(first) / 2:
             warnings.append(
@@ -227,6 +227,10 @@ def warn_of_columns(
                 f"as the target, like a feature; if so, say {say('target', 1)}"
             )
     return warnings
+
+
+def _is_whole_or_text(column: np.ndarray) -> bool:
+    return column.dtype.kind != "f" or bool((column == np.floor(column)).all())
 
 
 def _is_free_text(column: np.ndarray) -> bool:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from truesparse.datasets.model_columns import Expected
+from truesparse.datasets.columns import choose_columns
+from truesparse.datasets.model_columns import Expected, choose_for_model
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.datasets.text_tables import line_of, read_table
+from truesparse.errors import DataError, UsageError
 
 
 def read_csv(
@@ -35,6 +37,9 @@ def read_csv(
         delimiter=options.delimiter,
         decimal=options.decimal,
         header=options.has_header,
+        together=lambda names, n_columns: _features(
+            names, n_columns, path, options, expected
+        ),
     )
     columns = ReadTable(
         path,
@@ -46,3 +51,19 @@ def read_csv(
         "delimiter that you name (--delimiter)",
     )
     return take_columns(columns, options, expected)
+
+
+def _features(
+    names: list[str] | None,
+    n_columns: int,
+    path: Path,
+    options: TableOptions,
+    expected: Expected | None,
+) -> list[int]:
+    """Return the columns that will be the features, as far as the header says."""
+    try:
+        if expected is None:
+            return choose_columns(names, n_columns, path, options).features
+        return choose_for_model(names, n_columns, path, options, expected).features
+    except (DataError, UsageError):
+        return []  # refused when the table is read, unless that is refused first

@@ -31,6 +31,7 @@ from truesparse.datasets.columns import (
 from truesparse.datasets.dialect import is_number
 from truesparse.datasets.encoding import shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
+from truesparse.datasets.gather import side_by_side
 from truesparse.datasets.model_columns import Expected, choose_for_model
 from truesparse.datasets.raw import RawData, TableLayout
 from truesparse.datasets.table_options import TableOptions, say
@@ -342,6 +343,8 @@ def _features(
 
 def _stack(columns: list[np.ndarray]) -> np.ndarray:
     """Return numbers and bools as one array, in a type that holds them all."""
+    if (array := side_by_side(columns)) is not None:
+        return array
     # Bools not as uint8, which stands for pixels.
     kinds = [np.dtype("i1") if c.dtype == bool else c.dtype for c in columns]
     X = np.empty((len(columns[0]), len(columns)), np.result_type(*kinds))
