@@ -289,3 +289,26 @@ def test_what_comes_after_the_first_rows_is_read_the_same(tmp_path, last):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
     assert len(read_back[0][0]) == 3001
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["1,2.5,x", "NA,2.5,x", "1,2.5,", "1,text,x", "300,1,1", "9007199254740993,1,x"],
+)
+def test_small_blocks_give_the_same_columns(tmp_path, monkeypatch, engine, last):
+    text = "a,b,c\n" + "3,1.5,y\n4,0.5,z\n" * 6 + last + "\n4,1,z\n"
+    at_once = read(tmp_path, text).columns
+    monkeypatch.setattr(text_tables, "BLOCK_CELLS", 9)
+    in_blocks = read(tmp_path, text, together=lambda names, n: [0, 1]).columns
+    for one, other in zip(at_once, in_blocks, strict=True):
+        # Features side by side have one type.
+        assert one.dtype.kind == other.dtype.kind or other.dtype == np.float64
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("end", ["", ",\n,\n", ",\n" * 5 + "\n"])
+def test_empty_rows_at_the_end_cost_no_exactness(tmp_path, engine, end):
+    numbers = [2**53 + 1, 2**53 + 3]
+    table = read(tmp_path, "a,b\n" + "".join(f"{n},1\n" for n in numbers) + end)
+    assert table.columns[0].dtype == np.int64
+    assert table.columns[0].tolist() == numbers

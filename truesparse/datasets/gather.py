@@ -58,7 +58,7 @@ class Gatherer:
         if kinds != self._kinds:
             raise MixedKindsError
         for i, pieces in self._others.items():
-            pieces.append(columns[i])
+            pieces.append(columns[i].copy())  # not a view that keeps the block
         if self._together:
             self._grow([columns[i] for i in self._together])
 
@@ -97,8 +97,9 @@ def narrowest(numbers: np.ndarray) -> np.dtype:
     """
     if numbers.dtype.kind != "i" or numbers.size == 0:
         return numbers.dtype
-    low, high = np.min_scalar_type(numbers.min()), np.min_scalar_type(numbers.max())
-    return np.result_type(np.int8, low, high)
+    low, high = numbers.min(), numbers.max()
+    ranges = map(np.iinfo, (np.int8, np.int16, np.int32, np.int64))
+    return next(each.dtype for each in ranges if each.min <= low and high <= each.max)
 
 
 def side_by_side(columns: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -173,12 +173,12 @@ def _read_blocks(
             skipinitialspace=True,
             **exact,
             low_memory=False,
-            nrows=n_rows,
             iterator=True,
         )
-        while True:
+        while n_rows != 0:
+            size = block if n_rows is None else min(block or n_rows, n_rows)
             try:
-                frame = frames.read(block)
+                frame = frames.read(size)
             except StopIteration:
                 break
             columns = _columns_of(frame)
@@ -186,8 +186,8 @@ def _read_blocks(
             if is_missing(columns[-1]).any() and _find_fault(path, encoding, dialect):
                 raise ValueError("rows differ in length")
             gatherer.add(columns)
-            if block is None:
-                break
+            if n_rows is not None:
+                n_rows -= len(frame)
     return gatherer.finish()
 
 
