@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Cells of a block of rows: 8 MB of numbers.
-BLOCK_CELLS = 1 << 20
+# Cells of a block of rows: 16 MB of numbers.
+BLOCK_CELLS = 1 << 21
 
 
 class MixedKindsError(Exception):
@@ -98,7 +98,7 @@ def narrowest(numbers: np.ndarray) -> np.dtype:
     if numbers.dtype.kind != "i" or numbers.size == 0:
         return numbers.dtype
     low, high = numbers.min(), numbers.max()
-    ranges = map(np.iinfo, (np.int8, np.int16, np.int32, np.int64))
+    ranges = [np.iinfo(dtype) for dtype in (np.int8, np.int16, np.int32, np.int64)]
     return next(each.dtype for each in ranges if each.min <= low and high <= each.max)
 
 
