@@ -10,7 +10,16 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import methods, pictures, report, scale, step, stored, tables
+from benchmarks import (
+    loading,
+    methods,
+    pictures,
+    report,
+    scale,
+    step,
+    stored,
+    tables,
+)
 from benchmarks.harness import Timing
 from benchmarks.stored import RESULTS, git_commit, write_results
 from truesparse.errors import DataError, UsageError
@@ -131,7 +140,7 @@ def test_only_changes_of_code_count_as_uncommitted(tmp_path, monkeypatch):
 
 
 def test_smoke_runs_are_not_published():
-    for program in (step, scale):
+    for program in (step, scale, loading):
         assert program.parse(["--smoke"]).out is None
         assert program.parse([]).out.parent == RESULTS
 

@@ -1,7 +1,6 @@
 """Data sets from files: every format, and every way it can be bad."""
 
 import bz2
-import contextlib
 import gzip
 import lzma
 import sys
@@ -9,8 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import sparse
 from support.data_files import LABELS, RNG, X, assert_same_rows, raw
 from support.datasets_invariants import assert_sound
@@ -118,41 +115,6 @@ def test_bad_npz_says_what_is_wrong(folder, write, message):
         load(folder / "b.npz")
     assert "\n" not in str(caught.value)
     assert str(folder / "b.npz") in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["b.npz", "b.csv", "b.svm"])
-@settings(max_examples=60, deadline=None)
-@given(
-    cut=st.floats(0, 0.999),
-    flips=st.lists(
-        st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=1)), max_size=5
-    ),
-)
-def test_damaged_files_load_or_are_data_errors(tmp_path_factory, name, cut, flips):
-    folder = tmp_path_factory.mktemp("damaged")
-    content = bytearray(damaged_source(folder, name))
-    for position, byte in flips:
-        content[min(int(position * len(content)), len(content) - 1)] = byte[0]
-    if not flips:
-        del content[int(cut * len(content)) :]
-    path = folder / name
-    path.write_bytes(content)
-    with contextlib.suppress(DataError):
-        load(path)
-
-
-def damaged_source(folder, name):
-    path = folder / f"whole{name[1:]}"
-    if name.endswith(".npz"):
-        save_npz(path, sparse.csr_array(X * (X > 0)), LABELS)
-    elif name.endswith(".csv"):
-        np.savetxt(path, np.c_[X, LABELS], "%g", delimiter=",", header="a,b,c,d,e,y")
-    else:
-        rows = (
-            f"{y} 1:{row[0]} 3:{row[1]}\n" for y, row in zip(LABELS, X, strict=True)
-        )
-        path.write_text("".join(rows))
-    return path.read_bytes()
 
 
 @pytest.mark.parametrize(

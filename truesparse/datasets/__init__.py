@@ -17,7 +17,7 @@ Sources, each read into RawData
     npz, npy, matlab               arrays
     named_arrays   which of them are the features and the targets
     csv_table, parquet_table, arff
-    svmlight, single_cells         sparse features
+    svmlight, single_cells, matrix_market
     text_files, hdf5               opening of files
     dialect        delimiter, decimal sign, header and row names of a text table
     text_tables    the columns of a text table

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from truesparse.datasets.columns import find_stated, named_targets, unique_names
 from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
+from truesparse.datasets.matrix_market import read_matrix_market
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import TableOptions, say
@@ -23,7 +24,6 @@ from truesparse.datasets.text_files import (
     BROKEN,
     COMPRESSED,
     encoding_of,
-    open_bytes,
     open_text,
 )
 from truesparse.datasets.text_tables import column_of, is_missing
@@ -115,7 +115,7 @@ def read_mtx(
             f"{path} holds features without a target; store both with "
             "truesparse.datasets.save_npz(file, scipy.io.mmread(...), y)"
         )
-    return RawData(_read_matrix(path), None)
+    return RawData(read_matrix_market(path), None)
 
 
 def read_cells(
@@ -143,7 +143,7 @@ def read_cells(
     options.accept_only((), "a folder of counts")
     matrix = find_matrix(folder)
     assert matrix is not None
-    X = _read_matrix(matrix)
+    X = read_matrix_market(matrix)
     cells = _read_lines(folder, ("barcodes.tsv",))
     genes = _read_lines(folder, ("features.tsv", "genes.tsv"))
     if X.shape != (len(genes), len(cells)):
@@ -175,20 +175,6 @@ def _find(folder: Path, names: tuple[str, ...]) -> Path | None:
     """Return the first file of these names, compressed or not."""
     paths = (folder / (name + end) for name in names for end in ("", *COMPRESSED))
     return next((path for path in paths if path.is_file()), None)
-
-
-def _read_matrix(path: Path) -> Any:
-    from scipy.io import mmread
-
-    try:
-        with open_bytes(path) as file:
-            matrix = mmread(file, spmatrix=False)
-    except (*BROKEN, ValueError, OverflowError, MemoryError) as error:
-        raise DataError(
-            f"cannot read {path} as a Matrix Market file: {first_line(error)}; write "
-            "it with scipy.io.mmwrite"
-        ) from error
-    return sparse.csr_array(matrix) if sparse.issparse(matrix) else matrix
 
 
 def _read_lines(folder: Path, names: tuple[str, ...]) -> list[list[str]]:
