@@ -8,8 +8,9 @@ Two files are written to a temporary folder: whole numbers from 0 to 255 in 785
 columns, most of them 0, like MNIST; and real numbers in 250 columns. The last column is
 the target. Each is read in processes of their own by pandas and pyarrow alone, by the
 reader of text tables, and by `load`, which also splits and scales the rows. They take
-turns, three times; of the seconds the least counts. Memory is what the process has grown by at most since it read a small file, as a multiple of the
-array that is returned: the frame, the features as they are stored, or both parts.
+turns, three times; of the seconds the least counts. Memory is what the process has
+grown by at most since it read a small file, as a multiple of the array that is
+returned: the frame, the features as they are stored, or both parts.
 """
 
 import argparse
