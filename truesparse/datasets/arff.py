@@ -1,8 +1,9 @@
 """Weka's .arff files, whose rows are all of its attributes.
 
 scipy.io.arff is not used: it leaves out the cells by which a row is too long, takes a
-cell such as 1? for a missing value and holds whole numbers as float64. Tests compare
-the two on files that both read.
+cell such as 1? for a missing value, holds whole numbers as float64 and changes how long
+a cell the csv module takes in the whole process. Tests compare the two on files that
+both read.
 """
 
 import re

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.columns import find_stated, named_targets, unique_names
+from truesparse.datasets.columns import find_stated, named_targets
 from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
 from truesparse.datasets.matrix_market import read_matrix_market
 from truesparse.datasets.model_columns import Expected
@@ -225,7 +225,9 @@ def _with_genes(
             f"{path}: X has shape {X.shape}, but {len(genes)} genes are named; give a "
             "column for each gene"
         )
-    names = unique_names([str(gene) for gene in genes], list(range(len(genes))))
+    names: tuple[str, ...] | None = tuple(map(str, genes))
+    if len(set(genes)) < len(genes):
+        names = None  # they do not tell the genes apart
     if expected is None or names is None or expected.column_names is None:
         return RawData(X, None, feature_names=names)
     place = {name: i for i, name in enumerate(names)}
