@@ -61,6 +61,8 @@ def test_compressed_svmlight_takes_its_compressed_test_part(folder):
         ("# by svm-scale\n1 1:2\n", "svmlight"),
         ("1 1:2\n2 1:x\n3 2:2\n", "svmlight"),  # its reader names the bad line
         ("1\n1 1:2\n", "svmlight"),  # a row of zeros
+        ("1 1:10\n0 1:30 2:59\n", "svmlight"),  # times would fill every column
+        ("1 1:10\n0 1:61\n", "svmlight"),
         (TABLE, "table"),
         ("a b:1 c\n1 2 3\n", "table"),
         ("time,y\n10:30,1\n11:45,0\n", "table"),

@@ -1,5 +1,7 @@
 """Arrays are chosen by their names, in .npz, .npy and .mat files alike."""
 
+import struct
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -182,6 +184,16 @@ def test_npy_options(folder):
     assert_same_rows(np.c_[rows, y], X)
 
 
+def test_other_features_in_the_folder_are_no_rivals(folder):
+    for name, array in {"X": X, "data": -X, "X_test": -X, "y": LABELS}.items():
+        np.save(folder / f"{name}.npy", array)
+    _, rows, y = raw(folder / "X.npy")
+    assert_same_rows(np.c_[rows, y], np.c_[X, LABELS])
+    np.save(folder / "label.npy", LABELS)
+    with pytest.raises(DataError, match="could be the target: 'label', 'y'"):
+        load(folder / "X.npy")
+
+
 def test_npy_rows_for_a_model(folder):
     images = X[:, :4].reshape(30, 2, 2)
     for name, array in {"new": images, "x_test": images, "other": X}.items():
@@ -218,9 +230,34 @@ def test_mat_labels_in_a_row_or_as_text(folder):
     assert_same_rows(np.c_[rows, 2 - y], np.c_[X, LABELS])
 
 
+def write_as_matlab_does(path, **arrays):
+    """Write doubles as MATLAB does: whole ones up to 255 are stored as uint8."""
+
+    def element(kind, content):
+        padding = bytes(-len(content) % 8)
+        return struct.pack("<II", kind, len(content)) + content + padding
+
+    start = (
+        b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + struct.pack("<HH", 256, 19785)
+    )
+    matrices = [
+        element(6, struct.pack("<II", 6, 0))  # class double
+        + element(5, struct.pack("<ii", *array.shape))
+        + element(1, name.encode())
+        + element(2, array.astype(np.uint8).tobytes(order="F"))
+        for name, array in arrays.items()
+    ]
+    path.write_bytes(start + b"".join(element(14, matrix) for matrix in matrices))
+
+
 def test_doubles_and_truth_values_of_mat_are_no_grey_values(folder):
-    # MATLAB stores whole doubles up to 255, and truth values, as uint8.
     whole = np.c_[np.arange(30) % 2, np.arange(30) % 3 > 1, np.arange(30)]
+    write_as_matlab_does(folder / "a.mat", X=whole, Y=LABELS[:, None])
+    read = read_mat(folder / "a.mat", TableOptions())
+    assert read.X_train.dtype == np.float64
+    np.testing.assert_array_equal(
+        np.c_[read.X_train, read.y_train], np.c_[whole, LABELS]
+    )
     for values, kind in ((whole.astype(float), "f"), (whole > 0, "i"), (whole, "i")):
         savemat(folder / "a.mat", {"X": values, "Y": LABELS})
         got = read_mat(folder / "a.mat", TableOptions()).X_train

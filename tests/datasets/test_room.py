@@ -82,3 +82,18 @@ def test_svmlight_with_an_absurd_index_is_refused(tmp_path):
     (tmp_path / "a.svm").write_text("0 1:1 2000000000:1\n1 2:1\n" * 4)
     with pytest.raises(MemoryLimitError, match="2,000,000,000 features"):
         load(tmp_path / "a.svm", memory=10**9)
+
+
+def test_compressed_text_counts_more_than_it_is(tmp_path):
+    (tmp_path / "a.svm.bz2").write_bytes(bytes(1000))
+    assert loading_bytes(tmp_path / "a.svm.bz2", np.dtype("f4")) == 4000
+
+
+def test_arrays_count_by_their_roles_whatever_their_names(tmp_path):
+    X, y = np.zeros((50, 4), np.uint8), np.zeros(50)
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    np.savez(tmp_path / "b.npz", Data=X, labels=y)
+    dtype = np.dtype("f8")
+    estimate = loading_bytes(tmp_path / "a.npz", dtype)
+    assert estimate == loading_bytes(tmp_path / "b.npz", dtype)
+    assert estimate > X.size * 8
