@@ -89,7 +89,7 @@ class RunConfig:
         "digits",
         "name of a data set (digits, breast_cancer, wine, iris, diabetes, "
         "synthetic:2000x500, mnist, fashion_mnist, ...) or a file "
-        "(.csv, .npz, .svm and others)",
+        "(.npz, .csv, .parquet, .svm, .libsvm)",
         "NAME|FILE",
     )
     data_home: str | None = _option(None, "folder for downloaded data sets", "DIR")
