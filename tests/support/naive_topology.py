@@ -95,17 +95,17 @@ def chains(masks, evolving):
 
 
 def srigl(mask, weights, gradient, fraction, gamma_salience):
-    """Return a hidden layer's new mask; all cells are candidates (Lasby et al.)."""
+    """Return a hidden layer's new mask, as the authors' code does (Lasby et al.)."""
     n_in, n_out = mask.shape
     nnz = int(mask.sum())
     count = max(int(fraction * nnz), int((weights[mask] == 0).sum()))
     remaining = mask & ~drop_magnitude(mask, weights, count)
-    sizes = np.where(mask, 0.0, np.abs(gradient))
-    salient = (remaining | largest(sizes, ~mask, count)).sum(0)
+    sizes = np.abs(gradient)
+    salient = (remaining | largest(sizes, np.ones(mask.shape, bool), count)).sum(0)
     limit = gamma_salience
     if limit < 1:
         limit = max(1, int(limit * (nnz // n_out))) if limit else 0
-    limit = min(limit, np.sort(salient)[-max(1, -(-nnz // n_in))])
+    limit = min(limit, np.sort(salient)[::-1][min(nnz // n_in, n_out - 1)])
     active = salient >= limit
     fan_in = min(nnz // active.sum(), n_in)
     left = mask & active
@@ -114,7 +114,7 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
     for j in np.flatnonzero(active):
         order = np.argsort(np.where(remaining[:, j], -np.abs(weights[:, j]), 0))
         new[order[: min(fan_in, remaining[:, j].sum())], j] = True
-        order = np.argsort(-sizes[:, j], kind="stable")
+        order = np.argsort(-np.where(new[:, j], -1.0, sizes[:, j]), kind="stable")
         new[order[: fan_in - new[:, j].sum()], j] = True
     return new
 
@@ -146,10 +146,7 @@ def most_sensitive(weights, gradients, count):
 
 
 def important(weights, share):
-    """Neurons that stay when a share of those with inputs goes, of equals the first."""
+    """Neurons that stay: those above the percentile, or all where that is none."""
     sums = abs(weights).sum(axis=0)
-    connected = np.flatnonzero(sums)
-    order = connected[np.argsort(sums[connected], kind="stable")]
-    stays = np.ones(len(sums), bool)
-    stays[order[: int(share * len(order))]] = False
-    return stays
+    stays = sums > np.percentile(sums, 100 * share)
+    return stays if stays.any() else ~stays

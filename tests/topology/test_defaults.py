@@ -64,9 +64,21 @@ FIGURES = {
         "penalty": 1e-4,
         "sample_every": 10,
     },
-    "snip": {"gamma": 4.0, "gradient_batches": 1, "weight_init": "he_uniform"},
+    "snip": {
+        "gamma": 4.0,
+        "gradient_batches": 1,
+        "weight_init": "he_uniform",
+        "prune_biases": True,
+        "evolve_output": True,
+    },
     "magnitude": {"share": Share(0.1), "prune_at": 1.0, "scope": "global"},
-    "lottery": {"share": Share(0.1), "rounds": 5, "rewind_epoch": 0},
+    # Five rounds, each of which leaves 0.8.
+    "lottery": {
+        "share": Share(0.32768),
+        "rounds": 5,
+        "rewind_epoch": 0,
+        "scope": "layer",
+    },
 }
 
 

@@ -40,10 +40,14 @@ ACCEPTED = {
     "rigl": COMMON | GUIDED,
     "snfs": COMMON | {"gamma", "pool_momentum", "sample_every"},
     "srigl": COMMON - IMPORTANCE - {"chain_removal", "early_stop"}
+    | {"candidates"}
     | SAMPLED
     | {"gamma_salience"},
     "top_kast": BASIC | SHARE | IMPORTANCE | {"extra", "penalty", "sample_every"},
-    "snip": {"gamma", "gradient_batches", "weight_init", "evolve_output"},
+    "snip": {
+        *("gamma", "gradient_batches", "weight_init", "evolve_output"),
+        "prune_biases",
+    },
     "magnitude": LAYERS | {"final_share", "prune_at", "scope", "chain_removal"},
     "lottery": LAYERS
     | {"final_share", "rounds", "rewind_epoch", "scope", "chain_removal"},

@@ -113,9 +113,8 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
         def on_topology_update(self, run, changes):
             seen[run.epoch] = copy.deepcopy(run.model)
 
-    algorithm = topology.make(
-        "lottery", rounds=2, final_share=0.16, rewind_epoch=rewind_epoch
-    )
+    options = {"rounds": 2, "final_share": 0.16, "rewind_epoch": rewind_epoch}
+    algorithm = topology.make("lottery", scope="global", **options)
     trainer = make_trainer(
         model, topology=algorithm, epochs=9, optimizer=optimizer, callbacks=[Look()]
     )
@@ -145,6 +144,33 @@ def test_lottery_prunes_in_rounds_and_winds_back(rewind_epoch, optimizer):
         assert earlier.connections.contains(keys).all()
 
 
+def test_lottery_prunes_each_layer_and_the_output_layer_half_as_fast():
+    model, before, seen = make_model(**FULL), {}, {}
+    n = counts(model)
+
+    class Look(Recorder):
+        def on_batch_end(self, run):
+            before[run.model.step // 3] = dense(run.model)
+
+        def on_topology_update(self, run, changes):
+            # Values are wound back; what is left is not zero, so this is the pattern.
+            seen[run.epoch] = [each != 0 for each in dense(run.model)]
+
+    algorithm = topology.make("lottery", rounds=2, final_share=0.64)
+    trainer = make_trainer(
+        model, topology=algorithm, epochs=6, optimizer="sgd", callbacks=[Look()]
+    )
+    trainer.fit(*make_problem())
+    assert sorted(seen) == [2, 4]
+    for number, (epoch, masks) in enumerate(sorted(seen.items()), 1):
+        for k, mask in enumerate(masks):
+            rate = 0.1 if k == len(masks) - 1 else 0.2
+            count = round(n[k] * (1 - rate) ** number)
+            sizes = abs(before[epoch][k])
+            limit = np.sort(sizes.ravel())[-count]
+            np.testing.assert_array_equal(mask, sizes >= limit)
+
+
 def test_lottery_resumes_from_its_state():
     def go(algorithm, model, epochs):
         for epoch in epochs:
@@ -155,13 +181,11 @@ def test_lottery_resumes_from_its_state():
             algorithm.advance("epoch", model, where, None)
 
     model = make_model(**FULL)
-    algorithm = topology.make("lottery", rounds=3, rewind_epoch=2)
+    options = {"rounds": 3, "rewind_epoch": 2, "final_share": 0.1, "scope": "global"}
+    algorithm = topology.make("lottery", **options)
     algorithm.begin(model)
     go(algorithm, model, range(1, 5))
-    resumed, other = (
-        topology.make("lottery", rounds=3, rewind_epoch=2),
-        copy.deepcopy(model),
-    )
+    resumed, other = topology.make("lottery", **options), copy.deepcopy(model)
     resumed.begin(other)
     resumed.restore(copy.deepcopy(algorithm.state()))
     go(algorithm, model, range(5, 13))
@@ -184,20 +208,25 @@ def test_lottery_says_if_the_run_is_too_short():
 # SNIP --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("n_layers", [2, 3])
 @pytest.mark.parametrize("is_sparse", [False, True])
-def test_snip_keeps_the_most_sensitive_cells(is_sparse):
+def test_snip_keeps_the_most_sensitive_cells(is_sparse, n_layers):
     net = Net(is_sparse)
     n = [layer.connections.nnz for layer in net.model.layers]
     bigger = Net(is_sparse)
-    algorithm = topology.make("snip", gamma=100.0, gradient_batches=2)
-    for index in (0, 1):
+    options = {} if n_layers == 3 else {"evolve_output": False}
+    algorithm = topology.make("snip", gamma=100.0, gradient_batches=2, **options)
+    for index in range(n_layers):
         algorithm._enlarge(bigger.model, index)
-    assert [layer.connections.density for layer in bigger.model.layers[:2]] == [1, 1]
+    layers = bigger.model.layers[:n_layers]
+    assert {layer.connections.density for layer in layers} == {1.0}
     bigger.read()
     start = UpdateContext(bigger.model.seed, 0, 0, 1, 1)
     gradients = bigger.gradients(start, 2)
     algorithm.begin(net.model, net.batches)
-    masks = naive.most_sensitive(bigger.weights[:2], gradients[:2], sum(n[:2]))
+    masks = naive.most_sensitive(
+        bigger.weights[:n_layers], gradients[:n_layers], sum(n[:n_layers])
+    )
     for layer, mask, weights in zip(
         net.model.layers, masks, bigger.weights, strict=False
     ):
@@ -206,7 +235,19 @@ def test_snip_keeps_the_most_sensitive_cells(is_sparse):
         got = layer.connections.to_scipy().toarray()
         np.testing.assert_allclose(got, want, rtol=1e-12)
         layer.connections.check()
-    assert net.model.layers[2].connections.nnz == n[2]
+    assert (net.model.layers[2].connections.nnz == n[2]) == (n_layers == 2)
+
+
+@pytest.mark.parametrize("prune_biases", [True, False])
+def test_biases_that_snip_prunes_stay_zero(prune_biases):
+    model = make_model()
+    model.layers[0].bias[3] = 0.5
+    run(topology.make("snip", prune_biases=prune_biases), model, epochs=2)
+    # One that is not 0 at the start learns.
+    assert model.layers[0].bias[3] not in (0.0, 0.5)
+    others = np.delete(model.layers[0].bias, 3), *(b.bias for b in model.layers[1:])
+    for bias in others:
+        assert bias.any() != prune_biases
 
 
 def test_snip_without_candidates_keeps_everything():
@@ -259,9 +300,32 @@ def test_unimportant_neurons_lose_their_inputs_for_good(name):
     after = counts(net.model)
     net.update(algorithm, UpdateContext(0, 20, 5, 100, 10, lr=0.1, score=0.0))
     assert counts(net.model) == after
+    net.read()
     net.update(algorithm, UpdateContext(0, 30, 6, 100, 10, lr=0.1, score=0.0))
-    assert all(a < b for a, b in zip(counts(net.model)[:2], after, strict=False))
+    for index, count in enumerate(after[:2]):
+        remaining = naive.important(net.weights[index], 0.4)
+        lost = np.count_nonzero(net.masks[index][:, ~remaining])
+        assert counts(net.model)[index] == count - lost
     assert counts(net.model)[2] == before[2]
+
+
+def test_neurons_without_inputs_count_for_the_percentile():
+    # Half have no inputs: the percentile is 0, and nothing goes.
+    weights = np.zeros((3, 8))
+    weights[:, 4:] = np.arange(1.0, 13.0).reshape(3, 4)
+    model = SparseMLP([3, 8, 2])
+    for share, lost in ((0.3, 0), (0.5, 0), (0.6, 3), (0.8, 6), (0.99, 9)):
+        model.layers[0].connections = Connections.from_scipy(sparse.csr_array(weights))
+        update = Update(model, at(), [0])
+        drop_neurons(update, share)
+        assert update.lost == {0: lost}
+    # Where all neurons are equally important, none goes.
+    weights = sparse.csr_array(np.ones((3, 8)))
+    model.layers[0].connections = Connections.from_scipy(weights)
+    update = Update(model, at(), [0])
+    drop_neurons(update, 0.3)
+    assert update.lost == {0: 0}
+    assert not update.dropped[0].any()
 
 
 @given(

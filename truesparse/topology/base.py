@@ -254,7 +254,7 @@ class TopologyAlgorithm:
         if self.importance.is_due(context, self.importance_epoch):
             self.importance_epoch = context.epoch + self.importance.every
             drop_neurons(update, self.importance.share)
-        share = self.share.at(context.progress)
+        share = self.share_left(context)
         for index, lost in update.lost.items():
             nnz = update.connections[index].nnz
             self.budgets[index] = self.budgets.get(index, nnz) - lost / share
@@ -310,6 +310,10 @@ class TopologyAlgorithm:
         """Return the share of a layer's connections to replace now."""
         return self.fraction.at(context.progress)
 
+    def share_left(self, context: UpdateContext) -> float:
+        """Return the share of the initial connections that is left after an update."""
+        return self.share.at(context.progress)
+
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
         """Return a score of each connection of a layer, (nnz,); the lowest go."""
         return np.abs(update.connections[index].values)
@@ -346,7 +350,7 @@ class TopologyAlgorithm:
     def budget(self, update: Update, index: int) -> int:
         """Return how many connections a layer is to have after the update."""
         at_first = self.budgets.get(index, update.connections[index].nnz)
-        return max(round(at_first * self.share.at(update.context.progress)), 1)
+        return max(round(at_first * self.share_left(update.context)), 1)
 
     def grow_at_random(
         self, update: Update, index: int, count: int, *, besides_dropped: bool = False
@@ -384,7 +388,9 @@ class TopologyAlgorithm:
             again = is_among(emptied, keys)
             regrown = int(np.count_nonzero(again))
             if self.keeps_regrown:
-                keys = keys[~is_among(keys, emptied)]
+                if index in update.wiped:
+                    again &= ~update.wiped[index][positions]
+                keys = keys[~is_among(keys, emptied[again])]
                 dropped[positions[again]] = False
             del positions, emptied, again
         weights = update.new_weights.pop(index, None)

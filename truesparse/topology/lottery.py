@@ -6,10 +6,18 @@ to an epoch after the start as in Frankle, Dziugaite, Roy and Carbin, "Stabilizi
 lottery ticket hypothesis", arXiv 1903.01611 (2019).
 
 The run is cut into `rounds` + 1 parts of about the same number of epochs. At the end of
-each part but the last the smallest weights go, the same share of the rest every time.
-All others, and the biases, get back the values that they had after `rewind_epoch`
-epochs, and the optimiser starts afresh. A falling learning rate should start afresh
-too: set `cycles` of LearningRate, ``--lr-cycles``, to rounds + 1.
+each part but the last the smallest weights of each layer go, the same share of the rest
+every time: by default a fifth, and half of that share in the output layer, as for the
+paper's fully-connected net on MNIST. All others, and the biases, get back the values
+that they had after `rewind_epoch` epochs, and the optimiser starts afresh. A falling
+learning rate should start afresh too: set `cycles` of LearningRate, ``--lr-cycles``, to
+rounds + 1.
+
+With scope "global" weights are compared over all layers, and all lose the same share
+together, as in appendix I of the paper and in facebookresearch/open_lth.
+
+Departures: `final_share` and `rounds` give the share of a round, and the number of
+connections is rounded from that at first, so that it differs by less than one.
 """
 
 from typing import Any
@@ -23,6 +31,7 @@ from truesparse.sparse.layer import SparseLayer
 from truesparse.topology.magnitude import MagnitudePruning
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
+from truesparse.topology.parts.schedule import Share
 from truesparse.topology.parts.topology_update import Update
 
 
@@ -35,14 +44,27 @@ class Lottery(MagnitudePruning):
         Number of times that the net is pruned.
     rewind_epoch : int
         Epochs after which the weights are noted; 0 notes the initial ones.
+    scope : {"layer", "global"}
+        Whether each layer loses its share, the output layer half of it, or weights are
+        compared over all layers.
     **options
-        See MagnitudePruning.
+        See MagnitudePruning. `final_share` of a hidden layer's connections, or with
+        scope "global" of all, is left at the end; by default the share that is left
+        after five rounds of a fifth each.
     """
 
     name = "lottery"
+    share = Share(0.32768)  # 0.8**5
 
-    def __init__(self, *, rounds: int = 5, rewind_epoch: int = 0, **options):
-        super().__init__(**options)
+    def __init__(
+        self,
+        *,
+        rounds: int = 5,
+        rewind_epoch: int = 0,
+        scope: str = "layer",
+        **options,
+    ):
+        super().__init__(scope=scope, **options)
         self.rounds = check_whole("rounds", rounds, 1)
         self.rewind_epoch = check_whole("rewind_epoch", rewind_epoch, 0)
         # Weights of each layer, then the parameters of its neurons: biases and others.
@@ -97,6 +119,14 @@ class Lottery(MagnitudePruning):
     def share_left(self, context: UpdateContext) -> float:
         """Return the share of the connections that is left after this round."""
         return self.share.final ** (self._round(context, context.epoch) / self.rounds)
+
+    def budget(self, update: Update, index: int) -> int:
+        """Return how many connections a layer is to have after this round."""
+        if self.scope == "global" or index < len(update.model.layers) - 1:
+            return super().budget(update, index)
+        rate = (1.0 - self.share.final ** (1.0 / self.rounds)) / 2.0
+        left = (1.0 - rate) ** self._round(update.context, update.context.epoch)
+        return max(round(self.budgets[index] * left), 1)
 
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None

@@ -41,16 +41,13 @@ class MagnitudePruning(TopologyAlgorithm):
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: magnitudes and their order."""
+        if self.scope == "layer":
+            return 2.0 + itemsize, 2.0 * itemsize
         return 2.0 + 3 * itemsize, 0.0
 
     def share_left(self, context: UpdateContext) -> float:
         """Return the share of the connections that is left after an update now."""
         return self.share.final
-
-    def budget(self, update: Update, index: int) -> int:
-        """Return how many connections a layer would have if each kept its share."""
-        at_first = self.budgets.get(index, update.connections[index].nnz)
-        return max(round(at_first * self.share_left(update.context)), 1)
 
     def drop(self, update: Update) -> None:
         """Mark the smallest weights."""

@@ -5,6 +5,8 @@ many as it has connections; see gradients.py. Where fewer gradients differ from 
 connections are to grow, the rest is drawn uniformly.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from truesparse.checks import check_positive, check_whole, choose
@@ -15,10 +17,6 @@ from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.gradients import CellGradients, largest_gradients
 from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.topology_update import Update, update_bytes
-
-# With "auto", a layer looks at all cells if this takes at most so many products of a
-# cell and a sample: some seconds (EPYC 7003, 2 cores, 2026-11).
-_MOST_PRODUCTS = 2e10
 
 
 class SampledCells(TopologyAlgorithm):
@@ -114,6 +112,10 @@ class GuidedGrowth(SampledGradients):
         gradient_batches only.
     """
 
+    # With "auto", a layer looks at all cells if this takes at most so many products of
+    # a cell and a sample: some seconds (EPYC 7003, 2 cores, 2026-11).
+    most_products: ClassVar[float] = 2e10
+
     def __init__(self, *, candidates: str = "auto", **options):
         super().__init__(**options)
         accepted = ("auto", "exact", "sampled")
@@ -158,7 +160,7 @@ class GuidedGrowth(SampledGradients):
             return self.candidates == "exact"
         connections = update.connections[index]
         products = connections.n_in * connections.n_out * update.batches.batch_size
-        return self.gradient_batches == 1 and products <= _MOST_PRODUCTS
+        return self.gradient_batches == 1 and products <= self.most_products
 
 
 def largest(sizes: np.ndarray, count: int) -> np.ndarray:

@@ -3,11 +3,15 @@
 Curci, Mocanu and Pechenizkiy, "Truly sparse neural networks at scale", arXiv 2102.01732
 (2021), section 3.3: the importance of neuron j is I_j = sum_i |w_ij|. The least
 important neurons of the hidden layers lose all incoming connections, which are not
-replaced. Later random growth may connect them again, and their outgoing connections
-stay unless chains are removed, as in the authors' code.
+replaced: those up to a percentile of all neurons, also those without inputs, so that a
+second time takes few neurons where the first has emptied many. Random growth may
+connect them again, and their outgoing connections stay unless chains are removed, as in
+the authors' code (SelimaC/large-scale-sparse-neural-networks).
 
 Departures: the update's algorithm chooses what it removes among all connections, also
-those of these neurons; a share of the neurons goes, not those up to a percentile.
+those of these neurons, so that less of the rest is exchanged in such an update; where
+the rule would empty a layer, since all its neurons are equally important, none loses
+its inputs.
 """
 
 from dataclasses import dataclass
@@ -17,7 +21,6 @@ import numpy as np
 
 from truesparse.checks import check_share, check_share_below_one, check_whole
 from truesparse.topology.parts.context import UpdateContext
-from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.topology_update import Update
 
 
@@ -28,7 +31,7 @@ class Importance:
     Parameters
     ----------
     share : float
-        Share of a layer's neurons with inputs, in [0, 1); 0 for none.
+        Share of a layer's neurons, in [0, 1); 0 for none.
     every : int
         Epochs between two such times, or more where updates are rarer.
     start : float
@@ -59,14 +62,15 @@ class Importance:
 def drop_neurons(update: Update, share: float) -> None:
     """Mark all inputs of the least important neurons of each hidden layer that evolves.
 
-    Neurons without inputs do not count; of equally important ones the first go.
+    Those go whose importance is at most the percentile of all neurons of the layer;
+    a neuron without inputs has importance 0.
 
     Parameters
     ----------
     update : Update
-        Gets the marks; `lost` counts them.
+        Gets the marks, also as `wiped`; `lost` counts them.
     share : float
-        Share of the neurons with inputs, in [0, 1).
+        Share of the neurons, in [0, 1).
     """
     for index, connections in update.connections.items():
         if index == len(update.model.layers) - 1:
@@ -75,11 +79,10 @@ def drop_neurons(update: Update, share: float) -> None:
         importance = np.bincount(
             connections.indices, sizes, minlength=connections.n_out
         )
-        fan_in = np.bincount(connections.indices, minlength=connections.n_out)
-        connected = np.flatnonzero(fan_in)
-        count = int(share * connected.size)
-        emptied = np.zeros(connections.n_out, bool)
-        emptied[connected] = drop_smallest(importance[connected], count)
+        emptied = importance <= np.percentile(importance, 100.0 * share)
         inputs = emptied[connections.indices]
+        if inputs.all():
+            inputs[:] = False
         update.dropped[index] |= inputs
+        update.wiped[index] = inputs
         update.lost[index] = int(np.count_nonzero(inputs))
