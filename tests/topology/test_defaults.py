@@ -13,7 +13,11 @@ EVERY_100 = UpdateSchedule(100, "step", start=100)
 FIGURES = {
     "static": {},
     "set": {"fraction": Fraction(0.3), "removal": "per_sign", "regrow_init": "zero"},
-    "accset": {"fraction": Fraction(0.3), "removal": "per_sign"},
+    "accset": {
+        "fraction": Fraction(0.3),
+        "removal": "per_sign",
+        "least_share": 0.4,
+    },
     "cht": {"fraction": Fraction(0.3), **CHT},
     "chts": {"fraction": Fraction(0.3), "last_temperature": 3.0, **CHT},
     "chtss": {"fraction": Fraction(0.3), "share": Share(0.1, "sigmoid"), **CHT},

@@ -24,7 +24,7 @@ GUIDED = {"candidates", *SAMPLED}
 ACCEPTED = {
     "static": set(),
     "set": COMMON | {"removal"},
-    "accset": COMMON - SHARE | {"removal"},
+    "accset": COMMON - SHARE | {"removal", "least_share"},
     "cht": COMMON | {"rule"},
     "chts": COMMON | {"removal", "last_temperature"},
     "chtss": COMMON | {"removal", "last_temperature"},

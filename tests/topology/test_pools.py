@@ -11,6 +11,7 @@ from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, Update, UpdateContext, UpdateSchedule
+from truesparse.training.trainer import Trainer
 
 LR = 0.1
 
@@ -218,14 +219,42 @@ def test_nest_averages_over_the_batches_that_there_are():
 # AccSET ------------------------------------------------------------------------------
 
 
-def test_accset_regrows_less_the_better_the_score():
+def test_accset_holds_fewer_connections_the_better_the_best_score():
+    net = Net()
+    at_first = [mask.sum() for mask in net.masks[:2]]
+    algorithm = begun("accset", net)
+    # A third of 0.3 of the way from 0.4 to 1 leaves 0.8 of the connections; a score that
+    # is worse than one before changes nothing, and 0.4 is the least.
+    for score, left in ((0.4, 1.0), (0.3, 1.0), (0.46, 0.8), (0.4, 0.8), (0.99, 0.4)):
+        where = UpdateContext(0, 10, 1, 100, 10, score=score)
+        changes = net.update(algorithm, where)
+        assert [each.nnz for each in changes] == [round(left * n) for n in at_first]
+        assert all(each.removed > 0 for each in changes)
+
+
+def test_accset_starts_no_run_with_a_score_of_another():
     net = Net()
     algorithm = begun("accset", net)
-    for score, rho in ((0.4, 1.0), (0.3, 1.0), (0.7, 0.5), (1.0, 0.0)):
-        where = UpdateContext(0, 10, 1, 100, 10, score=score)
-        for change in net.update(algorithm, where):
-            assert abs(change.grown - rho * change.removed) <= 0.5
-            assert change.removed > 0
+    for _ in range(2):
+        algorithm.begin(net.model)
+        assert algorithm.share_left(at()) == 1.0
+        net.update(algorithm, UpdateContext(0, 10, 1, 100, 10, score=0.2))
+        net.update(algorithm, UpdateContext(0, 20, 2, 100, 10, score=0.9))
+        assert algorithm.share_left(at()) == pytest.approx(0.4)
+
+
+def test_accset_does_not_collapse_on_digits():
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    x, y = (digits.data / 16).astype(np.float32), digits.target.astype(np.int32)
+    train, test = slice(0, 1400), slice(1400, None)
+    model = SparseMLP((64, 300, 300, 10), density=0.1, seed=0)
+    n = model.nnz
+    trainer = Trainer(model, topology="accset", epochs=30, batch_size=50, lr=0.1)
+    history = trainer.fit(x[train], y[train], X_val=x[test], y_val=y[test])
+    # SET reaches 0.90; removal without a floor went down to 0.80.
+    assert history[-1].val_score > 0.87
+    # 60 % fewer, but for the output layer, which keeps its connections.
+    assert 0.4 < model.nnz / n < 0.45
 
 
 def test_accset_needs_validation_data():
@@ -252,6 +281,7 @@ def test_accset_needs_validation_data():
         ("nest", {"prune_threshold": -1}, "prune_threshold must be at least 0"),
         ("srigl", {"gamma_salience": -1}, "gamma_salience must be at least 0"),
         ("accset", {"final_share": 0.5}, "unknown option"),
+        ("accset", {"least_share": 0}, "least_share must be"),
         ("set", {"schedule": 3}, "schedule must be an UpdateSchedule, got 3"),
         ("set", {"layers": "all"}, "layers must be a list of numbers, got 'all'"),
         ("set", {"layers": [-1]}, "layers must be a whole number of at least 0"),

@@ -1,4 +1,4 @@
-"""Baselines that prune, options that prune neurons, and the exploration rate."""
+"""Baselines that prune, and the exploration rate."""
 
 import copy
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from support import naive_topology as naive
-from support.topology_net import Net, at
+from support.topology_net import Net
 from support.training import Recorder, arrays_of, make_model, make_problem, make_trainer
 
 from truesparse import topology
@@ -18,8 +18,7 @@ from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.schedules import LearningRate
 from truesparse.sparse.connections import Connections
-from truesparse.topology import Exploration, Update, UpdateContext
-from truesparse.topology.parts.importance import drop_neurons
+from truesparse.topology import Exploration, UpdateContext
 
 FULL = {"density": 1.0, "epsilon": None}
 
@@ -275,107 +274,6 @@ def test_snip_chooses_before_the_first_step_only():
 def test_snip_says_that_it_needs_batches():
     with pytest.raises(UsageError, match=r"give begin\(\) batches"):
         topology.make("snip").begin(make_model())
-
-
-# Importance pruning ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["set", "rigl", "mest", "chts", "accset"])
-def test_unimportant_neurons_lose_their_inputs_for_good(name):
-    net = Net()
-    before = counts(net.model)
-    algorithm = topology.make(
-        name, importance=0.4, importance_start=0.0, importance_every=5, zeta=0.2
-    )
-    algorithm.begin(net.model)
-    where = UpdateContext(0, 10, 1, 100, 10, lr=0.1, score=0.0)
-    changes = net.update(algorithm, where)
-    lost = [b - c.nnz for b, c in zip(before, changes, strict=False)]
-    assert all(count > 0 for count in lost)
-    for index, change in enumerate(changes):
-        remaining = naive.important(net.weights[index], 0.4)
-        assert lost[index] == np.count_nonzero(net.masks[index][:, ~remaining])
-        assert change.removed > lost[index]
-    # Not again before so many epochs have gone by, and what is lost stays lost.
-    after = counts(net.model)
-    net.update(algorithm, UpdateContext(0, 20, 5, 100, 10, lr=0.1, score=0.0))
-    assert counts(net.model) == after
-    net.read()
-    net.update(algorithm, UpdateContext(0, 30, 6, 100, 10, lr=0.1, score=0.0))
-    for index, count in enumerate(after[:2]):
-        remaining = naive.important(net.weights[index], 0.4)
-        lost = np.count_nonzero(net.masks[index][:, ~remaining])
-        assert counts(net.model)[index] == count - lost
-    assert counts(net.model)[2] == before[2]
-
-
-def test_neurons_without_inputs_count_for_the_percentile():
-    # Half have no inputs: the percentile is 0, and nothing goes.
-    weights = np.zeros((3, 8))
-    weights[:, 4:] = np.arange(1.0, 13.0).reshape(3, 4)
-    model = SparseMLP([3, 8, 2])
-    for share, lost in ((0.3, 0), (0.5, 0), (0.6, 3), (0.8, 6), (0.99, 9)):
-        model.layers[0].connections = Connections.from_scipy(sparse.csr_array(weights))
-        update = Update(model, at(), [0])
-        drop_neurons(update, share)
-        assert update.lost == {0: lost}
-    # Where all neurons are equally important, none goes.
-    weights = sparse.csr_array(np.ones((3, 8)))
-    model.layers[0].connections = Connections.from_scipy(weights)
-    update = Update(model, at(), [0])
-    drop_neurons(update, 0.3)
-    assert update.lost == {0: 0}
-    assert not update.dropped[0].any()
-
-
-@given(
-    st.integers(0, 2**31), st.floats(0.0, 0.99), st.integers(1, 9), st.integers(1, 9)
-)
-def test_the_least_important_neurons_are_those_of_the_twin(seed, share, n_in, n_out):
-    draw = np.random.default_rng(seed)
-    mask = draw.random((n_in, n_out)) < 0.5
-    mask[0, 0] = True
-    weights = np.where(mask, draw.integers(1, 4, mask.shape) * 1.0, 0.0)
-    model = SparseMLP([n_in, n_out, 2])
-    connections = Connections.from_scipy(sparse.csr_array(weights))
-    model.layers[0].connections = connections
-    update = Update(model, at(), [0, 1])
-    drop_neurons(update, share)
-    wanted = mask & ~naive.important(weights, share)
-    got = np.zeros(mask.shape, bool)
-    got.flat[update.dropped_keys(0)] = True
-    np.testing.assert_array_equal(got, wanted)
-    assert update.lost == {0: wanted.sum()}
-    assert not update.dropped[1].any()
-
-
-def test_importance_pruning_starts_late_and_is_remembered():
-    def go(algorithm, steps):
-        return [net.update(algorithm, UpdateContext(0, s, s, 10, 10)) for s in steps]
-
-    net = Net()
-    options = {"importance": 0.3, "importance_start": 0.5, "importance_every": 2}
-    algorithm = topology.make("set", **options)
-    algorithm.begin(net.model)
-    at_first = counts(net.model)
-    go(algorithm, range(1, 6))
-    assert counts(net.model) == at_first
-    go(algorithm, [6])
-    after = counts(net.model)
-    assert after[0] < at_first[0]
-    resumed = topology.make("set", **options)
-    resumed.begin(net.model)
-    resumed.restore(algorithm.state())
-    go(resumed, [7])
-    assert counts(net.model) == after
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("", 1.0), ("", -0.1), ("_every", 0), ("_start", 2.0)]
-)
-def test_bad_options_of_importance_pruning(name, value):
-    with pytest.raises(UsageError, match="importance" + name):
-        topology.make("set", **{"importance" + name: value})
 
 
 # Exploration -------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from support.topology_net import SIZES, Net, at
 
 from truesparse import topology
 from truesparse.topology import Update
-from truesparse.topology.parts.neurons import draw_inputs, ranks_by_group
+from truesparse.topology.parts.guided import ranks_by_group
+from truesparse.topology.srigl import draw_inputs
 
 
 def constant_net(fan_ins=(4, 5), is_sparse=False, seed=1):

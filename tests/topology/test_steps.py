@@ -315,40 +315,6 @@ def test_what_unimportant_neurons_lose_is_lost_for_good(name):
     assert sum(change.nnz for change in changes) == nnz - lost
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("granet", {"final_share": 0.5}),
-        ("rigl", {"importance": 0.3, "importance_start": 0.0}),
-    ],
-)
-def test_what_went_for_good_starts_at_zero_where_it_grows_again(name, options):
-    net, wiped, dropped = Net(), {}, {}
-
-    class Watched(ALGORITHMS[name]):
-        def grow(self, update):
-            wiped.update(update.wiped)
-            dropped.update({i: each.copy() for i, each in update.dropped.items()})
-            return super().grow(update)
-
-    connections = net.model.layers[1].connections
-    before = to_dense(connections, connections.moments.first)
-    algorithm = Watched(zeta=0.7, decay="constant", layers=[1], **options)
-    algorithm.begin(net.model, net.batches)
-    net.update(algorithm, at(40))
-    anew, back = (np.zeros(net.masks[1].shape, bool) for _ in range(2))
-    anew[net.masks[1]] = wiped[1]
-    back[net.masks[1]] = dropped[1] & ~wiped[1]
-    anew &= net.new_masks()[1]
-    back &= net.new_masks()[1]
-    assert anew.any()
-    assert back.any()
-    moments = to_dense(connections, connections.moments.first)
-    for after, want in ((to_dense(connections), net.weights[1]), (moments, before)):
-        np.testing.assert_array_equal(after[anew], 0.0)
-        np.testing.assert_array_equal(after[back], want[back])
-
-
 @pytest.mark.parametrize("name", ["granet", "magnitude"])
 def test_pruning_layers_jointly_empties_none(name):
     net = Net()

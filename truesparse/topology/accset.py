@@ -2,27 +2,37 @@
 
 After Lapshyna, "Sparse artificial neural networks: adaptive performance-based
 connectivity inspired by human-brain processes", bachelor thesis, University of Twente
-(2020): connections are removed for good as the accuracy increases. The exact rule is
-not available; this is a stand-in of the same kind, not the algorithm of the thesis.
+(2020), https://purl.utwente.nl/essays/80559: connections are gradually removed as the
+accuracy increases. Only its abstract is public: the exact rule is not available, and
+this is a stand-in of the same kind, not the algorithm of the thesis. The thesis reports
+65.3, 51.6 and 58.6 % fewer connections than SET on Fashion-MNIST, CIFAR-10 and HIGGS.
 
-After every epoch SET removes its share, and regrows the part
+After every epoch SET exchanges its share, and each layer keeps the part
 
-    rho = 1 - max(0, (score - first) / (1 - first))
+    left = 1 - (1 - least_share) min(1, gain / 0.3),
+    gain = (best - first) / (1 - first)
 
-of it, where `first` is the score on validation data before the first update: the closer
-the score comes to 1, the fewer connections grow back.
+of its connections at first, where `first` is the score on validation data before the
+first update and `best` the best one since. The number never rises, falls with every new
+best score, and stays at `least_share`, 0.4, once 0.3 of the way to a perfect score is
+done: 60 % fewer connections, amid those of the thesis.
 """
 
 from typing import Any
 
+from truesparse.checks import check_share_above_zero
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
 from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.schedule import Fraction
 from truesparse.topology.parts.stages import Layers
-from truesparse.topology.parts.topology_update import Update
 from truesparse.topology.set import Set
+
+# Share of the way from the first to a perfect score on which connections go. In the
+# thesis' tasks a first epoch is often followed by no more than a third of that way.
+_WAY = 0.3
 
 
 class Accset(Set):
@@ -30,6 +40,8 @@ class Accset(Set):
 
     Parameters
     ----------
+    least_share : float
+        Share of the initial connections below which their number never falls.
     **options
         See Set and TopologyAlgorithm. Needs validation data.
     """
@@ -42,45 +54,46 @@ class Accset(Set):
         *("early_stop", *Importance.OPTIONS, "final", "regrow_init"),
     )
 
-    def __init__(self, **options):
+    def __init__(self, *, least_share: float = 0.4, **options):
         super().__init__(**options)
-        self.first_score: float | None = None
+        check_share_above_zero(least_share=least_share)
+        self.least_share = least_share
+        # The first score, and the best one so far.
+        self.scores: tuple[float, float] | None = None
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Forget the first score of an earlier run."""
+        """Forget the scores of an earlier run."""
         super().begin(model, batches)
-        self.first_score = None
+        self.scores = None
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs: also the first score."""
-        return {**super().state(), "first_score": self.first_score}
+        """Return what a resumed run needs: also the scores."""
+        return {**super().state(), "scores": self.scores}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Resume from a state."""
         super().restore(state)
-        self.first_score = state["first_score"]
+        self.scores = None if state["scores"] is None else tuple(state["scores"])
 
-    def budget(self, update: Update, index: int) -> int:
-        """Return how many connections a layer has now: lost ones do not come back."""
-        return update.connections[index].nnz
-
-    def grow_counts(self, update: Update) -> dict[int, int]:
-        """Return how many connections each layer regrows."""
-        score = update.context.score
-        removed = {
-            index: update.removed(index) - update.lost.get(index, 0)
-            for index in update.connections
-        }
-        if score is None and update.context.epoch == 0:
+    def update(
+        self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
+    ) -> list[LayerChange]:
+        """Note the score, and exchange connections."""
+        if context.score is not None:
+            first, best = self.scores or (context.score, context.score)
+            self.scores = first, max(best, context.score)
+        elif context.epoch > 0:
             # There is a score from the end of the first epoch on.
-            return removed
-        if score is None:
             raise UsageError(
                 "topology 'accset' needs a score on validation data; give X_val and "
                 "y_val, or validation_fraction"
             )
-        if self.first_score is None:
-            self.first_score = score
-        gain = (score - self.first_score) / max(1.0 - self.first_score, 1e-12)
-        rho = 1.0 - min(max(gain, 0.0), 1.0)
-        return {index: round(rho * count) for index, count in removed.items()}
+        return super().update(model, context, batches)
+
+    def share_left(self, context: UpdateContext) -> float:
+        """Return the share of the initial connections that is to be left."""
+        if self.scores is None:
+            return 1.0
+        first, best = self.scores
+        gain = (best - first) / max(1.0 - first, 1e-12)
+        return 1.0 - (1.0 - self.least_share) * min(gain / _WAY, 1.0)

@@ -182,10 +182,9 @@ class TopologyAlgorithm:
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs: numbers, lists, dicts and arrays."""
-        budgets = {str(index): budget for index, budget in self.budgets.items()}
         return {
             "stopped": sorted(self.stopped),
-            "budgets": budgets,
+            "budgets": {str(index): each for index, each in self.budgets.items()},
             "importance_epoch": self.importance_epoch,
         }
 
@@ -311,7 +310,7 @@ class TopologyAlgorithm:
         return self.fraction.at(context.progress)
 
     def share_left(self, context: UpdateContext) -> float:
-        """Return the share of the initial connections that is left after an update."""
+        """Return the share of the initial connections that is to be left."""
         return self.share.at(context.progress)
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
@@ -383,23 +382,19 @@ class TopologyAlgorithm:
         connections, dropped = update.connections[index], update.dropped.pop(index)
         removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
         if self.keeps_regrown or self.early_stop is not None:
-            positions = np.flatnonzero(dropped)
-            emptied = connections.keys(positions)
-            again = is_among(emptied, keys)
-            regrown = int(np.count_nonzero(again))
+            again = np.flatnonzero(dropped)
+            again = again[is_among(connections.keys(again), keys)]
+            regrown = again.size
             if self.keeps_regrown:
-                if index in update.wiped:
-                    again &= ~update.wiped[index][positions]
-                keys = keys[~is_among(keys, emptied[again])]
-                dropped[positions[again]] = False
-            del positions, emptied, again
+                again = again[~update.wiped.get(index, np.zeros_like(dropped))[again]]
+                keys = keys[~is_among(keys, connections.keys(again))]
+                dropped[again] = False
         weights = update.new_weights.pop(index, None)
         if weights is None:
             weights = self.new_weights(update, index, keys)
         connections.rewire(dropped, keys, weights)
         limit = np.inf if self.early_stop is None else self.early_stop
-        is_settled = self.share.is_reached(update.context.progress)
-        if is_settled and regrown > limit * grown:
+        if regrown > limit * grown and self.share.is_reached(update.context.progress):
             self.stopped.add(index)
         growth = update.growth.get(index, "random" if grown else "")
         return LayerChange(index, removed, grown, connections.nnz, regrown, growth)

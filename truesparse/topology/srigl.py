@@ -37,9 +37,8 @@ from truesparse.checks import check_not_negative
 from truesparse.drawing.cells import is_among
 from truesparse.rng import Purpose
 from truesparse.topology.parts.gradients import CellGradients, largest_gradients
-from truesparse.topology.parts.guided import GuidedGrowth
-from truesparse.topology.parts.neurons import (
-    draw_inputs,
+from truesparse.topology.parts.guided import (
+    GuidedGrowth,
     largest_weighted,
     ranks_by_group,
 )
@@ -340,3 +339,34 @@ def _cap_neurons(connections, magnitudes, dropped, fan_in) -> None:
     columns = connections.indices[view.permutation]
     surplus = ranks_by_group(columns, sizes, connections.n_out) >= fan_in
     dropped[view.permutation[surplus]] = True
+
+
+def draw_inputs(
+    counts: np.ndarray, n_in: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Draw inputs of output neurons uniformly, and return them as distinct keys.
+
+    Parameters
+    ----------
+    counts : (n_out,) int array
+        Number of draws for each neuron; repeated inputs are left out.
+    n_in : int
+
+    Returns
+    -------
+    (k,) int64 array
+        Keys ``row * n_out + column``, ascending by column and then by row.
+    """
+    # In place where possible: there may be as many candidates as connections.
+    cells = np.repeat(np.arange(counts.size), counts)
+    cells *= n_in
+    cells += generator.integers(0, n_in, cells.size)
+    cells.sort()
+    is_first = np.ones(cells.size, bool)
+    np.not_equal(cells[1:], cells[:-1], out=is_first[1:])
+    cells = cells[is_first]
+    keys = cells % n_in
+    keys *= counts.size
+    cells //= n_in
+    keys += cells
+    return keys

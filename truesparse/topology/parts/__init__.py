@@ -11,7 +11,6 @@ What is dropped
 Where connections grow
     gradients        batches to take gradients on, gradients of absent cells
     guided           growth where the gradient is largest
-    neurons          inputs of each output neuron: drawn, ranked
     paths            scores of absent cells by paths of three connections
     path_sampler     drawing cells in proportion to such a score
 One update

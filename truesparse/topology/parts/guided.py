@@ -12,7 +12,9 @@ import numpy as np
 from truesparse.checks import check_positive, check_whole, choose
 from truesparse.drawing.cells import sample_absent
 from truesparse.errors import UsageError
+from truesparse.kernels.ranks import rank_groups
 from truesparse.rng import Purpose
+from truesparse.sparse.balance import balance
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.gradients import CellGradients, largest_gradients
 from truesparse.topology.parts.prune import drop_smallest
@@ -167,3 +169,61 @@ def largest(sizes: np.ndarray, count: int) -> np.ndarray:
     """Return the positions of the `count` largest sizes, ascending, none of them 0."""
     count = min(count, int(np.count_nonzero(sizes)))
     return np.flatnonzero(~drop_smallest(sizes, sizes.size - count))
+
+
+def largest_weighted(
+    sizes: np.ndarray, stand_for: np.ndarray, count: int
+) -> np.ndarray:
+    """Return the positions of the largest sizes that stand for about `count` cells.
+
+    Parameters
+    ----------
+    sizes : (k,) float array
+        Sizes of 0 are left out.
+    stand_for : (k,) float array
+        Number of cells that each one stands for, at least 1.
+    count : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sizes = np.array([5.0, 3.0, 4.0, 1.0])
+    >>> stand_for = np.array([1.0, 9.0, 1.0, 9.0])
+    >>> largest_weighted(sizes, stand_for, 3).tolist()
+    [0, 2]
+    >>> largest_weighted(sizes, stand_for, 7).tolist()
+    [0, 2, 1]
+    """
+    best = largest(sizes, count)
+    best = best[np.argsort(-sizes[best], kind="stable")]
+    # The last one counts if at least half of its cells do.
+    return best[np.cumsum(stand_for[best]) <= count + stand_for[best] / 2.0]
+
+
+def ranks_by_group(groups: np.ndarray, sizes: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return each entry's rank by size within its group, the largest being 0.
+
+    Parameters
+    ----------
+    groups : (k,) int array
+        Ascending.
+    sizes : (k,) float array
+        Among equal sizes the first has the lower rank.
+    n_groups : int
+
+    Returns
+    -------
+    (k,) int32 array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.topology.parts.guided import ranks_by_group
+    >>> ranks_by_group(np.array([1, 3, 3, 3]), np.array([0.1, 0.2, 0.5, 0.3]), 4)
+    array([0, 2, 0, 1], dtype=int32)
+    """
+    bounds = np.zeros(n_groups + 1, np.int64)
+    np.cumsum(np.bincount(groups, minlength=n_groups), out=bounds[1:])
+    ranks = np.empty(groups.size, np.int32)
+    rank_groups(balance(bounds), bounds, sizes, ranks)
+    return ranks
