@@ -119,6 +119,46 @@ def srigl(mask, weights, gradient, fraction, gamma_salience):
     return new
 
 
+def top_kast_exchange(x, y, width, density, extra, lr=0.1, penalty=1e-4, batch=50):
+    """Share of a hidden layer that Top-KAST exchanges at steps 100, 200 and 300.
+
+    All weights are held and drawn as (Jayakumar et al. 2020) have it; the output layer
+    is dense.
+    """
+    draw = np.random.default_rng(0)
+    n_in, n_classes = x.shape[1], y.max() + 1
+    first = draw.standard_normal((n_in, width))
+    second = draw.standard_normal((width, n_classes)) / np.sqrt(width)
+    biases, n_used = [np.zeros(width), np.zeros(n_classes)], int(density * first.size)
+
+    def used(count):
+        return abs(first) >= np.sort(abs(first), axis=None)[-count]
+
+    forward, both = used(n_used), used(int((1 + extra) * n_used))
+    # The variance of he_uniform with the fan-in of what is used.
+    first *= np.sqrt(2 / (density * n_in * np.mean(first[forward] ** 2)))
+    shares = []
+    for step in range(1, 301):
+        chosen = draw.integers(0, len(x), batch)
+        z = x[chosen] @ (first * forward) + biases[0]
+        logits = np.maximum(z, 0) @ second + biases[1]
+        delta = np.exp(logits - logits.max(1, keepdims=True))
+        delta /= delta.sum(1, keepdims=True)
+        delta[np.arange(batch), y[chosen]] -= 1
+        delta /= batch
+        hidden = delta @ second.T * (z > 0)
+        decay = penalty * (forward + (both & ~forward) / density) * first
+        second -= lr * np.maximum(z, 0).T @ delta
+        first -= lr * (x[chosen].T @ hidden * both + decay)
+        biases[0] -= lr * hidden.sum(0)
+        biases[1] -= lr * delta.sum(0)
+        if step % 100 == 0:
+            new = used(n_used)
+            shares.append((new & ~forward).sum() / n_used)
+            forward, both = new, used(int((1 + extra) * n_used))
+    return shares
+
+
 # Pruning -----------------------------------------------------------------------------
 
 

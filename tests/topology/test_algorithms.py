@@ -252,10 +252,11 @@ def test_an_algorithm_resumes_from_its_state(name):
 
     def run(algorithm, model, steps):
         changes = []
-        for step in steps:
+        for model.step in steps:
             flip_signs(model)
             batches = batches_of(model)
-            changes += algorithm.advance("step", model, context(step), batches) or []
+            where = context(model.step)
+            changes += algorithm.advance("step", model, where, batches) or []
         return changes
 
     assert run(algorithm, model, range(1, 9))

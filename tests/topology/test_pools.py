@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+from support import naive_topology
 from support.strategies import make_connections
 from support.topology_net import SIZES, Net, at
-from support.training import make_problem, make_trainer
+from support.training import Recorder, make_problem, make_trainer
 
 from truesparse import topology
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, Update, UpdateContext, UpdateSchedule
+from truesparse.topology.top_kast import draw_next
 from truesparse.training.trainer import Trainer
 
 LR = 0.1
@@ -108,28 +110,95 @@ def test_a_nearly_full_layer_loses_less_only_if_it_is_to_gain():
 # Top-KAST ----------------------------------------------------------------------------
 
 
-def test_the_pool_of_top_kast_learns():
+def pools(algorithm):
+    state = algorithm.state()
+    return [(state["keys"][str(k)], state["weights"][str(k)]) for k in range(2)]
+
+
+def test_the_pool_and_the_connections_of_top_kast_learn_and_decay():
     net = Net()
     algorithm = begun("top_kast", net, sample_every=3, penalty=0.01)
-    want = [np.zeros(mask.shape) for mask in net.masks]
+    net.read()
     for step in range(1, 10):
-        algorithm.advance("step", net.model, at(step), net.batches)
-        if step % 3 == 0:
-            for k, gradient in enumerate(net.gradients(at(step))):
-                density = net.masks[k].mean()
-                want[k] *= 1 - 3 * LR * 0.01 / density
-                want[k] -= 3 * LR * gradient
-    state = algorithm.state()
-    for k in range(2):
-        keys = state["keys"][str(k)]
-        np.testing.assert_allclose(
-            state["weights"][str(k)], want[k].flat[keys], atol=1e-12
+        gradients = net.gradients(at(step))
+        before = (
+            [] if step <= 3 else [weights.copy() for _, weights in pools(algorithm)]
         )
+        algorithm.advance("step", net.model, at(step), net.batches)
+        for k, weights in enumerate(before if step % 3 == 0 else []):
+            keys, got = pools(algorithm)[k]
+            density = net.masks[k].mean()
+            want = (1 - 3 * LR * 0.01 / density) * weights
+            want -= 3 * LR * gradients[k].flat[keys]
+            np.testing.assert_allclose(got, want, atol=1e-12)
+    # Three looks after three steps each.
+    for weights, layer in zip(net.weights[:2], net.model.layers, strict=False):
+        got = layer.connections.to_scipy().toarray()
+        np.testing.assert_allclose(got, (1 - 3 * LR * 0.01) ** 3 * weights)
+
+
+def test_the_pool_of_top_kast_starts_just_below_the_smallest_connection():
+    model = SparseMLP((300, 200, 10), density=0.1, seed=3)
+    before = [layer.connections.values.copy() for layer in model.layers]
+    algorithm = topology.make("top_kast", extra=0.5)
+    algorithm.begin(model)
+    values, old = model.layers[0].connections.values, before[0]
+    np.testing.assert_array_equal(np.sign(values), np.sign(old))
+    assert np.sum(values**2) == pytest.approx(np.sum(old**2), rel=1e-5)
+    # Standard normal: a tenth is above 1.645, a hundredth above 2.576.
+    sizes = np.sort(abs(values))
+    assert sizes[0] == pytest.approx(sizes[-600] * 1.645 / 2.576, rel=0.02)
+    np.testing.assert_array_equal(model.layers[1].connections.values, before[1])
+    draw = np.random.default_rng(0)
+    next_ones = draw_next(model.layers[0].connections, 0.5, 20_000, draw)
+    # 0.15 are above 1.4395.
+    assert abs(next_ones).max() == pytest.approx(sizes[0], rel=1e-3)
+    assert abs(next_ones).max() <= sizes[0]
+    want = sizes[0] * 1.4395 / 1.6449
+    assert abs(next_ones).min() == pytest.approx(want, rel=1e-3)
+    assert (next_ones > 0).mean() == pytest.approx(0.5, abs=0.02)
+    # A model that has been trained keeps its weights.
+    model.step = 5
+    algorithm.begin(model)
+    np.testing.assert_array_equal(model.layers[0].connections.values, values)
+
+
+def test_top_kast_exchanges_as_much_as_the_dense_original():
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((600, 40))
+    y = np.argmax(x[:, :4] + 0.5 * x[:, 4:8], axis=1).astype(np.int32)
+    want = naive_topology.top_kast_exchange(x, y, width=100, density=0.1, extra=0.5)
+
+    class Exchanged(Recorder):
+        shares = []
+
+        def on_topology_update(self, run, changes):
+            if run.model.step % 100 == 0:
+                self.shares.append(changes[0].grown / changes[0].nnz)
+
+    model = SparseMLP((40, 100, 4), density=0.1, seed=0)
+    trainer = Trainer(
+        model,
+        topology="top_kast",
+        optimizer=Optimizer("sgd", momentum=0.0),
+        epochs=26,
+        batch_size=50,
+        lr=0.1,
+        callbacks=[Exchanged()],
+    )
+    trainer.fit(x.astype(np.float32), y)
+    got = Exchanged.shares
+    assert len(got) == len(want) == 3
+    assert want[0] / 3 < got[0] < 3 * want[0]
+    assert sum(want) / 3 < sum(got) < 3 * sum(want)
+    # Pools that start at 0 exchanged next to nothing.
+    assert min(got) > 0.01
 
 
 def test_top_kast_uses_the_largest_of_connections_and_pool():
     net = Net()
-    algorithm = begun("top_kast", net, sample_every=1)
+    algorithm = begun("top_kast", net, sample_every=1, penalty=0.0)
+    net.read()
     algorithm.advance("step", net.model, at(1), net.batches)
     state = algorithm.state()
     for weights in state["weights"].values():
@@ -223,8 +292,8 @@ def test_accset_holds_fewer_connections_the_better_the_best_score():
     net = Net()
     at_first = [mask.sum() for mask in net.masks[:2]]
     algorithm = begun("accset", net)
-    # A third of 0.3 of the way from 0.4 to 1 leaves 0.8 of the connections; a score that
-    # is worse than one before changes nothing, and 0.4 is the least.
+    # A third of 0.3 of the way from 0.4 to 1 leaves 0.8 of the connections; a worse
+    # score than one before changes nothing, and 0.4 is the least.
     for score, left in ((0.4, 1.0), (0.3, 1.0), (0.46, 0.8), (0.4, 0.8), (0.99, 0.4)):
         where = UpdateContext(0, 10, 1, 100, 10, score=score)
         changes = net.update(algorithm, where)

@@ -5,14 +5,26 @@ NeurIPS 2020, section 2.
 
 The forward pass uses the weights of largest magnitude, the backward pass updates a
 superset of them. A weight of the superset that outgrows the smallest one in use takes
-its place. Weights that are updated but not used decay faster, by one over the density.
+its place. All of them decay, an L2 penalty, and those that are updated but not used
+faster, by one over the density D: so others are explored.
+
+The authors start from dense weights, whose largest are in use and the next ones in the
+superset. Here, too, the connections get magnitudes as of the largest D of normally
+distributed weights before the first step, with the sum of squares that they had, and
+cells that come into the pool magnitudes as of the next ones: just below the smallest
+weight in use, with random signs.
 
 Departures: the authors hold all weights densely. Here the superset consists of the
 connections and of a pool of `extra` times as many cells, which learn by plain gradient
 descent from one batch every few steps. A connection that loses its place goes to the
-pool with its weight; each update draws the weaker half of the pool anew.
+pool with its weight; each update draws the weaker half of the pool anew, from all
+cells, where in the original cells come in as others decay below them. Updates come
+every 100 steps, which the authors found as good as every step. Compared with the paper
+and with the ports in A-Klass/torch_topkast and in sparseml's fork with Top-KAST, since
+the authors' own code is not public.
 """
 
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -20,7 +32,8 @@ import numpy as np
 from truesparse.checks import check_not_negative, check_positive, check_whole
 from truesparse.drawing.cells import is_among, sample_absent
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.rng import Purpose
+from truesparse.rng import Purpose, stream
+from truesparse.sparse.connections import Connections
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches, CellGradients
@@ -39,7 +52,7 @@ class TopKast(TopologyAlgorithm):
     extra : float
         Size of the pool, as a multiple of a layer's connections.
     penalty : float
-        Weight decay of the pool, to be divided by the density.
+        L2 penalty of the connections; that of the pool is divided by the density.
     sample_every : int
         Steps between two batches from which the pool learns.
     **options
@@ -73,9 +86,18 @@ class TopKast(TopologyAlgorithm):
         self._weights: dict[int, np.ndarray] = {}
 
     def begin(self, model: SparseMLP, batches: Batches | None = None) -> None:
-        """Start without a pool; an earlier one may hold cells of another net."""
+        """Start without a pool; make the weights those of largest magnitude.
+
+        An earlier pool may hold cells of another net.
+        """
         super().begin(model, batches)
         self._keys, self._weights = {}, {}
+        if model.step > 0:
+            return
+        for index in self.evolving_layers(model):
+            connections = model.layers[index].connections
+            draw = stream(model.seed, Purpose.CANDIDATES, layer=index)
+            spread_as_largest(connections.values, connections.density, draw)
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: the pool."""
@@ -157,10 +179,11 @@ class TopKast(TopologyAlgorithm):
             weights, number = self._weights[index], connections.values.dtype.type
             decay = min(lr * self.penalty / connections.density, 1.0)
             weights *= number(1.0 - decay)
+            connections.values *= number(1.0 - min(lr * self.penalty, 1.0))
             weights -= number(lr) * gradients.sums[index]
 
     def _draw(self, update: Update, index: int) -> None:
-        """Keep the stronger half of the pool, and fill it up with cells of weight 0."""
+        """Keep the stronger half of the pool, and fill it up with new cells."""
         connections = update.connections[index]
         absent = connections.n_in * connections.n_out - connections.nnz
         size = min(int(np.ceil(self.extra * connections.nnz)), absent)
@@ -173,6 +196,58 @@ class TopKast(TopologyAlgorithm):
         drawn = drawn[~is_among(drawn, np.sort(keys))]
         drawn = draw.permutation(drawn)[: size - keys.size]
         keys = np.concatenate([keys, drawn])
-        weights = np.concatenate([weights, np.zeros(drawn.size, weights.dtype)])
+        new = draw_next(connections, self.extra, drawn.size, draw)
+        weights = np.concatenate([weights, new])
         order = np.argsort(keys)
         self._keys[index], self._weights[index] = keys[order], weights[order]
+
+
+def spread_as_largest(
+    values: np.ndarray, density: float, generator: np.random.Generator
+) -> None:
+    """Give weights the magnitudes of the largest of normally distributed ones.
+
+    Signs and the sum of squares stay.
+
+    Parameters
+    ----------
+    values : (nnz,) float array
+    density : float
+        Share of all cells whose weights are the largest, in (0, 1].
+    """
+    from scipy.special import ndtri  # imported late: most runs do without
+
+    if not values.any():
+        return
+    # Ranks among all weights, from 0 for the largest to 1 for the smallest.
+    ranks = density * (1.0 - generator.random(values.size))
+    sizes = -ndtri(ranks / 2.0)
+    before = np.sum(np.square(values, dtype=np.float64))
+    sizes *= np.sqrt(before / np.sum(np.square(sizes)))
+    np.copysign(sizes, values, out=values, casting="same_kind")
+
+
+def draw_next(
+    connections: Connections, extra: float, count: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Draw weights just below the smallest in use, as the next of all weights are.
+
+    Parameters
+    ----------
+    connections : Connections
+    extra : float
+        Number of the next weights, as a multiple of the connections.
+    count : int
+
+    Returns
+    -------
+    (count,) float array
+    """
+    density, dtype = connections.density, connections.values.dtype
+    quantile = NormalDist().inv_cdf
+    # Where the largest D and (1 + extra) D of a normal distribution end, in magnitude.
+    ends = [-quantile(min(d, 1.0) / 2.0) for d in (density, (1.0 + extra) * density)]
+    least = np.abs(connections.values).min() if connections.nnz else 0.0
+    lowest = ends[1] / ends[0] if ends[0] > 0.0 else 1.0
+    sizes = least * generator.uniform(lowest, 1.0, count)
+    return (sizes * generator.choice((-1.0, 1.0), count)).astype(dtype)
