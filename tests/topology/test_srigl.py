@@ -163,7 +163,7 @@ def test_the_output_layer_loses_no_neuron():
     connections = net.model.layers[2].connections
     connections.values[connections.indices == 1] = 1e-9
     net.read()
-    options = {"gamma_salience": 0.95, "zeta": 0.1, "evolve_output": True}
+    options = {"gamma_salience": 0.95, "zeta": 0.25, "evolve_output": True}
     algorithm = topology.make("srigl", decay="constant", **options)
     algorithm.begin(net.model)
     net.update(algorithm)

@@ -56,7 +56,8 @@ class Srelu:
 
         These are the values of SReLU in keras_contrib, which the authors of SET used
         for CIFAR-10. There, the distance of the thresholds is trained in place of
-        t_right, and its absolute value is taken. The paper itself trains leaky ReLU for
+        t_right, and its absolute value is taken: thresholds cannot cross, and a step
+        of t_left moves both. The paper itself trains leaky ReLU for
         some epochs and then sets t_right from the inputs seen so far.
         """
         n = self.values.shape[1]

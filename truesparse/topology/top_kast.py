@@ -244,10 +244,12 @@ def draw_next(
     (count,) float array
     """
     density, dtype = connections.density, connections.values.dtype
+    if connections.nnz == 0:
+        return np.zeros(count, dtype)
     quantile = NormalDist().inv_cdf
     # Where the largest D and (1 + extra) D of a normal distribution end, in magnitude.
     ends = [-quantile(min(d, 1.0) / 2.0) for d in (density, (1.0 + extra) * density)]
-    least = np.abs(connections.values).min() if connections.nnz else 0.0
+    least = np.abs(connections.values).min()
     lowest = ends[1] / ends[0] if ends[0] > 0.0 else 1.0
     sizes = least * generator.uniform(lowest, 1.0, count)
     return (sizes * generator.choice((-1.0, 1.0), count)).astype(dtype)
