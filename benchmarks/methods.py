@@ -109,7 +109,9 @@ def prepare(
         options["final_share"] = density / net["density"]
     elif name in ("magnitude", "lottery"):
         net["density"], options["final_share"] = 1.0, density
-        options |= {"prune_at": 0.5} if name == "magnitude" else {"rounds": ROUNDS}
+        # Tickets of all layers together, to end with the density asked for.
+        rounds = {"rounds": ROUNDS, "scope": "global"}
+        options |= {"prune_at": 0.5} if name == "magnitude" else rounds
         cycles = 2 if name == "magnitude" else ROUNDS + 1
     elif name == "dsr":
         # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
