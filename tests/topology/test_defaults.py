@@ -18,16 +18,16 @@ FIGURES = {
         "removal": "per_sign",
         "least_share": 0.4,
     },
-    "cht": {"fraction": Fraction(0.3), **CHT},
+    "cht": {"fraction": Fraction(0.3), "removal": "per_sign", **CHT},
     "chts": {"fraction": Fraction(0.3), "last_temperature": 3.0, **CHT},
-    "chtss": {"fraction": Fraction(0.3), "share": Share(0.1, "sigmoid"), **CHT},
+    "chtss": {"fraction": Fraction(0.3), "share": Share(0.2, "sigmoid"), **CHT},
     "deepr": {
         "schedule": UpdateSchedule(1, "step"),
         "l1": 1e-5,
         "temperature": 2.5e-11,
     },
     "dsr": {"fraction": Fraction(0.1), "threshold": 1e-3},
-    "ggr": {"fraction": Fraction(0.1, "cosine", end=0.5)},
+    "ggr": {"fraction": Fraction(0.1, "cosine", end=0.5), "candidates": "auto"},
     "granet": {
         "fraction": Fraction(0.5, "cosine", floor=0.005),
         "schedule": EVERY_100,
@@ -40,8 +40,9 @@ FIGURES = {
         "distribution": "uniform",
     },
     "mest": {
-        "fraction": Fraction(0.3, "cosine"),
-        "gradient_weight": 0.01,
+        "fraction": Fraction(0.2, "steps", end=0.75),
+        "schedule": UpdateSchedule(5, start=5),
+        "gradient_weight": 0.0,
         "soft_bound": False,
     },
     "nest": {

@@ -16,6 +16,7 @@ from support.topology_net import SIZES, Net, at
 from truesparse import topology
 from truesparse.kernels.jit import DISABLED
 from truesparse.topology import Update
+from truesparse.topology.parts.path_sampler import DRAWN
 from truesparse.topology.parts.paths import RULES
 
 # The seeds are fixed, so that a test passes always or never.
@@ -60,13 +61,15 @@ def half_dropped(net, index):
 # GGR ---------------------------------------------------------------------------------
 
 
-def test_candidates_of_ggr_count_as_many_times_as_their_layer_is_large():
+def test_candidates_of_ggr_count_as_many_times_as_their_layer_is_large(monkeypatch):
     net = net_of((0.1, 0.6))
     gradients = net.gradients(at())
     factors = [1 / abs(gradient).mean() for gradient in gradients]
     gradients = [g * factor for g, factor in zip(gradients, factors, strict=True)]
     batches = SameBatch(net.batches, factors)
-    algorithm = topology.make("ggr", zeta=0.4, gamma=1.0, decay="constant")
+    options = {"zeta": 0.4, "decay": "constant", "candidates": "sampled"}
+    algorithm = topology.make("ggr", gamma=1.0, **options)
+    monkeypatch.setattr(algorithm, "least_candidates", 0)
     counts, total = np.zeros(2), 0
     n_updates = N_DRAWS // 10
     for seed in range(n_updates):
@@ -74,7 +77,10 @@ def test_candidates_of_ggr_count_as_many_times_as_their_layer_is_large():
         algorithm.drop(update)
         counts += [keys.size for keys in algorithm.grow(update).values()]
         total = sum(update.removed(index) for index in update.connections)
-    want = np.array(naive_topology.ggr_counts(net.masks[:2], gradients[:2], total))
+    left = [mask.copy() for mask in net.masks[:2]]
+    for index, mask in enumerate(left):
+        mask[mask] = ~update.dropped[index]
+    want = np.array(naive_topology.ggr_counts(left, gradients[:2], total))
     np.testing.assert_allclose(counts / n_updates, want, atol=0.1 * total)
     # That layer has more of the largest gradients than it has candidates.
     assert want[0] > 2 * net.masks[0].sum()
@@ -101,11 +107,12 @@ def test_cht_grows_by_its_rule(rule):
 
 
 @pytest.mark.parametrize("name", ["chts", "chtss"])
-def test_chts_grows_in_proportion_to_the_score(name):
+@pytest.mark.parametrize("rule", DRAWN)
+def test_chts_grows_in_proportion_to_the_score(rule, name):
     net = net_of((0.25, 0.3))
-    algorithm = topology.make(name)
+    algorithm = topology.make(name, rule=rule)
     make_update, remaining = half_dropped(net, 0)
-    scores = naive_paths.scores(remaining, "ch3_l3p")
+    scores = naive_paths.scores(remaining, rule)
     drawn = [
         int(algorithm.choose_cells(make_update(seed), 0, 1)[0])
         for seed in range(N_DRAWS)

@@ -127,11 +127,11 @@ def test_bad_options_of_importance_pruning(name, value):
     ],
 )
 def test_what_went_for_good_starts_at_zero_where_it_grows_again(name, options):
-    net, wiped, dropped = Net(), {}, {}
+    net, pruned, dropped = Net(), {}, {}
 
     class Watched(ALGORITHMS[name]):
         def grow(self, update):
-            wiped.update(update.wiped)
+            pruned.update(update.pruned)
             dropped.update({i: each.copy() for i, each in update.dropped.items()})
             return super().grow(update)
 
@@ -141,8 +141,8 @@ def test_what_went_for_good_starts_at_zero_where_it_grows_again(name, options):
     algorithm.begin(net.model, net.batches)
     net.update(algorithm, at(40))
     anew, back = (np.zeros(net.masks[1].shape, bool) for _ in range(2))
-    anew[net.masks[1]] = wiped[1]
-    back[net.masks[1]] = dropped[1] & ~wiped[1]
+    anew[net.masks[1]] = pruned[1]
+    back[net.masks[1]] = dropped[1] & ~pruned[1]
     anew &= net.new_masks()[1]
     back &= net.new_masks()[1]
     assert anew.any()

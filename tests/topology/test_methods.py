@@ -225,24 +225,7 @@ def test_what_gradients_of_zero_leave_open_is_drawn():
             layer.connections.check()
 
 
-# GGR, MEST, DSR, GraNet --------------------------------------------------------------
-
-
-def test_ggr_counts_and_halves_equal_the_twin():
-    net = Net(epsilon=1.5)
-    gradients = net.gradients(at())
-    changes = net.update(topology.make("ggr", zeta=0.4, gamma=100.0))
-    total = sum(change.removed for change in changes)
-    # Candidates are cells that were absent before: all of them here.
-    want = naive_topology.ggr_counts(net.masks[:2], gradients[:2], total)
-    assert [change.grown for change in changes] == want
-    for k in range(2):
-        half = naive_topology.largest(
-            abs(gradients[k]), ~net.masks[k], (want[k] + 1) // 2
-        )
-        assert net.new_masks()[k][half].all()
-        connections = net.model.layers[k].connections
-        assert (connections.values == 1e-10).sum() == want[k]
+# MEST, DSR, GraNet; GGR in test_redistribution.py ------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -252,24 +235,11 @@ def test_mest_removes_what_its_twin_removes(count):
     algorithm = topology.make("mest", gradient_weight=3.0, gradient_batches=count)
     update = Update(net.model, at(), [0, 1], net.batches)
     algorithm.drop(update)
-    fraction = Fraction(0.3, "cosine").at(0.1)
     for k in range(2):
         want = naive_topology.mest_dropped(
-            net.masks[k], net.weights[k], gradients[k], fraction, 3.0
+            net.masks[k], net.weights[k], gradients[k], 0.2, 3.0
         )
         np.testing.assert_array_equal(update.dropped[k], want[net.masks[k]])
-
-
-def test_a_soft_bound_is_held_before_the_next_removal():
-    net = Net()
-    algorithm = topology.make("mest", soft_bound=True, zeta=0.2)
-    algorithm.begin(net.model)
-    start = [layer.connections.nnz for layer in net.model.layers]
-    for step in (10, 50, 99):
-        for change in net.update(algorithm, at(step)):
-            extra = int(Fraction(0.2, "cosine").at(step / 100) * start[change.layer])
-            assert change.nnz == start[change.layer] + extra
-    assert [layer.connections.nnz for layer in net.model.layers] == start
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.45])

@@ -108,8 +108,9 @@ def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
         remaining[mask] = ~dropped
         sizes = abs(naive.weight_gradient(x, delta))
         want = naive_topology.largest(sizes, ~remaining, count)
-        got = largest_gradients(connections, dropped, count, x, delta)
+        got, their_sizes = largest_gradients(connections, dropped, count, x, delta)
         np.testing.assert_array_equal(got, np.flatnonzero(want))
+        np.testing.assert_array_equal(their_sizes, sizes.flat[got])
 
     compare()
 
@@ -123,7 +124,7 @@ def test_equal_gradients_of_all_cells_are_not_held(count):
     x, delta = (np.ones((n, BATCH), np.float32) for n in (n_in, n_out))
     largest_gradients(connections, dropped, 1, x, delta)
     tracemalloc.start()
-    got = largest_gradients(connections, dropped, count, x, delta)
+    got, _ = largest_gradients(connections, dropped, count, x, delta)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     cells = np.arange(n_in * n_out)
@@ -146,9 +147,9 @@ def test_of_a_sparse_batch_only_features_that_occur_are_gone_over(count):
     connections = make_connections(draw.random((n_in, n_out)) < 0.3, np.float32)
     dropped = draw.random(connections.nnz) < 0.3
     delta = draw.integers(-1, 2, (n_out, BATCH)).astype(np.float32)
-    want = largest_gradients(connections, dropped, count, x, delta)
+    want, _ = largest_gradients(connections, dropped, count, x, delta)
     tracemalloc.start()
-    got = largest_gradients(connections, dropped, count, batch, delta)
+    got, _ = largest_gradients(connections, dropped, count, batch, delta)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(got, want)
@@ -206,6 +207,38 @@ def test_shares_add_up_and_fit(total, layers):
     if all(counts[k] < rooms[k] for k in rooms) and sum(weights.values()) > 0:
         for k, count in counts.items():
             assert abs(count - total * weights[k] / sum(weights.values())) < 1
+
+
+FLOORED = {
+    "constant": [0.5, 0.5, 0.5, 0.5, 0.5],
+    "linear": [0.5, 0.37625, 0.2525, 0.12875, 0.005],
+    "cosine": [0.5, 0.427508, 0.2525, 0.077492, 0.005],
+    "steps": [0.5, 0.5, 0.5, 0.2525, 0.005],
+}
+
+
+@pytest.mark.parametrize("decay", FLOORED)
+def test_values_of_a_falling_fraction(decay):
+    whole = Fraction(0.5, decay, floor=0.005)
+    early = Fraction(0.5, decay, end=0.6, floor=0.005)
+    for quarter, value in enumerate(FLOORED[decay]):
+        assert whole.at(quarter / 4) == pytest.approx(value, abs=1e-6)
+        assert early.at(0.6 * (quarter / 4)) == pytest.approx(value, abs=1e-6)
+    assert early.at(0.61) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("share", "values"),
+    [
+        (Share(0.2, "sigmoid", end=1), [1.0, 0.963859, 0.6, 0.236141, 0.2]),
+        (Share(0.2, "cubic", end=1), [1.0, 0.5375, 0.3, 0.2125, 0.2]),
+        (Share(0.2, "cubic", start=0.5, end=1), [1.0, 1.0, 1.0, 0.3, 0.2]),
+    ],
+    ids=str,
+)
+def test_values_of_a_falling_share(share, values):
+    got = [share.at(quarter / 4) for quarter in range(5)]
+    assert got == pytest.approx(values, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from support.strategies import SEEDS, cases, make_connections
 from truesparse.drawing.cells import erdos_renyi
 from truesparse.errors import UsageError
 from truesparse.kernels.jit import DISABLED, set_threads
-from truesparse.kernels.paths import draw_pairs
+from truesparse.kernels.path_draws import draw_pairs
 from truesparse.topology.parts import path_sampler, paths
-from truesparse.topology.parts.path_sampler import sample_by_paths
+from truesparse.topology.parts.path_sampler import DRAWN, sample_by_paths
 from truesparse.topology.parts.paths import (
     RULES,
     highest_scores,
@@ -179,46 +179,49 @@ def test_not_all_scores_are_held():
 # Draws -------------------------------------------------------------------------------
 
 
-@given(cases(max_side=SIDE), SHARES, st.integers(0, 30), SEEDS)
-def test_draws_are_cells_with_a_score(case, share, count, seed):
+@given(cases(max_side=SIDE), SHARES, st.integers(0, 30), SEEDS, st.sampled_from(DRAWN))
+def test_draws_are_cells_with_a_score(case, share, count, seed, rule):
     dropped, remaining = drop(case, share)
     want = np.flatnonzero(naive_paths.scores(remaining))
     generator = np.random.default_rng(seed)
-    keys = sample_by_paths(case.connections, dropped, count, generator)
+    rest = generator, rule
+    keys = sample_by_paths(case.connections, dropped, count, *rest)
     assert keys.dtype == np.int64
     assert keys.size == min(count, want.size)
     assert (np.diff(keys) > 0).all()
     assert np.isin(keys, want).all()
     if not DISABLED:
-        keys = sample_by_paths(case.connections, dropped, remaining.size, generator)
+        keys = sample_by_paths(case.connections, dropped, remaining.size, *rest)
         np.testing.assert_array_equal(keys, want)
 
 
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("walks", [1 << 30, 60, 0])
-def test_a_draw_is_in_proportion_to_the_score(name, walks, monkeypatch):
+@pytest.mark.parametrize("rule", DRAWN)
+def test_a_draw_is_in_proportion_to_the_score(rule, name, walks, monkeypatch):
     """With bounds for all neurons, for those of few walks, and for none."""
     monkeypatch.setattr(path_sampler, "_WALKS", walks * max(MASKS[name].shape))
     monkeypatch.setattr(path_sampler, "_WALKS_PER_CONNECTION", 0)
     graph = remaining_pattern(*of_mask(MASKS[name]))
-    proposal = path_sampler._proposal(graph)
+    proposal = path_sampler._proposal(graph, RULES[rule])
     n_draws = 3000 if DISABLED else 300_000
     uniforms = np.random.default_rng(3).random((n_draws, 4))
     drawn = np.empty(n_draws, np.int64)
-    draw_pairs(graph, proposal, uniforms, 1000, drawn)
-    scores = naive_paths.scores(MASKS[name]).ravel()
+    draw_pairs(graph, proposal, RULES[rule], uniforms, 1000, drawn)
+    scores = naive_paths.scores(MASKS[name], rule).ravel()
     counts = np.bincount(drawn[drawn >= 0], minlength=scores.size)
     assert not counts[scores == 0].any()
     check_shares(counts[scores > 0], scores[scores > 0])
     # The rate tells that bounds are what the docstring says.
     degrees = np.diff(graph.indptr)[:, None], np.diff(graph.column_indptr)
-    assert proposal.totals[-1] == pytest.approx(
-        (
-            MASKS[name]
-            * ((degrees[0] - 1) / np.sqrt(proposal.row_external[:, None]))
-            * ((degrees[1] - 1) / np.sqrt(proposal.column_external))
-        ).sum()
-    )
+    bounds = proposal.row_bounds[:, None], proposal.column_bounds
+    if rule == "ch3_l3p":
+        external = proposal.row_external[:, None], proposal.column_external
+        bound = 1 / np.sqrt(external[0] * external[1])
+    else:
+        bound = bounds[0] + bounds[1]
+    ends = MASKS[name] * (degrees[0] - 1) * (degrees[1] - 1)
+    assert proposal.totals[-1] == pytest.approx((ends * bound).sum())
     rate = scores.sum() / proposal.totals[-1]
     assert abs((drawn >= 0).mean() - rate) < 5 * np.sqrt(rate / n_draws)
 
@@ -248,11 +251,24 @@ def test_bounds_are_the_least_external_neighbours():
         np.testing.assert_array_equal(got, want)
 
 
+def test_bounds_of_ch2_l3n_hold_for_all_that_is_shared():
+    degrees = np.repeat(np.arange(13), 13)
+    external = np.tile(np.arange(1, 14), 13)
+    bounds = path_sampler._node_bounds(degrees, external)
+    for degree, least, bound in zip(degrees, external, bounds, strict=True):
+        shared = np.arange(1, degree - least + 1)
+        parts = (1 + shared) / (shared * (degree - shared))
+        assert (parts <= bound * (1 + 1e-12)).all()
+        # And they are met, where something is shared.
+        assert not parts.size or parts.max() == pytest.approx(bound)
+
+
 # One round that finds more than are wanted, and many that find one or two.
 @pytest.mark.parametrize("draws", [(256, 1 << 20), (1, 2)])
 @pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("rule", DRAWN)
 def test_sets_are_those_of_draws_without_replacement(
-    count, draws, monkeypatch, one_thread
+    rule, count, draws, monkeypatch, one_thread
 ):
     monkeypatch.setattr(path_sampler, "_FEWEST_DRAWS", draws[0])
     monkeypatch.setattr(path_sampler, "_MOST_DRAWS", draws[1])
@@ -260,14 +276,14 @@ def test_sets_are_those_of_draws_without_replacement(
         [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1]],
         bool,
     )
-    want = naive_paths.subset_probabilities(naive_paths.scores(mask), count)
+    want = naive_paths.subset_probabilities(naive_paths.scores(mask, rule), count)
     assert sum(want.values()) == pytest.approx(1.0)
     counts = dict.fromkeys(want, 0)
     generator = np.random.default_rng(count)
     connections, none = of_mask(mask)
     for _ in range(100 if DISABLED else 800):
         counts[
-            tuple(sample_by_paths(connections, none, count, generator).tolist())
+            tuple(sample_by_paths(connections, none, count, generator, rule).tolist())
         ] += 1
     check_shares(np.array(list(counts.values())), np.array(list(want.values())))
 

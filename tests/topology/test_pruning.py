@@ -324,7 +324,7 @@ def test_the_closed_form_is_what_uniform_growth_explores():
     x = draw.standard_normal((20, 60)).astype(np.float32)
     trainer = make_trainer(
         model,
-        topology=topology.make("mest", zeta=0.3, decay="constant"),
+        topology=topology.make("set", zeta=0.3, removal="magnitude"),
         epochs=12,
         callbacks=[tracked],
     )

@@ -15,6 +15,7 @@ Topology
     candidates    absent cells with the largest gradients
     ranks         ranks within groups
     paths         scores of absent cells by paths of three connections
+    path_draws    draws of such paths, and with them of cells
     patterns      draws of initial connections that depend on each other
 Layers of constant fan-in, after training
     condensed     products of all neurons at once

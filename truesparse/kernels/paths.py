@@ -2,8 +2,8 @@
 
 Let P[u,z2] be the number of outputs that inputs u and z2 share, Q[z1,v] the number of
 inputs that outputs z1 and v share, and d the degrees. A path u - z1 - z2 - v weighs
-f(d_z1, Q) f(d_z2, P). P and Q are counted while the paths of one u are walked, or for
-one path by intersecting two ascending lists; nothing is as large as the matrix.
+f(d_z1, Q) f(d_z2, P). P and Q are counted while the paths of one u are walked; nothing
+is as large as the matrix. Kernels that draw paths are in path_draws.py.
 """
 
 from typing import NamedTuple
@@ -53,6 +53,8 @@ class Proposal(NamedTuple):
     column_external: np.ndarray  # (n_out,) int64, at least 1, at most any d - Q
     totals: np.ndarray  # (nnz + 1,) float64, running total over middle connections
     row_totals: np.ndarray  # (n_in + 1,) float64, the same at the ends of rows
+    row_bounds: np.ndarray  # (n_in,) float64, at least any part of a row in a path
+    column_bounds: np.ndarray  # (n_out,) float64, the same of a column
     # P and Q, int32 of shape (n, n) with n the neurons of the side; (0, 0) where these
     # are more numbers than there are connections.
     row_shared: np.ndarray
@@ -247,119 +249,3 @@ def most_shared(starts, graph, limit, shared, out_most):
     for task in prange(starts.size - 1):
         rows = (starts[task], starts[task + 1])
         _most_shared_range(rows, graph, limit, shared[task], out_most)
-
-
-@inner_kernel
-def _first_above(totals, low, high, value):
-    """Return the first position from `low` whose total is above `value`, or `high`."""
-    while low < high:
-        middle = (low + high) // 2
-        if totals[middle] <= value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@inner_kernel
-def _n_common(numbers, first, first_stop, second, second_stop):
-    """Return how many numbers two ascending stretches of an array have in common."""
-    n_common = 0
-    if first_stop - first > second_stop - second:
-        first, second = second, first
-        first_stop, second_stop = second_stop, first_stop
-    if 8 * (first_stop - first) < second_stop - second:
-        # Numbers of a short list are looked up in a long one.
-        for p in range(first, first_stop):
-            second = _first_above(numbers, second, second_stop, numbers[p] - 1)
-            if second == second_stop:
-                break
-            n_common += numbers[second] == numbers[p]
-        return n_common
-    while first < first_stop and second < second_stop:
-        x, y = numbers[first], numbers[second]
-        n_common += x == y
-        first += x <= y
-        second += y <= x
-    return n_common
-
-
-@inlined_kernel
-def _other(numbers, start, stop, excluded, uniform):
-    """Draw one of numbers[start:stop] other than `excluded`, which is among them."""
-    chosen = numbers[start + int(uniform * (stop - start - 1))]
-    return numbers[stop - 1] if chosen == excluded else chosen
-
-
-@inner_kernel
-def _draw_pair(graph, proposal, uniforms, i):
-    """Return the key of the proposed cell, or -1 if it is rejected."""
-    indptr, column_indptr = graph.indptr, graph.column_indptr
-    n_in, n_out = indptr.size - 1, column_indptr.size - 1
-    target = uniforms[i, 0] * proposal.row_totals[n_in]
-    z2 = _first_above(proposal.row_totals, 1, n_in, target) - 1
-    start, stop = indptr[z2], indptr[z2 + 1]
-    z1 = graph.columns[_first_above(proposal.totals, start + 1, stop, target) - 1]
-    up, down = column_indptr[z1], column_indptr[z1 + 1]
-    u = _other(graph.rows, up, down, z2, uniforms[i, 1])
-    v = _other(graph.columns, start, stop, z1, uniforms[i, 2])
-    first, last = indptr[u], indptr[u + 1]
-    place = _first_above(graph.columns, first, last, v - 1)
-    if place < last and graph.columns[place] == v:
-        return np.int64(-1)
-    key = np.int64(u) * n_out + v
-    # Accepted with probability sqrt(least / ((d_z1 - Q) (d_z2 - P))). As P and Q are at
-    # least 1, many answers are known before the lists are intersected.
-    bar = uniforms[i, 3] * uniforms[i, 3]
-    row_least = proposal.row_external[z2]
-    column_least = proposal.column_external[z1]
-    least = np.float64(row_least * column_least)
-    if bar * (np.float64(down - up - 1) * (stop - start - 1)) < least:
-        return key
-    row_external = stop - start
-    if proposal.row_shared.size > 0:
-        row_external -= proposal.row_shared[z2, u]
-    else:
-        row_external -= _n_common(graph.columns, start, stop, first, last)
-    if bar * (np.float64(down - up - 1) * row_external) < least:
-        return key
-    if bar * (np.float64(column_least) * row_external) >= least:
-        return np.int64(-1)
-    left, right = column_indptr[v], column_indptr[v + 1]
-    column_external = down - up
-    if proposal.column_shared.size > 0:
-        column_external -= proposal.column_shared[z1, v]
-    else:
-        column_external -= _n_common(graph.rows, up, down, left, right)
-    if bar * (np.float64(column_external) * row_external) < least:
-        return key
-    return np.int64(-1)
-
-
-@inner_kernel
-def _draw_range(graph, proposal, uniforms, start, stop, out_keys):
-    for i in range(start, stop):
-        out_keys[i] = _draw_pair(graph, proposal, uniforms, i)
-
-
-@parallel_kernel
-def draw_pairs(graph, proposal, uniforms, task_size, out_keys):
-    """Draw ends of paths, in proportion to CH3-L3p, with replacement.
-
-    Parameters
-    ----------
-    graph : Graph
-    proposal : Proposal
-        A middle connection (z2, z1) is drawn by the totals, then u and v uniformly
-        among the other neighbours of z1 and z2.
-    uniforms : (k, 4) float64 array
-        Numbers in [0, 1) that decide the connection, u, v, and acceptance.
-    task_size : int
-        Draws of a task.
-    out_keys : (k,) int64 array
-        The cell (u, v) as u * n_out + v, or -1 if it is connected or not accepted.
-    """
-    for task in prange((out_keys.size + task_size - 1) // task_size):
-        start = task * task_size
-        stop = min(start + task_size, out_keys.size)
-        _draw_range(graph, proposal, uniforms, start, stop, out_keys)

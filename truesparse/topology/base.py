@@ -44,7 +44,7 @@ class TopologyAlgorithm:
     ----------
     zeta : float
         Share of a layer's connections that an update replaces, in [0, 1).
-    decay : {"constant", "cosine", "linear"}
+    decay : {"constant", "cosine", "linear", "steps"}
         How zeta falls over the run, see schedule.Fraction.
     decay_end : float
         Share of the run after which no update happens.
@@ -271,12 +271,12 @@ class TopologyAlgorithm:
     def evolving_layers(self, model: SparseMLP) -> list[int]:
         """Return the layers that take part in an update.
 
-        A full layer has nowhere to grow: it does only where connections are to go.
+        A full layer does only if connections go for good, or to other layers.
         """
         layers = [i for i in self.layers.of(model) if i not in self.stopped]
-        if self.share.final < 1.0:
-            return layers
-        return [i for i in layers if model.layers[i].connections.density < 1.0]
+        with_room = [i for i in layers if model.layers[i].connections.density < 1.0]
+        can_lose = self.share.final < 1.0 or (self.redistributes and with_room)
+        return layers if can_lose else with_room
 
     # What algorithms override --------------------------------------------------------
 
@@ -386,7 +386,7 @@ class TopologyAlgorithm:
             again = again[is_among(connections.keys(again), keys)]
             regrown = again.size
             if self.keeps_regrown:
-                again = again[~update.wiped.get(index, np.zeros_like(dropped))[again]]
+                again = again[~update.pruned.get(index, ~dropped)[again]]
                 keys = keys[~is_among(keys, connections.keys(again))]
                 dropped[again] = False
         weights = update.new_weights.pop(index, None)

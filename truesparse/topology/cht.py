@@ -6,29 +6,36 @@ advantage in deep learning", ICLR 2024 (CHT), and Zhang et al., "Brain network s
 modelling of sparse neural networks enables Transformers and LLMs to perform as fully
 connected", NeurIPS 2025 (CHTs, CHTss); details as in the authors' code.
 
-CHT removes the fraction of smallest magnitude and whatever then leads nowhere, and
-grows the absent cells of highest CH3-L3 score, which goes by the pattern alone: many
-paths of length 3 through neurons with few connections elsewhere. CHTs draws instead:
-which connections stay, in proportion to |w|^T, where T rises over the run, and which
-grow, in proportion to the score. CHTss also lowers the number of connections, by a
-sigmoid. A connection that is removed and grown again keeps its weight and state; a
-layer stands still once more than nine tenths of what it lost come back.
+CHT removes the fraction of smallest magnitude of each sign, as SET, and whatever then
+leads nowhere, and grows the absent cells of highest CH3-L3 score, which goes by the
+pattern alone: many paths of length 3 through neurons with few connections elsewhere. Of
+equal scores those that grow are drawn. CHTs draws instead: which connections stay, in
+proportion to |w|^T, where T rises over the run, and which grow, in proportion to
+CH3-L3p or CH2-L3n. CHTss first lowers the number of connections, by a sigmoid: those of
+least relative importance go, the shares that |w| has of the sums of its row and of its
+column; then it exchanges connections as CHTs does. A connection that an exchange
+removes and grows again keeps its weight and state; a layer stands still once more than
+nine tenths of what it lost come back.
 
 Departures: where fewer cells have a score than are to grow, the rest is drawn
-uniformly, as in the later code; the earlier one lets the number of connections fall. A
-layer whose growth repeats its removal stands still by itself, where the code waits for
-all layers.
+uniformly, as in the later code; the earlier one lets the number of connections fall.
+Growth also gives back what the removal of chains took beyond the fraction, as in the
+code. A layer whose growth repeats its removal stands still by itself, where the code
+waits for all layers. Weights of 0 count in the fraction of CHT's removal, as in set.py.
 """
 
 import numpy as np
 
 from truesparse.checks import check_not_negative, choose
 from truesparse.rng import Purpose
+from truesparse.sparse.connections import Connections
 from truesparse.topology.base import TopologyAlgorithm
-from truesparse.topology.parts.path_sampler import sample_by_paths
+from truesparse.topology.parts.path_sampler import DRAWN, sample_by_paths
 from truesparse.topology.parts.paths import RULES, highest_scores
+from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.schedule import Share
 from truesparse.topology.parts.topology_update import Update, update_bytes
+from truesparse.topology.set import SignedRemoval
 
 REMOVALS = ("magnitude", "relative")
 
@@ -64,12 +71,13 @@ class PathGrowth(TopologyAlgorithm):
         return grown
 
     def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
-        """Return at most `count` cells with a score, as ascending keys."""
+        """Return the cells of highest score, at most `count`, as ascending keys."""
         connections, dropped = update.connections[index], update.dropped[index]
-        return highest_scores(connections, dropped, count, self.rule)[0]
+        draw = update.stream(Purpose.CANDIDATES, index)
+        return highest_scores(connections, dropped, count, self.rule, draw)[0]
 
 
-class Cht(PathGrowth):
+class Cht(PathGrowth, SignedRemoval):
     """Cannistraci-Hebb training: growth where path scores are highest.
 
     Parameters
@@ -77,11 +85,11 @@ class Cht(PathGrowth):
     rule : str
         Score of absent cells, see paths.RULES.
     **options
-        See PathGrowth and TopologyAlgorithm.
+        See PathGrowth, SignedRemoval and TopologyAlgorithm.
     """
 
     name = "cht"
-    is_random = False  # the pattern decides
+    is_random = False  # the pattern decides, unless scores are equal
 
     def __init__(self, *, rule: str = "ch3_l3p", **options):
         super().__init__(**options)
@@ -98,6 +106,9 @@ class Chts(PathGrowth):
         of the shares that |w| has in its row and in its column.
     last_temperature : float
         Value of T at the end of the run; it is 1 at the start.
+    rule : {"ch3_l3p", "ch2_l3n"}
+        Score of absent cells: CH3-L3p, as in the first table of the paper's MLPs, or
+        CH2-L3n, as from then on.
     **options
         See PathGrowth and TopologyAlgorithm.
     """
@@ -105,9 +116,15 @@ class Chts(PathGrowth):
     name = "chts"
 
     def __init__(
-        self, *, removal: str = "magnitude", last_temperature: float = 3.0, **options
+        self,
+        *,
+        removal: str = "magnitude",
+        last_temperature: float = 3.0,
+        rule: str = "ch3_l3p",
+        **options,
     ):
         super().__init__(**options)
+        self.rule = choose(rule, DRAWN, "rule to draw cells by")
         self.removal = choose(removal, REMOVALS, "removal")
         check_not_negative(last_temperature=last_temperature)
         self.last_temperature = last_temperature
@@ -120,21 +137,22 @@ class Chts(PathGrowth):
         """
         scores = np.abs(update.connections[index].values).astype(np.float64)
         if self.removal == "relative":
-            scores = _relative(update, index, scores)
-        done = update.context.progress
-        draw = update.stream(Purpose.REMOVAL, index)
-        with np.errstate(divide="ignore"):
-            np.log(scores, out=scores)
-        scores *= 1.0 + done * (self.last_temperature - 1.0)
-        scores += draw.gumbel(size=scores.size)
+            scores = relative_importance(update.connections[index])
+        temperature = 1.0 + update.context.progress * (self.last_temperature - 1.0)
+        if temperature > 0.0:
+            with np.errstate(divide="ignore"):
+                np.log(scores, out=scores)
+            scores *= temperature
+        else:
+            scores[:] = 0.0  # 0^0 is 1, and log(0) times 0 is no number
+        scores += update.stream(Purpose.REMOVAL, index).gumbel(size=scores.size)
         return scores
 
     def choose_cells(self, update: Update, index: int, count: int) -> np.ndarray:
-        """Draw cells in proportion to their CH3-L3 score."""
+        """Draw cells in proportion to their score."""
         draw = update.stream(Purpose.CANDIDATES, index)
-        return sample_by_paths(
-            update.connections[index], update.dropped[index], count, draw
-        )
+        connections, dropped = update.connections[index], update.dropped[index]
+        return sample_by_paths(connections, dropped, count, draw, self.rule)
 
 
 class Chtss(Chts):
@@ -142,23 +160,53 @@ class Chtss(Chts):
 
     Parameters
     ----------
-    removal : {"magnitude", "relative"}
-        See Chts.
     **options
         See Chts and TopologyAlgorithm; the defaults of final_share, share_shape and
-        share_end are those of CHTss.
+        share_end are those of CHTss, from half of the cells to a tenth. In the paper's
+        table of MLPs final_share is 0.02, from half to a hundredth.
     """
 
     name = "chtss"
-    share = Share(0.1, "sigmoid")
+    share = Share(0.2, "sigmoid")
 
-    def __init__(self, *, removal: str = "relative", **options):
-        super().__init__(removal=removal, **options)
+    def drop(self, update: Update) -> None:
+        """Mark the surplus by relative importance, then what is exchanged of the rest.
+
+        The connections of the surplus are gone before the exchange: they do not return.
+        """
+        for index, connections in update.connections.items():
+            budget = self.budget(update, index)
+            surplus = max(connections.nnz - budget, 0)
+            pruned = drop_smallest(relative_importance(connections), surplus)
+            scores = self.drop_scores(update, index)
+            scores[pruned] = -np.inf
+            fraction = self.drop_fraction(update.context)
+            exchanged = int(fraction * (connections.nnz - surplus))
+            update.pruned[index] = pruned
+            update.dropped[index] = drop_smallest(scores, surplus + exchanged)
 
 
-def _relative(update: Update, index: int, sizes: np.ndarray) -> np.ndarray:
-    """Return the shares that weights have of the sums of their rows and columns."""
-    connections = update.connections[index]
+def relative_importance(connections: Connections) -> np.ndarray:
+    """Return the sum of the shares that |w| has of its row's and its column's sum.
+
+    Parameters
+    ----------
+    connections : Connections
+
+    Returns
+    -------
+    (nnz,) float64 array
+        From 0 to 2; 0 where the weight is.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from truesparse.sparse.connections import Connections
+    >>> square = Connections.from_scipy(sparse.csr_array([[3.0, 1.0], [0.0, 2.0]]))
+    >>> relative_importance(square).round(3)
+    array([1.75 , 0.583, 1.667])
+    """
+    sizes = np.abs(connections.values).astype(np.float64)
     degrees = np.diff(connections.indptr)
     rows = np.flatnonzero(degrees)
     if not rows.size:

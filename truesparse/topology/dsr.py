@@ -11,7 +11,8 @@ left, and draw cells uniformly among those that were empty before. New weights a
 
 Departures: the target is a share of all connections, not a number; shares of layers are
 rounded by largest remainders, not at random; new connections start with zero optimiser
-state, where the code restores that of the cell; full layers take no part.
+state, where the code restores that of the cell. Nothing takes part where all layers are
+full, since nothing could grow.
 """
 
 from typing import Any

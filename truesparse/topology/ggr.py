@@ -10,9 +10,13 @@ as many connections as it holds of the k absent cells of largest gradient in all
 half of them where its gradient is largest, half in random cells. New weights are 1e-10:
 not 0, which the next removal would take first.
 
-Departures: gradients are taken at a uniform sample of each layer's cells. To favour no
-small layers, each candidate counts as many times as it represents cells. With large
-`gamma` the sample is all cells and the choice exact. Full layers take no part.
+Cells that the removal has just emptied are candidates like all absent ones; full layers
+lose connections to others.
+
+Departures: in a layer too large to look at all cells, gradients are taken at a uniform
+sample, of 20,000 cells or more. To favour no small layers, each candidate counts as
+many times as it represents cells. An update is made by the end of an epoch, on one
+batch drawn for the purpose. Nothing takes part where all layers are full.
 """
 
 from typing import ClassVar
@@ -20,25 +24,27 @@ from typing import ClassVar
 import numpy as np
 
 from truesparse.topology.parts.distribute import share_out
-from truesparse.topology.parts.guided import SampledGradients, largest
+from truesparse.topology.parts.guided import GuidedGrowth, largest
 from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.schedule import Fraction, Share
 from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
 
-class Ggr(SampledGradients):
+class Ggr(GuidedGrowth):
     """Global gradient-based redistribution: layers gain where gradients are large.
 
     Parameters
     ----------
     **options
-        See SampledGradients and TopologyAlgorithm; the defaults of zeta, decay and
+        See GuidedGrowth and TopologyAlgorithm; the defaults of zeta, decay and
         decay_end are those of GGR.
     """
 
     name = "ggr"
     new_weight: ClassVar[float] = 1e-10
+    # One layer gets all or nothing where few candidates stand for its cells.
+    least_candidates: ClassVar[int] = 20_000
     redistributes = True
     takes = (
         *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, "chain_removal"),
@@ -46,20 +52,22 @@ class Ggr(SampledGradients):
     )
     fraction = Fraction(0.1, "cosine", end=0.5)
 
+    def open_marks(self, update: Update, index: int) -> np.ndarray:
+        """Return marks of the dropped connections: their cells may grow again."""
+        return update.dropped[index]
+
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Share out the connections by gradient; half go to random cells."""
-        gradients = self.sampled_gradients(update, list(update.connections))
-        total = sum(super().grow_counts(update).values())
-        counts = share_out(
-            total,
-            self._cells_above(update, gradients, total),
-            {index: update.room(index) for index in update.connections},
-        )
+        total = sum(self.grow_counts(update).values())
+        rooms = {index: update.room(index) for index in update.connections}
+        # Each layer may turn out to have the largest gradients of all.
+        wanted = {index: min(total, room) for index, room in rooms.items()}
+        cells = self.largest_cells(update, wanted)
+        counts = share_out(total, self._cells_above(update, cells, total), rooms)
         grown = {}
-        for index, (keys, sizes) in gradients.items():
+        for index, (keys, sizes) in cells.items():
             best = keys[largest(sizes, (counts[index] + 1) // 2)]
             grown[index] = self.fill_at_random(update, index, best, counts[index])
-            update.growth[index] = "sampled"
         return grown
 
     def new_weights(self, update: Update, index: int, keys: np.ndarray) -> np.ndarray:
@@ -68,18 +76,19 @@ class Ggr(SampledGradients):
             keys.size, self.new_weight, update.connections[index].values.dtype
         )
 
-    def _cells_above(self, update: Update, gradients, total: int) -> dict[int, float]:
-        """Estimate how many of the `total` largest gradients each layer has."""
-        stands_for = {}
-        for index, (keys, _) in gradients.items():
-            connections = update.connections[index]
-            absent = connections.n_in * connections.n_out - connections.nnz
-            stands_for[index] = absent / max(keys.size, 1)
+    def _cells_above(self, update: Update, cells, total: int) -> dict[int, float]:
+        """Return how many of the `total` largest gradients each layer has, or about."""
+        stands_for = {
+            index: 1.0
+            if update.growth[index] == "exact"
+            else update.room(index) / max(keys.size, 1)
+            for index, (keys, _) in cells.items()
+        }
 
         def cells_from(size) -> dict[int, float]:
             return {
                 index: stands_for[index] * int(np.count_nonzero(sizes >= size))
-                for index, (_, sizes) in gradients.items()
+                for index, (_, sizes) in cells.items()
             }
 
         # The largest size that enough cells reach. Numbers that are not negative are in
@@ -89,8 +98,8 @@ class Ggr(SampledGradients):
         low, high = 1, int(np.array(np.inf, dtype).view(bits))
         while high - low > 1:
             middle = (low + high) // 2
-            cells = cells_from(np.array(middle, bits).view(dtype))
-            if sum(cells.values()) >= total:
+            n_cells = cells_from(np.array(middle, bits).view(dtype))
+            if sum(n_cells.values()) >= total:
                 low = middle
             else:
                 high = middle

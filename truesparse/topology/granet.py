@@ -61,7 +61,7 @@ class Granet(Rigl):
             each[pruned[index]] = -1.0
             update.dropped[index] = drop_smallest(each, n_pruned + count)
             update.notes[index] = n_pruned
-            update.wiped[index] = pruned[index]
+            update.pruned[index] = pruned[index]
 
     def grow_counts(self, update: Update) -> dict[int, int]:
         """Return what each layer has lost, less what was pruned or lost for good."""

@@ -28,8 +28,8 @@ from truesparse.topology.parts.prune import drop_per_sign
 from truesparse.topology.parts.topology_update import Update
 
 
-class Set(TopologyAlgorithm):
-    """SET: sparse evolutionary training, with uniform growth.
+class SignedRemoval(TopologyAlgorithm):
+    """Removal of the weights nearest to zero, per sign, and uniform growth.
 
     Parameters
     ----------
@@ -39,8 +39,6 @@ class Set(TopologyAlgorithm):
     **options
         See TopologyAlgorithm.
     """
-
-    name = "set"
 
     def __init__(self, *, removal: str = "per_sign", **options):
         super().__init__(**options)
@@ -56,6 +54,18 @@ class Set(TopologyAlgorithm):
             if self.budget(update, index) < connections.nnz:
                 fraction = self.drop_count(update, index) / connections.nnz
             update.dropped[index] = drop_zeros_first(connections.values, fraction)
+
+
+class Set(SignedRemoval):
+    """SET: sparse evolutionary training, with uniform growth.
+
+    Parameters
+    ----------
+    **options
+        See SignedRemoval and TopologyAlgorithm.
+    """
+
+    name = "set"
 
 
 def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:

@@ -7,13 +7,17 @@ performance", arXiv 1907.04840 (2019), section 3; details as in the authors' cod
 After every epoch each layer loses the fraction of its connections of smallest
 magnitude; a nearly full layer that is to gain connections loses a smaller fraction. The
 layers share as many new connections in proportion to the mean magnitude of the momentum
-of their connections, and grow them where the momentum of absent connections is
-largest. New weights are 0.
+of their connections, and grow them where the momentum of the others is largest: absent
+ones and those just removed, which then keep weight and state. A layer fills at most
+99 % of its cells that are open to growth. New weights are 0.
 
-Departures: only a pool of candidates has momentum among the absent cells. It holds
-gamma times as many as a layer has connections, is drawn anew after each update, and
-takes the gradients of one batch every few steps. Redistribution is exact and needs no
-adjustment; new connections start with zero optimiser state; full layers take no part.
+Departures: momentum is a moving average of gradients that this algorithm takes itself,
+of one batch every few steps, at the connections and at a pool of absent cells: it holds
+gamma times as many as a layer has connections, and is drawn anew after each update. So
+it does not depend on the optimiser, nor on the learning rate of a layer; the authors
+read the optimiser's buffer (with Adam divided by the root of the second moment).
+Redistribution is exact and needs no adjustment; new connections start with zero
+optimiser state. Nothing takes part where all layers are full.
 """
 
 from typing import Any
@@ -21,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.checks import check_share_below_one, check_whole
+from truesparse.drawing.cells import is_among
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import Batches, CellGradients
@@ -28,8 +33,8 @@ from truesparse.topology.parts.guided import SampledCells, largest
 from truesparse.topology.parts.schedule import Fraction, lower_floor
 from truesparse.topology.parts.topology_update import Update
 
-# Adam's momentum is divided by the root of its second moment plus this.
-_ADAM_EPSILON = 1e-8
+# Share of its open cells that a layer may fill in an update.
+_MOST_FILLED = 0.99
 # A layer with fewer absent cells than this share, and which is to gain connections,
 # loses no larger share of its connections than it has absent: cells would be too few.
 _LEAST_SPARSITY = 0.2
@@ -41,7 +46,7 @@ class Snfs(SampledCells):
     Parameters
     ----------
     pool_momentum : float
-        Share of a candidate's momentum that remains from one batch to the next.
+        Share of a cell's momentum that remains from one batch to the next.
     sample_every : int
         Steps between two batches from which the pool takes gradients.
     **options
@@ -51,6 +56,7 @@ class Snfs(SampledCells):
 
     name = "snfs"
     redistributes = True
+    keeps_regrown = True
     fraction = Fraction(0.5, "cosine", floor=0.005)
 
     def __init__(
@@ -80,6 +86,18 @@ class Snfs(SampledCells):
         self._pool = {int(i): each.copy() for i, each in state["pool"].items()}
         self._momentum = {int(i): each.copy() for i, each in state["momentum"].items()}
 
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see SampledCells: also of the connections."""
+        of_all, of_one = super().update_bytes(itemsize)
+        return of_all + 8 + itemsize, of_one
+
+    def drop(self, update: Update) -> None:
+        """Mark the connections of smallest magnitude; look first where no pool is."""
+        if not self._pool.keys() >= update.connections.keys():
+            self.look(update)
+        update.notes |= self._importance(update)
+        super().drop(update)
+
     def drop_count(self, update: Update, index: int) -> int:
         """Return how many connections a layer loses."""
         count = super().drop_count(update, index)
@@ -89,15 +107,16 @@ class Snfs(SampledCells):
         return count
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
-        """Return the cells of largest momentum in the pool, and draw a new pool."""
-        if not self._pool.keys() >= update.connections.keys():
-            self.look(update)
-        wanted = super().grow_counts(update)
-        rooms = {index: update.room(index) for index in wanted}
-        counts = share_out(sum(wanted.values()), self._importance(update), rooms)
+        """Return the cells of largest momentum, and draw a new pool."""
+        total = sum(super().grow_counts(update).values())
+        rooms = {i: int(_MOST_FILLED * update.room(i)) for i in update.connections}
+        counts = share_out(total, update.notes, rooms)
         grown = {}
         for index, count in counts.items():
             keys, sizes = self._pool[index], np.abs(self._momentum[index])
+            is_open = ~update.connections[index].contains(keys)
+            is_open |= is_among(keys, update.dropped_keys(index))
+            keys, sizes = keys[is_open], sizes[is_open]
             best = keys[largest(sizes, count)]
             grown[index] = self.fill_at_random(update, index, best, count)
             update.growth[index] = "sampled"
@@ -106,33 +125,29 @@ class Snfs(SampledCells):
 
     def _gains(self, update: Update, index: int) -> bool:
         """Whether a layer is more important than layers are on average."""
-        means = self._importance(update)
-        return means[index] * len(means) > sum(means.values())
+        return update.notes[index] * len(update.notes) > sum(update.notes.values())
 
     def _importance(self, update: Update) -> dict[int, float]:
-        """Return the mean momentum of each layer's connections before the update.
-
-        Where the optimiser has no momentum, return their number.
-        """
+        """Return the mean momentum of each layer's connections."""
         means = {}
         for index, connections in update.connections.items():
-            first, second = connections.moments
-            if not first.size:
-                means[index] = float(connections.nnz)
-                continue
-            sizes = np.abs(first)
-            if second.size:
-                sizes /= np.sqrt(second) + sizes.dtype.type(_ADAM_EPSILON)
-            means[index] = float(sizes.mean(dtype=np.float64))
+            is_connected = connections.contains(self._pool[index])
+            sizes = np.abs(self._momentum[index][is_connected])
+            means[index] = float(sizes.sum(dtype=np.float64)) / max(sizes.size, 1)
         return means
 
     def look(self, update: Update) -> None:
-        """Add the gradients of one batch to the pool, drawn now if there is none."""
+        """Add the gradients of one batch to the momentum; draw a pool if there is none.
+
+        The pool holds the cells of all connections beside those of the candidates.
+        """
         new = [index for index in update.connections if index not in self._pool]
         for index, keys in self.draw_candidates(update, new).items():
-            dtype = update.connections[index].values.dtype
-            self._pool[index] = keys
-            self._momentum[index] = np.zeros(keys.size, dtype)
+            connections = update.connections[index]
+            connected = connections.keys(np.arange(connections.nnz))
+            self._pool[index] = np.union1d(connected, keys)
+            size = self._pool[index].size
+            self._momentum[index] = np.zeros(size, connections.values.dtype)
         pool = {index: self._pool[index] for index in update.connections}
         gradients = CellGradients(update.connections, pool)
         update.batches.observe(update.context, 1, gradients)

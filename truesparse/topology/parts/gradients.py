@@ -155,7 +155,7 @@ def largest_gradients(
     count: int,
     inputs: np.ndarray | SparseBatch,
     delta: np.ndarray,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the absent cells of largest absolute gradient among all of a layer.
 
     The first pass over all cells counts the magnitudes by bin, which gives the
@@ -176,26 +176,30 @@ def largest_gradients(
 
     Returns
     -------
-    (k,) int64 array
-        Ascending keys; fewer than `count` if fewer gradients are above 1e-38. Of equal
+    keys : (k,) int64 array
+        Ascending; fewer than `count` if fewer gradients are above 1e-38. Of equal
         magnitudes (in float32, if more than twice `count` are equal) the last cells.
+    sizes : (k,) float array
+        Absolute gradients.
     """
     if count <= 0:
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), np.empty(0, delta.dtype)
     pattern = Pattern(connections.indptr, connections.indices, dropped)
     rows: np.ndarray | None = None
     if isinstance(inputs, SparseBatch):
         rows = np.flatnonzero(np.diff(inputs.indptr))
         pattern, inputs = _of_rows(pattern, rows), _as_dense(inputs, rows, delta)
-    keys = _largest(pattern, count, inputs, delta)
+    keys, sizes = _largest(pattern, count, inputs, delta)
     if rows is not None:
         left_out = rows - np.arange(rows.size)
         keys += left_out[keys // connections.n_out] * connections.n_out
-    return keys
+    return keys, sizes
 
 
-def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndarray:
-    """Return the keys of the largest absolute gradients of a dense batch."""
+def _largest(
+    pattern: Pattern, count: int, inputs, delta: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return keys and sizes of the largest absolute gradients of a dense batch."""
     tasks = balance(np.arange(len(inputs) + 1), _SCAN_TASKS)
     cells = _tile(delta), tasks, pattern, inputs, delta
     n_tasks = tasks.size - 1
@@ -217,7 +221,8 @@ def _largest(pattern: Pattern, count: int, inputs, delta: np.ndarray) -> np.ndar
     starts, n_cells = lengths.cumsum() - lengths, int(lengths.sum())
     keys, sizes = np.empty(n_cells, np.int64), np.empty(n_cells, delta.dtype)
     list_gradients(*cells, lowest, Listing(starts, skipped, keys, sizes))
-    return keys[~drop_smallest(sizes, n_cells - count)]
+    is_best = ~drop_smallest(sizes, n_cells - count)
+    return keys[is_best], sizes[is_best]
 
 
 def _tile(delta: np.ndarray) -> tuple:

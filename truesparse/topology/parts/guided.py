@@ -33,6 +33,8 @@ class SampledCells(TopologyAlgorithm):
     """
 
     needs_batches = True
+    # Candidates of a layer at least, unless it has fewer absent cells.
+    least_candidates: ClassVar[int] = 0
 
     def __init__(self, *, gamma: float = 1.0, **options):
         super().__init__(**options)
@@ -54,7 +56,8 @@ class SampledCells(TopologyAlgorithm):
             marks = self.open_marks(update, index)
             absent = connections.n_in * connections.n_out - connections.nnz
             absent += int(np.count_nonzero(marks))
-            count = min(int(np.ceil(self.gamma * connections.nnz)), absent)
+            count = int(np.ceil(self.gamma * connections.nnz))
+            count = min(max(count, self.least_candidates), absent)
             draw = update.stream(Purpose.CANDIDATES, index)
             keys[index] = sample_absent(connections, marks, count, draw)
         return keys
@@ -131,16 +134,39 @@ class GuidedGrowth(SampledGradients):
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Return the cells of largest gradient."""
         counts = self.grow_counts(update)
+        grown = {}
+        for index, (keys, sizes) in self.largest_cells(update, counts).items():
+            best = keys[largest(sizes, counts[index])]
+            grown[index] = self.fill_at_random(update, index, best, counts[index])
+        return grown
+
+    def largest_cells(
+        self, update: Update, counts: dict[int, int]
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return absent cells of large gradient, and notes in `growth` how they came.
+
+        Parameters
+        ----------
+        update : Update
+        counts : dict of int to int
+            Cells that are wanted of each layer.
+
+        Returns
+        -------
+        dict of int to ((k,) int64 array, (k,) float array)
+            Keys, ascending, and absolute gradients: of the `counts` largest where a
+            layer looks at all its cells, else of all candidates.
+        """
         whole = {index for index in counts if self._is_exact(update, index)}
         keys = self.draw_candidates(update, [i for i in counts if i not in whole])
         gradients = CellGradients(update.connections, keys)
-        best: dict[int, np.ndarray] = {}
+        cells: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
         def observe(index, inputs, delta):
             if index in whole:
                 marks = self.open_marks(update, index)
                 pattern = update.connections[index], marks
-                best[index] = largest_gradients(*pattern, counts[index], inputs, delta)
+                cells[index] = largest_gradients(*pattern, counts[index], inputs, delta)
             else:
                 gradients(index, inputs, delta)
 
@@ -149,13 +175,9 @@ class GuidedGrowth(SampledGradients):
         update.batches.observe(update.context, self.gradient_batches, observe)
         for index in counts:
             if index not in whole:
-                sizes = np.abs(gradients.sums.pop(index))
-                best[index] = keys.pop(index)[largest(sizes, counts[index])]
+                cells[index] = keys.pop(index), np.abs(gradients.sums.pop(index))
             update.growth[index] = "exact" if index in whole else "sampled"
-        return {
-            index: self.fill_at_random(update, index, best[index], counts[index])
-            for index in counts
-        }
+        return {index: cells[index] for index in counts}
 
     def _is_exact(self, update: Update, index: int) -> bool:
         if self.candidates != "auto":

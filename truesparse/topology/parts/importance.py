@@ -68,7 +68,7 @@ def drop_neurons(update: Update, share: float) -> None:
     Parameters
     ----------
     update : Update
-        Gets the marks, also as `wiped`; `lost` counts them.
+        Gets the marks, also as `pruned`; `lost` counts them.
     share : float
         Share of the neurons, in [0, 1).
     """
@@ -84,5 +84,5 @@ def drop_neurons(update: Update, share: float) -> None:
         if inputs.all():
             inputs[:] = False
         update.dropped[index] |= inputs
-        update.wiped[index] = inputs
+        update.pruned[index] = update.pruned.get(index, False) | inputs
         update.lost[index] = int(np.count_nonzero(inputs))

@@ -1,11 +1,11 @@
-"""Drawing absent cells in proportion to CH3-L3p, without computing scores.
+"""Drawing absent cells in proportion to CH3-L3p or CH2-L3n, without computing scores.
 
 This is the soft rule of Zhang et al., "Brain network science modelling of sparse neural
 networks enables Transformers and LLMs to perform as fully connected", NeurIPS 2025
 (CHTs): cells are drawn one after the other, without replacement, with probabilities
 in proportion to their scores. The published code computes every score of the layer.
 
-Here paths are drawn instead of cells. The score is a sum over paths of
+Here paths are drawn instead of cells. CH3-L3p is a sum over paths of
 1 / sqrt(e_z1 e_z2): the ends of a path drawn in proportion to its term are a cell drawn
 in proportion to its score. With bounds 1 <= b <= e for each neuron, a middle connection
 (z2, z1) is drawn in proportion to
@@ -17,23 +17,36 @@ probability sqrt(b_z1 b_z2 / (e_z1 e_z2)), unless (u, v) is connected. With b = 
 one path in d is accepted. With b the degree less the most neighbours that the neuron
 shares with any other, nearly every path is, in a sparse random layer. Cells that were
 accepted before are passed over, which makes the draws ones without replacement.
+
+CH2-L3n is a sum over neurons, and as one over paths it is that of
+
+    a_z1 + a_z2,    a_z1 = (1 + Q) / (Q e_z1),    a_z2 = (1 + P) / (P e_z2),
+
+since z1 lies on Q[z1,v] of the paths, z2 on P[z2,u]. A middle connection is drawn
+in proportion to (d_z1 - 1) (d_z2 - 1) (b_z1 + b_z2), where b >= a, and the path taken
+with probability (a_z1 + a_z2) / (b_z1 + b_z2). As a is convex in Q, its bound is the
+larger of its values for Q = 1 and for the most neighbours shared.
 """
 
 import numpy as np
 import scipy.sparse
 
-from truesparse.checks import check_whole
+from truesparse.checks import check_whole, choose
 from truesparse.kernels import paths as kernels
+from truesparse.kernels.path_draws import draw_pairs
 from truesparse.kernels.paths import Graph, Proposal
 from truesparse.sparse.balance import balance
 from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.paths import (
+    RULES,
     n_tasks_for,
     neighbour_sums,
     remaining_pattern,
     transposed,
 )
 
+# Rules of RULES by which cells can be drawn.
+DRAWN = ("ch3_l3p", "ch2_l3n")
 # Walks of two connections spent on the bounds: about a second, or so many for each
 # connection if that is more. Neurons that need more than their share have the bound 1.
 _WALKS = 1 << 30
@@ -54,8 +67,9 @@ def sample_by_paths(
     dropped: np.ndarray,
     count: int,
     generator: np.random.Generator,
+    rule: str = "ch3_l3p",
 ) -> np.ndarray:
-    """Draw absent cells without replacement, in proportion to CH3-L3p.
+    """Draw absent cells without replacement, in proportion to a score.
 
     Parameters
     ----------
@@ -65,6 +79,7 @@ def sample_by_paths(
         drawn.
     count : int
     generator : numpy Generator
+    rule : {"ch3_l3p", "ch2_l3n"}
 
     Returns
     -------
@@ -76,7 +91,8 @@ def sample_by_paths(
     Raises
     ------
     UsageError
-        For a negative count or marks that are not one bool a connection.
+        For an unknown rule, a negative count or marks that are not one bool a
+        connection.
 
     Examples
     --------
@@ -87,17 +103,21 @@ def sample_by_paths(
     >>> sample_by_paths(chain, np.zeros(3, bool), 5, np.random.default_rng(0))
     array([1])
     """
+    code = RULES[choose(rule, DRAWN, "rule to draw cells by")]
     check_whole("count", count, 0)
     graph = remaining_pattern(connections, dropped)
     keys = np.empty(0, np.int64)
-    proposal = _proposal(graph)
+    proposal = _proposal(graph, code)
     weight = float(proposal.row_totals[-1])
     if count == 0 or weight == 0.0:
         return keys
-    # A cell is drawn at least with the probability of one path of the largest degrees.
-    rarest = weight * np.sqrt(
-        float(np.diff(graph.indptr).max()) * float(np.diff(graph.column_indptr).max())
-    )
+    # A cell is drawn at least with the probability of one path of the largest degrees:
+    # a path weighs 1 / sqrt(d_z1 d_z2) or 1 / d_z1 + 1 / d_z2, or more.
+    row_degree = float(np.diff(graph.indptr).max())
+    column_degree = float(np.diff(graph.column_indptr).max())
+    rarest = weight * np.sqrt(row_degree * column_degree)
+    if code == kernels.CH2_L3N:
+        rarest = weight / (1.0 / row_degree + 1.0 / column_degree)
     patience = min(_PATIENCE * rarest, _MOST_BARREN)
     size, most = count, max(_MOST_DRAWS, count // 4)
     n_draws = n_barren = 0
@@ -105,7 +125,7 @@ def sample_by_paths(
         size = int(np.clip(size, _FEWEST_DRAWS, most))
         uniforms = generator.random((size, 4))
         drawn = np.empty(size, np.int64)
-        kernels.draw_pairs(graph, proposal, uniforms, _TASK_SIZE, drawn)
+        draw_pairs(graph, proposal, code, uniforms, _TASK_SIZE, drawn)
         new = _new_in_order(drawn, keys)[: count - keys.size]
         keys = np.sort(np.concatenate([keys, new]), kind="stable")
         n_draws += size
@@ -131,20 +151,45 @@ def _new_in_order(drawn: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return accepted[first]
 
 
-def _proposal(graph: Graph) -> Proposal:
+def _proposal(graph: Graph, code: int) -> Proposal:
     row_external = _least_external(graph)
     column_external = _least_external(transposed(graph))
-    degrees = np.diff(graph.indptr)
-    row_factors = (degrees - 1) / np.sqrt(row_external)
-    column_factors = (np.diff(graph.column_indptr) - 1) / np.sqrt(column_external)
+    degrees, column_degrees = np.diff(graph.indptr), np.diff(graph.column_indptr)
     shared = _shared(graph), _shared(transposed(graph))
+    is_node_rule = code == kernels.CH2_L3N
+    row_factors, column_factors = degrees - 1.0, column_degrees - 1.0
+    row_bounds = column_bounds = np.empty(0)
+    if is_node_rule:
+        row_bounds = _node_bounds(degrees, row_external)
+        column_bounds = _node_bounds(column_degrees, column_external)
+    else:
+        row_factors /= np.sqrt(row_external)
+        column_factors /= np.sqrt(column_external)
     totals = np.zeros(graph.columns.size + 1)
     np.take(column_factors, graph.columns, out=totals[1:], mode="clip")
     totals[1:] *= np.repeat(row_factors, degrees)
+    if is_node_rule:
+        bounds = column_bounds[graph.columns]
+        bounds += np.repeat(row_bounds, degrees)
+        totals[1:] *= bounds
     np.cumsum(totals, out=totals)
     return Proposal(
-        row_external, column_external, totals, totals[graph.indptr], *shared
+        row_external,
+        column_external,
+        totals,
+        totals[graph.indptr],
+        row_bounds,
+        column_bounds,
+        *shared,
     )
+
+
+def _node_bounds(degrees: np.ndarray, external: np.ndarray) -> np.ndarray:
+    """Return bounds from above on a neuron's part of a path in CH2-L3n."""
+    # Neurons of fewer than two neighbours are on no path.
+    degrees = np.maximum(degrees, 2).astype(float)
+    most = np.clip(degrees - external, 1.0, degrees - 1.0)
+    return np.maximum(2.0 / (degrees - 1.0), (1.0 + most) / (most * (degrees - most)))
 
 
 def _shared(graph: Graph) -> np.ndarray:

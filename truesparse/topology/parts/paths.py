@@ -144,7 +144,11 @@ def path_work(connections: Connections, dropped: np.ndarray) -> int:
 
 
 def highest_scores(
-    connections: Connections, dropped: np.ndarray, count: int, rule: str = "ch3_l3p"
+    connections: Connections,
+    dropped: np.ndarray,
+    count: int,
+    rule: str = "ch3_l3p",
+    generator: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the absent cells of highest score.
 
@@ -159,12 +163,14 @@ def highest_scores(
         chosen.
     count : int
     rule : {"ch3_l3p", "ch2_l3p", "ra_l3", "ch3_l3n", "ch2_l3n"}
+    generator : numpy Generator, optional
+        Chooses uniformly among equal scores; without one the lower keys are chosen.
 
     Returns
     -------
     keys : (k,) int64 array
         Cells ``row * n_out + column``, ascending; fewer than `count` if no more have
-        a score above 0. Of equal scores the lower keys are chosen.
+        a score above 0.
     scores : (k,) float64 array
 
     Raises
@@ -185,24 +191,58 @@ def highest_scores(
     code = RULES[choose(rule, RULES, "rule of path scores")]
     check_whole("count", count, 0)
     graph = remaining_pattern(connections, dropped)
-    keys, scores = np.empty(0, np.int64), np.empty(0)
-    if count == 0:
-        return keys, scores
-    # Selections are worth their time when a quarter is new.
-    most = count + count // 4
-    scorer = _Scorer(graph, code, max(_ROUND_SIZE, 2 * count))
-    threshold = 0.0
-    for first, last in itertools.pairwise(scorer.cuts):
-        new_keys, new_scores = scorer.score(first, last, threshold)
-        keys = np.concatenate([keys, new_keys])
-        scores = np.concatenate([scores, new_scores])
-        if keys.size > most:
-            # Rows still to come have higher keys: with this score they are too late.
-            keys, scores, threshold = _best(keys, scores, count)
-    if keys.size > count:
-        keys, scores, _ = _best(keys, scores, count)
-    order = np.argsort(keys)
-    return keys[order], scores[order]
+    best = _Best(count, generator)
+    if count > 0:
+        scorer = _Scorer(graph, code, max(_ROUND_SIZE, 2 * count))
+        for first, last in itertools.pairwise(scorer.cuts):
+            best.add(*scorer.score(first, last, best.threshold))
+    return best.ascending()
+
+
+class _Best:
+    """The `count` best cells so far, and a few more.
+
+    Of equal scores those of lowest rank are best: a random one, or the key. Cells that
+    score no more than `threshold` need not be added.
+    """
+
+    def __init__(self, count: int, generator: np.random.Generator | None):
+        self.count, self.generator = count, generator
+        self.keys, self.scores = np.empty(0, np.int64), np.empty(0)
+        self.ranks, self.threshold = np.empty(0, np.int64), 0.0
+
+    def add(self, keys: np.ndarray, scores: np.ndarray) -> None:
+        """Add cells."""
+        ranks = keys
+        if self.generator is not None:
+            ranks = self.generator.integers(1 << 62, size=keys.size)
+        self.keys = np.concatenate([self.keys, keys])
+        self.scores = np.concatenate([self.scores, scores])
+        self.ranks = np.concatenate([self.ranks, ranks])
+        # Selections are worth their time when a quarter is new.
+        if self.keys.size > self.count + self.count // 4:
+            self._select()
+
+    def ascending(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return keys and scores of the best, by ascending keys."""
+        if self.keys.size > self.count:
+            self._select()
+        order = np.argsort(self.keys)
+        return self.keys[order], self.scores[order]
+
+    def _select(self) -> None:
+        place = self.keys.size - self.count
+        lowest = float(np.partition(self.scores, place)[place])
+        is_best = self.scores > lowest
+        ties = np.flatnonzero(self.scores == lowest)
+        n_ties = self.count - int(np.count_nonzero(is_best))
+        is_best[ties[np.argsort(self.ranks[ties])[:n_ties]]] = True
+        self.keys, self.scores = self.keys[is_best], self.scores[is_best]
+        self.ranks = self.ranks[is_best]
+        # Rows still to come have higher keys, and lose by them; not by random ranks.
+        self.threshold = lowest
+        if self.generator is not None:
+            self.threshold = float(np.nextafter(lowest, 0.0))
 
 
 class _Scorer:
@@ -263,14 +303,3 @@ class _Scorer:
 
 def _running_total(numbers: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(numbers)])
-
-
-def _best(keys, scores, count):
-    """Return the `count` best of more cells, and the lowest score among them."""
-    place = keys.size - count
-    threshold = float(np.partition(scores, place)[place])
-    is_best = scores > threshold
-    ties = np.flatnonzero(scores == threshold)
-    ties = ties[np.argsort(keys[ties])]
-    is_best[ties[: count - int(np.count_nonzero(is_best))]] = True
-    return keys[is_best], scores[is_best], threshold

@@ -57,7 +57,10 @@ class UpdateSchedule:
         return (count - self.start) % self.every == 0
 
 
-DECAYS = ("constant", "cosine", "linear")
+DECAYS = ("constant", "cosine", "linear", "steps")
+# When the steps come, as shares of the time to the end, and what is left after each:
+# after 90 and 120 of 160 epochs in MEST's scripts, where the end is three quarters.
+_STEPS = ((0.75, 0.5), (1.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,17 @@ class Fraction:
         constant    initial
         linear      floor + (initial - floor) (1 - p / end)
         cosine      floor + (initial - floor) (1 + cos(pi p / end)) / 2
+        steps       initial, half way to the floor from 3/4 of `end` on, then the floor
 
     Cosine with floor 0 is RigL's (Evci et al., ICML 2020), with end 1 and floor 0.005
-    that of sparse momentum (Dettmers, Zettlemoyer 2019) and ITOP (Liu et al. 2021).
+    that of sparse momentum (Dettmers, Zettlemoyer 2019) and ITOP (Liu et al. 2021);
+    steps are MEST's (Yuan et al. 2021).
 
     Parameters
     ----------
     initial : float
         Share at the start, in [0, 1).
-    decay : {"constant", "cosine", "linear"}
+    decay : {"constant", "cosine", "linear", "steps"}
     end : float
         Progress after which the share is 0, in (0, 1].
     floor : float
@@ -124,6 +129,7 @@ class Fraction:
             "constant": 1.0,
             "linear": 1.0 - done,
             "cosine": 0.5 * (1.0 + math.cos(math.pi * done)),
+            "steps": min([1.0, *(left for start, left in _STEPS if done >= start)]),
         }[self.decay]
         return self.floor + (self.initial - self.floor) * left
 

@@ -51,9 +51,9 @@ class Update:
         Connections of each layer that takes part, unchanged until the update ends.
     dropped : dict of int to (nnz,) bool array
         Marks of the connections to remove.
-    wiped : dict of int to (nnz,) bool array
-        Marks of the dropped connections that start anew if they grow again in this
-        update, also in algorithms that keep weight and state of others.
+    pruned : dict of int to (nnz,) bool array
+        Marks of dropped connections that do not return: one that grows in the cell of
+        such a one, in the same update, is new. Layers without them may be missing.
     lost : dict of int to int
         Number of connections that a layer loses for good, see importance.drop_neurons.
     new_weights : dict of int to (k,) array
@@ -75,7 +75,7 @@ class Update:
         self.model, self.context, self._batches = model, context, batches
         self.connections = {index: model.layers[index].connections for index in layers}
         self.growth: dict[int, str] = {}
-        self.wiped: dict[int, np.ndarray] = {}
+        self.pruned: dict[int, np.ndarray] = {}
         self.lost: dict[int, int] = {}
         self.new_weights: dict[int, np.ndarray] = {}
         self.notes: dict[int, Any] = {}
