@@ -25,13 +25,12 @@ from typing import Any
 import numpy as np
 
 from truesparse.checks import check_share_below_one, check_whole
-from truesparse.drawing.cells import is_among
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import Batches, CellGradients
 from truesparse.topology.parts.guided import SampledCells, largest
 from truesparse.topology.parts.schedule import Fraction, lower_floor
-from truesparse.topology.parts.topology_update import Update
+from truesparse.topology.parts.topology_update import Update, update_bytes
 
 # Share of its open cells that a layer may fill in an update.
 _MOST_FILLED = 0.99
@@ -87,9 +86,9 @@ class Snfs(SampledCells):
         self._momentum = {int(i): each.copy() for i, each in state["momentum"].items()}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see SampledCells: also of the connections."""
-        of_all, of_one = super().update_bytes(itemsize)
-        return of_all + 8 + itemsize, of_one
+        """Return what an update holds, see update_bytes: keys, momentum, gradients."""
+        of_all, of_one = update_bytes(self.zeta, itemsize)
+        return of_all + (1.0 + self.gamma) * (8 + 2 * itemsize), of_one
 
     def drop(self, update: Update) -> None:
         """Mark the connections of smallest magnitude; look first where no pool is."""
@@ -113,11 +112,11 @@ class Snfs(SampledCells):
         counts = share_out(total, update.notes, rooms)
         grown = {}
         for index, count in counts.items():
-            keys, sizes = self._pool[index], np.abs(self._momentum[index])
-            is_open = ~update.connections[index].contains(keys)
-            is_open |= is_among(keys, update.dropped_keys(index))
-            keys, sizes = keys[is_open], sizes[is_open]
-            best = keys[largest(sizes, count)]
+            sizes = np.abs(self._momentum[index])
+            # What remains is connected already.
+            sizes[self._places(update, index, ~update.dropped[index])] = 0.0
+            best = self._pool[index][largest(sizes, count)]
+            del sizes
             grown[index] = self.fill_at_random(update, index, best, count)
             update.growth[index] = "sampled"
         self._pool, self._momentum = {}, {}
@@ -131,10 +130,16 @@ class Snfs(SampledCells):
         """Return the mean momentum of each layer's connections."""
         means = {}
         for index, connections in update.connections.items():
-            is_connected = connections.contains(self._pool[index])
-            sizes = np.abs(self._momentum[index][is_connected])
-            means[index] = float(sizes.sum(dtype=np.float64)) / max(sizes.size, 1)
+            everywhere = np.ones(connections.nnz, bool)
+            sizes = self._momentum[index][self._places(update, index, everywhere)]
+            total = np.abs(sizes, out=sizes).sum(dtype=np.float64)
+            means[index] = float(total) / max(sizes.size, 1)
         return means
+
+    def _places(self, update: Update, index: int, marks: np.ndarray) -> np.ndarray:
+        """Return where the pool has the connections that are marked."""
+        keys = update.connections[index].keys(np.flatnonzero(marks))
+        return np.searchsorted(self._pool[index], keys)
 
     def look(self, update: Update) -> None:
         """Add the gradients of one batch to the momentum; draw a pool if there is none.
@@ -144,10 +149,12 @@ class Snfs(SampledCells):
         new = [index for index in update.connections if index not in self._pool]
         for index, keys in self.draw_candidates(update, new).items():
             connections = update.connections[index]
+            # The candidates are absent: no cell is in both lists.
             connected = connections.keys(np.arange(connections.nnz))
-            self._pool[index] = np.union1d(connected, keys)
-            size = self._pool[index].size
-            self._momentum[index] = np.zeros(size, connections.values.dtype)
+            cells = np.concatenate([connected, keys])
+            cells.sort()
+            self._pool[index] = cells
+            self._momentum[index] = np.zeros(cells.size, connections.values.dtype)
         pool = {index: self._pool[index] for index in update.connections}
         gradients = CellGradients(update.connections, pool)
         update.batches.observe(update.context, 1, gradients)

@@ -209,13 +209,15 @@ class _Best:
     def __init__(self, count: int, generator: np.random.Generator | None):
         self.count, self.generator = count, generator
         self.keys, self.scores = np.empty(0, np.int64), np.empty(0)
-        self.ranks, self.threshold = np.empty(0, np.int64), 0.0
+        self.ranks = np.empty(0, np.int64 if generator is None else np.uint32)
+        self.threshold = 0.0
 
     def add(self, keys: np.ndarray, scores: np.ndarray) -> None:
         """Add cells."""
         ranks = keys
         if self.generator is not None:
-            ranks = self.generator.integers(1 << 62, size=keys.size)
+            # Half as long as keys: a round adds a million.
+            ranks = self.generator.integers(1 << 32, size=keys.size, dtype=np.uint32)
         self.keys = np.concatenate([self.keys, keys])
         self.scores = np.concatenate([self.scores, scores])
         self.ranks = np.concatenate([self.ranks, ranks])
