@@ -102,6 +102,7 @@ def layer_activation(
 
     The sign of all_relu's slope alternates, negative in the first hidden layer (Curci
     et al., Truly Sparse Neural Networks at Scale, 2021, section 3.2, and their code).
+    At z = 0 the slope is that of the negative side here, and 1 in their code.
 
     Raises
     ------

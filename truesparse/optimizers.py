@@ -37,7 +37,8 @@ class Optimizer:
         "l2" adds ``weight_decay * w`` to the gradient; "decoupled" subtracts
         ``lr * weight_decay * w`` (Loshchilov and Hutter 2019); "set" subtracts
         ``weight_decay * w``, without the learning rate, like the reference code of
-        SET. By default "decoupled" for adamw and "l2" for the others.
+        SET, which shrinks biases too: here they do not decay. By default "decoupled"
+        for adamw and "l2" for the others.
     fan_in_limit : float, optional
         Inputs of a neuron above which a layer learns more slowly, at the learning rate
         times ``fan_in_limit / fan_in``. The change of a neuron in one step grows with

@@ -15,8 +15,8 @@ lose connections to others.
 
 Departures: in a layer too large to look at all cells, gradients are taken at a uniform
 sample, of 20,000 cells or more. To favour no small layers, each candidate counts as
-many times as it represents cells. An update is made by the end of an epoch, on one
-batch drawn for the purpose. Nothing takes part where all layers are full.
+many times as it represents cells. Gradients are those of one batch, drawn for the
+purpose. Nothing takes part where all layers are full.
 """
 
 from typing import ClassVar

@@ -12,11 +12,12 @@ C is computed one block of columns after the other, and only the best nnz cells 
 stay in memory, which is O(block of 2^21 numbers + nnz + n_in + n_out); time is
 O(samples * n_in^2).
 
-Departures: if fewer than nnz cells correlate at all, uniform ones are added.
-Correlations count as equal if they are so in float32; of equal ones, the cells that
-come first row by row are taken (the code takes all of them, more than nnz). BLAS
-computes the sums: their last bits, which float32 seldom shows, may depend on its
-number of threads.
+Departures: only the first layer is drawn like this, the others uniformly, where the
+code takes the same C for every sparse layer. If fewer than nnz cells correlate at all,
+uniform ones are added. Correlations count as equal if they are so in float32; of equal
+ones, the cells that come first row by row are taken (the code takes all of them, more
+than nnz). BLAS computes the sums: their last bits, which float32 seldom shows, may
+depend on its number of threads.
 """
 
 from collections.abc import Iterator
