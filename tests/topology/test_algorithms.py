@@ -17,12 +17,7 @@ from truesparse.kernels import jit
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import Connections
-from truesparse.topology import (
-    ALGORITHMS,
-    Batches,
-    UpdateContext,
-    UpdateSchedule,
-)
+from truesparse.topology import ALGORITHMS, Batches, UpdateContext, UpdateSchedule
 
 SIZES = (12, 20, 15, 4)
 

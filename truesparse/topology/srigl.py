@@ -203,7 +203,8 @@ class Srigl(GuidedGrowth):
                 return
             connections = update.connections[index]
             every_cell = connections, np.ones(connections.nnz, bool)
-            best[index] = largest_gradients(*every_cell, counts[index], inputs, delta)
+            keys, _ = largest_gradients(*every_cell, counts[index], inputs, delta)
+            best[index] = keys
 
         update.batches.observe(update.context, self.gradient_batches, observe)
         gained = {}
