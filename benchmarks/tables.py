@@ -2,8 +2,8 @@
 
 `TABLES` and `README_TABLES` name them, and report.py puts them where a document asks
 for them. A function takes `Results` and returns text; `MissingResultsError` says which
-program to run. Tables of accuracy are in tables_accuracy.py, tables_methods.py and
-tables_estimators.py, those of README.md in tables_readme.py.
+program to run. Tables of accuracy are in tables_accuracy.py, tables_methods.py,
+tables_estimators.py and tables_defaults.py, those of README.md in tables_readme.py.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
 from .stored import Results
 from .tables_accuracy import accuracy, regrow
+from .tables_defaults import readme_wide, regression, wide
 from .tables_estimators import estimators
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
 from .tables_readme import PEER_NAMES, readme_accuracy, readme_scale, readme_speed
@@ -284,6 +285,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "methods_fashion_32": methods_fashion_32,
     "claims": claims,
     "estimators": estimators,
+    "wide": wide,
+    "regression": regression,
 }
 
 # A few figures in three columns, for README.md.
@@ -291,4 +294,5 @@ README_TABLES: dict[str, Callable[[Results], str]] = {
     "readme_speed": readme_speed,
     "readme_scale": readme_scale,
     "readme_accuracy": readme_accuracy,
+    "readme_wide": readme_wide,
 }

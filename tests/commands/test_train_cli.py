@@ -320,17 +320,31 @@ def test_the_data_decide_loss_and_outputs(data, loss, n_outputs):
 
 
 def test_defaults_that_depend_on_other_options():
-    classes = datasets.load("iris")
-    plain = build.resolve(RunConfig(), classes)
-    assert plain.epsilon > 0 < plain.lr
-    given = RunConfig(density=0.5, lr=0.3, label_smoothing=0.0)
-    numbers = datasets.load("diabetes")
-    assert build.resolve(given, numbers) == given
-    assert build.resolve(RunConfig(), numbers).lr < plain.lr
-    images = build.resolve(RunConfig(), datasets.load("digits"))
-    assert images.lr > plain.lr
-    assert images.label_smoothing > 0 == plain.label_smoothing
-    assert build.resolve(RunConfig(), numbers).label_smoothing == 0
+    names = "optimizer", "lr", "label_smoothing", "epochs", "epsilon"
+
+    def defaults(data, **given):
+        config = build.resolve(RunConfig(**given), datasets.load(data))
+        return tuple(getattr(config, name) for name in names)
+
+    # 1,437 rows make 45 steps an epoch, 120 make 4, and 353 make 12.
+    assert defaults("digits") == ("sgd", 0.2, 0.1, 15, 3.0)
+    assert defaults("iris") == ("sgd", 0.1, 0.0, 50, 3.0)
+    assert defaults("diabetes") == ("adam", 0.003, 0.0, 59, 3.0)
+    assert defaults("diabetes", hidden=(10_000, 9)) == ("adam", 0.01, 0.0, 59, 3.0)
+    assert defaults("diabetes", optimizer="nesterov") == (
+        "nesterov",
+        3e-4,
+        0.0,
+        59,
+        3.0,
+    )
+    assert defaults("iris", optimizer="rmsprop")[:2] == ("rmsprop", 1e-3)
+    assert defaults("iris", scale="range")[1:3] == (0.2, 0.1)
+    assert defaults("iris", batch_size=120)[3] == 200
+    given = RunConfig(
+        density=0.5, optimizer="sgd", lr=0.3, label_smoothing=0.0, epochs=2
+    )
+    assert build.resolve(given, datasets.load("diabetes")) == given
     assert config_module.RunConfig().epsilon is None
 
 

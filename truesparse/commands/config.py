@@ -213,12 +213,15 @@ class RunConfig:
         None, "slope of leaky_relu and all_relu, alpha of elu", "F"
     )
     weight_init: str = _option("he_uniform", "distribution of the initial weights")
-    optimizer: str = _option("sgd", "optimiser of the weights")
+    optimizer: str | None = _option(
+        None, "optimiser of the weights (default: adam for regression, else sgd)"
+    )
     lr: float | None = _option(
         None,
-        "learning rate (default: 0.0003 for regression; otherwise 0.2 for features "
-        "scaled to a range, such as grey values and sparse data, and 0.1 for "
-        "standardised ones)",
+        "learning rate (default with sgd and nesterov: 0.0003 for regression, 0.2 for "
+        "features scaled to a range, such as grey values and sparse data, and 0.1 for "
+        "standardised ones; with adam, adamw and rmsprop: 0.001, for regression 0.01, "
+        "or 0.003 in layers of more than 10,000 neurons)",
         "F",
     )
     lr_schedule: str = _option("cosine", "how the learning rate changes during the run")
@@ -244,7 +247,12 @@ class RunConfig:
     clip_norm: float | None = _option(
         None, "scale gradients down to this norm (default: off)", "F"
     )
-    epochs: int = _option(15, "passes over the training data", "N")
+    epochs: int | None = _option(
+        None,
+        "passes over the training data (default: 15, for small data more: as many as "
+        "200 steps take, for regression 700)",
+        "N",
+    )
     early_stopping: int | None = _option(
         None, "stop after N epochs without a better --monitor (default: off)", "N"
     )

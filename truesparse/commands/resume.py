@@ -111,7 +111,7 @@ def read(config: RunConfig) -> "Saved":
             f"{', '.join(changed)}; only {CHANGEABLE_FLAGS} may change"
         )
     run = saved.run
-    if run.epoch >= config.epochs:
+    if config.epochs is not None and run.epoch >= config.epochs:
         raise UsageError(
             f"the run in {config.out} is complete after {run.epoch} epochs; to train "
             f"longer give more, as in --epochs {2 * run.epoch}"

@@ -5,5 +5,6 @@ layer_stack  what it is by its layers: sizes, dtype, state of the optimiser
 feedforward  forward passes over all layers
 backprop     backward passes over all layers, with the optimiser step
 buffers      the arrays a model works in
+averaging    one net that outputs the mean of several
 inputs       dense or CSR input data, in the form that kernels take
 """
