@@ -4,9 +4,9 @@
     python -m benchmarks.defaults --data-home DIR --sets colon,boston --splits 1
     python -m benchmarks.defaults --smoke               seconds, figures of no meaning
 
-Each set of default_sets.py is split five times into a training part and a fifth for the
-test, classes in proportion. Dense features are standardised by the training part, sparse
-ones divided by their largest value; so are targets of regressions standardised. The
+Each set of default_sets.py is split five times into a training part and a fifth for
+the test, classes in proportion. Dense features and targets of regressions are
+standardised by the training part, sparse features divided by their largest value. The
 score is accuracy or R2 on the test part. ``train`` is the command line with ``--hidden
 200,200``. All fits run in one process, one after the other, on all cores; kernels are
 compiled before.

@@ -16,7 +16,8 @@ def test_classes_keep_their_share_and_parts_are_disjoint():
     X, y = np.zeros((100, 2)), np.repeat([0, 1], [80, 20])
     train, test = defaults.split(X, y, False, 3, validate=False)
     assert sorted([*train, *test]) == list(range(100))
-    assert (y[test] == 0).sum() == 16 and len(test) == 20
+    assert (y[test] == 0).sum() == 16
+    assert len(test) == 20
     rows, held_out = defaults.split(X, y, False, 3, validate=True)
     assert sorted([*rows, *held_out]) == sorted(train)
     assert len(held_out) == 16
@@ -27,8 +28,10 @@ def test_scales_are_those_of_the_training_part():
     y = np.array([1.0, 3.0, 7.0])
     train, test = np.array([0, 1]), np.array([2])
     X_train, y_train, X_test, y_test = defaults.prepare(X, y, train, test, True)
-    assert X_train.tolist() == [[-1, 0], [1, 0]] and y_train.tolist() == [-1, 1]
-    assert X_test.tolist() == [[7, 2]] and y_test.tolist() == [5]
+    assert X_train.tolist() == [[-1, 0], [1, 0]]
+    assert y_train.tolist() == [-1, 1]
+    assert X_test.tolist() == [[7, 2]]
+    assert y_test.tolist() == [5]
     counts = scipy.sparse.csr_matrix(np.array([[2.0, 0], [4, 8], [8, 8]]))
     scaled = defaults.prepare(counts, y, train, test, False)
     assert scaled[0].toarray().tolist() == [[0.5, 0], [1, 1]]
@@ -86,9 +89,8 @@ def test_a_table_shows_means_over_complete_sets(tmp_path):
     text = tables_defaults.wide(stored.Results(tmp_path))
     assert "| Colon | 50 x 2,000 | 80.0 |" in text
     assert "| PCMAC | 50 x 2,000 | 10.0 | - |" in text
-    assert (
-        "| **mean, %** |  | 70.0 |" in text and "| **mean fit, s** |  | 2.00 |" in text
-    )
+    assert "| **mean, %** |  | 70.0 |" in text
+    assert "| **mean fit, s** |  | 2.00 |" in text
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,8 @@ def test_files_of_a_folder(tmp_path):
     for name in ("colon", "madelon", "pcmac"):
         got, classes = default_sets.load(name, tmp_path)
         dense = got.toarray() if scipy.sparse.issparse(got) else got
-        assert dense.tolist() == X.tolist() and classes.tolist() == y.tolist()
+        assert dense.tolist() == X.tolist()
+        assert classes.tolist() == y.tolist()
         assert got.dtype == np.float32
     with pytest.raises(DataError, match="cannot read nci9"):
         default_sets.load("nci9", tmp_path)
@@ -126,4 +129,6 @@ def test_only_so_many_rows(tmp_path):
         tmp_path / "mnist.npz", X_train=np.arange(n)[:, None], y_train=np.arange(n)
     )
     X, y = default_sets.load("mnist", tmp_path)
-    assert len(y) == 10_000 and (X[:, 0] == y).all() and len(set(y)) == 10_000
+    assert len(y) == 10_000
+    assert (X[:, 0] == y).all()
+    assert len(set(y)) == 10_000

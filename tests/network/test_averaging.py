@@ -49,7 +49,8 @@ def test_the_mean_of_one_net_is_that_net():
     net = SparseMLP([6, 9, 9, 2], epsilon=2, seed=3)
     X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     joined = average([net])
-    assert joined.loss == net.loss and joined.dtype == np.float32
+    assert joined.loss == net.loss
+    assert joined.dtype == np.float32
     np.testing.assert_array_equal(joined.decision_function(X), net.decision_function(X))
 
 

@@ -7,29 +7,25 @@ from abc import abstractmethod
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_array,
     check_is_fitted,
     validate_data,
 )
 
 from truesparse.datasets import Preprocessing
-from truesparse.errors import DataError, UsageError
+from truesparse.errors import UsageError
 from truesparse.estimators.attributes import publish_history, publish_model
 from truesparse.estimators.fitting import Unfinished, run_trainer, warnings_of
+from truesparse.estimators.reading import FLOATS, read_samples
 from truesparse.estimators.samples import Samples
-from truesparse.estimators.settings import Settings
+from truesparse.estimators.settings import AUTO, Settings
+from truesparse.estimators.several import mean_history, train_several
 from truesparse.kernels import jit
 from truesparse.losses import Loss, require_finite
-from truesparse.network.inputs import as_source_data, as_weights, n_samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
 from truesparse.training.run import EpochRecord, Run
-
-# Whole numbers become the first of them.
-_FLOATS = (np.float64, np.float32)
 
 
 class BaseSparseMLP(BaseEstimator):
@@ -50,8 +46,8 @@ class BaseSparseMLP(BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes="auto",
+        activation="auto",
         *,
         epsilon=None,
         density=None,
@@ -60,7 +56,7 @@ class BaseSparseMLP(BaseEstimator):
         weight_init="he_uniform",
         topology="set",
         topology_options=None,
-        dropout=0.0,
+        dropout="auto",
         loss="auto",
         solver="adam",
         alpha=0.0001,
@@ -85,6 +81,7 @@ class BaseSparseMLP(BaseEstimator):
         dtype="auto",
         n_jobs=None,
         callbacks=None,
+        n_estimators="auto",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -120,6 +117,7 @@ class BaseSparseMLP(BaseEstimator):
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.callbacks = callbacks
+        self.n_estimators = n_estimators
 
     # What classifier and regressor add -----------------------------------------------
 
@@ -228,10 +226,23 @@ class BaseSparseMLP(BaseEstimator):
             All classes, if these targets may lack some.
         """
         settings = self._settings()
-        samples = self._read(settings, data, reset, classes)
+        samples = read_samples(self, settings, data, reset, classes)
+        if is_partial and settings.n_estimators not in (AUTO, 1):
+            raise UsageError(
+                "partial_fit trains one network, but n_estimators is "
+                f"{settings.n_estimators}; leave it out, or use fit"
+            )
         if reset:
+            # A part of the data does not show the shape of all.
+            is_known = not is_partial and self._task != "regression"
+            shape = (samples.n, self.n_features_in_) if is_known else (1, 1)
+            settings.choose_net(*shape)
             sizes = self.n_features_in_, self._n_outputs
-            model = settings.make_model(samples.X, *sizes, self._make_loss())
+            if settings.n_estimators > 1:
+                return self._train_several(settings, samples, sizes)
+            [seed] = settings.draw_seeds()
+            loss = self._make_loss()
+            model = settings.make_model(samples.X, *sizes, loss, seed)
         else:
             self._make_writeable()
             model = self.model_
@@ -263,60 +274,31 @@ class BaseSparseMLP(BaseEstimator):
                 warnings.warn(message, category, stacklevel=4)
         return run, is_whole
 
+    def _train_several(
+        self, settings: Settings, samples: Samples, sizes: tuple[int, int]
+    ) -> tuple[Run, bool]:
+        """Train new networks, then publish their average."""
+
+        def make_model(seed: int) -> SparseMLP:
+            return settings.make_model(samples.X, *sizes, self._make_loss(), seed)
+
+        strata = self._strata(samples.y)
+        model, runs, is_whole = train_several(settings, samples, make_model, strata)
+        self._unfinished = None
+        self.stopped_ = all(run.stop for run in runs)
+        publish_model(self, model)
+        history = mean_history([run.history for run in runs])
+        publish_history(self, history, samples.n, reset=True)
+        if is_whole:
+            slowest = next((run for run in runs if not run.stop), runs[0])
+            for message, category in warnings_of(slowest, settings, is_partial=False):
+                warnings.warn(message, category, stacklevel=5)
+        return runs[-1], is_whole
+
     def _settings(self) -> Settings:
         """Return the values of the parameters, those of subclasses left out."""
         names = BaseSparseMLP._get_param_names()
         return Settings(**{name: getattr(self, name) for name in names})
-
-    def _read(self, settings: Settings, data: tuple, reset, classes) -> Samples:
-        """Check and encode what a fit is given."""
-        X, y, sample_weight, X_val, y_val, weights_val = data
-        X, y = self._validate(X, y, reset)
-        targets = self._encode(y, reset, classes)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-            sample_weight = as_weights(sample_weight, len(sample_weight))
-        dtype = settings.float_type_for(X) if reset else self.model_.dtype
-        source = as_source_data(X, dtype, self.n_features_in_, "X")
-        weights = as_weights(self._weigh(y, sample_weight), n_samples(source))
-        validation = self._read_validation(X_val, y_val, weights_val, dtype)
-        return Samples(source, targets, weights, sample_weight, *validation)
-
-    def _read_validation(self, X, y, weights, dtype) -> tuple:
-        """Check and encode validation data; None for those not given."""
-        if (X is None) != (y is None):
-            raise UsageError("give X_val and y_val together")
-        if X is None:
-            if weights is not None:
-                raise UsageError("sample_weight_val needs X_val and y_val; give them")
-            return None, None, None
-        # What `_validate` does, under the names of these data.
-        validate_data(self, X, reset=False, skip_check_array=True)
-        X = check_array(X, accept_sparse="csr", dtype=_FLOATS, input_name="X_val")
-        source = as_source_data(X, dtype, self.n_features_in_, "X_val")
-        y = check_array(
-            y,
-            accept_sparse="csr",
-            ensure_2d=False,
-            dtype="numeric" if is_regressor(self) else None,
-            input_name="y_val",
-        )
-        targets, n = self._encode(y, reset=False, name="y_val"), n_samples(source)
-        if len(targets) != n:
-            raise DataError(f"X_val has {n} samples, but y_val has {len(targets)}")
-        return source, targets, as_weights(weights, n, "sample_weight_val")
-
-    def _validate(self, X, y, reset: bool):
-        return validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=_FLOATS,
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            reset=reset,
-        )
 
     def _make_writeable(self) -> None:
         """Copy what training changes, if it is mapped from a file."""
@@ -355,7 +337,7 @@ class BaseSparseMLP(BaseEstimator):
     def _outputs(self, X) -> np.ndarray:
         """Return the outputs before softmax or logistic, (n, n_outputs), all finite."""
         check_is_fitted(self, "model_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
         with jit.threads(self.n_jobs):
             z = self.model_.decision_function(X)
         require_finite(z)

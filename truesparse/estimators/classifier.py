@@ -22,9 +22,13 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int or int
+    hidden_layer_sizes : sequence of int or int or "auto"
+        "auto" is 100; with more features than samples, it chooses 100 or 1000, and with
+        it whatever of `activation`, `dropout` and `n_estimators` is "auto": see
+        estimators/architecture.py.
     activation : str
-        Activation of the hidden layers, see truesparse.activations.
+        Activation of the hidden layers, see truesparse.activations; "auto" is "relu",
+        or "tanh" with up to 500 samples of more features.
     epsilon : float, optional
         A layer has ``epsilon * (n_in + n_out)`` connections; small layers are full. 20
         if neither this nor `density` is given. (MLPClassifier's `epsilon` is Adam's,
@@ -38,8 +42,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         do not.
     topology_options : dict, optional
         Options of a topology given by name, for example ``{"zeta": 0.2}``.
-    dropout : float
-        Share of the hidden outputs dropped during training.
+    dropout : float or "auto"
+        Share of the hidden outputs dropped during training; "auto" is 0, or 0.5 with
+        more than 500 samples of more features.
     loss : {"auto", "softmax", "logistic"} or Loss
         "auto" is "softmax" for classes and "logistic" for multilabel targets;
         "logistic" with two classes takes one output.
@@ -92,7 +97,13 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         Number of threads; None and -1 take all that Numba may use. Results do not
         depend on it.
     callbacks : list of Callback, optional
-        See truesparse.callbacks.
+        See truesparse.callbacks. They hear of the training of each network.
+    n_estimators : int or "auto"
+        Networks that are trained from seeds of their own and averaged: `model_` is one
+        network in which they stand side by side, and outputs the mean of their outputs
+        before softmax or logistic. Later fits with `warm_start` train it as one.
+        Learning curves are means. "auto" is 1, or 10 with up to 500 samples of more
+        features.
 
     Attributes
     ----------
@@ -146,8 +157,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes="auto",
+        activation="auto",
         *,
         epsilon=None,
         density=None,
@@ -156,7 +167,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         weight_init="he_uniform",
         topology="set",
         topology_options=None,
-        dropout=0.0,
+        dropout="auto",
         loss="auto",
         class_weight=None,
         solver="adam",
@@ -182,6 +193,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         dtype="auto",
         n_jobs=None,
         callbacks=None,
+        n_estimators="auto",
     ):
         # Not *args: scikit-learn reads the parameters from this signature.
         shared = {**locals()}

@@ -21,7 +21,8 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
     Parameters
     ----------
     hidden_layer_sizes, activation, epsilon, density, and all others but `loss`
-        See SparseMLPClassifier; there is no `class_weight`.
+        See SparseMLPClassifier; there is no `class_weight`. "auto" is a layer of 100,
+        relu, no dropout and one network, whatever the data.
     loss : {"auto", "squared_error", "huber", "poisson"} or Loss
         "auto" is "squared_error": half the squared error, summed over the targets.
         "poisson" is half the Poisson deviance, for counts and other targets of at least

@@ -27,6 +27,7 @@ from truesparse.checks import (
 )
 from truesparse.drawing.patterns import pattern_of
 from truesparse.errors import UsageError
+from truesparse.estimators.architecture import architecture_for
 from truesparse.estimators.interrupt import StopOnInterrupt
 from truesparse.estimators.samples import Samples, Source
 from truesparse.kernels.arrays import Csr
@@ -51,6 +52,7 @@ _SCHEDULES = {
 # Schedules that end at 0: a run is meant to take all its epochs.
 _FALLING = ("cosine", "linear")
 _LARGEST_AUTO_BATCH = 200
+AUTO = "auto"
 _SEEDS = 2**31 - 1
 # Checked here, under the names that the estimator gives them.
 _NUMBERS = {
@@ -86,7 +88,10 @@ class Settings(types.SimpleNamespace):
         for name in ("shuffle", "warm_start", "early_stopping", "nesterovs_momentum"):
             _check_bool(name, parameters[name])
         for name, check in _NUMBERS.items():
-            check(**{name: parameters[name]})
+            if not (name == "dropout" and self.dropout == AUTO):
+                check(**{name: parameters[name]})
+        if self.n_estimators != AUTO:
+            check_whole("n_estimators", self.n_estimators, 1)
         if self.clip_norm is not None:
             check_positive(clip_norm=self.clip_norm)
         check_whole("max_iter", self.max_iter, 1)
@@ -103,6 +108,22 @@ class Settings(types.SimpleNamespace):
                 raise UsageError(f"{name} must be a dict, got {options!r}")
         self.callbacks = _as_callbacks(parameters["callbacks"])
 
+    def choose_net(self, n_rows: int, n_features: int) -> None:
+        """Replace "auto" by what suits data of this shape, see architecture.py.
+
+        Where the caller gives layer sizes, the rest is not chosen by the data either.
+        """
+        shape = (n_rows, n_features) if self.hidden_layer_sizes == AUTO else (1, 1)
+        chosen = architecture_for(*shape)
+        for name, value in chosen._asdict().items():
+            if getattr(self, name) == AUTO:
+                setattr(self, name, value)
+
+    def draw_seeds(self) -> list[int]:
+        """Return a seed for each network."""
+        random = check_random_state(self.random_state)
+        return [int(random.randint(_SEEDS)) for _ in range(self.n_estimators)]
+
     def float_type_for(self, X: Any) -> type:
         """Return the dtype of a new network; "auto" is the dtype of X."""
         return float_type(X.dtype if self.dtype == "auto" else self.dtype)
@@ -116,10 +137,9 @@ class Settings(types.SimpleNamespace):
         return min(check_whole("batch_size", size, 1), n)
 
     def make_model(
-        self, X: Source, n_features: int, n_outputs: int, loss: Loss
+        self, X: Source, n_features: int, n_outputs: int, loss: Loss, seed: int
     ) -> SparseMLP:
         """Make a network of the dtype of `X`."""
-        seed = check_random_state(self.random_state).randint(_SEEDS)
         matrix = _as_matrix(X, n_features)
         return SparseMLP(
             (n_features, *_as_sizes(self.hidden_layer_sizes), n_outputs),
@@ -133,7 +153,7 @@ class Settings(types.SimpleNamespace):
             init_data=matrix if pattern_of(self.init_topology).needs_data else None,
             weight_init=self.weight_init,
             dtype=matrix.dtype.name,
-            seed=int(seed),
+            seed=seed,
         )
 
     def make_trainer(
