@@ -132,9 +132,9 @@ def test_wide_data_have_ten_networks_unless_the_caller_designs_them():
     ):
         net = SparseMLPClassifier(max_iter=1, random_state=0, **partly).fit(X, y)
         assert net.model_.layer_sizes == sizes
-    kept = SparseMLPClassifier(max_iter=1, activation="elu", dropout=0.2).fit(X, y)
-    assert {layer.activation.name for layer in kept.model_.layers[:-1]} == {"elu"}
-    assert kept.model_.layers[0].activation.dropout == 0.2
+    stated = SparseMLPClassifier(max_iter=1, activation="elu", dropout=0.2).fit(X, y)
+    assert {layer.activation.name for layer in stated.model_.layers[:-1]} == {"elu"}
+    assert stated.model_.layers[0].activation.dropout == 0.2
     long = SparseMLPClassifier(max_iter=1, random_state=0)
     long.fit(scipy.sparse.random(510, 600, 0.02, "csr", random_state=0), [0, 1] * 255)
     assert long.model_.layer_sizes == (600, 1000, 2)

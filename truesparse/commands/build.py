@@ -79,7 +79,7 @@ def resolve(config: RunConfig, data: "Dataset") -> RunConfig:
     They were chosen by accuracy on validation parts split off the training part
     (2026-11). Classification: digits with 10^5 and 10^6 neurons and 3 to 5 seeds; wine,
     iris and breast_cancer with 400 and 40,000 and 5 seeds. Regression: the sets of
-    benchmarks/regression.py with 20 to 100,000 neurons.
+    benchmarks/default_sets.py with 20 to 100,000 neurons.
     """
     is_regression = data.task == "regression"
     # Grey values and sparse features are smaller than those of deviation 1.
