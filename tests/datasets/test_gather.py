@@ -83,3 +83,11 @@ def test_only_all_columns_of_one_array_are_side_by_side():
     assert side_by_side([*columns[:2], columns[2].copy()]) is None
     assert side_by_side([np.ones(4)]) is None
     assert side_by_side(list(np.asfortranarray(X).T)) is None
+
+
+def test_whole_numbers_of_64_bits_are_not_mixed_with_others():
+    # Together they would be float64, in which neighbours are the same number.
+    gatherer = Gatherer([])
+    gatherer.add([np.array([2**53 + 1])])
+    with pytest.raises(MixedKindsError):
+        gatherer.add([np.array([2**63 + 1], np.uint64)])

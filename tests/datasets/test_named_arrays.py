@@ -296,3 +296,15 @@ def test_mat_structs_of_version_73_are_refused(folder):
         file["y"] = LABELS
     with pytest.raises(DataError, match="X is a struct of MATLAB"):
         load(folder / "a.mat")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".npy"])
+def test_no_images_are_refused(folder, ending):
+    arrays = {"X": np.zeros((0, 4, 4)), "y": np.zeros(0)}
+    if ending == ".npz":
+        np.savez(folder / "X.npz", **arrays)
+    else:
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+    with pytest.raises(DataError, match="X is empty: 0 rows x 16 columns"):
+        load(folder / f"X{ending}")

@@ -90,6 +90,19 @@ def test_h5ad_for_a_model_finds_genes_by_name(folder):
         load_rows(path, n_features=1, feature_names=("MYC",))
 
 
+def test_genes_of_one_name_are_refused_only_where_a_model_takes_them(folder):
+    path = write_h5ad(folder / "a.h5ad", genes=["IL2", "CD4", "CD4", "ACTB", "MYC"])
+    rows = load_rows(path, n_features=2, feature_names=("ACTB", "IL2"))
+    np.testing.assert_array_equal(rows.X.toarray(), X[:, [3, 0]])
+    # As many as there are: by their places they would be other genes.
+    wanted = ("ACTB", "CD4", "CD8A", "IL2", "MYC")
+    with pytest.raises(DataError, match=r"lacks 1 of the 5 genes .* 'CD8A'"):
+        load_rows(path, n_features=5, feature_names=wanted)
+    with pytest.raises(DataError, match="has 2 genes named 'CD4'"):
+        load_rows(path, n_features=1, feature_names=("CD4",))
+    assert load(path, target="kind").feature_names is None
+
+
 def test_h5ad_without_h5py_says_what_to_install(folder, monkeypatch):
     path = write_h5ad(folder / "a.h5ad")
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from truesparse.datasets import text_tables
-from truesparse.datasets.dialect import MISSING, kind_of
+from truesparse.datasets.dialect import MISSING, kind_of, sniff
 from truesparse.datasets.text_tables import read_table
 from truesparse.errors import DataError
 
@@ -312,3 +312,44 @@ def test_empty_rows_at_the_end_cost_no_exactness(tmp_path, engine, end):
     table = read(tmp_path, "a,b\n" + "".join(f"{n},1\n" for n in numbers) + end)
     assert table.columns[0].dtype == np.int64
     assert table.columns[0].tolist() == numbers
+
+
+def test_large_labels_are_exact_though_their_type_changes_between_blocks(
+    tmp_path, monkeypatch, engine
+):
+    monkeypatch.setattr(text_tables, "BLOCK_CELLS", 8)
+    labels = [2**53 + 1, 2**53 + 2] * 10 + [2**63 + 1, 2**63 + 2] * 10
+    (tmp_path / "a.csv").write_text(tab("a,y", np.arange(40) / 2, labels))
+    column = read_table(tmp_path / "a.csv").columns[1]
+    assert [int(label) for label in column] == labels
+
+
+@pytest.mark.parametrize("n_lines", [2, 3, 4])
+def test_cells_of_several_lines_where_the_first_rows_end(tmp_path, engine, n_lines):
+    texts = ["\n".join(f"{i % 3}{line}" for line in range(n_lines)) for i in range(900)]
+    cells = [f'"{text}"' for text in texts]
+    (tmp_path / "a.csv").write_text(tab("a,t,y", range(900), cells, range(900)))
+    assert read_table(tmp_path / "a.csv").columns[1].tolist() == texts
+
+
+def test_a_stray_quote_does_not_make_the_whole_file_the_sample(tmp_path):
+    lines = ["a,t,y\n", '1,5" pipe,2\n', *["1,pipe,2\n"] * 400_000]
+    n_read = 0
+
+    def counted():
+        nonlocal n_read
+        for line in lines:
+            n_read += 1
+            yield line
+
+    assert sniff(counted(), tmp_path).n_columns == 3
+    assert n_read < 150_000
+
+
+def test_rows_are_counted_once_however_many_blocks_have_gaps(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_tables, "BLOCK_CELLS", 8)
+    (tmp_path / "a.csv").write_text(tab("a,y", range(40), ["1", ""] * 20))
+    find = mock.Mock(side_effect=text_tables._find_fault)
+    monkeypatch.setattr(text_tables, "_find_fault", find)
+    assert np.isnan(read_table(tmp_path / "a.csv").columns[1]).sum() == 20
+    assert find.call_count <= 1

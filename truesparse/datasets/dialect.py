@@ -184,12 +184,16 @@ class _Row(NamedTuple):
 
 
 def _first(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines until they are enough to judge by; the last one is whole."""
-    size = 0
+    """Yield lines until they are enough to judge by; the last row is whole."""
+    size = n_quotes = 0
     for number, line in enumerate(lines):
         yield line
         size += len(line)
-        if number >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS:
+        n_quotes += line.count('"')
+        is_enough = number >= _SAMPLE_ROWS or size > _SAMPLE_CHARACTERS
+        # A cell of several lines has ended where quotes are even in number; a quote
+        # that stands alone must not make the whole file the sample.
+        if is_enough and (n_quotes % 2 == 0 or size > 2 * _SAMPLE_CHARACTERS):
             return
 
 

@@ -47,7 +47,8 @@ class Gatherer:
         MixedKindsError
             If a column is of another kind than in the blocks before.
         """
-        kinds = ["n" if c.dtype.kind in "iuf" else c.dtype.kind for c in columns]
+        # Not uint64, which would become float64 beside int64 and lose digits.
+        kinds = ["n" if c.dtype.kind in "if" else c.dtype.kind for c in columns]
         if self._together is None:
             self._kinds = kinds
             self._together = [i for i in self._wanted if kinds[i] == "n"]

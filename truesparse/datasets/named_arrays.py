@@ -6,6 +6,7 @@
 in any case, alone or with train and test before or after: X_train, trainX, test_labels.
 """
 
+import math
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -139,7 +140,7 @@ def as_raw_data(names: Names, arrays: list[Any], path: Path) -> RawData:
             f"{path}: arr_0 has shape {X.shape} and arr_1 {y.shape}, which may be "
             "several things; give names, as in numpy.savez(file, X=X, y=y)"
         )
-    raw = RawData(_as_rows(X), y, _as_rows(X_test), y_test)
+    raw = RawData(as_rows(X), y, as_rows(X_test), y_test)
     if names.y:
         reason = "by its place" if names.y in UNNAMED else "by its name"
         raw.target_choice = f"array {names.y!r}, {reason}"
@@ -148,5 +149,8 @@ def as_raw_data(names: Names, arrays: list[Any], path: Path) -> RawData:
     return raw
 
 
-def _as_rows(X: Any) -> Any:
-    return X.reshape(len(X), -1) if X is not None and X.ndim > 2 else X
+def as_rows(X: Any) -> Any:
+    """Return images as rows, and other features and None as they are."""
+    if X is None or X.ndim <= 2:
+        return X
+    return X.reshape(len(X), math.prod(X.shape[1:]))

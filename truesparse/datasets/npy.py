@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from truesparse.datasets.model_columns import Expected
-from truesparse.datasets.named_arrays import as_raw_data, choose_arrays, role_of
+from truesparse.datasets.named_arrays import (
+    as_raw_data,
+    as_rows,
+    choose_arrays,
+    role_of,
+)
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions
 from truesparse.datasets.tables import ReadTable, take_columns
@@ -54,7 +59,7 @@ def read_npy(
         return _read_beside(path, role.part, expected)
     array = _load(path)
     if array.ndim > 2 and expected is not None:
-        return RawData(array.reshape(len(array), -1), None)
+        return RawData(as_rows(array), None)
     names, columns = _columns_of(array, path)
     return take_columns(ReadTable(path, names, columns), options, expected)
 

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _plain(series: Any, name: str, path: Path) -> np.ndarray:
     if all(isinstance(value, bool) for value in present):
         column = np.array(present)
     elif all(isinstance(value, _NUMBERS) for value in present):
-        is_whole = all(value == int(value) for value in present)
+        is_whole = all(map(_is_whole, present))
         # As Python's whole numbers, of which float64 does not hold every one.
         column = np.array([int(v) if is_whole else float(v) for v in present])
     else:
@@ -95,6 +96,10 @@ def _plain(series: Any, name: str, path: Path) -> np.ndarray:
     with_gaps = np.full(len(values), np.nan)
     with_gaps[~gaps] = column
     return with_gaps
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) or (math.isfinite(value) and value == int(value))
 
 
 def save_parquet(path: Path, columns: dict[str, np.ndarray]) -> None:

@@ -8,6 +8,7 @@
 The texts may be compressed. Sparse counts become CSR and stay sparse.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -225,19 +226,28 @@ def _with_genes(
             f"{path}: X has shape {X.shape}, but {len(genes)} genes are named; give a "
             "column for each gene"
         )
-    names: tuple[str, ...] | None = tuple(map(str, genes))
-    if len(set(genes)) < len(genes):
-        names = None  # they do not tell the genes apart
-    if expected is None or names is None or expected.column_names is None:
-        return RawData(X, None, feature_names=names)
-    place = {name: i for i, name in enumerate(names)}
-    lacking = [name for name in expected.column_names if name not in place]
+    names = tuple(map(str, genes))
+    counts = Counter(names)
+    wanted = None if expected is None else expected.column_names
+    if wanted is None:
+        # Names that do not tell the genes apart are none.
+        return RawData(
+            X, None, feature_names=names if len(counts) == len(names) else None
+        )
+    lacking = [name for name in wanted if name not in counts]
     if lacking:
         raise DataError(
-            f"{path} lacks {len(lacking)} of the {len(expected.column_names)} genes "
-            f"that the model was trained on, such as {lacking[0]!r}; add them"
+            f"{path} lacks {len(lacking)} of the {len(wanted)} genes that the model "
+            f"was trained on, such as {lacking[0]!r}; add them"
         )
-    return RawData(X[:, [place[name] for name in expected.column_names]], None)
+    twice = next((name for name in wanted if counts[name] > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{path} has {counts[twice]} genes named {twice!r}, which the model takes; "
+            "rename or remove all but one"
+        )
+    place = {name: i for i, name in enumerate(names)}
+    return RawData(X[:, [place[name] for name in wanted]], None)
 
 
 def _stored_matrix(stored: Any) -> Any:

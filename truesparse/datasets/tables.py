@@ -115,6 +115,8 @@ def take_columns(
     UsageError
         If an option names a column that the table lacks.
     """
+    if table.columns and not len(table.columns[0]):
+        raise DataError(f"{table.path} holds no rows; give at least one")
     if expected is not None:
         return _take_for_model(table, options, expected)
     n_columns = len(table.columns)

@@ -156,6 +156,7 @@ def _read_blocks(
     exact: Any = {"float_precision": "round_trip"} if is_old else {}
     marks = {variant for mark in MISSING for variant in _spellings(mark)}
     gatherer = Gatherer(together)
+    is_even = False  # once all rows are known to have as many cells
     with open_text(path, encoding) as file, warnings.catch_warnings():
         # A row with more cells than the first, which must not be cut short.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -183,8 +184,10 @@ def _read_blocks(
                 break
             columns = _columns_of(frame)
             # Short rows are filled up in silence.
-            if is_missing(columns[-1]).any() and _find_fault(path, encoding, dialect):
-                raise ValueError("rows differ in length")
+            if not is_even and is_missing(columns[-1]).any():
+                if _find_fault(path, encoding, dialect):
+                    raise ValueError("rows differ in length")
+                is_even = True
             gatherer.add(columns)
             if n_rows is not None:
                 n_rows -= len(frame)

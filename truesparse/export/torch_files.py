@@ -8,7 +8,7 @@
                  scales ``feature_mean``, ``feature_scale``, ``target_mean`` and
                  ``target_scale``, where there are any
     layers       n_in, n_out, activation and its parameter of every layer
-    head         "softmax", "logistic" or "identity"
+    head         "softmax", "logistic", "poisson" or "identity"
     about        task, classes, feature_names, target_name, rows; see `to_torch`
 
 A program of torch.export it cannot be: torch (2.13) has no sparse CSR tensors there.
