@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.io import mmread, mmwrite
 
+from truesparse import memory
 from truesparse.datasets.matrix_market import read_matrix_market
-from truesparse.errors import DataError
+from truesparse.errors import DataError, MemoryLimitError
 
 HEAD = "%%MatrixMarket matrix coordinate real general\n"
 
@@ -78,3 +79,14 @@ def test_faults_are_refused(tmp_path, text, message):
     (tmp_path / "a.mtx").write_text(text)
     with pytest.raises(DataError, match=message):
         read_matrix_market(tmp_path / "a.mtx")
+
+
+@pytest.mark.parametrize("shape", ["2147483647 3", "3 2147483647"])
+def test_more_rows_than_fit_in_memory_are_refused(tmp_path, monkeypatch, shape):
+    # A few bytes declare them; Linux would grant the memory and end the process.
+    monkeypatch.setattr(memory, "available", lambda: (10**9, "free memory"))
+    path = tmp_path / "a.mtx"
+    head = "%%MatrixMarket matrix coordinate real general"
+    path.write_text(f"{head}\n{shape} 1\n1 1 2.5\n")
+    with pytest.raises(MemoryLimitError, match="declares 2,147,483,647 rows"):
+        read_matrix_market(path)

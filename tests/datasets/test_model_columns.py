@@ -278,3 +278,12 @@ def test_features_of_one_name_do_not_hide_the_columns(tmp_path):
     np.testing.assert_array_equal(got[:, 0], first == "c")
     np.testing.assert_array_equal(got[:, 2], second == "b=c")
     np.testing.assert_array_equal(got[:, 4], NUMBERS)
+
+
+def test_two_columns_with_the_name_of_the_target_are_not_guessed(tmp_path):
+    known = expected(load(write(tmp_path, "a,y", NUMBERS, Y)))
+    path = write(tmp_path, "a,y,y", NUMBERS, Y, 1 - Y)
+    with pytest.raises(DataError, match="has 2 columns named 'y', which was the targ"):
+        load_rows(path, **known)
+    assert load_rows(path, target=2, **known).y.tolist() == Y.tolist()
+    assert load_rows(path, drop=2, **known).y.tolist() == (1 - Y).tolist()

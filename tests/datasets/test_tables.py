@@ -90,7 +90,7 @@ def test_text_among_many_numbers_is_an_error_with_its_line(folder):
 
 
 @pytest.mark.parametrize(
-    "form", ['"{:,}"', "${}", "$ {}.50", "{} %", "{}%", '"{},5"', "{:,} €"]
+    "form", ['"{:,}"', "${}", "$ {}.50", "{} %", "{}%", '"{},5"', "{:,} €", "\u2212{}"]
 )
 def test_numbers_with_other_signs_are_no_categories(folder, form):
     cells = [form.format(i % 7 * 1000 + 1000) for i in range(N)]

@@ -101,6 +101,7 @@ def test_indices_are_checked_before_they_are_used(format, index):
         ([W1, W2 * np.nan], None, r"weights\[1\] holds NaN"),
         ([W1 * 1e39], None, r"weights\[0\] holds .* infinite in float32"),
         ([W1 * 1j], None, r"weights\[0\] must be .* real numbers, got complex128"),
+        ([W1], 5, "biases must be a list of arrays, got 5"),
         ([W1], [], "biases must be as many as weights, 1, got 0"),
         ([W1], [[1.0, 2.0]], r"biases\[0\] must be real numbers of shape \(3,\)"),
         ([W1], [[1.0, 2.0, np.inf]], r"biases\[0\] holds NaN"),

@@ -242,3 +242,47 @@ def test_a_condensed_model_is_not_loaded(tmp_path):
     CondensedMLP.from_model(make_model((4, 6, 3))).save(tmp_path / "m")
     with pytest.raises(ModelFileError, match="is a condensed model"):
         load_predictor(tmp_path / "m")
+
+
+@pytest.fixture
+def garments(tmp_path):
+    """Return a DataFrame with text and gaps, and a net and the Dataset of its file."""
+    table = pd.DataFrame(
+        {
+            "size": [1.5, np.nan, 4.0, 2.5] * 10,
+            "colour": ["red", "blue", "red", "green"] * 10,
+            "new": [True, False, False, True] * 10,
+            "y": [0, 1] * 20,
+        }
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    data = datasets.load(tmp_path / "t.csv", missing="mean")
+    return table, make_model((data.n_features, 6, 2), dtype="float32"), data
+
+
+@pytest.mark.parametrize("dtype", ["O", "category", "str"])
+def test_columns_of_a_table_are_encoded_as_in_training(tmp_path, garments, dtype):
+    table, model, data = garments
+    rows = datasets.load_rows(
+        tmp_path / "t.csv",
+        n_features=data.n_features,
+        feature_names=data.feature_names,
+        table_encoding=data.encoding,
+    )
+    predictor = Predictor(model, data)
+    want = predictor.predict_proba(rows.X)
+    table = table[["colour", "y", "new", "size"]].astype({"colour": dtype})
+    np.testing.assert_array_equal(predictor.predict_proba(table), want)
+    encoded = pd.DataFrame(rows.X, columns=list(data.feature_names))
+    np.testing.assert_array_equal(predictor.predict_proba(encoded), want)
+
+
+def test_rows_that_are_not_encoded_are_refused_with_what_to_do(garments):
+    table, model, data = garments
+    predictor = Predictor(model, Preprocessing.of(data))
+    with pytest.raises(DataError, match=r"lacks 1 of the 3 columns .* 'colour'"):
+        predictor.predict(table.drop(columns="colour"))
+    with pytest.raises(DataError, match="several columns of one name"):
+        predictor.predict(pd.concat([table, table[["size"]]], axis=1))
+    with pytest.raises(DataError, match="categories encoded, as load_rows returns"):
+        predictor.predict(np.ones((2, 3)))

@@ -249,8 +249,7 @@ def test_an_algorithm_resumes_from_its_state(name):
         changes = []
         for model.step in steps:
             flip_signs(model)
-            batches = batches_of(model)
-            where = context(model.step)
+            batches, where = batches_of(model), context(model.step)
             changes += algorithm.advance("step", model, where, batches) or []
         return changes
 

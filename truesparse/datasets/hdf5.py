@@ -10,7 +10,8 @@ from scipy import sparse
 
 from truesparse.checks import import_extra
 from truesparse.datasets.raw import first_line
-from truesparse.errors import DataError, UsageError
+from truesparse.datasets.room import require_room_for_rows
+from truesparse.errors import DataError, MemoryLimitError, UsageError
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def open_hdf5(path: Path, kind: str) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (DataError, UsageError):
+    except (DataError, MemoryLimitError, UsageError):
         raise
     except Exception as error:
         # A damaged file can raise any error.
@@ -59,6 +60,7 @@ def compressed_matrix(
     by_rows : bool
         Whether rows are compressed.
     """
+    require_room_for_rows(shape[0])
     bounds = group["indptr" if "indptr" in group else "jc"][()]
     # MATLAB leaves both out where no value is stored.
     values = group["data"][()] if "data" in group else np.zeros(0)

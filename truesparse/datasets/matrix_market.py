@@ -11,8 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.datasets.raw import first_line
+from truesparse.datasets.room import require_room_for_rows
 from truesparse.datasets.text_files import BROKEN, encoding_of, open_text
-from truesparse.errors import DataError
+from truesparse.errors import DataError, MemoryLimitError
 
 _TYPES = {"real": "f8", "double": "f8", "integer": "i8", "pattern": None}
 _SIGNS = {"general": 0, "symmetric": 1, "skew-symmetric": -1}
@@ -36,10 +37,14 @@ def read_matrix_market(path: Path) -> sparse.csr_array | np.ndarray:
     ------
     DataError
         If the file is damaged, or holds complex numbers.
+    MemoryLimitError
+        If it declares more rows or columns than fit in memory.
     """
     try:
         with open_text(path, encoding_of(path)) as file:
             return _read(file)
+    except MemoryLimitError:
+        raise
     except (*BROKEN, ValueError, OverflowError, MemoryError) as error:
         raise DataError(
             f"cannot read {path} as a Matrix Market file: {first_line(error)}; write "
@@ -64,6 +69,7 @@ def _read(file: TextIO) -> sparse.csr_array | np.ndarray:
         raise ValueError(f"{line.strip()[:60]!r} is no size")
     if max(shape[:2]) > _MOST:
         raise ValueError(f"more than {_MOST:,} rows or columns")
+    require_room_for_rows(max(shape[:2]))  # or columns, which may become rows
     kind = _TYPES[field]
     if layout == "array":
         if kind is None:

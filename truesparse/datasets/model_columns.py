@@ -148,6 +148,13 @@ def _by_name(
     if target is None and expected.target_name is not None:
         # Without a column of that name there is no target: a guess would be scored.
         target = place.get(expected.target_name)
+        if counts[expected.target_name] > 1:
+            raise DataError(
+                f"{path} has {counts[expected.target_name]} columns named "
+                f"{expected.target_name!r}, which was the target in training; say "
+                "which one is, by its number, with target (--target), or leave out "
+                "all but one with drop (--drop)"
+            )
     elif target is None:
         named = named_targets(names, set(present).difference(features))
         target = named[0] if len(named) == 1 else None

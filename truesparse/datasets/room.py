@@ -13,6 +13,7 @@ from truesparse.datasets.named_arrays import Role, role_of
 from truesparse.datasets.table_options import say
 from truesparse.datasets.text_files import is_compressed
 from truesparse.errors import MemoryLimitError
+from truesparse.memory import require
 
 # Bytes of text that a byte of a compressed file stands for, or more.
 _COMPRESSION = 4
@@ -64,6 +65,18 @@ def require_room_for_scales(n_features: int, memory: int, name: str) -> None:
             f"GB, but only {memory / 1e9:.3g} GB are left; renumber the features "
             "without gaps, so that the largest index is their number"
         )
+
+
+def require_room_for_rows(n_rows: int) -> None:
+    """Refuse CSR of more rows than fit in memory, as a few bytes may declare them.
+
+    Raises
+    ------
+    MemoryLimitError
+        If the bounds of so many rows do not fit.
+    """
+    # Once in the matrix, once in the part that is taken of it.
+    require(16 * n_rows, f"the file declares {n_rows:,} rows; store fewer")
 
 
 def require_room_for_encoding(

@@ -52,7 +52,7 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 # A number as people write it: $ 1,234.50 or 12 %, but not as this package reads it.
-_AMOUNT = re.compile(r"[-+]?[$€£]? ?\d{1,3}([,.' ]?\d{3})*([.,]\d+)? ?[%€]?$")
+_AMOUNT = re.compile(r"[-+\u2212]?[$€£]? ?\d{1,3}([,.' ]?\d{3})*([.,]\d+)? ?[%€]?$")
 
 
 class ReadTable(NamedTuple):

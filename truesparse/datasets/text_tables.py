@@ -197,11 +197,11 @@ def _read_blocks(
 def _columns_of(frame: Any) -> list[np.ndarray]:
     if len(set(frame.dtypes)) == 1 and frame.dtypes[0].kind in "if":
         return list(frame.to_numpy().T)  # a wide table in one go
-    return [_plain(frame[i]) for i in frame.columns]
+    return [from_pandas(frame[i]) for i in frame.columns]
 
 
-def _plain(series: Any) -> np.ndarray:
-    """Return a column of pandas as int64, float64, bool or object with text."""
+def from_pandas(series: Any) -> np.ndarray:
+    """Return a column of pandas as numbers, bool, or object with text and None."""
     if series.dtype.kind in "iufb" and isinstance(series.dtype, np.dtype):
         return series.to_numpy()
     values = series.to_numpy(dtype=object, na_value=None)

@@ -157,6 +157,8 @@ def given_layers(
             "weights must be a list of scipy.sparse matrices, one for each layer, got "
             f"{type(weights).__name__}"
         )
+    if biases is not None and not hasattr(biases, "__len__"):
+        raise UsageError(f"biases must be a list of arrays, got {biases!r}")
     if biases is not None and len(biases) != len(weights):
         raise UsageError(
             f"biases must be as many as weights, {len(weights)}, got {len(biases)}"

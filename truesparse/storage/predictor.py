@@ -13,6 +13,7 @@ import numpy as np
 from truesparse.checks import check_whole
 from truesparse.datasets import Preprocessing, check_features
 from truesparse.datasets.features import Features
+from truesparse.datasets.text_tables import from_pandas
 from truesparse.errors import DataError, ModelFileError, UsageError
 from truesparse.storage import models
 
@@ -93,7 +94,8 @@ class Predictor:
         ----------
         X : (n, n_features) array-like, table or sparse array
             Raw rows. Of a pandas DataFrame the columns are taken by the names that the
-            training data had, in any order.
+            training data had, in any order, and encoded as in training; in other forms
+            categories must be encoded, as `datasets.load_rows` returns them.
         batch_size : int
             Rows that are predicted at once.
 
@@ -130,20 +132,40 @@ class Predictor:
     def _all_blocks(self, X: Any, batch_size: int) -> Iterator[Block]:
         """Check raw rows, and predict from them."""
         check_whole("batch_size", batch_size, 1)
-        names = self.preprocessing.feature_names
-        columns = getattr(X, "columns", None)
-        if names is not None and columns is not None:
-            missing = [name for name in names if name not in columns]
-            if missing:
-                raise DataError(
-                    f"X lacks {len(missing)} of the {len(names)} columns that the "
-                    f"model was trained on: {', '.join(map(repr, missing[:5]))}; add "
-                    "or rename them"
-                )
-            X = X[list(names)]
-        n_features = self.model.layer_sizes[0]
+        if hasattr(X, "columns"):
+            X = self._take_columns(X)
+        # `Preprocessing.transform` says what an encoding has to do with the width.
+        is_encoded = self.preprocessing.encoding is not None
+        n_features = None if is_encoded else self.model.layer_sizes[0]
         rows = check_features(X, None, "X", n_features=n_features)
         return self.blocks(rows, batch_size)
+
+    def _take_columns(self, table: Any) -> Any:
+        """Return the columns of a DataFrame that the model takes, encoded."""
+        encoding = self.preprocessing.encoding
+        names = self.preprocessing.feature_names
+        if names is not None and set(names) <= set(table.columns):
+            encoding = None  # it holds the features themselves
+        if encoding is not None:
+            names = encoding.column_names
+        if names is None:
+            return table
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            raise DataError(
+                f"X lacks {len(missing)} of the {len(names)} columns that the model "
+                f"was trained on: {', '.join(map(repr, missing[:5]))}; add or rename "
+                "them"
+            )
+        table = table[list(names)]
+        if table.shape[1] > len(names):
+            raise DataError(
+                "X has several columns of one name among those that the model takes; "
+                "rename or remove all but one"
+            )
+        if encoding is None:
+            return table
+        return encoding.transform([from_pandas(table[name]) for name in names])
 
     def blocks(self, X: Features, batch_size: int) -> Iterator[Block]:
         """Yield predictions for unscaled rows, block by block in their order.
