@@ -308,3 +308,22 @@ def test_no_images_are_refused(folder, ending):
             np.save(folder / f"{name}.npy", array)
     with pytest.raises(DataError, match="X is empty: 0 rows x 16 columns"):
         load(folder / f"X{ending}")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".mat"])
+def test_test_targets_without_features_do_not_hinder_a_prediction(folder, ending):
+    arrays = {"X_train": X, "y_test": np.ones((1, 4))}
+    path = folder / f"a{ending}"
+    (savemat if ending == ".mat" else lambda path, all_: np.savez(path, **all_))(
+        path, arrays
+    )
+    rows = load_rows(path, n_features=X.shape[1])
+    np.testing.assert_array_equal(rows.X, X)
+    assert rows.y is None
+
+
+def test_two_files_of_targets_are_not_guessed(folder):
+    for name in ("X_test", "y_test", "test_y"):
+        np.save(folder / f"{name}.npy", X if name[0] == "X" else X[:, 0] > 0)
+    with pytest.raises(DataError, match=r"several arrays for one purpose: .*test_y"):
+        load_rows(folder / "X_test.npy", n_features=X.shape[1])

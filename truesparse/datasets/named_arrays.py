@@ -121,7 +121,8 @@ def choose_arrays(
     ]
     warning = f"{path}: not used: {', '.join(unused)}" if unused else ""
     X, y, X_test, y_test = [*first, None, None][:4]
-    return Names(X, y, X_test, y_test, warning)
+    # Without its features a test part is none.
+    return Names(X, y, X_test, y_test if X_test else None, warning)
 
 
 def as_raw_data(names: Names, arrays: list[Any], path: Path) -> RawData:

@@ -75,6 +75,11 @@ def _read_beside(path: Path, part: str, expected: Expected | None) -> RawData:
             paths[other.stem] = other
     # A part by itself is a whole.
     plain = {_without(part, name): name for name in paths}
+    if len(plain) < len(paths):
+        raise DataError(
+            f"{path.parent} has several arrays for one purpose: {', '.join(paths)}; "
+            "leave one of each there"
+        )
     keys = paths if len(parts) > 1 else plain
     names = choose_arrays(keys, path, _NEEDED, needs_targets=expected is None)
     arrays = [
