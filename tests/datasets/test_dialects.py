@@ -184,3 +184,15 @@ def test_runs_of_spaces_and_tabs_are_one_delimiter(tmp_path):
     data = load(path)
     assert data.classes.tolist() == ["a car 0", "a car 1"]
     assert data.n_features == 2
+
+
+def test_the_ending_tsv_decides_between_tab_and_comma(tmp_path):
+    text = "".join(f"{i},5\tash\n{i},25\toak\n" for i in range(9))
+    (tmp_path / "t.txt").write_text(text)
+    (tmp_path / "t.tsv").write_text(text)
+    with pytest.raises(DataError, match="the delimiter may be ',' or 'tab'"):
+        load(tmp_path / "t.txt")
+    data = load(tmp_path / "t.tsv", scale="none", dtype="float64")
+    assert data.classes.tolist() == ["ash", "oak"]
+    assert data.n_features == 1
+    assert {0.5, 8.25} <= {*data.X_train.ravel(), *data.X_test.ravel()}

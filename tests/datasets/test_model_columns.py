@@ -226,6 +226,17 @@ def test_rows_are_encoded_as_in_training(folder):
     assert with_target.X.shape == (N, 4)
 
 
+def test_none_is_a_gap_where_the_model_takes_a_number(folder):
+    data = load(write(folder, "a,b,y", NUMBERS, WITH_GAPS, Y), missing="mean")
+    fill = data.encoding.columns[1].fill
+    new = folder / "new.csv"
+    new.write_text("a,b\n1,none\n2,None\n")
+    assert load_rows(new, **expected(data)).X.tolist() == [[1, fill], [2, fill]]
+    data = load(write(folder, "a,b,y", NUMBERS, NUMBERS, Y))
+    with pytest.raises(DataError, match="line 2, column 2 holds no value"):
+        load_rows(new, **expected(data))
+
+
 def test_numbers_stand_for_the_same_categories_as_their_text(folder):
     doors = np.array(["2", "04", "4.5", "more"])[np.arange(N) % 4]
     truth = np.array(["true", "FALSE", "unknown"])[np.arange(N) % 3]

@@ -71,6 +71,28 @@ def test_encodings_are_learnt_from_the_training_part_alone(folder):
     assert with_words.feature_names is None
 
 
+def test_none_among_text_is_a_value(folder):
+    improved = np.array(["None", "Some", "Marked"])[np.arange(N) % 3]
+    data = load(table(folder, "alcohol,a,improved", improved, NUMBERS, improved))
+    assert data.classes.tolist() == ["Marked", "None", "Some"]
+    assert data.feature_names == (
+        *("alcohol=Marked", "alcohol=None", "alcohol=Some"),
+        "a",
+    )
+    only = table(folder, "alcohol,a,y", ["none"] * N, NUMBERS, Y)
+    assert load(only).feature_names == ("alcohol=none", "a")
+    with pytest.raises(DataError, match=r"column 1 holds 'none'; make"):
+        load(only, categorical="error")
+
+
+def test_none_among_numbers_dates_and_amounts_is_a_gap(folder):
+    kinds = [("3", "holds no value"), ("2024-01-31", "holds dates"), ("$3", "signs")]
+    for value, message in kinds:
+        cells = np.array(["none", value])[np.arange(N) % 2]
+        with pytest.raises(DataError, match=message):
+            load(table(folder, "a,b,y", cells, NUMBERS, Y))
+
+
 def test_text_among_many_numbers_is_an_error_with_its_line(folder):
     cells = [str(i) for i in range(N)]
     for bad, where in ((["x", "x"], 5), (["?", "x"], 6)):
@@ -276,8 +298,12 @@ def test_dates_are_refused_with_the_option_that_helps(folder, form):
         load(path)
     assert load(path, drop="day").n_features == 1
     path = table(folder, "a,b,day", NUMBERS, NUMBERS, days)
-    with pytest.raises(DataError, match="choose another target with target"):
+    with pytest.raises(
+        DataError,
+        match=r"choose another target .* leave this column out with drop='day' \(",
+    ):
         load(path)
+    assert load(path, target="b", drop="day").n_features == 1
 
 
 def test_what_only_looks_like_a_date_is_text(folder):

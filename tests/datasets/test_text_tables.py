@@ -11,7 +11,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from truesparse.datasets import text_tables
-from truesparse.datasets.dialect import MISSING, kind_of, sniff
+from truesparse.datasets.dialect import (
+    GAPS,
+    MISSING,
+    WORDS_FOR_NOTHING,
+    kind_of,
+    sniff,
+)
 from truesparse.datasets.text_tables import read_table
 from truesparse.errors import DataError
 
@@ -166,13 +172,30 @@ def test_whole_numbers_are_exact(tmp_path, engine):
 
 def test_missing_values_do_not_make_numbers_text(tmp_path, engine):
     for mark in sorted(MISSING):
-        text = tab(
-            "a,b,c,d", [1, mark, 3], [True, False, mark], ["x", mark, "y"], "uvw"
-        )
-        a, b, c, _ = read(tmp_path, text).columns
+        text = tab("a,b,c", [1, mark, 3], [True, False, mark], "uvw")
+        a, b, _ = read(tmp_path, text).columns
         np.testing.assert_array_equal(a, [1, np.nan, 3])
         np.testing.assert_array_equal(b, [1, 0, np.nan])
-        assert c.tolist() == ["x", None, "y"]
+
+
+def test_missing_text_is_none_but_words_for_nothing_are_text(tmp_path, engine):
+    for mark in sorted(GAPS):
+        text = tab("a,b", ["x", mark, "y"], "uvw")
+        assert read(tmp_path, text).columns[0].tolist() == ["x", None, "y"]
+    for word in sorted(WORDS_FOR_NOTHING | {"None"}):
+        for cells in (["some", word, "1"], [word, word, word]):
+            text = tab("a,b", cells, "uvw")
+            assert read(tmp_path, text).columns[0].tolist() == cells
+
+
+def test_a_block_of_words_for_nothing_is_of_the_kind_of_all(
+    tmp_path, monkeypatch, engine
+):
+    monkeypatch.setattr(text_tables, "BLOCK_CELLS", 4)
+    text = tab("a,b", ["none", "none", 2, "none", 5], ["none", "none", "u", "v", "w"])
+    a, b = read(tmp_path, text).columns
+    np.testing.assert_array_equal(a, [np.nan, np.nan, 2, np.nan, 5])
+    assert b.tolist() == ["none", "none", "u", "v", "w"]
 
 
 NUMBERS = st.one_of(
@@ -221,9 +244,13 @@ def written(columns, header, how):
 
 def is_same(cells, column):
     """Whether a column holds what its cells say."""
+    has_text = "text" in set(map(kind_of, cells))
     for cell, value in zip(cells, column.tolist(), strict=True):
         kind = kind_of(cell)
-        if kind == "missing":
+        if kind == "missing" and cell.strip().lower() in WORDS_FOR_NOTHING:
+            is_word = value == cell.strip()
+            same = is_word if has_text else is_word or value != value
+        elif kind == "missing":
             same = value is None or value != value
         elif isinstance(value, bool):
             same = cell.strip().lower() == str(value).lower()

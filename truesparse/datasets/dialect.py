@@ -19,9 +19,11 @@ from truesparse.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 # What stands for a value that is not there: pandas' list, and that of UCI and Weka.
-MISSING = frozenset(
-    ("", "na", "n/a", "nan", "-nan", "null", "none", "nil", "?", "#n/a", "<na>")
-)
+GAPS = frozenset(("", "na", "n/a", "nan", "-nan", "null", "?", "#n/a", "<na>"))
+# What does so among numbers and truth values; among text it is a value, as in "none",
+# "some", "marked".
+WORDS_FOR_NOTHING = frozenset(("none", "nil"))
+MISSING = GAPS | WORDS_FOR_NOTHING
 TRUTH = {"true": True, "false": False}
 
 _SAMPLE_ROWS = 1000
@@ -245,6 +247,8 @@ def _choose_delimiter(sample: list[str], decimal: str | None, path: Path) -> str
         for delimiter in (";", "\t", "|")
         if merits[delimiter][0] >= merits[best][0] and merits[delimiter][1] > 0
     ]
+    if best == "," and "\t" in rivals and ".tsv" in path.suffixes:
+        return "\t"
     if best == "," and rivals:
         # As in 6,25;ash, where the comma may be a decimal sign.
         rival = "tab" if rivals[0] == "\t" else rivals[0]

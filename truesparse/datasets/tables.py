@@ -28,7 +28,7 @@ from truesparse.datasets.columns import (
     label_of,
     warn_of_columns,
 )
-from truesparse.datasets.dialect import is_number
+from truesparse.datasets.dialect import WORDS_FOR_NOTHING, is_number
 from truesparse.datasets.encoding import shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
 from truesparse.datasets.gather import side_by_side
@@ -152,7 +152,7 @@ def _take_for_model(
     if encoding is not None:
         wants_text = [how.categories is not None for how in encoding.columns]
     columns = [
-        column if is_text else _as_numbers(column, table.decimal)
+        column if is_text else _as_numbers(_without_words(column), table.decimal)
         for column, is_text in zip(columns, wants_text, strict=True)
     ]
     if encoding is None:
@@ -243,7 +243,7 @@ def _refuse_dates(table: ReadTable, chosen: Columns) -> None:
         if column.dtype.kind in "mM":
             example = str(column[0])
         elif column.dtype == object:
-            present = [value for value in column if value is not None]
+            present = [value for value in _without_words(column) if value is not None]
             if not present or not all(map(_is_date, set(present))):
                 continue
             example = present[0]
@@ -251,7 +251,10 @@ def _refuse_dates(table: ReadTable, chosen: Columns) -> None:
             continue
         advice = f"leave it out with {say('drop', table.stated(number))}"
         if number == chosen.target:
-            advice = "choose another target with target (--target)"
+            advice = (
+                "choose another target with target (--target) and leave this column "
+                f"out with {say('drop', table.stated(number))}"
+            )
         raise DataError(
             f"{table.path}: column {label_of(table.names, number)} holds dates or "
             f"times such as {example[:_SHOWN]!r}, which are neither numbers nor "
@@ -278,14 +281,16 @@ def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
     is_text = np.array([not is_number(value, table.decimal) for value in values], bool)
     n_numbers = len(values) - int(is_text.sum())
     texts = set(values[is_text])
-    is_amount = all(map(_AMOUNT.match, texts))
+    amounts = {text for text in texts if text.lower() not in WORDS_FOR_NOTHING}
+    is_amount = bool(amounts) and all(map(_AMOUNT.match, amounts))
     if options.categorical == "auto" and not is_amount:
         is_rare = bool((counts[is_text] == 1).any())
         if not n_numbers or not (n_numbers > MAX_RARE_CLASSES or is_rare):
             return
     if not texts:
         return
-    row = next(row for row, cell in enumerate(column) if cell in texts)
+    shown = amounts if is_amount else texts
+    row = next(row for row, cell in enumerate(column) if cell in shown)
     among = f" among {n_numbers} different numbers" if n_numbers else ""
     if is_amount:
         among += ", a number with signs that are not read"
@@ -296,6 +301,15 @@ def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
         f"with {say('categorical', 'onehot')} or ordinal, or leave it out with "
         f"{say('drop', table.stated(number))}"
     )
+
+
+def _without_words(column: np.ndarray) -> np.ndarray:
+    """Return a column of text without words such as "none", which are no text here."""
+    if column.dtype != object:
+        return column
+    left = column.copy()
+    left[[str(value).lower() in WORDS_FOR_NOTHING for value in column]] = None
+    return left
 
 
 def _as_numbers(column: np.ndarray, decimal: str) -> np.ndarray:

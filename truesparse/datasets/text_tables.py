@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from truesparse.datasets.dialect import (
-    MISSING,
+    GAPS,
     TRUTH,
+    WORDS_FOR_NOTHING,
     Dialect,
     is_blank,
     kind_of,
@@ -154,7 +155,7 @@ def _read_blocks(
     # The last bit of a number counts; from version 3 on it always does.
     is_old = int(pd.__version__.split(".")[0]) < 3
     exact: Any = {"float_precision": "round_trip"} if is_old else {}
-    marks = {variant for mark in MISSING for variant in _spellings(mark)}
+    marks = {variant for mark in GAPS for variant in _spellings(mark)}
     gatherer = Gatherer(together)
     is_even = False  # once all rows are known to have as many cells
     with open_text(path, encoding) as file, warnings.catch_warnings():
@@ -305,9 +306,16 @@ def _numbering(numbers: dict[str, int]) -> Callable[[str], float]:
 
 def column_of(cells: list[str | None], decimal: str = ".") -> np.ndarray:
     """Return the column of cells, which are text; None is missing."""
-    filled = [None if c is None or c.lower() in MISSING else c for c in cells]
+    filled = [None if c is None or c.lower() in GAPS else c for c in cells]
+    kinds = {kind_of(cell, decimal) for cell in set(filled) if cell is not None}
+    if "missing" in kinds:  # one of WORDS_FOR_NOTHING
+        kinds.remove("missing")
+        if not kinds or "text" in kinds:
+            return np.array(filled, dtype=object)
+        filled = [
+            None if c is None or c.lower() in WORDS_FOR_NOTHING else c for c in filled
+        ]
     present = [cell for cell in filled if cell is not None]
-    kinds = {kind_of(cell, decimal) for cell in set(present)}
     column: np.ndarray
     if kinds == {"truth"}:
         column = np.array([TRUTH[cell.lower()] for cell in present])
