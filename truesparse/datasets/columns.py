@@ -1,8 +1,9 @@
 """Which columns of a table are features, which one is the target, which are left out.
 
 The target is the column that the caller states, or that is named y, target, label or
-class (in any case), or else the last. A first column without a name holds the row
-numbers that pandas and R write, and is left out.
+class (in any case), or else the last. A y beside x and more may be a coordinate, and is
+refused. A first column without a name holds the row numbers that pandas and R write,
+and is left out.
 
 model_columns.py finds the columns that a trained model takes.
 """
@@ -153,7 +154,21 @@ def find_target(names: list[str] | None, present: list[int], path: Path) -> int:
         )
     if not present:
         raise DataError(f"{path} has no column left for the target; leave fewer out")
+    if named and _is_coordinate(names, named[0], present):
+        assert names is not None
+        raise DataError(
+            f"{path} has a column {names[named[0]]!r}, which may be the target, or a "
+            f"coordinate as 'x' is; say {say('target', names[named[0]])}, or which "
+            "other column is the target"
+        )
     return named[0] if named else present[-1]
+
+
+def _is_coordinate(names: list[str] | None, number: int, present: list[int]) -> bool:
+    """Whether a column called y stands beside x, and neither is all that there is."""
+    if names is None or names[number].lower() != "y":
+        return False
+    return len(present) > 2 and "x" in {names[i].lower() for i in present}
 
 
 def named_targets(names: list[str] | None, present: Collection[int]) -> list[int]:
@@ -193,15 +208,10 @@ def warn_of_columns(
         All columns.
     """
     warnings = []
-    counting = np.arange(len(columns[0]))
     for number in chosen.features:
         name, column = names[number] if names else "", columns[number]
-        counts = len(column) > 2 and any(
-            np.array_equal(column, counting + first) for first in (0, 1)
-        )
         stated = name or number + 1
-        if counts or name.lower() in ROW_NAMES:
-            reason = "counts the rows" if counts else "has the name of one"
+        if reason := _why_row_number(name, column):
             warnings.append(
                 f"column {label_of(names, number)} {reason}, like a row number, but is "
                 f"taken as a feature; leave it out with {say('index', stated)} unless "
@@ -227,6 +237,48 @@ def warn_of_columns(
                 f"as the target, like a feature; if so, say {say('target', 1)}"
             )
     return warnings
+
+
+def warn_of_target(
+    names: list[str] | None, chosen: Columns, columns: list[np.ndarray]
+) -> list[str]:
+    """Return warnings of a target that the caller did not state and may not mean.
+
+    Parameters
+    ----------
+    names : list of str or None
+        Names of all columns.
+    chosen : Columns
+    columns : list of ndarray, shape (n_rows,)
+        All columns.
+    """
+    target = chosen.target
+    assert target is not None
+    name = names[target] if names else ""
+    label = label_of(names, target)
+    first, *_, last = sorted([*chosen.features, target])
+    if reason := _why_row_number(name, columns[target]):
+        return [
+            f"column {label}, which is taken as the target, {reason}, like a row "
+            "number; if another column is the target, say which with target (--target)"
+        ]
+    if name.lower() in TARGET_NAMES and target not in (first, last):
+        return [
+            f"column {label} is taken as the target by its name, though it stands "
+            f"amid the others; say {say('target', name)} if it is the target, or "
+            "which other column is"
+        ]
+    return []
+
+
+def _why_row_number(name: str, column: np.ndarray) -> str:
+    """Return why a column looks like one that numbers the rows, or ""."""
+    counting = np.arange(len(column))
+    if len(column) > 2 and any(
+        np.array_equal(column, counting + first) for first in (0, 1)
+    ):
+        return "counts the rows"
+    return "has the name of one" if name.lower() in ROW_NAMES else ""
 
 
 def _is_whole_or_text(column: np.ndarray) -> bool:

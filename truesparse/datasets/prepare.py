@@ -19,7 +19,7 @@ from truesparse.datasets.room import (
 from truesparse.datasets.scaling import SCALES, Scaler, apply_scaler, fit_scaler
 from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
-from truesparse.datasets.targets import check_targets, describe_targets
+from truesparse.datasets.targets import check_targets, describe_targets, warn_of_classes
 from truesparse.errors import DataError, UsageError
 from truesparse.memory import total
 from truesparse.tasks import TASKS
@@ -107,6 +107,9 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         what = describe_targets(both, task, is_stated=options.task != "auto")
         notes.append(f"target: {raw.target_choice}; {what}")
         notes += _describe_columns(raw, encoding, options.table.missing)
+        if task == "classification":
+            is_stated = options.task != "auto"
+            raw.warnings += warn_of_classes(both, is_stated=is_stated)
 
     scaler = fit_scaler(X_train, options.scale)
     X_train = apply_scaler(X_train, scaler, options.dtype, "X_train", in_place=True)

@@ -27,6 +27,7 @@ from truesparse.datasets.columns import (
     find_name,
     label_of,
     warn_of_columns,
+    warn_of_target,
 )
 from truesparse.datasets.dialect import WORDS_FOR_NOTHING, is_number
 from truesparse.datasets.encoding import shorten
@@ -135,9 +136,16 @@ def take_columns(
         layout=TableLayout(chosen.target, chosen.left_out),
         target_choice=explain_target(table.names, chosen.target, options),
     )
-    raw.left_out = [label_of(table.names, number) for number in chosen.left_out]
+    raw.left_out = [_label_left_out(table, number) for number in chosen.left_out]
     raw.warnings = dropped + warn_of_columns(table.names, chosen, table.columns)
+    if options.target is None:
+        raw.warnings += warn_of_target(table.names, chosen, table.columns)
     return raw
+
+
+def _label_left_out(table: ReadTable, number: int) -> str:
+    has_no_name = table.names is not None and not table.names[number]
+    return f"{number + 1} (row names)" if has_no_name else label_of(table.names, number)
 
 
 def _take_for_model(
@@ -181,9 +189,12 @@ def _without_gaps(
     target = is_missing(table.columns[chosen.target])
     gone = target.copy()
     if target.any() and options.missing != "drop":
+        lacking = [is_missing(table.columns[number]) for number in chosen.features]
+        n_gone = int(np.any([target, *lacking], axis=0).sum())
         raise DataError(
             f"{table.path}: the target column has {target.sum()} empty cells, the "
-            f"first in {table.locate(int(target.argmax()))}; leave out such rows with "
+            f"first in {table.locate(int(target.argmax()))}; leave out all rows that "
+            f"lack a value ({n_gone} of {len(target)}) with "
             f"{say('missing', 'drop')}, or, as the target is "
             f"{explain_target(table.names, chosen.target, options)}, name another with "
             "target (--target)"

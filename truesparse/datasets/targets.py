@@ -129,6 +129,47 @@ def describe_targets(y: np.ndarray, task: str, *, is_stated: bool = False) -> st
     return f"{task} of {kind}: {shown}{more}"
 
 
+def warn_of_classes(y: np.ndarray, *, is_stated: bool = False) -> list[str]:
+    """Return warnings of class labels that look like a quantity or like names.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_samples,)
+        Labels as `check_targets` returns them.
+    is_stated : bool
+        Whether the caller chose the task.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.datasets.targets import warn_of_classes
+    >>> warn_of_classes(np.arange(26).repeat(9))
+    []
+    >>> [warning] = warn_of_classes(np.arange(43, 69).repeat(9))
+    >>> warning[:52]
+    'each of 26 whole numbers from 43 to 68 is a class of'
+    """
+    classes, counts = np.unique(y, return_counts=True)
+    n_classes = len(classes)
+    warnings = []
+    if y.dtype.kind in "iu" and n_classes > MAX_RARE_CLASSES and not is_stated:
+        low, high = int(classes[0]), int(classes[-1])
+        # Class numbers run from 0 or 1 without gaps.
+        if low not in (0, 1) or high - low >= n_classes:
+            warnings.append(
+                f"each of {n_classes} whole numbers from {low} to {high} is a class of "
+                f"its own; if the target is a quantity, say {say('task', 'regression')}"
+            )
+    n_single = int((counts == 1).sum())
+    if 2 * n_single > n_classes:
+        warnings.append(
+            f"{n_single} of {n_classes} classes have one row only, which says nothing "
+            "about new rows; if another column is the target, say which with target "
+            "(--target)"
+        )
+    return warnings
+
+
 def _target_array(y: Any, name: str) -> np.ndarray:
     array = as_dense(y, name)
     if array.dtype.kind == "O":
