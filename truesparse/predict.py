@@ -201,6 +201,8 @@ def _make_score(
     """Return what scores the predictions, if the rows have fitting targets."""
     from truesparse.commands.predictions import Score
 
+    for warning in rows.warnings:
+        say(f"warning: {warning}")
     if rows.y is None:
         return None
     try:

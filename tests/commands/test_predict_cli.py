@@ -202,6 +202,19 @@ def test_labels_that_are_not_known_give_no_score(folder, capsys, tmp_path):
     assert got.err.startswith("no score, since the targets do not suit the model")
 
 
+def test_a_target_with_gaps_gives_no_score_and_a_reason(folder, capsys, tmp_path):
+    columns = iris_columns()
+    species = columns["species"].astype(object)
+    species[[4, 9]] = ""
+    path = write_csv(tmp_path / "new.csv", columns | {"species": species})
+    got = run(capsys, folder / "iris", path, "--out", "p.csv", "--json")
+    assert (got.code, got.json["score"], got.json["samples"]) == (0, None, 150)
+    assert "warning: 2 rows lack a target, the first in line 6, so that" in got.err
+    empty = write_csv(tmp_path / "e.csv", columns | {"species": np.full(150, "")})
+    got = run(capsys, folder / "iris", empty, "--out", "q.csv")
+    assert (got.code, "warning" in got.err) == (0, False)
+
+
 def test_a_model_that_says_nothing_of_its_data(capsys, tmp_path):
     model = make_model((4, 12, 3), seed=3)
     models.save(model, "m.safetensors")

@@ -222,3 +222,19 @@ def test_a_run_that_is_to_take_all_its_epochs_does_not(settings):
     X, y = small()
     net = classifier(max_iter=4, **settings).fit(X, y)
     assert net.n_iter_ == 4
+
+
+@pytest.mark.parametrize(
+    ("X_val", "message"),
+    [
+        (np.zeros(64), r"Expected 2D array"),
+        (np.full((2, 64), np.nan), r"Input X_val contains NaN"),
+        (np.zeros((2, 63)), r"X_val must have shape \(n, 64\), got \(2, 63\)"),
+    ],
+)
+def test_problems_of_validation_data_are_said_of_them(X_val, message):
+    X, y = small()
+    with pytest.raises(ValueError, match=message) as seen:
+        classifier().fit(X, y, X_val=X_val, y_val=[0, 1])
+    assert "Input X contains" not in str(seen.value)
+    assert "expecting" not in str(seen.value)

@@ -296,6 +296,14 @@ def test_accset_starts_no_run_with_a_score_of_another():
         assert algorithm.share_left(at()) == pytest.approx(0.4)
 
 
+def test_a_state_of_the_former_accset_is_refused():
+    net = Net()
+    state = begun("accset", net).state()
+    old = {name: value for name, value in state.items() if name != "scores"}
+    with pytest.raises(UsageError, match="accset had another rule; start a new one"):
+        begun("accset", net).restore(old | {"first_score": 0.5})
+
+
 def test_accset_does_not_collapse_on_digits():
     digits = pytest.importorskip("sklearn.datasets").load_digits()
     x, y = (digits.data / 16).astype(np.float32), digits.target.astype(np.int32)

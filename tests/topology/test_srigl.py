@@ -60,6 +60,19 @@ def test_srigl_equals_its_twin(gamma_salience, is_sparse, candidates, monkeypatc
         assert changes[k].nnz == want.sum()
 
 
+def test_fewer_connections_than_neurons_leave_one_input_each():
+    net = Net(seed=1)
+    masks = [mask.copy() for mask in net.masks[:2]]
+    masks[1][:] = False
+    masks[1][0, : masks[1].shape[1] // 2] = True
+    net.connect(masks, np.random.default_rng(0))
+    algorithm = topology.make("srigl", zeta=0.5, decay="constant", gamma_salience=0.0)
+    algorithm.begin(net.model)
+    net.update(algorithm, at())
+    assert fan_ins(net.new_masks()[1]) == {1}
+    assert net.new_masks()[1].any(0).all()
+
+
 def test_weights_of_zero_all_go():
     net = constant_net()
     # More than the fraction takes.

@@ -19,12 +19,14 @@ PARTS = ("train", "test", "all")
 class Rows(NamedTuple):
     """Rows of one source, not scaled; `y` is as the source has it, or None.
 
-    `classes` names the columns of multilabel targets where the source does.
+    `classes` names the columns of multilabel targets where the source does, and
+    `warnings` are doubts about the targets.
     """
 
     X: Features
     y: np.ndarray | None
     classes: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def take_rows(
@@ -92,4 +94,4 @@ def take_rows(
         )
         rows = both[PARTS.index(part)]
         X, y = X[rows], y[rows]
-    return Rows(X, y, raw.classes)
+    return Rows(X, y, raw.classes, tuple(raw.warnings))

@@ -172,10 +172,17 @@ def _take_for_model(
             X = encoding.transform(columns, table.locate)
         except DataError as error:
             raise DataError(f"{table.path}: {error}") from error
-    y = None
-    if chosen.target is not None and not is_missing(table.columns[chosen.target]).any():
-        y = _target(table, chosen.target)
-    return RawData(X, y, target_name=find_name(names, chosen.target))
+    raw = RawData(X, None, target_name=find_name(names, chosen.target))
+    if chosen.target is not None:
+        gaps = is_missing(table.columns[chosen.target])
+        if gaps.any() and not gaps.all():
+            raw.warnings.append(
+                f"{gaps.sum()} rows lack a target, the first in "
+                f"{table.locate(int(gaps.argmax()))}, so that there is no score"
+            )
+        elif not gaps.any():
+            raw.y_train = _target(table, chosen.target)
+    return raw
 
 
 def _without_gaps(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_regressor
 from sklearn.utils.validation import (
+    _check_feature_names,
     _check_sample_weight,
     check_array,
     validate_data,
@@ -58,7 +59,7 @@ def _read_validation(estimator: Any, X, y, weights, dtype) -> tuple:
             raise UsageError("sample_weight_val needs X_val and y_val; give them")
         return None, None, None
     # What `_validate` does, under the names of these data.
-    validate_data(estimator, X, reset=False, skip_check_array=True)
+    _check_feature_names(estimator, X, reset=False)
     X = check_array(X, accept_sparse="csr", dtype=FLOATS, input_name="X_val")
     source = as_source_data(X, dtype, estimator.n_features_in_, "X_val")
     y = check_array(

@@ -71,7 +71,12 @@ class Accset(Set):
         return {**super().state(), "scores": self.scores}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Resume from a state."""
+        """Resume from a state; UsageError for one of version 0.1.0."""
+        if "scores" not in state:
+            raise UsageError(
+                "the run was begun by a version whose accset had another rule; start "
+                "a new one"
+            )
         super().restore(state)
         self.scores = None if state["scores"] is None else tuple(state["scores"])
 

@@ -107,7 +107,9 @@ class Srigl(GuidedGrowth):
             salient = gained + _fan_ins(connections, update.dropped[index])
             active = self._active(update, index, salient)
             n_active = int(np.count_nonzero(active))
-            fan_in = min(self.budget(update, index) // n_active, connections.n_in)
+            # With fewer connections than neurons, one each is the least fan-in.
+            fan_in = max(1, self.budget(update, index) // n_active)
+            fan_in = min(fan_in, connections.n_in)
             # Other neurons may keep more, since ablated ones lose all.
             ablated = ~active[connections.indices]
             magnitudes = np.abs(connections.values)
