@@ -10,7 +10,7 @@ from truesparse.datasets import load, save_npz
 from truesparse.datasets.room import loading_bytes
 from truesparse.errors import DataError, MemoryLimitError
 
-N, N_FEATURES = 2000, 300
+N, N_FEATURES = 10_000, 300
 
 
 def write(path, dtype=np.float64, has_test=False, is_sparse=False, compress=False):
@@ -56,7 +56,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path, name, monkeypatch)
     assert load(source, folder, memory=needed).n_features == N_FEATURES
     monkeypatch.setattr(np, "load", None)
     with pytest.raises(
-        MemoryLimitError, match=r"about 0\.00962 GB, but only 0\.00962 GB"
+        MemoryLimitError, match=r"about 0\.0361 GB, but only 0\.0361 GB"
     ):
         load(source, folder, memory=needed - 1)
 

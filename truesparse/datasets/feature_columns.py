@@ -3,6 +3,7 @@
 What stands for a missing value is what scikit-learn's SimpleImputer puts there.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,14 +46,10 @@ class FeatureColumns(NamedTuple):
         """Number of rows."""
         return len(self.columns[0])
 
-    def take(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Return some rows of each column."""
-        return [column[rows] for column in self.columns]
-
     def fit(self, rows: np.ndarray) -> "TableEncoding":
         """Learn from some rows how the columns become features."""
         return fit_encoding(
-            self.take(rows),
+            (column[rows] for column in self.columns),
             self.names,
             missing=self.missing,
             categorical=self.categorical,
@@ -61,7 +58,7 @@ class FeatureColumns(NamedTuple):
 
 
 def fit_encoding(
-    columns: list[np.ndarray],
+    columns: Iterable[np.ndarray],
     names: list[str],
     *,
     missing: str = "error",
@@ -72,7 +69,7 @@ def fit_encoding(
 
     Parameters
     ----------
-    columns : list of ndarray, shape (n_rows,)
+    columns : iterable of ndarray, shape (n_rows,)
         Numbers, bools, or object with text and None; a missing number is NaN.
     names : list of str
         Name of each, for messages and features.

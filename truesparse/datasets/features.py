@@ -5,7 +5,8 @@ with index arrays that a kernel can follow without checks. Nothing below this bo
 checks again.
 """
 
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import Iterator
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +16,7 @@ from truesparse.checks import float_type
 from truesparse.errors import DataError
 
 Features: TypeAlias = np.ndarray | sparse.csr_array
+Source = TypeVar("Source", np.ndarray, sparse.csr_array)
 
 MAX_INDEX = np.iinfo(np.int32).max
 
@@ -29,6 +31,40 @@ def row_blocks(shape: tuple[int, ...]) -> list[slice]:
     """Cut the rows of an array into slices of about ``BLOCK_VALUES`` values."""
     rows = max(1, BLOCK_VALUES // max(1, shape[1]))
     return [slice(start, start + rows) for start in range(0, shape[0], rows)]
+
+
+def take_blocks(X: Source, rows: np.ndarray | None) -> Iterator[tuple[slice, Source]]:
+    """Yield rows of a source block by block, so that no copy of them all exists.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array, shape (n, n_features)
+        The source.
+    rows : ndarray of int, shape (n_rows,), or None
+        Rows to take, in this order; None takes all as they stand.
+
+    Yields
+    ------
+    places : slice
+        Places of the block among the rows taken.
+    block : ndarray or csr_array
+        About ``BLOCK_VALUES`` stored values; a view of dense `X` if `rows` is None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.datasets.features import take_blocks
+    >>> X = np.array([[1, 2], [3, 4], [5, 6]])
+    >>> [(places, block.tolist()) for places, block in take_blocks(X, np.array([2, 0]))]
+    [(slice(0, 2, None), [[5, 6], [1, 2]])]
+    """
+    n_rows = X.shape[0] if rows is None else len(rows)
+    width = X.shape[1]
+    if isinstance(X, sparse.csr_array):
+        width = -(-X.nnz // X.shape[0])
+    for start, stop, _ in (s.indices(n_rows) for s in row_blocks((n_rows, width))):
+        places = slice(start, stop)
+        yield places, X[places] if rows is None else X[rows[places]]
 
 
 def as_dense(values: Any, name: str) -> np.ndarray:

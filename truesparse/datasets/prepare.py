@@ -10,7 +10,7 @@ from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset
 from truesparse.datasets.encoding import TableEncoding, shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
-from truesparse.datasets.features import Features, check_features
+from truesparse.datasets.features import check_features
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.room import (
     require_room_for_encoding,
@@ -78,8 +78,9 @@ def check_options(
 def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     """Check, split, scale and encode what a reader returned.
 
-    Features keep their stored type (uint8, say) until scaling writes the result, so at
-    most the source and one array of the result exist at a time.
+    Features keep their stored type (uint8, say) until scaling takes the rows of each
+    part from the source, block by block, so at most the source and the result exist at
+    a time.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         If the features are so many that their scales do not fit in memory.
     """
     y_name = "y" if raw.X_test is None else "y_train"
-    X_train, y_train, X_test, y_test, task, encoding = _check_and_split(raw, options)
+    train, test, y_train, y_test, task, encoding = _check_and_split(raw, options)
     notes = []
     if raw.target_choice:
         both = np.concatenate([y_train, y_test])
@@ -111,9 +112,15 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
             is_stated = options.task != "auto"
             raw.warnings += warn_of_classes(both, is_stated=is_stated)
 
-    scaler = fit_scaler(X_train, options.scale)
-    X_train = apply_scaler(X_train, scaler, options.dtype, "X_train", in_place=True)
-    X_test = apply_scaler(X_test, scaler, options.dtype, "X_test", in_place=True)
+    scaler = fit_scaler(raw.X_train, options.scale, rows=train)
+    X_train = apply_scaler(
+        raw.X_train, scaler, options.dtype, "X_train", rows=train, in_place=True
+    )
+    raw.X_train = None
+    X_test = apply_scaler(
+        raw.X_test, scaler, options.dtype, "X_test", rows=test, in_place=True
+    )
+    raw.X_test = None
 
     classes, target_scaler = raw.classes, Scaler(None, None)
     if task == "classification":
@@ -176,58 +183,57 @@ def _feature_names(
 
 
 class _Parts(NamedTuple):
-    """Checked features and targets of both parts, encoded but not scaled."""
+    """Rows of each part in its source, None for all of them, and their targets."""
 
-    X_train: Features
+    train: np.ndarray | None
+    test: np.ndarray | None
     y_train: np.ndarray
-    X_test: Features
     y_test: np.ndarray
     task: str
     encoding: TableEncoding | None = None
 
 
 def _check_and_split(raw: RawData, options: Options) -> _Parts:
-    """Check all rows, and split and encode them where the source does not."""
+    """Check and encode all rows, and split them where the source does not.
+
+    `raw` then holds the checked features of both parts, which are one array where the
+    source has no test part.
+    """
     wanted = options.task if options.task != "auto" else raw.task
     if isinstance(raw.X_train, FeatureColumns):
-        return _split_and_encode(raw, raw.X_train, wanted, options)
+        return _split_and_encode(raw, wanted, options)
     has_test = raw.X_test is not None
     X_name, y_name = ("X_train", "y_train") if has_test else ("X", "y")
-    X_train, raw.X_train = check_features(raw.X_train, None, X_name), None
-    n_rows, n_features = X_train.shape
+    raw.X_train = check_features(raw.X_train, None, X_name)
+    n_rows, n_features = raw.X_train.shape
     require_room_for_scales(n_features, options.memory, X_name)
     y_train, task = check_targets(raw.y_train, n_rows, wanted, y_name)
     if not has_test:
         train, test = _split(y_train, task, options)
-        return _Parts(
-            X_train[train], y_train[train], X_train[test], y_train[test], task
-        )
-    X_test = check_features(raw.X_test, None, "X_test", n_features=n_features)
-    raw.X_test = None
-    y_test, _ = check_targets(raw.y_test, X_test.shape[0], task, "y_test")
+        raw.X_test = raw.X_train
+        return _Parts(train, test, y_train[train], y_train[test], task)
+    raw.X_test = check_features(raw.X_test, None, "X_test", n_features=n_features)
+    y_test, _ = check_targets(raw.y_test, raw.X_test.shape[0], task, "y_test")
     if y_train.shape[1:] != y_test.shape[1:]:
         raise DataError(
             f"y_test has {y_test.shape[1]} columns, but y_train has "
             f"{y_train.shape[1]}; give both the same columns"
         )
-    return _Parts(X_train, y_train, X_test, y_test, task)
+    return _Parts(None, None, y_train, y_test, task)
 
 
-def _split_and_encode(
-    raw: RawData, columns: FeatureColumns, wanted: str, options: Options
-) -> _Parts:
+def _split_and_encode(raw: RawData, wanted: str, options: Options) -> _Parts:
     """Split the rows of a table, and learn the encoding from the training part."""
+    columns: FeatureColumns = raw.X_train
     y, task = check_targets(raw.y_train, columns.n_rows, wanted, "y")
     train, test = _split(y, task, options)
-    raw.X_train, encoding = None, columns.fit(train)
+    encoding = columns.fit(train)
     if not encoding.is_sparse:
         shape = columns.n_rows, encoding.n_features
         require_room_for_encoding(shape, options.dtype, options.memory)
-    X_train, X_test = (
-        check_features(encoding.transform(columns.take(rows)), None, "X")
-        for rows in (train, test)
-    )
-    return _Parts(X_train, y[train], X_test, y[test], task, encoding)
+    X = check_features(encoding.transform(columns.columns), None, "X")
+    raw.X_train = raw.X_test = X
+    return _Parts(train, test, y[train], y[test], task, encoding)
 
 
 def _split(y: np.ndarray, task: str, options: Options) -> tuple[np.ndarray, np.ndarray]:

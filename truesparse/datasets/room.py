@@ -104,8 +104,9 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
     """Return about how many bytes loading a file takes at its peak.
 
     The headers of an .npz file say how large the stored arrays are; beside them stand
-    either the two parts they are split into or the features in the type they are scaled
-    to. Other files count with their size, or that of the text that they compress, since
+    the features in the type they are scaled to, and the indices of CSR features, where
+    rows are split; parts that are stored apart in that type are scaled in place. Other
+    files count with their size, or that of the text that they compress, since
     a number takes about as many bytes as text as it does in memory. A file that cannot
     be read counts 0.
     """
@@ -117,20 +118,28 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
             members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
             stored = sum(member.file_size for member in members)
             features = [m for m in members if _is_features(m.filename)]
-            scaled = sum(
-                member.file_size // _itemsize(archive, member) * dtype.itemsize
-                for member in features
-            )
             has_test = any(_is_of_test(m.filename) for m in features)
-            split = 0 if has_test else sum(member.file_size for member in features)
+            scaled = 0
+            for member in features:
+                source = _stored_dtype(archive, member)
+                if not (has_test and source == dtype):
+                    itemsize = max(source.itemsize, 1)
+                    scaled += member.file_size // itemsize * dtype.itemsize
+            if not has_test:
+                scaled += sum(m.file_size for m in members if _is_indices(m.filename))
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
         # Its reader reports what is wrong with it.
         return 0
-    return stored + max(scaled, split)
+    return stored + scaled
 
 
 def _is_features(filename: str) -> bool:
     role = _role_of_member(filename)
+    return role is not None and role.is_features
+
+
+def _is_indices(filename: str) -> bool:
+    role = role_of(filename.removesuffix("_indices.npy"))
     return role is not None and role.is_features
 
 
@@ -145,11 +154,11 @@ def _role_of_member(filename: str) -> Role | None:
     return role_of(name) or role_of(name.removesuffix("_data"))
 
 
-def _itemsize(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+def _stored_dtype(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.dtype:
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0
         if version > (1, 0):
             read = np.lib.format.read_array_header_2_0
         _, _, stored = read(file)
-    return max(stored.itemsize, 1)
+    return stored

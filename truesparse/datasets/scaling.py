@@ -21,9 +21,8 @@ from truesparse.checks import choose
 from truesparse.datasets.features import (
     TOO_LARGE,
     Features,
-    cast_features,
     check_finite,
-    row_blocks,
+    take_blocks,
 )
 from truesparse.errors import DataError, UsageError
 
@@ -40,18 +39,26 @@ class Scaler(NamedTuple):
     scale: np.ndarray | None
 
 
-def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scaler:
+def fit_scaler(
+    X: Features,
+    scale: str = "auto",
+    name: str = "X_train",
+    *,
+    rows: np.ndarray | None = None,
+) -> Scaler:
     """Measure the columns of the training part.
 
     Parameters
     ----------
-    X : ndarray or csr_array, shape (n_train, n_features)
+    X : ndarray or csr_array, shape (n, n_features)
         Checked features of any real dtype.
     scale : {"auto", "standard", "range", "maxabs", "unit", "none"}
         ``"auto"`` is maxabs for sparse features, unit for grey values (see
         `is_grey`) and standard otherwise.
     name : str
         Name of the array in messages.
+    rows : ndarray of int, shape (n_train,), optional
+        Rows of `X` that are the training part; all if left out.
 
     Returns
     -------
@@ -75,7 +82,7 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
     choose(scale, SCALES, "scale")
     is_sparse = isinstance(X, sparse.csr_array)
     if scale == "auto":
-        scale = "maxabs" if is_sparse else "unit" if is_grey(X) else "standard"
+        scale = "maxabs" if is_sparse else "unit" if is_grey(X, rows) else "standard"
     if scale == "none":
         return Scaler(None, None)
     if scale in ("standard", "range"):
@@ -84,14 +91,14 @@ def fit_scaler(X: Features, scale: str = "auto", name: str = "X_train") -> Scale
                 f"scale {scale!r} would fill in the zeros of sparse features; use "
                 "'maxabs', 'unit' or 'none'"
             )
-        return (_standard if scale == "standard" else _range)(X, name)
-    largest = _largest(X)
+        return (_standard if scale == "standard" else _range)(X, rows, name)
+    largest = _largest(X, rows)
     if scale == "unit":
         largest[:] = largest.max()
     return Scaler(None, np.where(largest > 0, largest, 1.0))
 
 
-def is_grey(X: np.ndarray) -> bool:
+def is_grey(X: np.ndarray, rows: np.ndarray | None = None) -> bool:
     """Whether the features are pixels: uint8, or whole numbers from 0 to 255 alike.
 
     Pixels share one scale: dividing each by its own deviation would blow up the noise
@@ -102,8 +109,7 @@ def is_grey(X: np.ndarray) -> bool:
     if X.dtype == np.uint8:
         return True
     lowest, highest = np.full(X.shape[1], np.inf), np.zeros(X.shape[1])
-    for rows in row_blocks(X.shape):
-        block = X[rows]
+    for _, block in take_blocks(X, rows):
         if block.min() < 0 or block.max() > 255 or (block != np.floor(block)).any():
             return False
         lowest = np.minimum(lowest, block.min(axis=0))
@@ -112,7 +118,7 @@ def is_grey(X: np.ndarray) -> bool:
     return high.size == 0 or bool(np.median(high) >= 0.5 * high.max())
 
 
-def _standard(X: np.ndarray, name: str) -> Scaler:
+def _standard(X: np.ndarray, rows: np.ndarray | None, name: str) -> Scaler:
     """Return mean and deviation by merging blocks of rows.
 
     The formula is eq. 2.1 of Chan, Golub and LeVeque 1983.
@@ -120,13 +126,13 @@ def _standard(X: np.ndarray, name: str) -> Scaler:
     Values are taken relative to the first row: a constant column then has a deviation
     of exactly 0, where summing the values themselves would leave rounding errors.
     """
-    origin = X[0].astype(np.float64)
+    origin = X[0 if rows is None else rows[0]].astype(np.float64)
     mean = np.zeros(X.shape[1])
     squares = np.zeros(X.shape[1])
     n_seen = 0
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in row_blocks(X.shape):
-            block = X[rows] - origin
+        for _, taken in take_blocks(X, rows):
+            block = taken - origin
             n_rows = len(block)
             block_mean = block.sum(axis=0) / n_rows
             block -= block_mean
@@ -141,12 +147,21 @@ def _standard(X: np.ndarray, name: str) -> Scaler:
     return _scaler(mean, deviation, name)
 
 
-def _range(X: np.ndarray, name: str) -> Scaler:
+def _range(X: np.ndarray, rows: np.ndarray | None, name: str) -> Scaler:
     """Return the least value of each column, and the largest less that."""
-    least = X.min(axis=0).astype(np.float64)
+    least, highest = _extremes(X, rows)
     with np.errstate(over="ignore"):
-        span = X.max(axis=0).astype(np.float64) - least
+        span = highest - least
     return _scaler(least, span, name)
+
+
+def _extremes(X: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest value of each column as float64."""
+    least, highest = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    for _, block in take_blocks(X, rows):
+        np.minimum(least, block.min(axis=0), out=least)
+        np.maximum(highest, block.max(axis=0), out=highest)
+    return least, highest
 
 
 def _scaler(mean: np.ndarray, scale: np.ndarray, name: str) -> Scaler:
@@ -160,18 +175,25 @@ def _scaler(mean: np.ndarray, scale: np.ndarray, name: str) -> Scaler:
     return Scaler(mean, np.where(scale > 0, scale, 1.0))
 
 
-def _largest(X: Features) -> np.ndarray:
+def _largest(X: Features, rows: np.ndarray | None) -> np.ndarray:
     """Return the largest absolute value of each column as float64."""
     if isinstance(X, sparse.csr_array):
         largest = np.zeros(X.shape[1])
-        np.maximum.at(largest, X.indices, np.abs(X.data.astype(np.float64)))
+        for _, block in take_blocks(X, rows):
+            np.maximum.at(largest, block.indices, np.abs(block.data.astype(np.float64)))
         return largest
-    # As float64, since the negative of the smallest int8 is no int8.
-    return np.maximum(X.max(axis=0).astype(np.float64), -X.min(axis=0).astype(float))
+    least, highest = _extremes(X, rows)
+    return np.maximum(highest, -least)
 
 
 def apply_scaler(
-    X: Features, scaler: Scaler, dtype: np.dtype, name: str, *, in_place: bool
+    X: Features,
+    scaler: Scaler,
+    dtype: np.dtype,
+    name: str,
+    *,
+    rows: np.ndarray | None = None,
+    in_place: bool,
 ) -> Features:
     """Scale checked features and convert them to `dtype`.
 
@@ -185,13 +207,15 @@ def apply_scaler(
         Type of the result.
     name : str
         Name of the array in messages.
+    rows : ndarray of int, shape (n_rows,), optional
+        Rows of `X` to scale, in this order; all if left out.
     in_place : bool
-        Overwrite `X` if it has that dtype already, so that only one array exists.
-        Values of another dtype need a second array in any case.
+        Overwrite `X` if all of it is scaled and it has that dtype already, so that
+        only one array exists. In other cases the result is a second array.
 
     Returns
     -------
-    ndarray or csr_array, shape (n, n_features)
+    ndarray or csr_array, shape (n_rows, n_features)
 
     Raises
     ------
@@ -208,21 +232,47 @@ def apply_scaler(
     array([[0. , 0.2, 1. ]], dtype=float32)
     """
     mean, scale = scaler
-    if scale is None:
-        result = cast_features(X, dtype, name)
-        return result if in_place or result is not X else X.copy()
+    overwrite = in_place and rows is None and X.dtype == dtype
+    if overwrite and scale is None:
+        return X
     if isinstance(X, sparse.csr_array):
         assert mean is None
-        with np.errstate(over="ignore"):
-            data = (X.data / scale[X.indices]).astype(dtype)
-        scaled = sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
+        scaled = _scale_sparse(X, scale, dtype, rows)
         check_finite(scaled, f"{name} as {dtype}", TOO_LARGE)
         return scaled
-    overwrite = in_place and X.dtype == dtype and X.flags.writeable
-    out = X if overwrite else np.empty(X.shape, dtype)
-    for rows in row_blocks(X.shape):
-        with np.errstate(over="ignore"):
-            out[rows] = (X[rows] if mean is None else X[rows] - mean) / scale
-        if not np.isfinite(out[rows]).all():
-            check_finite(out[rows], f"{name} as {dtype}", TOO_LARGE)
+    n_rows = X.shape[0] if rows is None else len(rows)
+    overwrite = overwrite and X.flags.writeable
+    out = X if overwrite else np.empty((n_rows, X.shape[1]), dtype)
+    with np.errstate(over="ignore"):
+        for places, block in take_blocks(X, rows):
+            if mean is not None:
+                block = block - mean
+            out[places] = block if scale is None else block / scale
+    check_finite(out, f"{name} as {dtype}", TOO_LARGE)
     return out
+
+
+def _scale_sparse(
+    X: sparse.csr_array,
+    scale: np.ndarray | None,
+    dtype: np.dtype,
+    rows: np.ndarray | None,
+) -> sparse.csr_array:
+    """Return all rows, on the indices of `X`, or some, on indices of their own."""
+    indices, indptr = X.indices, X.indptr
+    if rows is not None:
+        indptr = np.zeros(len(rows) + 1, indptr.dtype)
+        np.cumsum(np.diff(X.indptr)[rows], out=indptr[1:])
+        indices = np.empty(indptr[-1], indices.dtype)
+    data = np.empty(indptr[-1], dtype)
+    with np.errstate(over="ignore"):
+        for places, block in take_blocks(X, rows):
+            cells = slice(indptr[places.start], indptr[places.stop])
+            data[cells] = (
+                block.data if scale is None else block.data / scale[block.indices]
+            )
+            if rows is not None:
+                indices[cells] = block.indices
+    return sparse.csr_array(
+        (data, indices, indptr), shape=(len(indptr) - 1, X.shape[1])
+    )
