@@ -101,6 +101,12 @@ def test_sparse_rows_are_scaled_as_their_copy(stored, scale, dtype, rows, n_valu
     assert got.has_canonical_format
 
 
+def test_pixels_are_told_by_the_rows_of_the_training_part():
+    X = np.array([[0.0, 0.0], [255.0, 200.0], [0.5, -1.0]])
+    assert fit_scaler(X, rows=np.array([0, 1])).scale.tolist() == [255.0, 255.0]
+    assert fit_scaler(X, rows=np.array([0, 2])).mean.tolist() == [0.25, -0.5]
+
+
 @pytest.mark.parametrize("rows", [None, np.array([7, 0, 7, 3])])
 @pytest.mark.parametrize("as_sparse", [False, True])
 def test_blocks_hold_every_row_once_and_in_order(monkeypatch, rows, as_sparse):
@@ -154,6 +160,13 @@ def test_loading_takes_one_and_a_half_times_the_array(tmp_path, scale):
     X = np.random.default_rng(0).standard_normal((20_000, 200))
     path = save_npz(tmp_path / "x.npz", X, np.arange(20_000) % 3)
     assert peak_of(lambda: load(path, scale=scale)) < 1.5 * X.nbytes + EXTRA
+
+
+def test_a_training_part_of_its_own_is_freed_before_the_test_part(tmp_path):
+    X = np.random.default_rng(0).standard_normal((20_000, 200))
+    y, half = np.arange(10_000) % 3, len(X) // 2
+    path = save_npz(tmp_path / "x.npz", X[:half], y, X[half:], y)
+    assert peak_of(lambda: load(path)) < 1.25 * X.nbytes + EXTRA
 
 
 def test_sparse_features_are_split_into_the_result(tmp_path):
