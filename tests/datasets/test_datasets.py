@@ -238,6 +238,7 @@ def test_standard_scaling_equals_two_passes_in_float64(X, block_values):
         ([1] * 8, True),  # nothing but answers
         ([1] * 8 + [250], False),  # and a count beside them
         ([3, 2, 99, 250], False),
+        ([1, 232], False),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float64", "int64"])
