@@ -79,14 +79,6 @@ class InterruptAfter(Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def ctrl_c():
-    """SIGINT as a terminal has it; what runs in the background ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_fit_keeps_what_was_learned():
     X, y = small()

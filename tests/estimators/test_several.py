@@ -1,5 +1,7 @@
 """Several networks that an estimator averages, and when it trains them."""
 
+import signal
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -170,6 +172,7 @@ def test_a_warm_start_trains_the_average():
     assert (net.predict_proba(X) != outputs).any()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_keeps_the_networks_that_are_complete():
     X, y = wide()
 
@@ -180,8 +183,6 @@ def test_an_interrupt_keeps_the_networks_that_are_complete():
         def on_epoch_end(self, run, record):
             self.at -= 1
             if self.at == 0:
-                import signal
-
                 signal.raise_signal(signal.SIGINT)
 
     how = {"max_iter": 3, "random_state": 0, "n_iter_no_change": 99}
