@@ -49,6 +49,8 @@ def test_a_score_is_that_of_the_method_alone():
     assert (run["n_train"], run["n_test"], run["n_features"]) == (1437, 360, 64)
 
 
+# Kernels in plain Python take ten minutes for it.
+@pytest.mark.compiled
 def test_smoke_runs_resume_and_fill_tables(tmp_path, monkeypatch):
     path = tmp_path / "defaults.json"
     words = ["--smoke", "--out", str(path), "--methods", "train,sparse,forest"]

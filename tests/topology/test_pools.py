@@ -304,6 +304,7 @@ def test_a_state_of_the_former_accset_is_refused():
         begun("accset", net).restore(old | {"first_score": 0.5})
 
 
+@pytest.mark.compiled
 def test_accset_does_not_collapse_on_digits():
     digits = pytest.importorskip("sklearn.datasets").load_digits()
     x, y = (digits.data / 16).astype(np.float32), digits.target.astype(np.int32)
