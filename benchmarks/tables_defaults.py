@@ -3,7 +3,7 @@
 from typing import Any
 
 from .default_sets import REGRESSION, SETS, WIDE
-from .defaults import CLASSIFIERS, REGRESSORS
+from .defaults import CLASSIFIERS, REGRESSORS, TOO_LARGE
 from .markdown import ABSENT, digits, listed, missing, source, table
 from .stored import MissingResultsError, Results
 
@@ -38,6 +38,8 @@ def readme_wide(results: Results) -> str:
     lines = []
     for method in CLASSIFIERS:
         score, fit_s = (_mean(complete, method, key) for key in ("score", "fit_s"))
+        if score is None or fit_s is None:
+            continue
         lines.append([TITLES[method], f"{100 * score:.1f} %", f"{digits(fit_s)} s"])
     lines.sort(key=lambda line: -float(line[1].split()[0]))
     names = listed(
@@ -61,11 +63,18 @@ def _by_set(results: Results, kind: str) -> dict[str, dict[str, dict[str, Any]]]
 
 
 def _complete(rows_of: dict, methods: tuple[str, ...]) -> list[dict]:
-    """Return the sets that all methods were measured on."""
-    return [of_set for of_set in rows_of.values() if set(methods) <= of_set.keys()]
+    """Return the sets that all methods were measured on which can be."""
+    return [
+        of_set
+        for name, of_set in rows_of.items()
+        if {m for m in methods if (name, m) not in TOO_LARGE} <= of_set.keys()
+    ]
 
 
-def _mean(sets: list[dict], method: str, key: str) -> float:
+def _mean(sets: list[dict], method: str, key: str) -> float | None:
+    """Return a mean over sets; None if the method lacks one, so that none is unfair."""
+    if any(method not in of_set for of_set in sets):
+        return None
     return sum(of_set[method][key] for of_set in sets) / len(sets)
 
 
@@ -76,8 +85,8 @@ def _scores(
     rows_of = _by_set(results, kind)
     places = 1 if factor > 1.0 else 3
 
-    def score(value: float) -> str:
-        return f"{factor * value:.{places}f}"
+    def score(value: float | None) -> str:
+        return ABSENT if value is None else f"{factor * value:.{places}f}"
 
     lines = []
     for name in sorted(rows_of, key=list(SETS).index):

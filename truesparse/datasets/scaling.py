@@ -116,7 +116,7 @@ def is_grey(X: np.ndarray, rows: np.ndarray | None = None) -> bool:
         highest = np.maximum(highest, block.max(axis=0))
     high = highest[highest > lowest]
     n_alike = np.count_nonzero(high >= 0.5 * high.max(initial=0.0))
-    return high.size == 0 or 2 * n_alike > high.size
+    return high.size == 0 or bool(2 * n_alike > high.size)
 
 
 def _standard(X: np.ndarray, rows: np.ndarray | None, name: str) -> Scaler:
