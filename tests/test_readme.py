@@ -43,7 +43,7 @@ def test_the_examples_run(path, n_blocks, n_promised, tmp_path, monkeypatch, cap
 
 
 @pytest.mark.parametrize(
-    ("path", "n_lines"), [(README, 6), (GUIDE, 17)], ids=["README", "guide"]
+    ("path", "n_lines"), [(README, 7), (GUIDE, 17)], ids=["README", "guide"]
 )
 def test_the_commands_are_accepted(path, n_lines):
     from truesparse.commands import build
