@@ -143,6 +143,12 @@ def test_wide_data_have_ten_networks_unless_the_caller_designs_them():
     assert long.model_.layers[0].activation.dropout == 0.5
 
 
+def test_sizes_may_be_an_array():
+    X, y = wide()
+    net = SparseMLPClassifier(np.array([8, 6]), max_iter=1).fit(X, y)
+    assert net.model_.layer_sizes == (120, 8, 6, 2)
+
+
 def test_narrow_data_and_regressions_have_one_network_of_100():
     X, y = load_iris(return_X_y=True)
     net = SparseMLPClassifier(max_iter=1).fit(X, y)

@@ -235,8 +235,8 @@ class BaseSparseMLP(BaseEstimator):
         if reset:
             # A part of the data does not show the shape of all.
             is_known = not is_partial and self._task != "regression"
-            shape = (samples.n, self.n_features_in_) if is_known else (1, 1)
-            settings.choose_net(*shape)
+            shape = (samples.n, self.n_features_in_) if is_known else None
+            settings.choose_net(shape)
             sizes = self.n_features_in_, self._n_outputs
             if settings.n_estimators > 1:
                 return self._train_several(settings, samples, sizes)

@@ -27,7 +27,7 @@ from truesparse.checks import (
 )
 from truesparse.drawing.patterns import pattern_of
 from truesparse.errors import UsageError
-from truesparse.estimators.architecture import architecture_for
+from truesparse.estimators.architecture import Architecture, architecture_for
 from truesparse.estimators.interrupt import StopOnInterrupt
 from truesparse.estimators.samples import Samples, Source
 from truesparse.kernels.arrays import Csr
@@ -108,15 +108,20 @@ class Settings(types.SimpleNamespace):
                 raise UsageError(f"{name} must be a dict, got {options!r}")
         self.callbacks = _as_callbacks(parameters["callbacks"])
 
-    def choose_net(self, n_rows: int, n_features: int) -> None:
+    def choose_net(self, shape: tuple[int, int] | None) -> None:
         """Replace "auto" by what suits data of this shape, see architecture.py.
 
-        Where the caller gives layer sizes, the rest is not chosen by the data either.
+        Parameters
+        ----------
+        shape : (n_samples, n_features) or None
+            None where the data do not choose. They do not either where the caller gives
+            layer sizes.
         """
-        shape = (n_rows, n_features) if self.hidden_layer_sizes == AUTO else (1, 1)
-        chosen = architecture_for(*shape)
+        chosen = Architecture()
+        if shape is not None and _is_auto(self.hidden_layer_sizes):
+            chosen = architecture_for(*shape)
         for name, value in chosen._asdict().items():
-            if getattr(self, name) == AUTO:
+            if _is_auto(getattr(self, name)):
                 setattr(self, name, value)
 
     def draw_seeds(self) -> list[int]:
@@ -273,6 +278,11 @@ def make_loss(given: Any, names: Mapping[str, str], targets: str) -> Loss:
             raise UsageError(f"loss {given.name!r} does not suit {targets} targets")
         return given
     return Loss(names[choose(given, names, f"loss for {targets} targets")])
+
+
+def _is_auto(value: Any) -> bool:
+    """Whether a value is "auto"; an array of sizes is not."""
+    return isinstance(value, str) and value == AUTO
 
 
 def _check_bool(name: str, value: Any) -> None:
