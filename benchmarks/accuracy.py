@@ -30,9 +30,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truesparse.checks import choose
 from truesparse.commands.config import CHOICES
 from truesparse.commands.shell import limit_spinning
+from truesparse.common.checks import choose
 from truesparse.errors import TruesparseError, UsageError
 
 from .options import DENSE, OUT_HELP, names, numbers

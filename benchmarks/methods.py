@@ -38,8 +38,8 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import choose
 from truesparse.commands.shell import limit_spinning
+from truesparse.common.checks import choose
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.topology import ALGORITHMS, UpdateSchedule
 

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
 OUT_HELP = "results file, by default in benchmarks/results"

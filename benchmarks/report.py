@@ -17,7 +17,7 @@ import re
 import sys
 from pathlib import Path
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.errors import DataError, TruesparseError
 
 from . import pictures

@@ -50,7 +50,7 @@ N_UPDATES, SMALL = 3, 400
 def measure(name: str, neurons: int, epsilon: float) -> dict[str, Any]:
     """Build a net, train and update it, and return times and memory."""
     from truesparse import topology
-    from truesparse.memory import current_rss, return_freed_arrays
+    from truesparse.common.memory import current_rss, return_freed_arrays
     from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
     from truesparse.topology import Batches, UpdateContext

@@ -25,9 +25,9 @@ from support.sources import (
 
 # A package or module imports from the lines above it, or from itself.
 LAYERS = (
-    {"errors", "lazy", "tasks"},
-    {"checks", "memory"},
-    {"datasets", "kernels", "rng", "schedules"},
+    {"errors"},
+    {"common"},
+    {"datasets", "kernels", "schedules"},
     {"activations", "losses", "optimizers"},
     {"sparse"},
     {"drawing", "export"},
@@ -165,7 +165,7 @@ def test_the_readers_of_data_do_not_know_the_engine():
     for name in MODULES:
         if part(name) == "datasets":
             others = {part(other) for other in local_imports(name)}
-            assert others <= {"checks", "datasets", "errors", "memory", "tasks"}
+            assert others <= {"common", "datasets", "errors"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

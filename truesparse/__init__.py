@@ -19,7 +19,6 @@ Networks and training
     kernels      Numba functions on arrays: all code that is hot
 Choices by name
     activations, losses, optimizers, schedules
-    tasks        classification, multilabel, regression: losses and scores
 Around them
     estimators   SparseMLPClassifier and SparseMLPRegressor for scikit-learn
     condensed    trained models in a layout for fast predictions
@@ -29,15 +28,12 @@ Around them
     plots        pictures of models and runs
 Ground
     errors       what a user can cause, each with its exit code
-    checks       checks of arguments
-    rng          random streams: a function of seed, purpose, step, layer
-    memory       how much this process uses and the machine still has
-    lazy         names that are loaded when first used
+    common       checks, memory, random streams, tasks, names loaded when first used
 """
 
 from typing import TYPE_CHECKING
 
-from truesparse.lazy import attach
+from truesparse.common.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.estimators import SparseMLPClassifier, SparseMLPRegressor

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from truesparse.checks import (
+from truesparse.common.checks import (
     check_not_negative,
     check_numbers,
     check_share_below_one,

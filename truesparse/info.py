@@ -42,7 +42,7 @@ def _main(words: list[str]) -> None:
 
 def format_text(facts: dict[str, Any]) -> str:
     """Return a description for people from the result of describe.describe_file."""
-    from truesparse.memory import human
+    from truesparse.common.memory import human
 
     layers = " - ".join(f"{size:,}" for size in facts["layer_sizes"])
     sizes = facts["memory"]

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from truesparse.checks import check_positive, check_share_below_one, choose
+from truesparse.common.checks import check_positive, check_share_below_one, choose
+from truesparse.common.tasks import TASKS, Task, task_of
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels import loss as kernels
-from truesparse.tasks import TASKS, Task, task_of
 
 LOSSES = tuple(loss for task in TASKS.values() for loss in task.losses)
 _NOT_FINITE = " contain NaN or infinity; remove these samples"

@@ -6,7 +6,7 @@ The arithmetic is in kernels/update.py; the layers hold the optimiser state.
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.checks import (
+from truesparse.common.checks import (
     check_not_negative,
     check_numbers,
     check_positive,

@@ -16,9 +16,9 @@ import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from truesparse.checks import choose
 from truesparse.commands import shell
 from truesparse.commands.flags import READING, add_reading_flags
+from truesparse.common.checks import choose
 from truesparse.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def _run(options: Any) -> dict[str, Any]:
     shell.start_engine(options.threads)
     from truesparse import datasets
     from truesparse.commands import predictions
+    from truesparse.common.tasks import format_score
     from truesparse.storage import models, run_folder
-    from truesparse.tasks import format_score
 
     if options.part is not None:
         choose(options.part, datasets.PARTS, "part")
@@ -159,8 +159,8 @@ def _load_predictor(
     file: "pathlib.Path", batch_size: int, say: Callable[[str], None]
 ) -> "Predictor":
     """Read a model that fits in memory, with how its features were scaled."""
-    from truesparse import memory
     from truesparse.commands import describe
+    from truesparse.common import memory
     from truesparse.storage import models
     from truesparse.storage.predictor import Predictor
 
@@ -172,7 +172,8 @@ def _load_predictor(
 
 
 def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) -> "Rows":
-    from truesparse import datasets, memory
+    from truesparse import datasets
+    from truesparse.common import memory
 
     how = predictor.preprocessing
     return datasets.load_rows(
@@ -231,8 +232,8 @@ def _write(
     labels_only: bool,
 ) -> None:
     """Write predictions to a file, or as CSV to stdout."""
-    from truesparse import memory
     from truesparse.commands import predictions
+    from truesparse.common import memory
 
     if out is None:
         predictions.write_csv(sys.stdout, predictor, blocks, labels_only)

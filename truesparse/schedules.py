@@ -18,7 +18,7 @@ With c cycles everything starts again every E / c epochs; e and E then refer to 
 import math
 from dataclasses import asdict, dataclass
 
-from truesparse.checks import (
+from truesparse.common.checks import (
     check_finite,
     check_not_negative,
     check_numbers,

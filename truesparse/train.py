@@ -18,9 +18,9 @@ from truesparse.commands import build, resume, shell, train_report
 from truesparse.commands.config import RunConfig, merge
 from truesparse.commands.config_files import read_toml, to_toml
 from truesparse.commands.flags import parse_flags
+from truesparse.common.tasks import TASKS
 from truesparse.errors import DivergedError, UsageError
 from truesparse.storage import run_folder
-from truesparse.tasks import TASKS
 
 if TYPE_CHECKING:
     from truesparse.commands.estimate import Estimate
@@ -90,7 +90,7 @@ def run(
     say = shell.say_nothing if quiet else shell.say
     started = time.perf_counter()
     n_threads = shell.start_engine(config.threads)
-    from truesparse import memory
+    from truesparse.common import memory
 
     job = _load(config, resumes)
     estimate = build.estimate(job.config, job.data)
@@ -109,7 +109,8 @@ def run(
 
 def _load(config: RunConfig, resumes: bool) -> _Job:
     """Check the options, then read what the run starts from."""
-    from truesparse import datasets, memory
+    from truesparse import datasets
+    from truesparse.common import memory
 
     if not resumes:
         resume.check_folder(config.out)
@@ -137,7 +138,7 @@ def _compare_with_room(
     estimate: "Estimate", say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Say and return what a run would take, and whether it would fit."""
-    from truesparse import memory
+    from truesparse.common import memory
 
     room, limit = memory.available()
     room += memory.current_rss()

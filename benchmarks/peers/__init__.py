@@ -15,7 +15,7 @@ biases. ``peer.nnz`` counts the weights it trains (all n_in * n_out for dense on
 Time peers in processes of their own (``python -m benchmarks.peers``, see harness.py).
 """
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 
 from .common import Layer, NetSpec, Peer, PeerUnavailableError, Task
 from .machine import machine

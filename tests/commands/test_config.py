@@ -12,6 +12,7 @@ from truesparse.commands import config as config_module
 from truesparse.commands.config import CHOICES, RunConfig, flag, merge
 from truesparse.commands.config_files import read_toml
 from truesparse.commands.flags import add_flags, parse_flags
+from truesparse.common.tasks import TASKS
 from truesparse.datasets.scaling import SCALES
 from truesparse.datasets.table_options import (
     CATEGORICAL_CHOICES,
@@ -24,7 +25,6 @@ from truesparse.drawing.draw_layers import INIT_TOPOLOGIES
 from truesparse.errors import UsageError
 from truesparse.optimizers import DECAYS, OPTIMIZERS
 from truesparse.schedules import SCHEDULES
-from truesparse.tasks import TASKS
 from truesparse.topology import ALGORITHMS, Set
 
 OPTIONS = [option.name for option in dataclasses.fields(RunConfig)]

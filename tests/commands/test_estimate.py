@@ -13,11 +13,11 @@ import pytest
 from support.estimates import estimate
 from support.processes import run_script
 
-from truesparse import memory
 from truesparse.commands.estimate import Estimate
+from truesparse.common import memory
+from truesparse.common.memory import human
 from truesparse.drawing.patterns import PATTERNS
 from truesparse.errors import MemoryLimitError, UsageError
-from truesparse.memory import human
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.train import main
@@ -322,7 +322,7 @@ def test_a_run_beyond_the_address_space_is_refused_before_it_starts(tmp_path):
 FREE = """
 import sys
 import numpy as np
-from truesparse import memory
+from truesparse.common import memory
 print(memory.return_freed_arrays())
 np.ones(1 << 19)  # from now on glibc keeps blocks of this size
 before = memory.current_rss()

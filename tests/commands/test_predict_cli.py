@@ -12,7 +12,8 @@ import pytest
 from support.commands import SMALL, call, finish, start
 from support.training import hashes_may_wrap, make_model
 
-from truesparse import Predictor, datasets, memory, predict
+from truesparse import Predictor, datasets, predict
+from truesparse.common import memory
 from truesparse.storage import models
 from truesparse.train import main as train_main
 

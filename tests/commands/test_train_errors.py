@@ -10,7 +10,8 @@ import pytest
 from support.commands import NET, SMALL, call, finish, start
 from support.training import arrays_of, hashes_may_wrap
 
-from truesparse import datasets, memory, train
+from truesparse import datasets, train
+from truesparse.common import memory
 from truesparse.drawing import draw_layers
 from truesparse.errors import DataError
 from truesparse.kernels import jit

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.io import mmread, mmwrite
 
-from truesparse import memory
+from truesparse.common import memory
 from truesparse.datasets.matrix_market import read_matrix_market
 from truesparse.errors import DataError, MemoryLimitError
 

@@ -194,7 +194,9 @@ def test_what_is_no_model(folder, capsys, tmp_path):
 
 
 def test_too_little_memory(folder, capsys, monkeypatch):
-    monkeypatch.setattr("truesparse.memory.available", lambda: (10, "the machine"))
+    monkeypatch.setattr(
+        "truesparse.common.memory.available", lambda: (10, "the machine")
+    )
     got = export(capsys, folder / "kinds", "--to", "csr", "--out", "net.npz")
     assert got.code == 3
     assert "export" in got.err

@@ -24,7 +24,7 @@ from support.twin_training import (
     train_twin,
 )
 
-from truesparse import rng
+from truesparse.common import rng
 from truesparse.errors import DataError, UsageError
 from truesparse.losses import Loss
 from truesparse.network.sparse_mlp import SparseMLP

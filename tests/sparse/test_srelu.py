@@ -11,8 +11,9 @@ from support.srelu import SHAPE, shapes, units
 from support.strategies import DTYPES, cases, layer, make_connections, padded, tile_for
 from support.twin_training import LR, assert_same, batches_of, train, train_twin
 
-from truesparse import datasets, rng
+from truesparse import datasets
 from truesparse.activations import LayerActivation, layer_activation
+from truesparse.common import rng
 from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Head
 from truesparse.kernels.jit import most_threads, set_threads

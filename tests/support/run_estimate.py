@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import scipy.sparse
 
-from truesparse import memory
 from truesparse.commands.estimate import DataSize, NetPlan, TrainingPlan, estimate_run
+from truesparse.common import memory
 from truesparse.network.inputs import batch_room
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from truesparse.memory import peak_rss
+from truesparse.common.memory import peak_rss
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 

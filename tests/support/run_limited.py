@@ -7,7 +7,7 @@ import json
 import resource
 import sys
 
-from truesparse.memory import peak_rss
+from truesparse.common.memory import peak_rss
 from truesparse.train import main
 
 if __name__ == "__main__":

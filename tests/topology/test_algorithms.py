@@ -10,7 +10,8 @@ from support.network import mask_of
 from support.strategies import layer, make_connections, to_dense
 from support.training import Recorder, arrays_of, make_problem, make_trainer
 
-from truesparse import rng, topology
+from truesparse import topology
+from truesparse.common import rng
 from truesparse.drawing.cells import INITIALIZERS, draw_weights
 from truesparse.errors import UsageError
 from truesparse.kernels import jit

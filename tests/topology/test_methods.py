@@ -8,8 +8,8 @@ from support.strategies import make_connections, to_dense
 from support.topology_net import Net, at
 
 from truesparse import topology
+from truesparse.common.rng import Purpose
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.rng import Purpose
 from truesparse.topology import Batches, Update
 from truesparse.topology.gse import DISTRIBUTIONS
 from truesparse.topology.parts.schedule import Fraction, Share

@@ -19,8 +19,9 @@ from support.training import (
     make_trainer,
 )
 
-from truesparse import rng, topology
+from truesparse import topology
 from truesparse.callbacks import Callback, EarlyStopping
+from truesparse.common import rng
 from truesparse.errors import DivergedError, UsageError
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate

@@ -16,7 +16,7 @@ from support.training import (
     make_trainer,
 )
 
-from truesparse import rng
+from truesparse.common import rng
 from truesparse.errors import DataError, UsageError
 from truesparse.network.inputs import as_source_data, take_samples
 from truesparse.training.fit_data import set_aside

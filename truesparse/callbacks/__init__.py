@@ -18,7 +18,7 @@ exploration     the share of all cells that have been connected at some time
 
 from typing import TYPE_CHECKING
 
-from truesparse.lazy import attach
+from truesparse.common.lazy import attach
 from truesparse.training.events import Callback
 
 if TYPE_CHECKING:

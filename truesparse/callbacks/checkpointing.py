@@ -6,7 +6,7 @@ import pathlib
 import time
 from typing import Any
 
-from truesparse.checks import check_share, check_whole
+from truesparse.common.checks import check_share, check_whole
 from truesparse.errors import UsageError
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback

@@ -3,7 +3,7 @@
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
-from truesparse.checks import check_numbers, check_whole
+from truesparse.common.checks import check_numbers, check_whole
 from truesparse.errors import UsageError
 from truesparse.training.events import Callback
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.drawing.cells import is_among
 from truesparse.sparse.connections import Connections
 from truesparse.training.events import Callback

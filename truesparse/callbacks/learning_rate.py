@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.training.events import Callback
 
 

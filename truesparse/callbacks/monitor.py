@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from truesparse.checks import check_not_negative, choose
+from truesparse.common.checks import check_not_negative, choose
 from truesparse.errors import UsageError
 
 # Whether a larger number is better.

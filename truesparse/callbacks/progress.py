@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import tqdm
 
-from truesparse.tasks import TASKS, format_score
+from truesparse.common.tasks import TASKS, format_score
 from truesparse.training.events import Callback
 
 

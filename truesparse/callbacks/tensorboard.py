@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from truesparse.checks import import_extra
+from truesparse.common.checks import import_extra
 from truesparse.errors import UsageError
 from truesparse.training.events import Callback
 

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from truesparse.checks import check_positive
 from truesparse.commands.config import RunConfig, flag
+from truesparse.common.checks import check_positive
+from truesparse.common.tasks import TASKS
 from truesparse.errors import UsageError
 from truesparse.storage import run_folder
-from truesparse.tasks import TASKS
 
 if TYPE_CHECKING:
     import pathlib

@@ -9,8 +9,8 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-from truesparse.checks import choose
 from truesparse.commands.shell import check_threads
+from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
 CHOICES: dict[str, tuple[str, ...]] = {

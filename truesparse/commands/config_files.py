@@ -9,8 +9,8 @@ import tomllib
 import typing
 from typing import Any
 
-from truesparse.checks import choose
 from truesparse.commands.config import KINDS, RunConfig, base_type
+from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
 

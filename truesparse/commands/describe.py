@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.condensed import condensed_mlp
 from truesparse.datasets import Preprocessing
 from truesparse.losses import Loss

@@ -14,9 +14,9 @@ import numpy as np
 import scipy.sparse
 
 from truesparse.activations import layer_activation
+from truesparse.common.memory import human
 from truesparse.drawing.draw_layers import count_connections
 from truesparse.drawing.patterns import pattern_of
-from truesparse.memory import human
 from truesparse.network.buffers import padded_columns
 from truesparse.network.inputs import batch_room
 from truesparse.optimizers import Optimizer

@@ -11,14 +11,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
+from truesparse.common.tasks import TASKS
 from truesparse.datasets import check_targets, encode_labels
 from truesparse.datasets.parquet_table import require_parquet, save_parquet
 from truesparse.errors import DataError, UsageError
 from truesparse.losses import r2
 from truesparse.storage.predictor import Block, Predictor
 from truesparse.storage.replacing import replacing
-from truesparse.tasks import TASKS
 
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from truesparse.commands.config import RunConfig
 from truesparse.commands.report_folder import RunFolder
+from truesparse.common.tasks import format_score
 from truesparse.plots.counts import dead_neurons
 from truesparse.plots.run_records import History, as_number
-from truesparse.tasks import format_score
 
 Rows = list[tuple[str, str]]
 

@@ -188,7 +188,7 @@ def start_engine(threads: int | None) -> int:
         If that is more than the process may have.
     """
     allow_threads(threads)
-    from truesparse import memory
+    from truesparse.common import memory
     from truesparse.kernels import jit
 
     memory.return_freed_arrays()

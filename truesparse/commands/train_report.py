@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from truesparse.tasks import format_score
+from truesparse.common.tasks import format_score
 
 if TYPE_CHECKING:
     from truesparse.commands.estimate import Estimate
@@ -47,8 +47,8 @@ def summarise(
     started : float
         When the run began, by time.perf_counter.
     """
-    from truesparse import memory
     from truesparse.callbacks import BestModel, Exploration
+    from truesparse.common import memory
 
     model, n_epochs = trainer.model, len(history)
     best = next((c for c in trainer.callbacks if isinstance(c, BestModel)), None)
@@ -83,7 +83,7 @@ def summarise(
 
 def format_result(result: dict[str, Any], score_name: str) -> str:
     """Return the result as a table for people."""
-    from truesparse.memory import human
+    from truesparse.common.memory import human
 
     parts = (f"{phase} {result[f'{phase}_s_per_epoch']:.3g}" for phase in _PHASES)
     peak, dense = result["peak_rss_mb"] * 1e6, result["dense_mb"] * 1e6

@@ -7,7 +7,7 @@ convert        how trained layers become layers for prediction
 
 from typing import TYPE_CHECKING
 
-from truesparse.lazy import attach
+from truesparse.common.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.condensed.condensed_mlp import CondensedMLP

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_whole, float_type
+from truesparse.common.checks import check_whole, float_type
 from truesparse.condensed.convert import condense_all
 from truesparse.condensed.layers import CondensedLayer, RowsLayer
 from truesparse.datasets import Preprocessing

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.activations import LayerActivation
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError
 from truesparse.kernels import jit
 from truesparse.kernels.arrays import Head

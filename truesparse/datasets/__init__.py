@@ -47,7 +47,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.datasets.bundled import BUNDLED, load_bundled
 from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset, Preprocessing

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
+from truesparse.common.tasks import TASKS
 from truesparse.datasets.encoding import TableEncoding
 from truesparse.datasets.features import Features, check_features
 from truesparse.datasets.raw import TableLayout
 from truesparse.datasets.scaling import Scaler, apply_scaler
 from truesparse.errors import DataError, UsageError
-from truesparse.tasks import TASKS
 
 SCALE_NAMES = ("feature_mean", "feature_scale", "target_mean", "target_scale")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.datasets.encoding import (
     ColumnEncoding,
     TableEncoding,

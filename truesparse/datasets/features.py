@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
 
-from truesparse.checks import float_type
+from truesparse.common.checks import float_type
 from truesparse.errors import DataError
 
 Features: TypeAlias = np.ndarray | sparse.csr_array

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from truesparse.checks import import_extra
+from truesparse.common.checks import import_extra
 from truesparse.datasets.raw import first_line
 from truesparse.datasets.room import require_room_for_rows
 from truesparse.errors import DataError, MemoryLimitError, UsageError

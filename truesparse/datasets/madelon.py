@@ -19,7 +19,7 @@ import re
 import numpy as np
 from numpy.typing import DTypeLike
 
-from truesparse.checks import check_positive, check_whole, float_type
+from truesparse.common.checks import check_positive, check_whole, float_type
 from truesparse.datasets.features import row_blocks
 from truesparse.errors import MemoryLimitError, UsageError
 

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from truesparse.checks import check_whole, choose, float_type
+from truesparse.common.checks import check_whole, choose, float_type
+from truesparse.common.memory import total
+from truesparse.common.tasks import TASKS
 from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset
 from truesparse.datasets.encoding import TableEncoding, shorten
@@ -21,8 +23,6 @@ from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_targets, describe_targets, warn_of_classes
 from truesparse.errors import DataError, UsageError
-from truesparse.memory import total
-from truesparse.tasks import TASKS
 
 
 class Options(NamedTuple):

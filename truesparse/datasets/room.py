@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from truesparse.common.memory import require
 from truesparse.datasets.named_arrays import Role, role_of
 from truesparse.datasets.table_options import say
 from truesparse.datasets.text_files import is_compressed
 from truesparse.errors import MemoryLimitError
-from truesparse.memory import require
 
 # Bytes of text that a byte of a compressed file stands for, or more.
 _COMPRESSION = 4

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.datasets.features import Features, as_dense, check_features
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData

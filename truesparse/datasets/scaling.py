@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.datasets.features import (
     TOO_LARGE,
     Features,

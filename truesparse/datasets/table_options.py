@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
 HEADERS = ("auto", "no", "yes")

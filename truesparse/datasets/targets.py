@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
+from truesparse.common.tasks import TASKS
 from truesparse.datasets.dialect import is_number
 from truesparse.datasets.features import as_dense
 from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
-from truesparse.tasks import TASKS
 
 # Whole-number targets are labels up to 20 distinct values, or while each value occurs
 # 5 times on average; beyond that (ages, prices, counts) they are a quantity.

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from truesparse.checks import check_numbers, check_whole, choose
+from truesparse.common.checks import check_numbers, check_whole, choose
 from truesparse.drawing.cells import check_density, connection_count
 from truesparse.errors import UsageError
 from truesparse.sparse.connections import LARGEST_SIDE

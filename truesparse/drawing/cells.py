@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from truesparse.checks import (
+from truesparse.common.checks import (
     check_numbers,
     check_positive,
     check_share_above_zero,

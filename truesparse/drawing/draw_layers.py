@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse import rng
 from truesparse.activations import LayerActivation, layer_activation
-from truesparse.checks import choose
+from truesparse.common import rng
+from truesparse.common.checks import choose
 from truesparse.drawing.budget import DISTRIBUTIONS, allocate, check_layer_sizes
 from truesparse.drawing.cells import draw_weights, erdos_renyi
 from truesparse.drawing.patterns import INIT_TOPOLOGIES, PATTERNS, pattern_of

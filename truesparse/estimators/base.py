@@ -34,7 +34,7 @@ class BaseSparseMLP(BaseEstimator):
     @property
     @abstractmethod
     def _task(self) -> str:
-        """Name of the task in truesparse.tasks.TASKS."""
+        """Name of the task in truesparse.common.tasks.TASKS."""
 
     # Set by `_encode`.
     _n_outputs: int

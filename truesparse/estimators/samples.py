@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from truesparse.checks import check_not_negative
+from truesparse.common.checks import check_not_negative
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.network.inputs import n_samples, take_samples

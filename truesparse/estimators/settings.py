@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from truesparse import topology
 from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
-from truesparse.checks import (
+from truesparse.common.checks import (
     check_finite,
     check_not_negative,
     check_positive,

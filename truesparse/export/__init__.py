@@ -18,7 +18,7 @@ writing       files that are complete when they appear
 
 from typing import TYPE_CHECKING
 
-from truesparse.lazy import attach
+from truesparse.common.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.export.csr_export import to_csr

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from truesparse.checks import choose
 from truesparse.commands import shell
+from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def _run(options: Any) -> None:
     """Read the model and write it."""
     say = shell.say_nothing if options.quiet else shell.say
     shell.start_engine(None)
-    from truesparse import memory
     from truesparse.commands import describe
+    from truesparse.common import memory
     from truesparse.export import save_torch, to_csr, to_onnx
     from truesparse.export.by_output import net_of
     from truesparse.export.onnx_files import require_onnx

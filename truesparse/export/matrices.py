@@ -4,7 +4,7 @@ from typing import Any
 
 import scipy.sparse
 
-from truesparse.checks import check_bools
+from truesparse.common.checks import check_bools
 from truesparse.errors import UsageError
 from truesparse.export.by_output import is_condensed, model_of
 from truesparse.sparse.connections import Connections

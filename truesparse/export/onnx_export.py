@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_bools, check_whole, float_type
+from truesparse.common.checks import check_bools, check_whole, float_type
 from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
 from truesparse.export.by_output import LayerByOutput, Net, net_of

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from truesparse.checks import import_extra
+from truesparse.common.checks import import_extra
 from truesparse.errors import UsageError
 from truesparse.export.writing import writing
 

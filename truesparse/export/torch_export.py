@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_bools, import_extra
+from truesparse.common.checks import check_bools, import_extra
 from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.export.by_output import LayerByOutput, net_of

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.checks import check_whole, choose
+from truesparse.common.checks import check_whole, choose
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.errors import ModelFileError
 from truesparse.export.by_output import LayerByOutput

@@ -33,7 +33,7 @@ import numba
 from numba.core import event
 from numba.core.codegen import get_host_cpu_features
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError
 
 prange = numba.prange

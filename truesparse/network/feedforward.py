@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from truesparse import rng
+from truesparse.common import rng
 from truesparse.kernels.arrays import Activation, Csr, Head, SparseBatch
 from truesparse.network.buffers import Buffers, lend
 from truesparse.network.inputs import batch_room, n_samples

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse import export, rng
-from truesparse.checks import check_whole, float_type
+from truesparse import export
+from truesparse.common import rng
+from truesparse.common.checks import check_whole, float_type
 from truesparse.datasets import Preprocessing
 from truesparse.drawing.draw_layers import check_layers, draw_layers, given_layers
 from truesparse.errors import DataError, UsageError

@@ -21,7 +21,7 @@ Shared
 
 from typing import TYPE_CHECKING
 
-from truesparse.lazy import attach
+from truesparse.common.lazy import attach
 
 if TYPE_CHECKING:
     from truesparse.plots.curves import TrainingDisplay

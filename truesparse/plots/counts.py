@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.checks import import_extra
+from truesparse.common.checks import import_extra
 from truesparse.errors import UsageError
 
 # Okabe and Ito's colours, which colour-blind people can distinguish; yellow is left

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_whole, choose
+from truesparse.common.checks import check_whole, choose
 from truesparse.errors import UsageError
 from truesparse.plots.counts import as_model, out_degrees, out_strengths
 from truesparse.plots.display import BLUE, Display

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.plots.counts import CHUNK, as_model, chosen_layers
 from truesparse.plots.display import (
     BLUE,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError
 from truesparse.kernels import rewire as rewire_kernels
 from truesparse.kernels.arrays import Csc, Csr, Growth, Moments

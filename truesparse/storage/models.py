@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.datasets import Preprocessing
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.losses import Loss

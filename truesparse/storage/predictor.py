@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.datasets import Preprocessing, check_features
 from truesparse.datasets.features import Features
 from truesparse.datasets.text_tables import from_pandas

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.datasets.encoding import TableEncoding

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.network.inputs import is_finite
 from truesparse.sparse.connections import position_dtype

@@ -26,7 +26,7 @@ Pruning, and the baseline
 
 import importlib
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.topology.accset import Accset
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.cht import Cht, Chts, Chtss

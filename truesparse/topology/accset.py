@@ -20,7 +20,7 @@ done: 60 % fewer connections, amid those of the thesis.
 
 from typing import Any
 
-from truesparse.checks import check_share_above_zero
+from truesparse.common.checks import check_share_above_zero
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.context import LayerChange, UpdateContext

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.checks import check_bools, check_numbers, choose
+from truesparse.common.checks import check_bools, check_numbers, choose
+from truesparse.common.rng import Purpose
 from truesparse.drawing.cells import (
     INITIALIZERS,
     draw_weights,
@@ -26,7 +27,6 @@ from truesparse.drawing.cells import (
 )
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.rng import Purpose
 from truesparse.topology.parts.chains import remove_chains
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches

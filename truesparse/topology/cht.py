@@ -26,8 +26,8 @@ waits for all layers. Weights of 0 count in the fraction of CHT's removal, as in
 
 import numpy as np
 
-from truesparse.checks import check_not_negative, choose
-from truesparse.rng import Purpose
+from truesparse.common.checks import check_not_negative, choose
+from truesparse.common.rng import Purpose
 from truesparse.sparse.connections import Connections
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.path_sampler import DRAWN, sample_by_paths

@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.checks import check_numbers
+from truesparse.common.checks import check_numbers
+from truesparse.common.rng import Purpose
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.rng import Purpose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_positive
+from truesparse.common.checks import check_positive
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.distribute import share_out

@@ -20,9 +20,9 @@ while the authors' code counts all layers jointly.
 
 import numpy as np
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
+from truesparse.common.rng import Purpose
 from truesparse.kernels.arrays import SparseBatch
-from truesparse.rng import Purpose
 from truesparse.topology.parts.guided import GuidedGrowth
 from truesparse.topology.parts.schedule import Fraction, UpdateSchedule
 from truesparse.topology.parts.topology_update import Update

@@ -8,7 +8,7 @@ remaining connections may be trained for the rest of the run.
 
 import numpy as np
 
-from truesparse.checks import check_share_above_zero, choose
+from truesparse.common.checks import check_share_above_zero, choose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.prune import drop_smallest_of_all

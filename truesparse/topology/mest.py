@@ -17,7 +17,7 @@ irregular layers of 90 % sparsity exceed their budget by 50 %, then 25 %: give z
 
 import numpy as np
 
-from truesparse.checks import check_bools, check_not_negative, check_whole
+from truesparse.common.checks import check_bools, check_not_negative, check_whole
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.schedule import Fraction, UpdateSchedule

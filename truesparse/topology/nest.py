@@ -16,7 +16,7 @@ the authors was found to compare with.
 
 import numpy as np
 
-from truesparse.checks import check_not_negative, check_numbers, check_share
+from truesparse.common.checks import check_not_negative, check_numbers, check_share
 from truesparse.errors import UsageError
 from truesparse.topology.parts.guided import SampledGradients, largest
 from truesparse.topology.parts.importance import Importance

@@ -23,7 +23,7 @@ decay "set", but it shrinks biases too, which do not decay here.
 
 import numpy as np
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.prune import drop_per_sign
 from truesparse.topology.parts.topology_update import Update

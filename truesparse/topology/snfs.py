@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_share_below_one, check_whole
+from truesparse.common.checks import check_share_below_one, check_whole
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import Batches, CellGradients

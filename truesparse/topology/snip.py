@@ -17,11 +17,16 @@ their squares, and with it the variance of the outputs.
 
 import numpy as np
 
-from truesparse.checks import check_bools, check_not_negative, check_whole, choose
+from truesparse.common.checks import (
+    check_bools,
+    check_not_negative,
+    check_whole,
+    choose,
+)
+from truesparse.common.rng import Purpose, stream
 from truesparse.drawing.cells import INITIALIZERS, draw_weights, sample_absent
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.rng import Purpose, stream
 from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches

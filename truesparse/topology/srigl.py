@@ -33,9 +33,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from truesparse.checks import check_not_negative
+from truesparse.common.checks import check_not_negative
+from truesparse.common.rng import Purpose
 from truesparse.drawing.cells import is_among
-from truesparse.rng import Purpose
 from truesparse.topology.parts.gradients import CellGradients, largest_gradients
 from truesparse.topology.parts.guided import (
     GuidedGrowth,

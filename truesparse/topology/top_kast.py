@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.checks import check_not_negative, check_positive, check_whole
+from truesparse.common.checks import check_not_negative, check_positive, check_whole
+from truesparse.common.rng import Purpose, stream
 from truesparse.drawing.cells import is_among, sample_absent
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.rng import Purpose, stream
 from truesparse.sparse.connections import Connections
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import LayerChange, UpdateContext

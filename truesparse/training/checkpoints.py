@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import truesparse
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from truesparse import rng
-from truesparse.checks import check_share_below_one
+from truesparse.common import rng
+from truesparse.common.checks import check_share_below_one
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.network.inputs import (

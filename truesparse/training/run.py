@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from truesparse.memory import current_rss
+from truesparse.common.memory import current_rss
 from truesparse.network.sparse_mlp import SparseMLP
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from truesparse import rng
-from truesparse.checks import check_positive, check_whole
+from truesparse.common import rng
+from truesparse.common.checks import check_positive, check_whole
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer

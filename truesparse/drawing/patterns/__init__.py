@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from truesparse.checks import choose
+from truesparse.common.checks import choose
 from truesparse.drawing.cells import erdos_renyi
 from truesparse.drawing.patterns.brf import brf
 from truesparse.drawing.patterns.bsf import bsf

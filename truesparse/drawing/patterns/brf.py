@@ -16,7 +16,7 @@ near, r = 0 takes the one above first.
 
 import numpy as np
 
-from truesparse.checks import check_share, choose
+from truesparse.common.checks import check_share, choose
 from truesparse.drawing.cells import check_counts, from_keys, sample_ranks
 from truesparse.drawing.patterns.placing import (
     MOST_DRAWS,

@@ -14,7 +14,7 @@ as make the total exact; the position of the first of the K is rounded down, als
 
 import numpy as np
 
-from truesparse.checks import check_share
+from truesparse.common.checks import check_share
 from truesparse.drawing.cells import check_counts, from_keys
 from truesparse.drawing.patterns.placing import (
     even_counts,

@@ -7,7 +7,7 @@ only the largest gradients are held.
 
 import numpy as np
 
-from truesparse import rng
+from truesparse.common import rng
 from truesparse.drawing.cells import sample_ranks
 from truesparse.errors import DivergedError
 from truesparse.kernels.arrays import Csr, Pattern, SparseBatch

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from truesparse.checks import check_positive, check_whole, choose
+from truesparse.common.checks import check_positive, check_whole, choose
+from truesparse.common.rng import Purpose
 from truesparse.drawing.cells import sample_absent
 from truesparse.errors import UsageError
 from truesparse.kernels.ranks import rank_groups
-from truesparse.rng import Purpose
 from truesparse.sparse.balance import balance
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.gradients import CellGradients, largest_gradients

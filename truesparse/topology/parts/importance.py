@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from truesparse.checks import check_share, check_share_below_one, check_whole
+from truesparse.common.checks import check_share, check_share_below_one, check_whole
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.topology_update import Update
 

@@ -31,7 +31,7 @@ larger of its values for Q = 1 and for the most neighbours shared.
 import numpy as np
 import scipy.sparse
 
-from truesparse.checks import check_whole, choose
+from truesparse.common.checks import check_whole, choose
 from truesparse.kernels import paths as kernels
 from truesparse.kernels.path_draws import draw_pairs
 from truesparse.kernels.paths import Graph, Proposal

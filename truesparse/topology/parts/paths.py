@@ -25,7 +25,7 @@ import itertools
 
 import numpy as np
 
-from truesparse.checks import check_whole, choose
+from truesparse.common.checks import check_whole, choose
 from truesparse.errors import UsageError
 from truesparse.kernels import paths as kernels
 from truesparse.kernels.paths import Found, Graph, Scratch

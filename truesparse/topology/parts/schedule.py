@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from truesparse.checks import (
+from truesparse.common.checks import (
     check_numbers,
     check_share_above_zero,
     check_share_below_one,

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from truesparse.checks import check_bools, check_whole
+from truesparse.common.checks import check_bools, check_whole
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse import rng
+from truesparse.common import rng
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.parts.context import UpdateContext

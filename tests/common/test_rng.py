@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import naive
 
+from truesparse.common.rng import Purpose, check_seed, key32, stream
 from truesparse.errors import UsageError
-from truesparse.rng import Purpose, check_seed, key32, stream
 
 # Wherever an argument could be mixed up with another one.
 PLACES = list(itertools.product((0, 1, 2**63 - 1), list(Purpose)[:3], (0, 1), (0, 1)))

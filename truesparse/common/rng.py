@@ -8,7 +8,7 @@ import enum
 
 import numpy as np
 
-from truesparse.checks import check_whole
+from truesparse.common.checks import check_whole
 
 
 class Purpose(enum.IntEnum):
@@ -42,7 +42,7 @@ def stream(
 
     Examples
     --------
-    >>> from truesparse.rng import Purpose, stream
+    >>> from truesparse.common.rng import Purpose, stream
     >>> draw = stream(0, Purpose.SHUFFLE, step=3).integers(100)
     >>> bool(draw == stream(0, Purpose.SHUFFLE, step=3).integers(100))
     True

@@ -3,7 +3,7 @@
 Such a package lists its names three times, once for each reader: the imports under
 ``if TYPE_CHECKING`` for type checkers and editors, ``_HOMES`` for `attach`, and
 ``__all__`` for star imports and people. None of them can be computed from another one:
-type checkers read literals only. tests/test_lazy.py compares the three.
+type checkers read literals only. tests/common/test_lazy.py compares the three.
 """
 
 import importlib
@@ -28,7 +28,7 @@ def attach(
 
     Examples
     --------
-    >>> from truesparse.lazy import attach
+    >>> from truesparse.common.lazy import attach
     >>> load, _ = attach("truesparse", {"SparseMLP": "network.sparse_mlp"})
     >>> load("SparseMLP").__module__
     'truesparse.network.sparse_mlp'

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from truesparse import memory
+from truesparse.common import memory
 
 # What Windows lacks. Other libraries ask for it as well, so they are loaded before.
 WITHOUT_POSIX = """
@@ -17,7 +17,7 @@ for name in ("sysconf", "register_at_fork", "sched_getaffinity", "fork", "getuid
     if hasattr(os, name):
         delattr(os, name)
 import pathlib
-import truesparse.memory as memory
+import truesparse.common.memory as memory
 memory._PROC = pathlib.Path("missing")
 """
 TRAIN = """

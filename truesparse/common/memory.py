@@ -97,7 +97,7 @@ def human(size: float) -> str:
 
     Examples
     --------
-    >>> from truesparse.memory import human
+    >>> from truesparse.common.memory import human
     >>> human(1_500_000)
     '1.5 MB'
     """

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from truesparse import checks
+from truesparse.common import checks
 from truesparse.errors import UsageError
 
 

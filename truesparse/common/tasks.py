@@ -46,7 +46,7 @@ def task_of(loss: str) -> Task:
 
     Examples
     --------
-    >>> from truesparse.tasks import task_of
+    >>> from truesparse.common.tasks import task_of
     >>> task_of("huber").score
     'R2'
     """
