@@ -56,7 +56,7 @@ def test_the_commands_are_accepted(path, n_lines):
     for line in lines:
         words = line.split("#")[0].split(">")[0].split()
         flags = vars(parse_flags(words))
-        for name in ("json", "quiet", "dry_run", "config", "resume", "debug"):
+        for name in ("json", "quiet", "dry_run", "config", "resume", "debug", "verify"):
             flags.pop(name, None)
         if flags.pop("list_topologies", False):
             continue

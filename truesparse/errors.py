@@ -35,3 +35,9 @@ class ModelFileError(TruesparseError, ValueError):
     """A model or checkpoint file cannot be read or fails validation."""
 
     exit_code = 6
+
+
+class StorageError(TruesparseError, OSError):
+    """The system cannot write a file: no room, no rights, or a fault of the disk."""
+
+    exit_code = 7

@@ -2,7 +2,8 @@
 
     python -m truesparse.info runs/iris-1
 
-Weights are not read, so that files larger than memory can be described as well.
+Files larger than memory can be described as well. The content of the file is compared
+with its digest first; with ``--verify`` that is all that is done.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 from typing import Any
 
 from truesparse.commands.shell import CommandParser, run_command
+from truesparse.errors import UsageError
 
 _MOST_NAMES = 10
 
@@ -33,10 +35,29 @@ def _main(words: list[str]) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print a JSON object, with every layer"
     )
+    parser.add_argument(
+        "--verify",
+        dest="verify_only",
+        action="store_true",
+        help="only compare the file with its digest; exit code 6 if it has changed",
+    )
+    parser.add_no_verify()
     options = parser.parse(words)
     from truesparse.commands.describe import describe_file
+    from truesparse.storage import digest, models
 
-    facts = describe_file(options.file)
+    if options.verify_only and not options.verify:
+        raise UsageError("give either --verify or --no-verify, not both")
+    has_digest = options.verify and digest.verify(models.find_model(options.file))
+    if options.verify_only:
+        verdict = "is as it was written" if has_digest else "has no digest"
+        print(
+            json.dumps({"file": options.file, "verified": has_digest})
+            if options.json
+            else f"{options.file} {verdict}"
+        )
+        return
+    facts = describe_file(options.file) | {"verified": has_digest}
     print(json.dumps(facts, allow_nan=False) if options.json else format_text(facts))
 
 

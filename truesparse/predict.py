@@ -56,7 +56,7 @@ def _make_parser() -> shell.CommandParser:
     parser = shell.CommandParser(
         "truesparse.predict",
         "Predict with a trained model: labels and probabilities, or values.",
-        codes=(2, 3, 4, 6),
+        codes=(2, 3, 4, 6, 7),
     )
     parser.add_argument("model", metavar="MODEL", help="model file or run folder")
     parser.add_argument(
@@ -95,6 +95,7 @@ def _make_parser() -> shell.CommandParser:
         "--threads", type=int, metavar="N", help="threads (default: all cores)"
     )
     add_reading_flags(parser)
+    parser.add_no_verify()
     parser.add_argument(
         "--json",
         action="store_true",
@@ -128,7 +129,7 @@ def _run(options: Any) -> dict[str, Any]:
         batch_size = trained["batch_size"]
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, got {batch_size}")
-    predictor = _load_predictor(file, batch_size, say)
+    predictor = _load_predictor(file, batch_size, options.verify, say)
     if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
         say(
             f"the run has not ended: predicting with {file}, saved after step "
@@ -156,7 +157,7 @@ def _run(options: Any) -> dict[str, Any]:
 
 
 def _load_predictor(
-    file: "pathlib.Path", batch_size: int, say: Callable[[str], None]
+    file: "pathlib.Path", batch_size: int, verify: bool, say: Callable[[str], None]
 ) -> "Predictor":
     """Read a model that fits in memory, with how its features were scaled."""
     from truesparse.commands import describe
@@ -165,7 +166,7 @@ def _load_predictor(
     from truesparse.storage.predictor import Predictor
 
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
-    model = models.load(file)
+    model = models.load(file, verify=verify)
     if model.preprocessing is None:
         say(f"{file} does not say how features were scaled: they are used unscaled")
     return Predictor(model)

@@ -20,12 +20,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(words: list[str]) -> None:
     options = _make_parser().parse(words)
-    path = write_report(options.run, options.out)
+    path = write_report(options.run, options.out, verify=options.verify)
     if not options.quiet:
         print(path)
 
 
-def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
+def write_report(
+    run: str | pathlib.Path, out=None, *, verify: bool = True
+) -> pathlib.Path:
     """Write the report on a run and return where it is.
 
     Parameters
@@ -36,6 +38,8 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
     out : str or path, optional
         By default report.html in the run folder. An existing file is replaced once
         all is written.
+    verify : bool
+        Compare the model with its digest first, see truesparse.load.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def write_report(run: str | pathlib.Path, out=None) -> pathlib.Path:
 
     if str(run) == "" or (out is not None and str(out) == ""):
         raise UsageError("RUN must name a folder, and --out a file; one of them is ''")
-    folder = read_folder(run)
+    folder = read_folder(run, verify)
     page = render(
         f"Run {folder.path.resolve().name}",
         folder.notes,
@@ -73,7 +77,7 @@ def _make_parser() -> CommandParser:
     parser = CommandParser(
         "truesparse.report",
         "Write a report on a run: one HTML file with tables and pictures.",
-        codes=(2, 3, 4, 6),
+        codes=(2, 3, 4, 6, 7),
     )
     parser.add_argument(
         "run", metavar="RUN", help="run folder (--out of truesparse.train)"
@@ -81,6 +85,7 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "--out", metavar="FILE", help="file to write (default: RUN/report.html)"
     )
+    parser.add_no_verify()
     parser.add_argument("--quiet", action="store_true", help="do not print the path")
     return parser
 

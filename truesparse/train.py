@@ -5,10 +5,12 @@
 Everything for people goes to stderr; ``--json`` prints one object on stdout.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from truesparse.commands.config import RunConfig, merge
 from truesparse.commands.config_files import read_toml, to_toml
 from truesparse.commands.flags import parse_flags
 from truesparse.common.tasks import TASKS
-from truesparse.errors import DivergedError, UsageError
+from truesparse.common.writing import write_error
+from truesparse.errors import DivergedError, StorageError, UsageError
 from truesparse.storage import run_folder
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ def _main(words: list[str]) -> None:
     flags = vars(parse_flags(words))
     is_json, is_quiet = flags.pop("json"), flags.pop("quiet")
     is_dry, config_file = flags.pop("dry_run"), flags.pop("config")
-    folder = flags.pop("resume")
+    folder, verify = flags.pop("resume"), flags.pop("verify")
     del flags["debug"]
     if flags.pop("list_topologies"):
         print(train_report.format_topologies())
@@ -49,7 +52,13 @@ def _main(words: list[str]) -> None:
         config = RunConfig(**merge(options, flags))
     else:
         config = resume.configure(folder, flags, config_file)
-    result = run(config, quiet=is_quiet, dry=is_dry, resumes=folder is not None)
+    result = run(
+        config,
+        quiet=is_quiet,
+        dry=is_dry,
+        resumes=folder is not None,
+        verify=verify,
+    )
     if is_json or is_dry:
         print(json.dumps(result, allow_nan=False))
 
@@ -73,7 +82,12 @@ class _Job:
 
 
 def run(
-    config: RunConfig, *, quiet: bool = False, dry: bool = False, resumes: bool = False
+    config: RunConfig,
+    *,
+    quiet: bool = False,
+    dry: bool = False,
+    resumes: bool = False,
+    verify: bool = True,
 ) -> dict[str, Any]:
     """Train as configured and return the result as JSON takes it.
 
@@ -85,37 +99,50 @@ def run(
     dry : bool
         Only check the options and estimate the memory.
     resumes : bool
-        Resume the run in the folder `out`, see commands.resume.configure.
+        Resume the run in the folder `out`, see commands.resume.configure. A run that
+        is complete is said to be so, and left alone.
+    verify : bool
+        Compare the checkpoint to resume with its digest.
     """
     say = shell.say_nothing if quiet else shell.say
     started = time.perf_counter()
     n_threads = shell.start_engine(config.threads)
     from truesparse.common import memory
 
-    job = _load(config, resumes)
-    estimate = build.estimate(job.config, job.data)
-    if dry:
-        return _compare_with_room(estimate, say)
-    memory.require(max(estimate.total - memory.current_rss(), 0))
-    score_name = TASKS[job.data.task].score
-    trainer, earlier = _build(job, None if quiet else score_name, say)
-    say(train_report.format_start(job.data, trainer.model, n_threads))
-    shell.announce_compilation(say)
-    history = _fit(trainer, job.data, earlier, say)
+    with contextlib.ExitStack() as stack:
+        build.check_options(config)
+        saved = None
+        if resumes:
+            stack.enter_context(run_folder.claim(config.out))
+            saved = resume.read(config, verify)
+            if text := resume.completion(config, saved):
+                say(text)
+                return {"complete": True, "epochs": saved.run.epoch}
+        else:
+            resume.check_folder(config.out)
+        job = _load(config, saved)
+        estimate = build.estimate(job.config, job.data)
+        if dry:
+            return _compare_with_room(estimate, say)
+        memory.require(max(estimate.total - memory.current_rss(), 0))
+        score_name = TASKS[job.data.task].score
+        trainer, earlier = _build(job, None if quiet else score_name, say)
+        if not resumes:
+            folder = pathlib.Path(trainer.snapshot_path).parent
+            stack.enter_context(run_folder.claim(folder))
+        say(train_report.format_start(job.data, trainer.model, n_threads))
+        shell.announce_compilation(say)
+        history = _fit(trainer, job.data, earlier, say)
     result = train_report.summarise(trainer, history, estimate, started)
     say(train_report.format_result(result, score_name))
     return run_folder.as_json(result)
 
 
-def _load(config: RunConfig, resumes: bool) -> _Job:
-    """Check the options, then read what the run starts from."""
+def _load(config: RunConfig, saved: "Saved | None") -> _Job:
+    """Read the data, and choose the options that depend on them."""
     from truesparse import datasets
     from truesparse.common import memory
 
-    if not resumes:
-        resume.check_folder(config.out)
-    build.check_options(config)
-    saved = resume.read(config) if resumes else None
     data = datasets.load(
         config.data,
         config.data_home,
@@ -194,12 +221,17 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
         stem = pathlib.Path(config.data).stem.replace(":", "-")
         numbered = (pathlib.Path("runs") / f"{stem}-{n}" for n in range(1, 1_000_000))
         folder = next(path for path in numbered if not path.exists())
+    hint = "give another --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / run_folder.CONFIG, "x", encoding="utf-8") as file:
             file.write(to_toml(config))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write to run folder {folder}: {error}") from None
+    except OSError as error:
+        raise write_error("run folder", folder, error, hint) from None
+    except ValueError as error:  # a name that no system takes
+        raise UsageError(
+            f"cannot write run folder {str(folder)!r}: {error}; {hint}"
+        ) from None
     return folder
 
 
@@ -211,13 +243,8 @@ def _fit(
 ) -> list["EpochRecord"]:
     """Train, and save the model, also if the run is interrupted or diverges."""
     from truesparse.callbacks import Interrupted
-    from truesparse.storage import models
 
     path = trainer.snapshot_path
-
-    def save() -> None:
-        models.save(trainer.model, path, **trainer.snapshot_options)
-
     try:
         history = trainer.fit(
             data.X_train,
@@ -227,14 +254,37 @@ def _fit(
             run=earlier,
         )
     except Interrupted as interruption:
-        save()
+        _save(trainer)
         say(f"{interruption}; the model is saved in {path}{resume.hint(path.parent)}")
         raise SystemExit(interruption.exit_code) from None
     except DivergedError as error:
-        save()
+        _save(trainer)
         raise DivergedError(f"{error}, saved in {path}") from None
-    save()
+    _save(trainer)
     return history
+
+
+def _save(trainer: "Trainer") -> None:
+    """Save the model of a run, elsewhere if its folder takes no more.
+
+    Raises
+    ------
+    StorageError or UsageError
+        If it could not be saved in the folder; the message says where it is.
+    """
+    from truesparse.storage import models
+
+    path, options = pathlib.Path(trainer.snapshot_path), trainer.snapshot_options
+    try:
+        models.save(trainer.model, path, **options)
+    except (StorageError, UsageError) as error:
+        hint = resume.hint(path.parent)
+        try:
+            folder = tempfile.mkdtemp(prefix="truesparse-")
+            second = models.save(trainer.model, f"{folder}/{path.name}", **options)
+        except (OSError, UsageError) as other:
+            raise type(error)(f"{error}; nor elsewhere: {other}{hint}") from None
+        raise type(error)(f"{error}; the model is in {second} instead{hint}") from None
 
 
 if __name__ == "__main__":

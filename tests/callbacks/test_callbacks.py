@@ -204,7 +204,7 @@ def test_lines_are_on_disk_at_once_and_earlier_ones_stay(tmp_path):
 
 
 def test_metrics_that_cannot_be_written(tmp_path):
-    with pytest.raises(UsageError, match=r"cannot write metrics: .*missing"):
+    with pytest.raises(UsageError, match=r"cannot write metrics .*missing"):
         MetricsFile(tmp_path / "missing" / "metrics.jsonl")
 
 

@@ -56,7 +56,7 @@ ACCEPTED = {
 def configured(*words, file=None):
     """Return the configuration of a command line, with a file of options."""
     flags = vars(parse_flags(list(words)))
-    others = "json", "quiet", "debug", "dry_run", "config", "resume"
+    others = "json", "quiet", "debug", "dry_run", "config", "resume", "verify"
     for name in (*others, "list_topologies"):
         del flags[name]
     return RunConfig(**merge(read_toml(file) if file else {}, flags))

@@ -8,6 +8,7 @@ import safetensors
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tensor_files
 from support.commands import NET, SMALL, call
 from support.naive_describe import describe_layers
 from support.training import hashes_may_wrap, make_model
@@ -35,12 +36,6 @@ def described(capsys, path):
     text = call(capsys, path, main=info.main)
     assert (text.code, text.err) == (0, "")
     return got.json, text.out
-
-
-def contents(path):
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, file.metadata()
 
 
 # What is said ------------------------------------------------------------------------
@@ -118,11 +113,11 @@ def test_layers_are_described_as_they_are(tmp_path_factory, sizes, density, bloc
 
 def test_layers_without_connections(tmp_path):
     model = make_model((5, 4, 3), epsilon=None, density=0.05)
-    tensors, metadata = contents(models.save(model, tmp_path / "m"))
+    tensors, metadata = tensor_files.read(models.save(model, tmp_path / "m"))
     for name in ("indices", "values"):
         tensors[f"layers.1.{name}"] = tensors[f"layers.1.{name}"][:0]
     tensors["layers.1.indptr"][:] = 0
-    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    tensor_files.write(tmp_path / "m", tensors, metadata)
     layers = describe.describe_file(tmp_path / "m")["layers"]
     assert layers[0]["dead"]["no_output"] == layers[0]["dead"]["either"] == 4
     assert layers[1]["dead"] == {"no_input": 3, "no_output": 0, "either": 3}
@@ -179,9 +174,9 @@ def test_predictions_need_no_memory_for_the_rest_of_a_checkpoint(tmp_path):
 
 
 def test_state_beside_a_model_makes_it_a_checkpoint(capsys, tmp_path):
-    tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
+    tensors, metadata = tensor_files.read(models.save(make_model(), tmp_path / "m"))
     tensors["layers.0.first"] = np.zeros(10, np.float32)
-    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    tensor_files.write(tmp_path / "m", tensors, metadata)
     facts, text = described(capsys, "m")
     assert facts["kind"] == "checkpoint"
     assert facts["other_tensors"] == {"names": ["first"], "bytes": 40}
@@ -226,7 +221,7 @@ def test_condensed_files_of_which_nothing_is_left(tmp_path):
     }
     tensors["constants"] = np.zeros(3, np.float32)
     metadata = {"truesparse-condensed": json.dumps(text)}
-    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    tensor_files.write(tmp_path / "m", tensors, metadata)
     assert describe.describe_file(tmp_path / "m")["layer_sizes"] == [4, 0, 0]
 
 
@@ -236,11 +231,11 @@ def test_condensed_files_of_which_nothing_is_left(tmp_path):
 def test_weights_are_not_read(tmp_path):
     path = models.save(make_model(), tmp_path / "m")
     want = describe.describe_file(path)
-    tensors, metadata = contents(path)
+    tensors, metadata = tensor_files.read(path)
     for name in tensors:
         if name.endswith("values"):
             tensors[name][:] = np.nan
-    safetensors.numpy.save_file(tensors, path, metadata)
+    tensor_files.write(path, tensors, metadata)
     with pytest.raises(ModelFileError, match="NaN"):
         models.load(path)
     assert {**describe.describe_file(path), "memory": 0} == {**want, "memory": 0}
@@ -276,9 +271,9 @@ def first(**changes):
     ],
 )
 def test_damaged_descriptions_are_refused(damage, tmp_path):
-    tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
+    tensors, metadata = tensor_files.read(models.save(make_model(), tmp_path / "m"))
     metadata["truesparse"] = json.dumps(damage(json.loads(metadata["truesparse"])))
-    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    tensor_files.write(tmp_path / "m", tensors, metadata)
     with pytest.raises(ModelFileError) as caught:
         describe.describe_file(tmp_path / "m")
     assert "\n" not in str(caught.value)
@@ -311,11 +306,11 @@ def set_at(index, value):
     ],
 )
 def test_damaged_arrays_are_refused(name, change, tmp_path):
-    tensors, metadata = contents(models.save(make_model(), tmp_path / "m"))
+    tensors, metadata = tensor_files.read(models.save(make_model(), tmp_path / "m"))
     changed = change(tensors.pop(f"layers.0.{name}"))
     if changed is not None:
         tensors[f"layers.0.{name}"] = np.ascontiguousarray(changed)
-    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    tensor_files.write(tmp_path / "m", tensors, metadata)
     with pytest.raises(ModelFileError, match="m is not valid"):
         describe.describe_file(tmp_path / "m")
 

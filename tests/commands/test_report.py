@@ -351,7 +351,7 @@ def test_an_old_report_stays_until_the_new_one_is_written(tmp_path, monkeypatch)
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    assert main([str(folder)]) == 2
+    assert main([str(folder)]) == 7
     assert old.read_text() == "old"
     assert sorted(os.listdir(folder)) == [METRICS, "report.html"]
 

@@ -186,7 +186,7 @@ def test_unknown_flags_are_refused_with_the_closest():
     with pytest.raises(UsageError, match="unknown argument --nope; --help"):
         parser.parse(["--nope"])
     text = " ".join(parser.format_help().split())
-    assert "Exit codes: 0 done, 2 usage, 6 model unreadable, 130" in text
+    assert "Exit codes: 0 done, 2 usage, 6 model unreadable or changed, 130" in text
     assert parser.parse(["--labels", "x", "--debug"]).debug
 
 

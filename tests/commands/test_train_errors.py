@@ -182,7 +182,7 @@ def test_a_file_in_the_way(capsys, tmp_path):
     (tmp_path / "file").write_text("mine")
     for place in ("file", "file/run"):
         words = *SMALL["iris"], *NET, "--out", place
-        refused(capsys, 2, "cannot write to run folder", *words, leaves=["file"])
+        refused(capsys, 2, "cannot write run folder", *words, leaves=["file"])
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -5,8 +5,7 @@ import json
 
 import numpy as np
 import pytest
-import safetensors
-import safetensors.numpy
+from support import tensor_files
 from support.condensed_layers import layer_of
 
 from truesparse import Predictor, datasets
@@ -57,11 +56,10 @@ KEY = "truesparse-condensed"
 def damaged(tmp_path, change):
     """Write a model to which `change` was done, and return its path."""
     path = mixed().save(tmp_path / "m")
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        description = json.loads(file.metadata()[KEY])
+    tensors, metadata = tensor_files.read(path)
+    description = json.loads(metadata[KEY])
     change(tensors, description)
-    safetensors.numpy.save_file(tensors, path, {KEY: json.dumps(description)})
+    tensor_files.write(path, tensors, {KEY: json.dumps(description)})
     return path
 
 

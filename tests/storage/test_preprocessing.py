@@ -9,6 +9,7 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
+from support import tensor_files
 from support.training import make_model
 
 from truesparse import datasets
@@ -177,14 +178,12 @@ def test_what_does_not_suit_the_model_is_not_saved(preprocessing, message, tmp_p
 def test_files_of_version_0_1_0_lack_some_fields(tmp_path):
     want = Preprocessing("regression", None, MEAN, SCALE)
     path = write(tmp_path / "m", want, loss="squared")
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
+    tensors, metadata = tensor_files.read(path)
     fields = json.loads(metadata["preprocessing"])
     for name in ("target_name", "encoding", "layout"):
         del fields[name]
     metadata["preprocessing"] = json.dumps(fields)
-    safetensors.numpy.save_file(tensors, path, metadata)
+    tensor_files.write(path, tensors, metadata)
     assert_same(models.load_preprocessing(path), want)
 
 
@@ -256,11 +255,9 @@ def change(text, **fields):
 def test_damaged_metadata_are_refused(damage, tmp_path):
     written = Preprocessing("classification", np.array(["a", "b"]), MEAN, SCALE)
     path = write(tmp_path / "m", written)
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
+    tensors, metadata = tensor_files.read(path)
     metadata["preprocessing"] = damage(metadata["preprocessing"])
-    safetensors.numpy.save_file(tensors, path, metadata)
+    tensor_files.write(path, tensors, metadata)
     with pytest.raises(ModelFileError) as caught:
         models.load_preprocessing(path)
     assert str(path) in str(caught.value)
@@ -276,11 +273,9 @@ def test_damaged_metadata_are_refused(damage, tmp_path):
 def test_damaged_scales_are_refused(scale, tmp_path):
     written = Preprocessing("classification", np.array(["a", "b"]), MEAN, SCALE)
     path = write(tmp_path / "m", written)
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
+    tensors, metadata = tensor_files.read(path)
     tensors["preprocessing.feature_scale"] = scale
-    safetensors.numpy.save_file(tensors, path, metadata)
+    tensor_files.write(path, tensors, metadata)
     with pytest.raises(ModelFileError):
         models.load_preprocessing(path)
 

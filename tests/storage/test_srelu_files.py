@@ -4,9 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import safetensors
-import safetensors.numpy
-from support import naive
+from support import naive, tensor_files
 from support.compare import assert_close
 from support.network import make_data, make_model, make_twin
 from support.srelu import shapes, units
@@ -30,9 +28,8 @@ def trained(**settings):
 
 
 def contents(path, key="truesparse"):
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, {key: file.metadata()[key]}
+    tensors, metadata = tensor_files.read(path)
+    return tensors, {key: metadata[key]}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -93,7 +90,7 @@ def test_a_damaged_file_is_refused(change, is_condensed, tmp_path):
     damaged = tensors.pop(name)
     if change is not None:
         tensors[name] = np.ascontiguousarray(change(damaged))
-    safetensors.numpy.save_file(tensors, path, metadata)
+    tensor_files.write(path, tensors, metadata)
     with pytest.raises(ModelFileError, match="is not valid") as caught:
         (CondensedMLP if is_condensed else models).load(path)
     assert str(path) in str(caught.value)
@@ -106,7 +103,7 @@ def test_an_activation_that_is_not_what_the_arrays_say(tmp_path):
         description = json.loads(metadata["truesparse"])
         description["layers"][0]["activation"] = other
         metadata = {"truesparse": json.dumps(description)}
-        safetensors.numpy.save_file(tensors, path, metadata)
+        tensor_files.write(path, tensors, metadata)
         if other == "srelu":
             with pytest.raises(
                 ModelFileError, match=r"no tensor layers\.0\.activation"

@@ -13,6 +13,7 @@ import json
 import pathlib
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import scipy.sparse
@@ -178,7 +179,16 @@ def small_model(activation="relu", init_topology="erdos_renyi"):
 
 
 def files(folder):
-    """Return by name what each file gives; the run is resumed in a copy in `folder`."""
+    """Return by name what each file gives; the run is resumed in a copy in `folder`.
+
+    The files are older than digests, of which readers warn.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* has no digest", UserWarning)
+        return _read_files(folder)
+
+
+def _read_files(folder):
     X, _ = make_data(n=4)
     flowers = np.linspace(0.1, 7.0, 8, dtype=np.float32).reshape(2, 4)
     again = pathlib.Path(folder) / "run"

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import safetensors
+from support import tensor_files
 from support.training import (
     StopAfter,
     algorithm,
@@ -35,9 +35,7 @@ def parts(tmp_path_factory):
     settings = {"optimizer": "adam", "topology": topology, "callbacks": callbacks}
     with pytest.raises(KeyboardInterrupt):
         make_trainer(make_model(activation="srelu"), **settings).fit(X, Y)
-    with safetensors.safe_open(path, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, file.metadata()
+    return tensor_files.read(path)
 
 
 def resume(path):

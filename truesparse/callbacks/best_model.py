@@ -3,7 +3,7 @@
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
-from truesparse.errors import ModelFileError
+from truesparse.errors import ModelFileError, StorageError, UsageError
 from truesparse.storage import models
 from truesparse.training.events import Callback
 from truesparse.training.snapshot import SavedModel, has_finite_weights
@@ -85,9 +85,16 @@ class BestModel(Callback):
 
     def on_epoch_end(self, run, record) -> None:
         """Save the model if it is the best so far."""
+        before = self._monitor.state()
         if has_finite_weights(run.model) and self._monitor.improves(record):
             assert self._saved is not None, "on_train_begin comes first"
-            self._saved.write(run.model)
+            try:
+                self._saved.write(run.model)
+            except (StorageError, UsageError) as error:
+                # The best model is the best of those that are saved.
+                self._monitor.restore(before)
+                for each in run.trainer.callbacks:
+                    each.on_warning(run, str(error))
 
     def on_train_end(self, run) -> None:
         """Restore the best model if the run is over."""

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from truesparse.common.checks import check_share, check_whole
-from truesparse.errors import UsageError
+from truesparse.errors import StorageError, UsageError
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback
 
@@ -25,7 +25,10 @@ class Checkpoint(Callback):
     time; they are also written within long epochs, but at most once in half a minute.
     The last one is always written: when the run ends or pauses, or after the step at
     which it is interrupted. A run that diverges leaves the previous checkpoint. If a
-    file cannot be written, the run continues with a warning.
+    file cannot be written, the run continues, with a warning each time.
+
+    Two checkpoints are kept: the one before is in ``NAME.previous.safetensors``, and
+    checkpoint.read turns to it if the last one is damaged.
 
     Put this callback after those whose states it has to store. See checkpoint.read for
     how to resume a run.
@@ -33,7 +36,7 @@ class Checkpoint(Callback):
     Parameters
     ----------
     path : str or path
-        Usually ``checkpoint.safetensors``; each checkpoint replaces the one before.
+        Usually ``checkpoint.safetensors``.
     every : int, optional
         Epochs between two checkpoints, however long they take; none within epochs.
     share_of_time : float
@@ -123,8 +126,9 @@ class Checkpoint(Callback):
             return  # the run is diverging, the last checkpoint is worth more
         start, problem = time.perf_counter(), None
         try:
-            checkpoints.write(run, self.path, **self._options)
-        except UsageError as error:
+            previous = checkpoints.previous_path(self.path)
+            checkpoints.write(run, self.path, previous=previous, **self._options)
+        except (StorageError, UsageError) as error:
             problem = str(error)
         self._written_at = time.perf_counter()
         self._cost = self._written_at - start

@@ -1,5 +1,6 @@
 """Metrics for programs: a file with one JSON object on each line."""
 
+import contextlib
 import json
 import os
 import time
@@ -7,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from truesparse.errors import UsageError
+from truesparse.common.writing import write_error
 from truesparse.storage.run_folder import as_json
 from truesparse.training.events import Callback
 
 
 class MetricsFile(Callback):
     """Write a line with a JSON object for every event of a run.
+
+    If lines cannot be written, the run continues, with a warning after each epoch.
 
     Parameters
     ----------
@@ -26,12 +29,20 @@ class MetricsFile(Callback):
     def __init__(self, path, epoch_fields: Callable[[], dict[str, Any]] | None = None):
         self.path, self.epoch_fields = path, epoch_fields
         self._has_ended = False
-        self._append("")
+        self._missing, self._problem = 0, ""
+        try:
+            self._append("")
+        except OSError as error:
+            raise write_error("metrics", path, error) from None
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one line; NaN and infinity, which JSON lacks, become null."""
         line = {"event": event, "time": round(time.time(), 3)} | as_json(fields)
-        self._append(json.dumps(line, allow_nan=False) + "\n")
+        try:
+            self._append(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            self._missing += 1
+            self._problem = str(write_error("metrics", self.path, error))
 
     def on_train_begin(self, run) -> None:
         """Write the event run_start."""
@@ -59,6 +70,7 @@ class MetricsFile(Callback):
         """Write the event epoch with the record."""
         more = {} if self.epoch_fields is None else self.epoch_fields()
         self.write("epoch", **asdict(record), **more)
+        self._warn(run)
 
     def on_checkpoint(self, run, seconds: float) -> None:
         """Write the event checkpoint, except after run_end, which is the last line."""
@@ -76,6 +88,7 @@ class MetricsFile(Callback):
             self.on_warning(run, run.error)
         self.write("run_end", epoch=run.epoch, step=run.model.step)
         self._has_ended = True
+        self._warn(run)
 
     def state(self) -> dict[str, Any]:
         """Return the length of the file."""
@@ -95,14 +108,31 @@ class MetricsFile(Callback):
                 file.seek(0, os.SEEK_END)
                 file.writelines(later)
         except OSError as error:
-            raise UsageError(f"cannot write metrics: {error}") from None
+            raise write_error("metrics", self.path, error) from None
 
     def _append(self, text: str) -> None:
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise UsageError(f"cannot write metrics: {error}") from None
+        """Append a text as a whole or not at all."""
+        # Unbuffered, so that closing the file has nothing left to write.
+        with open(self.path, "ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            data = text.encode()
+            written = 0
+            try:
+                while written < len(data):
+                    written += file.write(data[written:])
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(size)
+                raise
+
+    def _warn(self, run) -> None:
+        """Warn all other callbacks of lines that could not be written."""
+        if self._missing:
+            message = f"{self._problem}; {self._missing} of its lines are missing"
+            self._missing = 0
+            for each in run.trainer.callbacks:
+                if each is not self:
+                    each.on_warning(run, message)
 
 
 def _stays(line: bytes) -> bool:

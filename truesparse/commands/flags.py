@@ -103,7 +103,7 @@ def _make_parser() -> CommandParser:
     parser = CommandParser(
         "truesparse.train",
         "Train a truly sparse multilayer perceptron on CPUs.",
-        codes=(2, 3, 4, 5, 6),
+        codes=(2, 3, 4, 5, 6, 7),
     )
     add_flags(parser)
     parser.add_argument(
@@ -127,6 +127,7 @@ def _make_parser() -> CommandParser:
         action="store_true",
         help="check the options, estimate the memory, print it as JSON, and stop",
     )
+    parser.add_no_verify()
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "--quiet", action="store_true", help="print only errors to stderr"

@@ -13,12 +13,12 @@ import numpy as np
 
 from truesparse.common.checks import choose
 from truesparse.common.tasks import TASKS
+from truesparse.common.writing import replacing
 from truesparse.datasets import check_targets, encode_labels
 from truesparse.datasets.parquet_table import require_parquet, save_parquet
 from truesparse.errors import DataError, UsageError
 from truesparse.losses import r2
 from truesparse.storage.predictor import Block, Predictor
-from truesparse.storage.replacing import replacing
 
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
 
@@ -151,19 +151,15 @@ def write_file(
 
     Raises
     ------
-    UsageError
-        If the file cannot be written.
+    UsageError or StorageError
+        If the file cannot be written, see common.writing.
     """
-    try:
-        with replacing(path) as partial:
-            if partial.suffix == ".csv":
-                with partial.open("w", encoding="utf-8", newline="") as file:
-                    write_csv(file, predictor, blocks, labels_only)
-            else:
-                _write_arrays(partial, predictor, blocks, labels_only)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"cannot write predictions to {path}: {reason}") from None
+    with replacing(path, "predictions") as partial:
+        if partial.suffix == ".csv":
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                write_csv(file, predictor, blocks, labels_only)
+        else:
+            _write_arrays(partial, predictor, blocks, labels_only)
 
 
 def _write_arrays(path, predictor: Predictor, blocks, labels_only: bool) -> None:

@@ -44,7 +44,7 @@ class RunFolder:
     notes: list[str]
 
 
-def read_folder(path: Any) -> RunFolder:
+def read_folder(path: Any, verify: bool = True) -> RunFolder:
     """Read a run folder.
 
     Raises
@@ -86,5 +86,5 @@ def read_folder(path: Any) -> RunFolder:
             f"{'was' if history.n_unreadable == 1 else 'were'} left out."
         )
     # If the run was killed, the checkpoint may be the later model.
-    model = load(find_model(folder)) if exists[MODEL] else None
+    model = load(find_model(folder), verify=verify) if exists[MODEL] else None
     return RunFolder(folder, options, history, model, notes)

@@ -10,8 +10,7 @@ import pathlib
 
 from truesparse.commands.report_pictures import Picture, Section
 from truesparse.commands.report_summary import Rows
-from truesparse.errors import UsageError
-from truesparse.storage.replacing import replacing
+from truesparse.common.writing import replacing
 
 _MOST_CHARACTERS = 500
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -101,16 +100,11 @@ def write_page(page: str, path: pathlib.Path) -> None:
 
     Raises
     ------
-    UsageError
-        If the file cannot be written.
+    UsageError or StorageError
+        If the file cannot be written, see common.writing.
     """
-    try:
-        if path.is_dir():
-            raise OSError("it is a folder; add a file name")
-        with replacing(path) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write report {str(path)!r}: {error}") from None
+    with replacing(path, "report") as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _table(title: str, remark: str, rows: Rows) -> list[str]:

@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig, flag, merge
 from truesparse.commands.config_files import parse_toml, read_toml, to_toml
+from truesparse.common.writing import replacing
 from truesparse.errors import DataError, ModelFileError, UsageError
-from truesparse.storage.replacing import replacing
-from truesparse.storage.run_folder import CHECKPOINT, CONFIG, FILES
+from truesparse.storage.run_folder import (
+    CHECKPOINT,
+    CONFIG,
+    FILES,
+    MODEL,
+    PREVIOUS,
+    is_unfinished,
+)
 
 if TYPE_CHECKING:
     from truesparse.datasets import Dataset
@@ -64,7 +71,9 @@ def configure(
     if not os.path.isdir(folder):
         raise UsageError(f"--resume must name a run folder, got {folder!r}")
     for name in (CONFIG, CHECKPOINT):
-        if not os.path.exists(f"{folder}/{name}"):
+        # A crash between two renames leaves the previous checkpoint alone.
+        files = (CHECKPOINT, PREVIOUS) if name == CHECKPOINT else (name,)
+        if not any(os.path.exists(f"{folder}/{file}") for file in files):
             reason = (
                 "the run ended before the first one, or had --checkpoint-every 0"
                 if name == CHECKPOINT
@@ -75,20 +84,21 @@ def configure(
     return dataclasses.replace(RunConfig(**options), out=folder)
 
 
-def read(config: RunConfig) -> "Saved":
+def read(config: RunConfig, verify: bool = True) -> "Saved":
     """Read the checkpoint of a run, if it can be resumed with these options.
 
     Raises
     ------
     ModelFileError
-        If the file is damaged.
+        If the file is damaged, and the one before as well.
     UsageError
-        If an option has changed that must not, or the run is complete.
+        If an option has changed that must not, or the run has more epochs than asked
+        for.
     """
     from truesparse.training import checkpoints
 
     path = f"{config.out}/{CHECKPOINT}"
-    saved = checkpoints.read(path)
+    saved = checkpoints.read(path, verify=verify)
     if saved.config is None:
         raise ModelFileError(
             f"{path} holds no configuration; only runs of the command line can be "
@@ -97,7 +107,7 @@ def read(config: RunConfig) -> "Saved":
     options = parse_toml(saved.config, f"the metadata of {path}")
     # A number of threads from another machine may be invalid on this one.
     fixed = {key: value for key, value in options.items() if key not in MAY_CHANGE}
-    before, patience = RunConfig(**fixed), options.get("early_stopping")
+    before = RunConfig(**fixed)
     changed = [
         f"{flag(option.name)} ({getattr(before, option.name)!r} before, "
         f"{getattr(config, option.name)!r} now)"
@@ -110,18 +120,36 @@ def read(config: RunConfig) -> "Saved":
             f"the run in {config.out} cannot be resumed with a different "
             f"{', '.join(changed)}; only {CHANGEABLE_FLAGS} may change"
         )
-    run = saved.run
-    if config.epochs is not None and run.epoch >= config.epochs:
+    epoch = saved.run.epoch
+    if config.epochs is not None and epoch > config.epochs:
         raise UsageError(
-            f"the run in {config.out} is complete after {run.epoch} epochs; to train "
-            f"longer give more, as in --epochs {2 * run.epoch}"
-        )
-    if run.stop and not run.batch and config.early_stopping == patience:
-        raise UsageError(
-            f"the run in {config.out} is complete: it stopped early after epoch "
-            f"{run.epoch}; to train longer give a larger --early-stopping"
+            f"--epochs {config.epochs} is less than the {epoch} epochs that the run in "
+            f"{config.out} has already; give more to train longer"
         )
     return saved
+
+
+def completion(config: RunConfig, saved: "Saved") -> str:
+    """Return why there is nothing to resume, or an empty text if there is.
+
+    A run that was killed before it had saved its model is resumed, to save it.
+    """
+    run, folder = saved.run, str(config.out)
+    options = parse_toml(str(saved.config), f"the metadata of {saved.path}")
+    if is_unfinished(folder) or not os.path.exists(f"{folder}/{MODEL}"):
+        return ""
+    if config.epochs is not None and run.epoch >= config.epochs:
+        return (
+            f"the run in {folder} is complete after {run.epoch} epochs; to train "
+            f"longer give more, as in --epochs {2 * run.epoch}"
+        )
+    is_stopped = run.stop and not run.batch
+    if is_stopped and config.early_stopping == options.get("early_stopping"):
+        return (
+            f"the run in {folder} is complete: it stopped early after epoch "
+            f"{run.epoch}; to train longer give a larger --early-stopping"
+        )
+    return ""
 
 
 def fingerprint(data: "Dataset") -> dict[str, Any]:
@@ -156,12 +184,9 @@ def check_data(saved: "Saved", about: dict[str, Any]) -> None:
 def rewrite_config(config: RunConfig) -> None:
     """Write the configuration to the run folder, if flags have changed it."""
     path, text = pathlib.Path(str(config.out)) / CONFIG, to_toml(config)
-    try:
-        if path.read_text(encoding="utf-8") != text:
-            with replacing(path) as partial:
-                partial.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write {path}: {error}") from None
+    if path.read_text(encoding="utf-8") != text:
+        with replacing(path, "configuration") as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Run":
@@ -189,7 +214,7 @@ def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Ru
 
 def hint(folder: pathlib.Path) -> str:
     """Return how to resume a run, if it has a checkpoint; else nothing."""
-    has_one = (folder / CHECKPOINT).exists()
+    has_one = any((folder / name).exists() for name in (CHECKPOINT, PREVIOUS))
     return (
         f"; resume the run with --resume {shlex.quote(str(folder))}" if has_one else ""
     )

@@ -2,7 +2,8 @@
 
     0 done   1 bug, or output that cannot be written   2 usage
     3 would not fit in memory   4 data missing or invalid   5 diverged
-    6 model or checkpoint unreadable   130 and 143 stopped by a signal
+    6 model or checkpoint unreadable or changed   7 a file could not be written
+    130 and 143 stopped by a signal
 
 Results go to stdout, everything for people to stderr.
 """
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -25,7 +27,8 @@ _CODES = {
     3: "would not fit in memory",
     4: "data missing or invalid",
     5: "diverged",
-    6: "model unreadable",
+    6: "model unreadable or changed",
+    7: "could not be written",
 }
 _NO_BUGS = (
     *(TruesparseError, MemoryError, KeyboardInterrupt, OSError),
@@ -65,6 +68,15 @@ class CommandParser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.add_argument("--debug", action="store_true", help="show tracebacks")
+
+    def add_no_verify(self) -> None:
+        """Add the flag that skips the comparison of files with their digests."""
+        self.add_argument(
+            "--no-verify",
+            dest="verify",
+            action="store_false",
+            help="read a model or checkpoint even if its digest says it has changed",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
@@ -122,7 +134,7 @@ def run_command(
     words = sys.argv[1:] if arguments is None else arguments
     limit_spinning()
     try:
-        with _terminable():
+        with _terminable(), _warnings_in_a_line():
             try:
                 function(words)
             finally:
@@ -230,6 +242,24 @@ def _terminable() -> Iterator[None]:
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print warnings that are meant for users without a place in the source."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if category is UserWarning:
+            say(f"warning: {message}")
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    before = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _flush_stdout() -> None:

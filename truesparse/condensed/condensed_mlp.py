@@ -29,6 +29,7 @@ from truesparse.losses import Loss
 from truesparse.network.inputs import as_source_data, n_samples, warn_of_scales
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import LARGEST_SIDE, Connections
+from truesparse.storage import digest
 from truesparse.storage.models import read_preprocessing
 from truesparse.storage.preprocessing import to_tensors
 from truesparse.storage.tensors import (
@@ -217,15 +218,22 @@ class CondensedMLP:
         return write_tensors(path, tensors, metadata)
 
     @classmethod
-    def load(cls, path) -> "CondensedMLP":
+    def load(cls, path, *, verify: bool = True) -> "CondensedMLP":
         """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+        verify : bool
+            Compare the file with its digest first, see truesparse.load.
 
         Raises
         ------
         ModelFileError
-            If the file is missing, damaged or of another kind, or its arrays do not
-            form a model; every index is checked.
+            If the file is missing, damaged, has changed since it was written or is of
+            another kind, or its arrays do not form a model; every index is checked.
         """
+        has_digest = not verify or digest.verify(path)
         with open_tensors(path) as file:
             metadata = file.metadata() or {}
             if CONDENSED_KEY not in metadata:
@@ -243,7 +251,9 @@ class CondensedMLP:
             model = cls(description["n_features"], layers, constants, loss)
             sizes = model.n_features, constants.size
             model.preprocessing = read_preprocessing(file, *sizes)
-            return model
+        if not has_digest:
+            digest.warn_of_missing(path)
+        return model
 
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""

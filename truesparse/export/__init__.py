@@ -13,7 +13,6 @@ onnx_export   to_onnx: the graph of a net
 onnx_files    how an ONNX file is written, array by array
 csr_export    to_csr: matrices of SciPy in one file
 by_output     layers by output neuron, from which exports of whole nets start
-writing       files that are complete when they appear
 """
 
 from typing import TYPE_CHECKING

@@ -64,7 +64,7 @@ def _make_parser() -> shell.CommandParser:
     parser = shell.CommandParser(
         "truesparse.export",
         "Export a trained model, with the scales and labels of its training data.",
-        codes=(2, 3, 6),
+        codes=(2, 3, 6, 7),
     )
     parser.add_argument("model", metavar="MODEL", help="model file or run folder")
     formats = "; ".join(f"{name}: {text}" for name, text in _FORMATS.items())
@@ -75,6 +75,7 @@ def _make_parser() -> shell.CommandParser:
         metavar="|".join(_DTYPES),
         help="type of weights and rows in an ONNX graph (default: that of the model)",
     )
+    parser.add_no_verify()
     parser.add_argument(
         "--quiet", action="store_true", help="print only errors to stderr"
     )
@@ -102,7 +103,7 @@ def _run(options: Any) -> None:
     memory.require(
         2 * describe.prediction_bytes(file, 1), "export it on a machine with more"
     )
-    model = models.load(file)
+    model = models.load(file, verify=options.verify)
     if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
         say(f"the run has not ended: exporting {file}, saved after step {model.step:,}")
     if options.to == "onnx":

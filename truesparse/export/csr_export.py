@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.common.writing import replacing
 from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.export.by_output import net_of
 from truesparse.export.matrices import to_scipy
-from truesparse.export.writing import writing
 
 FORMAT = 1
 
@@ -112,6 +112,6 @@ def to_csr(
     }
     arrays["description"] = json.dumps(description, default=str)
     arrays = {name: array for name, array in arrays.items() if array is not None}
-    with writing(path, "CSR matrices") as partial, partial.open("xb") as file:
+    with replacing(path, "CSR matrices") as partial, partial.open("xb") as file:
         np.savez(file, **arrays)
     return pathlib.Path(path)

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from truesparse.common.checks import import_extra
+from truesparse.common.writing import replacing
 from truesparse.errors import UsageError
-from truesparse.export.writing import writing
 
 # Reading a file takes as much memory again as its arrays; a protobuf ends at 2 GiB.
 _MOST_INLINE = 1 << 30
@@ -143,13 +143,13 @@ def open_onnx(path: Any, opset: int, external: bool) -> Iterator[OnnxFile]:
         producer_name="truesparse",
         producer_version=truesparse.__version__,
     )
-    with writing(path, "ONNX model") as partial:
+    with replacing(path, "ONNX model") as partial:
         target = pathlib.Path(path)
         data = target.with_name(f"{target.name}.data")
         with contextlib.ExitStack() as stack:
             file = None
             if external:
-                arrays = stack.enter_context(writing(data, "arrays of ONNX model"))
+                arrays = stack.enter_context(replacing(data, "arrays of ONNX model"))
                 file = stack.enter_context(open(arrays, "xb"))
             # Opened before the work, which would be lost if it cannot be written.
             whole = stack.enter_context(open(partial, "xb"))

@@ -23,11 +23,11 @@ import numpy as np
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.common.checks import check_whole, choose
+from truesparse.common.writing import replacing
 from truesparse.datasets.dataset import SCALE_NAMES
 from truesparse.errors import ModelFileError
 from truesparse.export.by_output import LayerByOutput
 from truesparse.export.torch_export import HEADS, make_module, require_torch, to_torch
-from truesparse.export.writing import writing
 
 FORMAT = 1
 
@@ -72,7 +72,7 @@ def save_torch(model: Any, path: Any, **options: Any) -> pathlib.Path:
         "about": json.loads(json.dumps(module.about, default=str)),
     }
     # Not by name: torch reports files that cannot be written as RuntimeError.
-    with writing(path, "torch module") as partial, partial.open("xb") as file:
+    with replacing(path, "torch module") as partial, partial.open("xb") as file:
         torch.save(content, file)
     return pathlib.Path(path)
 

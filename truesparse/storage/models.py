@@ -20,7 +20,7 @@ from truesparse.losses import Loss
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
-from truesparse.storage import run_folder
+from truesparse.storage import digest, run_folder
 from truesparse.storage.preprocessing import from_tensors, to_tensors
 from truesparse.storage.tensors import (
     CONDENSED_KEY,
@@ -41,6 +41,7 @@ def save(
     preprocessing: Preprocessing | None = None,
     more_tensors: dict[str, np.ndarray] | None = None,
     more_metadata: dict[str, str] | None = None,
+    previous: pathlib.Path | None = None,
 ) -> pathlib.Path:
     """Write a model to a file; an existing file is replaced once all is written.
 
@@ -57,6 +58,8 @@ def save(
         the model, which it has if `load` read it.
     more_tensors, more_metadata : dict, optional
         Stored in the same file and ignored by `load`, see checkpoint.write.
+    previous : path, optional
+        Where an existing file is moved, in the same folder; by default it is replaced.
 
     Returns
     -------
@@ -65,7 +68,9 @@ def save(
     Raises
     ------
     UsageError
-        If the file cannot be written.
+        If `path` is no name for a file in an existing folder.
+    StorageError
+        If the system refuses to write the file, as on a full disk.
 
     Examples
     --------
@@ -101,10 +106,10 @@ def save(
         metadata["preprocessing"] = text
     tensors |= more_tensors or {}
     metadata |= more_metadata or {}
-    return write_tensors(path, tensors, metadata)
+    return write_tensors(path, tensors, metadata, previous)
 
 
-def load(path) -> SparseMLP:
+def load(path, *, verify: bool = True) -> SparseMLP:
     """Read a model that `save` wrote, or that of a run.
 
     Its `preprocessing` says how the training data were scaled and labelled, if the file
@@ -116,14 +121,18 @@ def load(path) -> SparseMLP:
     path : str or path
         A file, or the folder of a run. As long as the run has not ended, its checkpoint
         may be the latest model; a warning says so.
+    verify : bool
+        Compare the file with its digest first, see storage/digest.py. A file without
+        one is warned of.
 
     Raises
     ------
     ModelFileError
-        If the file is missing or damaged, is not a model, or has arrays that are not
-        valid; or if the folder holds no model.
+        If the file is missing, damaged or has changed since it was written, is not a
+        model, or has arrays that are not valid; or if the folder holds no model.
     """
     file_path = find_model(path)
+    has_digest = not verify or digest.verify(file_path)
     preprocessing = load_preprocessing(file_path)
     with open_tensors(file_path) as file:
         description = parse_description(file.metadata() or {}, file_path)
@@ -138,6 +147,8 @@ def load(path) -> SparseMLP:
         model = SparseMLP.from_layers(layers, loss, description["seed"])
         model.step = check_whole("step", description["step"], 0)
         model.preprocessing = preprocessing
+    if not has_digest:
+        digest.warn_of_missing(file_path)
     if file_path != pathlib.Path(path) and run_folder.is_unfinished(path):
         warnings.warn(
             f"the run in {path} has not ended: this is {file_path.name}, saved after "

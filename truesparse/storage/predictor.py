@@ -225,7 +225,7 @@ class Predictor:
         return ["prediction"] if single else [f"prediction_{name}" for name in names]
 
 
-def load_predictor(path) -> Predictor:
+def load_predictor(path, *, verify: bool = True) -> Predictor:
     """Read what predicts from raw rows: a model with its scales and labels.
 
     There is a warning if the file does not have them: rows are then taken as they are.
@@ -234,11 +234,13 @@ def load_predictor(path) -> Predictor:
     ----------
     path : str or path
         A model file or the folder of a run, as `truesparse.load` takes it.
+    verify : bool
+        Compare the file with its digest first, see truesparse.load.
 
     Raises
     ------
     ModelFileError
-        If there is no model, or it is not valid.
+        If there is no model, it is not valid, or it has changed since it was written.
 
     Examples
     --------
@@ -252,7 +254,7 @@ def load_predictor(path) -> Predictor:
     >>> predictor.predict([[5.1, 3.5, 1.4, 0.2]]).shape
     (1,)
     """
-    model = models.load(path)
+    model = models.load(path, verify=verify)
     if model.preprocessing is None:
         warnings.warn(
             f"{path} does not say how features were scaled: rows are taken as they "

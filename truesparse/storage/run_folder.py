@@ -4,21 +4,34 @@ config.toml               all options, with the defaults that were chosen
 metrics.jsonl             one event a line
 model.safetensors         the model at the end of the run
 checkpoint.safetensors    the state from which the run can be resumed
+checkpoint.previous.safetensors    the one before, in case the last is damaged
 best.safetensors          the best model so far, with --restore-best
 tensorboard/              curves, with --tensorboard
+.lock                     held by the process that trains
 report.html               written by truesparse.report
 """
 
+import contextlib
 import json
 import math
 import os
 import pathlib
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from truesparse.common import writing
+from truesparse.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a folder is not locked
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
 BEST = "best.safetensors"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
@@ -27,6 +40,7 @@ REPORT = "report.html"
 FILES = (CONFIG, METRICS, MODEL, CHECKPOINT)
 # Files with a model to predict with.
 MODELS = (MODEL, CHECKPOINT)
+_LOCK = ".lock"
 _LONGEST_LINE = 1 << 16  # bytes, of METRICS
 
 
@@ -36,6 +50,63 @@ def as_json(fields: dict[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in fields.items()
     }
+
+
+@contextlib.contextmanager
+def claim(folder) -> Iterator[None]:
+    """Keep other processes from training in a folder, and remove their remains.
+
+    The system lets go of it when the process ends, however it ends. Where files cannot
+    be locked, as on some network file systems, nothing is kept.
+
+    Raises
+    ------
+    UsageError
+        If another process trains in the folder.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            file = _lock(pathlib.Path(folder) / _LOCK)
+            if file is not None:
+                stack.callback(_unlock, file)
+        writing.sweep(pathlib.Path(folder))
+        yield
+
+
+def _lock(path: pathlib.Path) -> TextIO | None:
+    """Return the locked file, which holds the number of this process."""
+    if fcntl is None:
+        return None
+    file = open(path, "a+", encoding="ascii")  # noqa: SIM115, closed by _unlock
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The process before may have removed the file since it was opened here.
+        is_gone = not os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        is_gone = True
+    except BlockingIOError:
+        with file:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+        raise UsageError(
+            f"another process (number {holder}) trains in {path.parent}; wait until it "
+            "has ended, or choose another folder"
+        ) from None
+    except OSError:
+        file.close()
+        raise
+    if is_gone:
+        file.close()
+        return _lock(path)
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _unlock(file: TextIO) -> None:
+    with contextlib.suppress(OSError), file:
+        os.unlink(file.name)
 
 
 def is_unfinished(folder) -> bool:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +12,11 @@ import safetensors
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.common.checks import choose
-from truesparse.errors import ModelFileError, UsageError
+from truesparse.common.writing import replacing
+from truesparse.errors import ModelFileError
 from truesparse.network.inputs import is_finite
 from truesparse.sparse.connections import position_dtype
+from truesparse.storage import digest
 
 # Raised where the contents of a file that is not valid are used.
 NOT_VALID = (
@@ -32,13 +33,26 @@ ALL_KINDS = {**KINDS, "uint8": "U8"}
 _BLOCK = 1 << 22  # index entries read at a time: 16 or 32 MB
 
 
-def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]):
+def write_tensors(
+    path,
+    tensors: dict[str, np.ndarray],
+    metadata: dict[str, str],
+    previous: pathlib.Path | None = None,
+) -> pathlib.Path:
     """Write arrays in the safetensors format, one by one, and return the path.
 
     The writer of the safetensors library first copies all arrays into one bytes object,
-    which doubles the memory of the model.
+    which doubles the memory of the model. The metadata get a digest of the whole file.
+
+    Parameters
+    ----------
+    path : str or path
+    tensors : dict of str to ndarray
+    metadata : dict of str to str
+    previous : path, optional
+        Where an existing file is moved, instead of being replaced.
     """
-    header: dict[str, object] = {"__metadata__": metadata}
+    header: dict[str, object] = {"__metadata__": {digest.KEY: digest.BLANK, **metadata}}
     offset = 0
     for name, array in tensors.items():
         end = offset + array.nbytes
@@ -50,29 +64,24 @@ def write_tensors(path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    try:
-        target = pathlib.Path(path)
-    except TypeError:
-        raise UsageError(f"cannot write model {path!r}: give a path") from None
-    if os.path.isdir(target):
-        raise UsageError(
-            f"cannot write model {str(path)!r}: it is a folder; add a file name"
-        )
-    partial = None
-    try:
-        partial = target.with_name(target.name + ".part")
-        with open(partial, "wb") as file:
-            file.write(len(text).to_bytes(8, "little"))
-            file.write(text)
-            for array in tensors.values():
-                np.ascontiguousarray(array).tofile(file)
-        os.replace(partial, target)
-    except (OSError, ValueError) as error:
-        if partial is not None:
-            with contextlib.suppress(OSError, ValueError):
-                partial.unlink()
-        raise UsageError(f"cannot write model {str(path)!r}: {error}") from None
-    return target
+    # Before the first byte is written, as it stands in front of the tensors.
+    head = len(text).to_bytes(8, "little") + text
+    head = digest.stamp(head, map(_bytes, tensors.values()))
+    with (
+        replacing(path, "model", previous=previous) as partial,
+        open(partial, "xb") as file,
+    ):
+        file.write(head)
+        for array in tensors.values():
+            # Unlike ndarray.tofile, this says why it fails.
+            file.write(_bytes(array))
+    return pathlib.Path(path)
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """Return the bytes of an array, without a copy if it is contiguous."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view("uint8").data
 
 
 @contextlib.contextmanager

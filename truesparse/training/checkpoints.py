@@ -10,6 +10,8 @@ import functools
 import importlib.metadata
 import json
 import math
+import pathlib
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -213,19 +215,53 @@ class Saved:
             )
 
 
-def read(path) -> Saved:
+def previous_path(path) -> pathlib.Path:
+    """Return where the checkpoint before the one at `path` is kept."""
+    path = pathlib.Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def read(path, *, verify: bool = True) -> Saved:
     """Read a checkpoint and check it, except for states, which `Saved.resume` checks.
+
+    If it is missing or damaged, the previous one is read, with a warning.
+
+    Parameters
+    ----------
+    path : str or path
+    verify : bool
+        Compare the file with its digest first, see truesparse.load.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, or not a checkpoint.
+        If the file is missing, damaged, or not a checkpoint, and there is no previous
+        one.
 
     Examples
     --------
     See callbacks.Checkpoint.
     """
-    model = models.load(path)
+    try:
+        return _read(path, verify)
+    except ModelFileError as error:
+        previous = previous_path(path)
+        if not previous.exists():
+            raise
+        try:
+            saved = _read(previous, verify)
+        except ModelFileError as second:
+            raise ModelFileError(f"{error}; nor is the one before: {second}") from None
+        warnings.warn(
+            f"{error}; {previous.name}, of step {saved.model.step:,}, is taken instead",
+            UserWarning,
+            stacklevel=2,
+        )
+        return saved
+
+
+def _read(path, verify: bool) -> Saved:
+    model = models.load(path, verify=verify)
     with open_tensors(path) as file:
         metadata = file.metadata() or {}
         if "checkpoint" not in metadata:

@@ -13,7 +13,7 @@ import numpy as np
 
 from truesparse.common import rng
 from truesparse.common.checks import check_positive, check_whole
-from truesparse.errors import DataError, DivergedError, UsageError
+from truesparse.errors import DataError, DivergedError, StorageError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
@@ -238,7 +238,7 @@ class Trainer:
                         what = f"weights became NaN or infinite in epoch {run.epoch}"
                         raise _diverged(what, run.lr)
                     if snapshot is not None:
-                        snapshot.take(model)
+                        self._take(snapshot, run)
             except DivergedError as error:
                 run.intact, run.error = False, str(error)
                 if snapshot is None:
@@ -249,6 +249,13 @@ class Trainer:
                 raise DivergedError(f"{error}; the model is {which}") from None
             finally:
                 self._end(run)
+
+    def _take(self, snapshot: Snapshot, run: Run) -> None:
+        """Save the model, if it is time; a fault of the disk does not end the run."""
+        try:
+            snapshot.take(self.model)
+        except (StorageError, UsageError) as error:
+            self._emit("on_warning", run, str(error))
 
     def _end(self, run: Run) -> None:
         """Call `on_train_end` of all callbacks, then drop the data."""

@@ -2,13 +2,13 @@
 
 import pytest
 
-from truesparse.storage.replacing import replacing
+from truesparse.common.writing import replacing
 
 
 def test_a_file_is_replaced_once_all_is_written(tmp_path):
     path = tmp_path / "table.CSV"
     path.write_text("old")
-    with replacing(path) as partial:
+    with replacing(path, "table") as partial:
         assert partial.suffix == ".csv"
         partial.write_text("new")
         assert path.read_text() == "old"
@@ -21,7 +21,7 @@ def test_an_error_leaves_the_old_file_alone(tmp_path):
     path.write_text("old")
 
     def write_half():
-        with replacing(path) as partial:
+        with replacing(path, "table") as partial:
             partial.write_text("ne")
             raise ZeroDivisionError
 

@@ -1,0 +1,138 @@
+"""Digests of tensor files, which tell whether anything in a file has changed.
+
+The metadata of a file begin with the entry ``digest``, 64 hexadecimal digits of blake2b
+over
+
+* the bytes of the file before the tensors, with zeros in place of the digits, and
+* the blake2b digests of the bytes after them, in blocks of 16 MB.
+
+So each byte counts, and blocks can be hashed side by side.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import mmap
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+
+from truesparse.errors import ModelFileError
+
+KEY = "digest"
+BLANK = "0" * 64
+# How write_tensors begins the header, after the eight bytes of its length.
+_PREFIX = json.dumps({"__metadata__": {KEY: BLANK}}).partition(BLANK)[0].encode()
+_START = 8 + len(_PREFIX)
+_END = _START + len(BLANK)
+_BLOCK = 1 << 24
+_MOST_THREADS = 4
+
+
+def stamp(head: bytes, views: Iterable[memoryview]) -> bytes:
+    """Return the start of a file, up to the tensors, with the digest filled in.
+
+    Parameters
+    ----------
+    head : bytes
+        The start, with `BLANK` as the metadata's first entry, `KEY`.
+    views : iterable of memoryview
+        The bytes of the tensors.
+    """
+    digits = _root(head, _blocks(views))
+    return head[:_START] + digits.encode() + head[_END:]
+
+
+def verify(path) -> bool:
+    """Compare a file with its digest; return whether it has one.
+
+    Files of earlier versions and of other programs have none.
+
+    Raises
+    ------
+    ModelFileError
+        If the content of the file has changed since it was written, or it cannot be
+        read.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            first = file.read(_END)
+            if first[8:_START] != _PREFIX:
+                return False
+            expected = first[_START:]
+            n_head = 8 + int.from_bytes(first[:8], "little")
+            if n_head > size:
+                raise ModelFileError(
+                    f"cannot read model {path}: it is cut off after {size} bytes, in "
+                    "its header"
+                )
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                actual = _root_of_file(content, n_head)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"cannot read model {path}: {error}") from None
+    if actual.encode() != expected:
+        raise ModelFileError(
+            f"the content of {path} has changed since it was written: its digest is "
+            f"{actual[:12]}..., not {expected[:12].decode(errors='replace')}...; use "
+            "another copy of the file, or skip this check with verify=False or "
+            "--no-verify"
+        )
+    return True
+
+
+def warn_of_missing(path) -> None:
+    """Warn that a file without a digest was read."""
+    warnings.warn(
+        f"{path} has no digest, so changes of its content would not be noticed; it was "
+        "written by truesparse 0.1 or another program: save it again to add one",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _root_of_file(content: mmap.mmap, n_head: int) -> str:
+    with memoryview(content) as view:
+        head = view[:_START].tobytes() + BLANK.encode() + view[_END:n_head].tobytes()
+        return _root(head, _blocks([view[n_head:]]))
+
+
+def _root(head: bytes, blocks: Iterable[list[memoryview]]) -> str:
+    """Return the digest of a head and of what follows it."""
+    root = _hash()
+    root.update(head)
+    with concurrent.futures.ThreadPoolExecutor(_MOST_THREADS) as pool:
+        # Hashing lets go of the interpreter's lock.
+        for leaf in pool.map(_leaf, blocks):
+            root.update(leaf)
+    return root.hexdigest()
+
+
+def _hash():
+    return hashlib.blake2b(digest_size=len(BLANK) // 2)
+
+
+def _leaf(pieces: list[memoryview]) -> bytes:
+    leaf = _hash()
+    for piece in pieces:
+        leaf.update(piece)
+        piece.release()
+    return leaf.digest()
+
+
+def _blocks(views: Iterable[memoryview]) -> Iterator[list[memoryview]]:
+    """Yield the bytes of views, one after another, as pieces of whole blocks."""
+    pieces: list[memoryview] = []
+    room = _BLOCK
+    for view in views:
+        while view:
+            pieces.append(view[:room])
+            view = view[room:]
+            room -= len(pieces[-1])
+            if room == 0:
+                yield pieces
+                pieces, room = [], _BLOCK
+    if pieces:
+        yield pieces
