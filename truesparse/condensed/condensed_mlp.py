@@ -233,8 +233,7 @@ class CondensedMLP:
             If the file is missing, damaged, has changed since it was written or is of
             another kind, or its arrays do not form a model; every index is checked.
         """
-        has_digest = not verify or digest.verify(path)
-        with open_tensors(path) as file:
+        with digest.verifying(path, verify), open_tensors(path) as file:
             metadata = file.metadata() or {}
             if CONDENSED_KEY not in metadata:
                 raise ModelFileError(
@@ -251,9 +250,7 @@ class CondensedMLP:
             model = cls(description["n_features"], layers, constants, loss)
             sizes = model.n_features, constants.size
             model.preprocessing = read_preprocessing(file, *sizes)
-        if not has_digest:
-            digest.warn_of_missing(path)
-        return model
+            return model
 
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""

@@ -10,6 +10,7 @@ So each byte counts, and blocks can be hashed side by side.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import mmap
@@ -41,6 +42,44 @@ def stamp(head: bytes, views: Iterable[memoryview]) -> bytes:
     """
     digits = _root(head, _blocks(views))
     return head[:_START] + digits.encode() + head[_END:]
+
+
+@contextlib.contextmanager
+def verifying(path, wanted: bool = True) -> Iterator[None]:
+    """Compare a file with its digest while the ``with`` statement reads it.
+
+    On a second core this takes hardly any time. A file without a digest is warned of.
+
+    Parameters
+    ----------
+    path : str or path
+    wanted : bool
+        Whether to compare at all.
+
+    Raises
+    ------
+    ModelFileError
+        At the end, if the content of the file has changed since it was written, also
+        in place of what its content made the body raise.
+    """
+    if not wanted:
+        yield
+        return
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        verification = pool.submit(verify, path)
+        try:
+            yield
+        except Exception:
+            verification.result()
+            raise
+        if not verification.result():
+            warnings.warn(
+                f"{path} has no digest, so changes of its content would not be "
+                "noticed; an earlier version or another program wrote it: save it "
+                "again to add one",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def verify(path) -> bool:
@@ -81,16 +120,6 @@ def verify(path) -> bool:
             "--no-verify"
         )
     return True
-
-
-def warn_of_missing(path) -> None:
-    """Warn that a file without a digest was read."""
-    warnings.warn(
-        f"{path} has no digest, so changes of its content would not be noticed; it was "
-        "written by truesparse 0.1 or another program: save it again to add one",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 def _root_of_file(content: mmap.mmap, n_head: int) -> str:

@@ -132,9 +132,7 @@ def load(path, *, verify: bool = True) -> SparseMLP:
         model, or has arrays that are not valid; or if the folder holds no model.
     """
     file_path = find_model(path)
-    has_digest = not verify or digest.verify(file_path)
-    preprocessing = load_preprocessing(file_path)
-    with open_tensors(file_path) as file:
+    with digest.verifying(file_path, verify), open_tensors(file_path) as file:
         description = parse_description(file.metadata() or {}, file_path)
         layers = [
             _load_layer(file, index, spec)
@@ -146,9 +144,9 @@ def load(path, *, verify: bool = True) -> SparseMLP:
         loss = Loss.from_json(description["loss"])
         model = SparseMLP.from_layers(layers, loss, description["seed"])
         model.step = check_whole("step", description["step"], 0)
-        model.preprocessing = preprocessing
-    if not has_digest:
-        digest.warn_of_missing(file_path)
+        model.preprocessing = read_preprocessing(
+            file, layers[0].connections.n_in, layers[-1].connections.n_out
+        )
     if file_path != pathlib.Path(path) and run_folder.is_unfinished(path):
         warnings.warn(
             f"the run in {path} has not ended: this is {file_path.name}, saved after "
