@@ -6,5 +6,6 @@ feedforward  forward passes over all layers
 backprop     backward passes over all layers, with the optimiser step
 buffers      the arrays a model works in
 averaging    one net that outputs the mean of several
+faults       where numbers stopped being finite
 inputs       dense or CSR input data, in the form that kernels take
 """

@@ -18,7 +18,7 @@ from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
 from truesparse.losses import Loss
-from truesparse.network import backprop, feedforward, inputs
+from truesparse.network import backprop, faults, feedforward, inputs
 from truesparse.network.buffers import Buffers
 from truesparse.network.layer_stack import LayerStack
 from truesparse.optimizers import Optimizer
@@ -353,6 +353,11 @@ class SparseMLP(LayerStack):
     def to_onnx(self, path, **options: Any) -> pathlib.Path:
         """Write the net to an ONNX file, see export.to_onnx."""
         return export.to_onnx(self, path, **options)
+
+    def describe_fault(self) -> str:
+        """Return where numbers stopped being finite, see network.faults."""
+        outputs = [] if self._buffers is None else self._buffers.outputs
+        return faults.describe(self.layers, self.step, outputs)
 
     def _follow_topology(self) -> None:
         """Adapt tasks and buffers if the topology has changed since the last call."""

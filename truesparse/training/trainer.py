@@ -236,7 +236,7 @@ class Trainer:
                     self._epoch(run, batches, validation)
                     if not has_finite_weights(model):
                         what = f"weights became NaN or infinite in epoch {run.epoch}"
-                        raise _diverged(what, run.lr)
+                        raise self._diverged(what, run.lr)
                     if snapshot is not None:
                         self._take(snapshot, run)
             except DivergedError as error:
@@ -336,7 +336,7 @@ class Trainer:
         )
         if not math.isfinite(run.loss):
             place = f"epoch {run.epoch + 1}, step {self.model.step + 1}"
-            raise _diverged(f"the loss became {run.loss} in {place}", run.lr)
+            raise self._diverged(f"the loss became {run.loss} in {place}", run.lr)
         weights = batches.sample_weight
         run.end_batch(samples.size if weights is None else weights[samples].sum())
         self._update_topology(run, "step", batches, clock)
@@ -377,8 +377,10 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)
 
-
-def _diverged(what: str, lr: float) -> DivergedError:
-    return DivergedError(
-        f"{what}, at learning rate {lr:g}; lower the learning rate or clip gradients"
-    )
+    def _diverged(self, what: str, lr: float) -> DivergedError:
+        """Return the error that says what happened, and where it began."""
+        place = self.model.describe_fault()
+        return DivergedError(
+            f"{what}{f' ({place})' if place else ''}, at learning rate {lr:g}; lower "
+            "the learning rate or clip gradients"
+        )

@@ -1,0 +1,37 @@
+"""Where numbers stopped being finite: gradients, weights or outputs of which layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from truesparse.network.inputs import is_finite
+from truesparse.sparse.layer import SparseLayer
+
+_BECAME = "became NaN or infinite"
+
+
+def describe(
+    layers: Sequence[SparseLayer], step: int, outputs: Sequence[np.ndarray] = ()
+) -> str:
+    """Return the sentence that says where a net went wrong, or an empty text.
+
+    Parameters
+    ----------
+    layers : sequence of SparseLayer
+    step : int
+        Steps so far.
+    outputs : sequence of (n_out, columns) arrays, optional
+        Outputs of the layers for the batch whose loss is not finite.
+    """
+    n = len(layers)
+    # Errors travel backward from a layer to those before it.
+    for number, layer in reversed(list(enumerate(layers, 1))):
+        parts = (layer.connections.values, *layer.neuron_parameters())
+        if not all(map(is_finite, parts)):
+            moments = (layer.connections.moments.first, layer.bias_moments.first)
+            what = "weights" if all(map(is_finite, moments)) else "gradients"
+            return f"{what} of layer {number} of {n} {_BECAME} in step {step}"
+    for number, output in enumerate(outputs, 1):
+        if not is_finite(output):
+            return f"outputs of layer {number} of {n} {_BECAME} in step {step + 1}"
+    return ""
