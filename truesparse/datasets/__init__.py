@@ -14,7 +14,7 @@ Sources, each read into RawData
     openml         sets from OpenML, downloaded and cached
     files          files, by their ending; npz is the format of data_home
     content        text files by what they hold
-    npz, npy, matlab               arrays
+    npz, npy, matlab, mat5         arrays
     named_arrays   which of them are the features and the targets
     csv_table, parquet_table, arff
     svmlight, single_cells, matrix_market

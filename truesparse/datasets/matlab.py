@@ -1,4 +1,4 @@
-"""MATLAB's .mat files: scipy reads them, h5py those of version 7.3."""
+"""MATLAB's .mat files: those of version 7.3 are read by h5py, of version 4 by scipy."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,12 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
+from truesparse.datasets.mat5 import Mat5File, is_mat5
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
-from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.raw import DAMAGED, RawData, first_line
 from truesparse.datasets.table_options import TableOptions
-from truesparse.errors import DataError
+from truesparse.errors import DataError, TruesparseError
 
 _NEEDED = "X and Y, or data and label"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -44,7 +45,11 @@ def read_mat(
     with path.open("rb") as file:
         # HDF5 starts after MATLAB's own header.
         start = file.read(1024)
-    read = _read_with_h5py if _SIGNATURE in (start[:8], start[512:520]) else _read
+    read = _read_with_scipy
+    if _SIGNATURE in (start[:8], start[512:520]):
+        read = _read_with_h5py
+    elif is_mat5(start):
+        read = _read
     names, arrays = read(path, needs_targets=expected is None)
     for name, array in zip(names[:4], arrays, strict=True):
         if array is not None and array.ndim != 2:
@@ -58,25 +63,51 @@ def read_mat(
 
 
 def _read(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:
+    try:
+        file = Mat5File(path.read_bytes())
+        names = _choose(path, file.kinds, needs_targets)
+        arrays = [name and file.read(name) for name in names[:4]]
+    except DAMAGED as error:
+        raise _damaged(path, error) from error
+    return names, [
+        name and _plain(array, file.kinds[name])
+        for name, array in zip(names[:4], arrays, strict=True)
+    ]
+
+
+def _read_with_scipy(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:
     from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import matfile_version
 
     try:
+        if matfile_version(path, appendmat=False)[0] != 0:
+            raise ValueError("it begins as no .mat file does")
         kinds = {name: kind for name, _, kind in whosmat(path, appendmat=False)}
-        names = choose_arrays(kinds, path, _NEEDED, needs_targets)
+        names = _choose(path, kinds, needs_targets)
         wanted = [name for name in names[:4] if name]
-        for name in wanted:
-            _check_kind(path, name, kinds[name])
         # Otherwise doubles come in the type that stores them, such as uint8.
         arrays = loadmat(path, appendmat=False, variable_names=wanted, mat_dtype=True)
-    except DataError:
-        raise
-    except Exception as error:
-        # A damaged file can raise any error.
-        raise DataError(
-            f"cannot read {path} as .mat: {first_line(error)}; the file seems to be "
-            "damaged or of another format"
-        ) from error
+    except DAMAGED as error:
+        raise _damaged(path, error) from error
     return names, [name and _plain(arrays[name], kinds[name]) for name in names[:4]]
+
+
+def _choose(path: Path, kinds: dict[str, str], needs_targets: bool) -> Any:
+    """Return the names of the arrays to read, see choose_arrays."""
+    names = choose_arrays(kinds, path, _NEEDED, needs_targets)
+    for name in filter(None, names[:4]):
+        _check_kind(path, name, kinds[name])
+    return names
+
+
+def _damaged(path: Path, error: Exception) -> Exception:
+    """Return the error that says that a file cannot be read, unless one says why."""
+    if isinstance(error, TruesparseError):
+        return error
+    return DataError(
+        f"cannot read {path} as .mat: {first_line(error)}; the file seems to be "
+        "damaged or of another format"
+    )
 
 
 def _read_with_h5py(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:

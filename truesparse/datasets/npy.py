@@ -15,7 +15,7 @@ from truesparse.datasets.named_arrays import (
     choose_arrays,
     role_of,
 )
-from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.raw import DAMAGED, RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions
 from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.datasets.text_tables import column_of
@@ -122,14 +122,7 @@ def _load(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             array = np.load(file, allow_pickle=False)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        SyntaxError,
-        MemoryError,
-    ) as error:
+    except DAMAGED as error:
         raise DataError(
             f"cannot read {path} as .npy: {first_line(error)}; write it with "
             "numpy.save, without Python objects"

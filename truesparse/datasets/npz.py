@@ -9,8 +9,6 @@ A CSR matrix M is stored as M_data, M_indices, M_indptr and M_shape in place of 
 
 import contextlib
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +19,7 @@ from scipy import sparse
 from truesparse.datasets.features import as_dense, check_features
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
-from truesparse.datasets.raw import RawData, first_line
+from truesparse.datasets.raw import DAMAGED, RawData, first_line
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_one_target_a_row
 from truesparse.errors import DataError
@@ -72,19 +70,7 @@ def read_npz(
                 return _read_arrays(archive, path, needs_targets=expected is None)
     except DataError:
         raise
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        TypeError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGED as error:
         raise DataError(
             f"cannot read {path} as .npz: {first_line(error)}; write it with "
             "truesparse.datasets.save_npz or numpy.savez, without object arrays"

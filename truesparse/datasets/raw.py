@@ -1,9 +1,21 @@
 """What a reader returns: the arrays of a source, before they are checked or split."""
 
+import struct
+import tokenize
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+# What NumPy and zipfile raise where a file of arrays is damaged or made to do harm:
+# headers are parsed as Python, members are inflated, sizes are believed.
+DAMAGED = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError),
+    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 class TableLayout(NamedTuple):

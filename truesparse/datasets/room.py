@@ -11,6 +11,7 @@ import numpy as np
 
 from truesparse.common.memory import require
 from truesparse.datasets.named_arrays import Role, role_of
+from truesparse.datasets.raw import DAMAGED
 from truesparse.datasets.table_options import say
 from truesparse.datasets.text_files import is_compressed
 from truesparse.errors import MemoryLimitError
@@ -127,7 +128,7 @@ def loading_bytes(path: Path, dtype: np.dtype) -> int:
                     scaled += member.file_size // itemsize * dtype.itemsize
             if not has_test:
                 scaled += sum(m.file_size for m in members if _is_indices(m.filename))
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
+    except DAMAGED:
         # Its reader reports what is wrong with it.
         return 0
     return stored + scaled
