@@ -142,3 +142,17 @@ def test_rows_of_a_sparse_matrix_that_do_not_exist(tmp_path):
     path.write_bytes(content.replace(rows, np.array([1, 0, 9], "<i4").tobytes(), 1))
     with pytest.raises(DataError, match="indices must be < 3"):
         load(path)
+
+
+@pytest.mark.parametrize("content", [bytes(300), b"", b"text\n" * 90, b" " * 128])
+def test_what_is_no_mat_file(content, tmp_path):
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.mat"):
+        load(tmp_path / "a.mat")
+
+
+def test_version_4_is_read(tmp_path):
+    X = np.random.default_rng(0).standard_normal((30, 4))
+    arrays = {"X": X, "Y": np.arange(30)[:, None] % 3}
+    scipy.io.savemat(tmp_path / "a.mat", arrays, format="4")
+    assert load(tmp_path / "a.mat", scale="none").n_features == 4

@@ -87,7 +87,8 @@ def _read_with_scipy(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:
         wanted = [name for name in names[:4] if name]
         # Otherwise doubles come in the type that stores them, such as uint8.
         arrays = loadmat(path, appendmat=False, variable_names=wanted, mat_dtype=True)
-    except DAMAGED as error:
+    except Exception as error:
+        # A damaged file can raise any error.
         raise _damaged(path, error) from error
     return names, [name and _plain(arrays[name], kinds[name]) for name in names[:4]]
 
