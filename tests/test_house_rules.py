@@ -38,7 +38,7 @@ LAYERS = (
     {"callbacks", "checkpoint"},
     {"plots"},
     {"commands", "estimators"},
-    {"info", "predict", "report", "train"},
+    {"info", "predict", "report", "selftest", "train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 
@@ -51,7 +51,7 @@ LARGE = {
     "truesparse.datasets": "one file a format and a source",
     "truesparse.commands": "what several commands are made of, one file a step",
 }
-PRINTING = {"callbacks", "commands", "info", "predict", "report", "train"}
+PRINTING = {"callbacks", "commands", "info", "predict", "report", "selftest", "train"}
 # Libraries that are imported within functions only, and by whom.
 HEAVY = {
     "sklearn": ("datasets", "estimators"),

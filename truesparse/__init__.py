@@ -7,6 +7,7 @@ Commands, run with ``python -m truesparse.NAME``
     predict      predict with a trained model
     info         describe a model file, a checkpoint or a run folder
     report       a report on a run, as one HTML file
+    selftest     test the engine on this machine
     commands     what they are made of: options, defaults, estimates, texts
 Networks and training
     network      SparseMLP: layers, buffers, forward and backward passes

@@ -16,6 +16,7 @@ Results
     report_summary    its tables
     report_pictures   its pictures
     report_page       its HTML
+    self_checks       the checks of truesparse.selftest
 All commands
     shell             exit codes, errors in one line, signals, common flags
 """

@@ -216,6 +216,15 @@ def has_avx512() -> bool:
     return "+avx512f" in features.split(",")
 
 
+def host() -> tuple[str, list[str]]:
+    """Return the name of the processor that kernels are compiled for, and its SIMD."""
+    from llvmlite.binding import get_host_cpu_name
+
+    has = get_host_cpu_features().split(",")
+    known = ("neon", "sve", "sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bf16")
+    return get_host_cpu_name(), [name for name in known if f"+{name}" in has]
+
+
 def most_threads() -> int:
     """Return how many threads the process may use at most."""
     return CONFIG.NUMBA_NUM_THREADS
