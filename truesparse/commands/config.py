@@ -46,6 +46,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "header": ("auto", "no", "yes"),
     "decimal": (",", "."),
     "missing": ("drop", "error", "mean", "median", "most_frequent"),
+    "missing_target": ("drop", "error"),
     "categorical": ("auto", "error", "onehot", "ordinal"),
     "monitor": ("train_loss", "val_loss", "val_score"),
 }
@@ -134,6 +135,9 @@ class RunConfig:
         "error",
         "what to do with rows that lack a value: refuse or drop them, or fill "
         "features with a statistic of the training part",
+    )
+    missing_target: str = _option(
+        "error", "what to do with rows that lack the target: refuse or drop them"
     )
     categorical: str = _option(
         "auto",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from truesparse.datasets.notations import find_unit
 from truesparse.datasets.table_options import Column, TableOptions, say
 from truesparse.errors import DataError, UsageError
 
@@ -217,7 +218,15 @@ def warn_of_columns(
                 f"taken as a feature; leave it out with {say('index', stated)} unless "
                 "it is one"
             )
-        elif column.dtype == object and _is_free_text(column):
+        elif column.dtype != object:
+            continue
+        elif unit := find_unit(value for value in column if isinstance(value, str)):
+            warnings.append(
+                f"column {label_of(names, number)} holds numbers with a unit ({unit}), "
+                "which become categories; remove the unit from the cells to make them "
+                "numbers"
+            )
+        elif _is_free_text(column):
             warnings.append(
                 f"column {label_of(names, number)} holds text that differs in almost "
                 "every row, like names, which says nothing about new rows; leave it "

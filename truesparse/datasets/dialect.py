@@ -227,17 +227,22 @@ def _choose_delimiter(sample: list[str], decimal: str | None, path: Path) -> str
     """Return the delimiter that cuts most rows alike, into numbers where it can."""
 
     def merit(delimiter: str) -> tuple[float, float]:
-        rows = _cut(sample, delimiter)
+        try:
+            rows = _cut(sample, delimiter)
+        except csv.Error:  # it leaves a wide row as one cell, longer than csv takes
+            return 0.0, 0.0
         lengths = Counter(len(row.cells) for row in rows)
-        length, count = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
+        length, n_alike = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
         if length < 2 or delimiter == decimal:
             return 0.0, 0.0
         marks = (decimal,) if decimal else (".", "," if delimiter != "," else ".")
-        cells = [cell for row in rows for cell in row.cells]
-        typed = sum(
-            any(kind_of(cell, mark) != "text" for mark in marks) for cell in cells
+        cells = Counter(cell for row in rows for cell in row.cells)
+        n_typed = sum(
+            count
+            for cell, count in cells.items()
+            if any(kind_of(cell, mark) != "text" for mark in marks)
         )
-        return round(count / len(rows), 2), typed / len(cells)
+        return round(n_alike / len(rows), 2), n_typed / cells.total()
 
     merits = {delimiter: merit(delimiter) for delimiter in DELIMITERS}
     # Of equal ones the first of the list.
@@ -264,11 +269,10 @@ def _choose_decimal(rows: list[_Row], delimiter: str) -> str:
     if delimiter == ",":
         return "."
     commas = points = 0
-    for row in rows:
-        for cell in row.cells:
-            is_number = kind_of(cell) in ("whole", "real")
-            points += is_number and "." in cell
-            commas += not is_number and kind_of(cell, ",") == "real"
+    for cell, count in Counter(cell for row in rows for cell in row.cells).items():
+        is_number = kind_of(cell) in ("whole", "real")
+        points += count * (is_number and "." in cell)
+        commas += count * (not is_number and kind_of(cell, ",") == "real")
     return "," if commas > points else "."
 
 

@@ -21,7 +21,11 @@ from scipy import sparse
 
 from truesparse.datasets.dialect import TRUTH, is_number
 from truesparse.datasets.table_options import say
-from truesparse.datasets.text_tables import is_missing
+from truesparse.datasets.typed_columns import (
+    holds_truth,
+    is_missing,
+    truth_as_numbers,
+)
 from truesparse.errors import DataError
 
 # More values than this in a column, and the features become CSR.
@@ -241,6 +245,7 @@ def _values(how: ColumnEncoding, column: np.ndarray, locate: Locate) -> np.ndarr
         values = np.array(numbers, np.float64)
         values[gaps] = number.get(str(how.fill), -1)
         return values
+    column = truth_as_numbers(column)
     if column.dtype == object:
         if not gaps.all():
             is_text = (cell is not None and not is_number(cell) for cell in column)
@@ -262,9 +267,9 @@ def _as_categories(column: np.ndarray, number: dict[str, int]) -> list[str | Non
     A column that holds text among numbers in one file may hold numbers alone in
     another: there 2, 2.0 and 02 are the same value.
     """
-    if column.dtype == object:
+    if column.dtype == object and not holds_truth(column):
         return column.tolist()
-    if column.dtype == bool:
+    if holds_truth(column):
         spelling: dict[Any, str] = {
             TRUTH[value.lower()]: value for value in number if value.lower() in TRUTH
         }

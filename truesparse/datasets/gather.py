@@ -8,8 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Cells of a block of rows: 16 MB of numbers.
-BLOCK_CELLS = 1 << 21
+# A block of rows has so many cells, 8 MB of numbers, of which pandas holds four copies,
+# and at least so many rows: it takes 13 us a column to make a frame of a block.
+_BLOCK_CELLS, _LEAST_ROWS = 1 << 20, 500
+
+
+def rows_of_block(n_columns: int) -> int:
+    """Return how many rows of a table to read at a time."""
+    return max(_BLOCK_CELLS // n_columns, _LEAST_ROWS)
 
 
 class MixedKindsError(Exception):
