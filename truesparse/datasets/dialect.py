@@ -8,6 +8,7 @@ is a header where a cell is text above numbers, which no row of data can be.
 """
 
 import csv
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -114,6 +115,11 @@ def sniff(
         raise DataError(f"{path} has a header but no rows")
     n_columns = len(body[0].cells)
     has_row_names = has_header and len(first.cells) == n_columns - 1
+    if has_row_names and not any(row.cells[-1] for row in body):
+        raise DataError(
+            f"{path}: rows end with a delimiter, which the header does not; end all of "
+            "them with one, or none"
+        )
     if has_header and not has_row_names and len(first.cells) != n_columns:
         raise DataError(
             f"{path}: line {body[0].line + n_lines} has {n_columns} cells, the header "
@@ -308,8 +314,8 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
     counts = [column.cell for column in numbers]
     if counts == [str(i) for i in range(len(counts))] and len(first) > 2:
         return True  # pandas names columns without names 0, 1, 2, ...
-    looks_like_names = len(numbers) > 1 and all(
-        column.is_whole_above_real for column in numbers
+    looks_like_names = _count_up(numbers) or (
+        len(numbers) > 1 and all(column.is_whole_above_real for column in numbers)
     )
     looks_like_label = any(column.is_unlike_labels(len(below)) for column in texts)
     if looks_like_names and texts:
@@ -322,6 +328,19 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
             f"names and {say('header', 'no')} if they are data"
         )
     return False
+
+
+def _count_up(columns: list["_Column"]) -> bool:
+    """Whether the first cells are whole numbers at even steps, as no data are.
+
+    Up to four may be so by chance, but hardly if all lie outside their columns.
+    """
+    if len(columns) < 3 or any(column.kind != "whole" for column in columns):
+        return False
+    numbers = [int(column.cell) for column in columns]
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    is_even = len(steps) == 1 and 0 not in steps
+    return is_even and (len(columns) > 4 or all(c.is_outside for c in columns))
 
 
 class _Column(NamedTuple):
@@ -351,6 +370,16 @@ class _Column(NamedTuple):
     @property
     def is_whole_above_real(self) -> bool:
         return self.kind == "whole" and self.kinds_below == {"real"}
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether a number is below or above all others of its column."""
+        others = [
+            float(cell.replace(self.decimal, "."))
+            for cell in self.below
+            if kind_of(cell, self.decimal) in ("whole", "real")
+        ]
+        return not others or not min(others) <= float(self.cell) <= max(others)
 
     def is_unlike_labels(self, n_rows: int) -> bool:
         """Whether labels recur below but this one does not."""
