@@ -237,6 +237,13 @@ def test_a_first_row_that_may_be_by_chance_is_data(tmp_path, head):
     assert len(data.y_train) + len(data.y_test) == 41
 
 
+def test_a_few_rows_that_count_up_are_data(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("1,2,3,4,5\n" + "4,5,6,7,8\n7,8,9,10,11\n" * 4)
+    data = load(path, task="regression")
+    assert len(data.y_train) + len(data.y_test) == 9
+
+
 def test_a_delimiter_at_the_end_of_rows_but_not_of_the_header_is_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b,y\n" + "1,2.5,no,\n2,3.5,yes,\n" * 9)

@@ -29,6 +29,7 @@ TRUTH = {"true": True, "false": False}
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_CHARACTERS = 1 << 19
+_ENOUGH_ROWS = 10  # to see what is unlike them
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _WHOLE = re.compile(r"[+-]?\d+$")
 _SPECIAL = frozenset(("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"))
@@ -314,7 +315,7 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
     counts = [column.cell for column in numbers]
     if counts == [str(i) for i in range(len(counts))] and len(first) > 2:
         return True  # pandas names columns without names 0, 1, 2, ...
-    looks_like_names = _count_up(numbers) or (
+    looks_like_names = (len(below) >= _ENOUGH_ROWS and _count_up(numbers)) or (
         len(numbers) > 1 and all(column.is_whole_above_real for column in numbers)
     )
     looks_like_label = any(column.is_unlike_labels(len(below)) for column in texts)
