@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy import sparse
 
 from truesparse.common.checks import check_whole, choose, float_type
 from truesparse.common.memory import total
@@ -12,13 +13,20 @@ from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset
 from truesparse.datasets.encoding import TableEncoding, shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
-from truesparse.datasets.features import check_features
+from truesparse.datasets.features import Features, check_features, check_finite
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.room import (
     require_room_for_encoding,
     require_room_for_scales,
 )
-from truesparse.datasets.scaling import SCALES, Scaler, apply_scaler, fit_scaler
+from truesparse.datasets.scaling import (
+    SCALES,
+    Scaler,
+    apply_scaler,
+    fit_scaler,
+    scale_parts,
+)
+from truesparse.datasets.shrinking import Shrinking
 from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_targets, describe_targets, warn_of_classes
@@ -79,14 +87,14 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     """Check, split, scale and encode what a reader returned.
 
     Features keep their stored type (uint8, say) until scaling takes the rows of each
-    part from the source, block by block, so at most the source and the result exist at
-    a time.
+    part from the source, block by block. Meanwhile a dense source is cut short, so that
+    it and the result are never whole at the same time.
 
     Parameters
     ----------
     raw : RawData
         Emptied, so that the source is freed while the result is made; its arrays may
-        be overwritten.
+        be overwritten or cut short.
     name : str
         Name of the data set.
     options : Options
@@ -113,14 +121,7 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
             raw.warnings += warn_of_classes(both, is_stated=is_stated)
 
     scaler = fit_scaler(raw.X_train, options.scale, rows=train)
-    X_train = apply_scaler(
-        raw.X_train, scaler, options.dtype, "X_train", rows=train, in_place=True
-    )
-    raw.X_train = None
-    X_test = apply_scaler(
-        raw.X_test, scaler, options.dtype, "X_test", rows=test, in_place=True
-    )
-    raw.X_test = None
+    X_train, X_test = _scale(raw, scaler, options.dtype, train, test)
 
     classes, target_scaler = raw.classes, Scaler(None, None)
     if task == "classification":
@@ -156,6 +157,32 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         notes=tuple(notes),
         warnings=tuple(raw.warnings),
     )
+
+
+def _scale(
+    raw: RawData,
+    scaler: Scaler,
+    dtype: np.dtype,
+    train: np.ndarray | None,
+    test: np.ndarray | None,
+) -> tuple[Features, Features]:
+    """Scale both parts, and take them from `raw`, so that their source is freed."""
+    if train is not None and not sparse.issparse(raw.X_train):
+        assert test is not None
+        source = raw.X_train
+        raw.X_train = raw.X_test = None
+        if isinstance(source, np.ndarray):
+            source = Shrinking(source)
+        parts = {"X_train": train, "X_test": test}
+        X_train, X_test = scale_parts(source, scaler, dtype, parts)
+        return X_train, X_test
+    X_train = apply_scaler(
+        raw.X_train, scaler, dtype, "X_train", rows=train, in_place=True
+    )
+    raw.X_train = None
+    X_test = apply_scaler(raw.X_test, scaler, dtype, "X_test", rows=test, in_place=True)
+    raw.X_test = None
+    return X_train, X_test
 
 
 def _describe_columns(
@@ -228,10 +255,13 @@ def _split_and_encode(raw: RawData, wanted: str, options: Options) -> _Parts:
     y, task = check_targets(raw.y_train, columns.n_rows, wanted, "y")
     train, test = _split(y, task, options)
     encoding = columns.fit(train)
-    if not encoding.is_sparse:
+    if encoding.is_sparse:
+        X = check_features(encoding.transform(columns.columns), None, "X")
+    else:
         shape = columns.n_rows, encoding.n_features
         require_room_for_encoding(shape, options.dtype, options.memory)
-    X = check_features(encoding.transform(columns.columns), None, "X")
+        X = encoding.encode(columns.columns)
+        check_finite(X, "X")
     raw.X_train = raw.X_test = X
     return _Parts(train, test, y[train], y[test], task, encoding)
 

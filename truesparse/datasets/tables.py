@@ -28,9 +28,9 @@ from truesparse.datasets.columns import (
     warn_of_target,
 )
 from truesparse.datasets.dialect import WORDS_FOR_NOTHING, is_number
+from truesparse.datasets.encoded_rows import stack
 from truesparse.datasets.encoding import shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
-from truesparse.datasets.gather import side_by_side
 from truesparse.datasets.model_columns import Expected, choose_for_model
 from truesparse.datasets.notations import is_amount, is_date
 from truesparse.datasets.raw import RawData, TableLayout
@@ -158,7 +158,7 @@ def _take_for_model(
     if encoding is None:
         for number, column in zip(chosen.features, columns, strict=True):
             _check_numbers(table, number, column)
-        X = _stack(columns)
+        X = stack(columns)
     else:
         try:
             X = encoding.transform(columns, table.locate)
@@ -351,23 +351,11 @@ def _features(
     ]
     is_plain = all(column.dtype != object for column in columns)
     if is_plain and options.missing not in FILLS:
-        return _stack(columns)
+        return stack(columns)
     names = chosen.names or [str(table.stated(number)) for number in chosen.features]
     has_names = chosen.names is not None
     how = options.missing, options.categorical
     return FeatureColumns(columns, list(names), has_names, *how)
-
-
-def _stack(columns: list[np.ndarray]) -> np.ndarray:
-    """Return numbers and bools as one array, in a type that holds them all."""
-    if (array := side_by_side(columns)) is not None:
-        return array
-    # Bools not as uint8, which stands for pixels.
-    kinds = [np.dtype("i1") if c.dtype == bool else c.dtype for c in columns]
-    X = np.empty((len(columns[0]), len(columns)), np.result_type(*kinds))
-    for place, column in enumerate(columns):
-        X[:, place] = column
-    return X
 
 
 def _target(table: ReadTable, number: int) -> np.ndarray:
