@@ -10,7 +10,8 @@ the target. Each is read in processes of their own by pandas and pyarrow alone, 
 reader of text tables, and by `load`, which also splits and scales the rows. They take
 turns, three times; of the seconds the least counts. Memory is what the process has
 grown by at most since it read a small file, as a multiple of the array that is
-returned: the frame, the features as they are stored, or both parts.
+returned: the frame, the features as they are stored, or both parts; those of `load`
+are compared with the features as they are stored where these are larger.
 """
 
 import argparse
@@ -84,6 +85,8 @@ def measure_in_turn(path: Path) -> dict[str, dict[str, Any]]:
             before = best.get(reader)
             if before is None or row["seconds"] < before["seconds"]:
                 best[reader] = row
+    largest = max(best["read"]["array_mb"], best["load"]["array_mb"])
+    best["load"]["array_mb"] = largest
     return best
 
 
@@ -112,14 +115,16 @@ def describe(kind: str, row: dict[str, Any], fastest: float) -> str:
         f"{kind:<6} {row['reader']:<8} {row['seconds']:7.2f} s, array "
         f"{row['array_mb']:6.0f} MB, peak {row['peak_mb']:6.0f} MB ({ratio:.2f}x)"
     )
-    if row["reader"] != "read":
+    if row["reader"] in LIBRARIES:
         return line
-    slower = row["seconds"] / fastest
-    met = "met" if slower <= MOST_TIME and ratio <= MOST_MEMORY else "MISSED"
-    return (
-        f"{line}; {slower:.2f}x the time of the faster library (at most {MOST_TIME:g} "
-        f"and {MOST_MEMORY:g}x: {met})"
-    )
+    is_met = ratio <= MOST_MEMORY
+    at_most = f"at most {MOST_MEMORY:g}x the memory"
+    if row["reader"] == "read":
+        slower = row["seconds"] / fastest
+        is_met &= slower <= MOST_TIME
+        line += f"; {slower:.2f}x the time of the faster library"
+        at_most += f" and {MOST_TIME:g}x the time"
+    return f"{line} ({at_most}: {'met' if is_met else 'MISSED'})"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
