@@ -3,7 +3,8 @@
 `TABLES` and `README_TABLES` name them, and report.py puts them where a document asks
 for them. A function takes `Results` and returns text; `MissingResultsError` says which
 program to run. Tables of accuracy are in tables_accuracy.py, tables_methods.py,
-tables_estimators.py and tables_defaults.py, those of README.md in tables_readme.py.
+tables_chts.py, tables_estimators.py and tables_defaults.py, those of README.md in
+tables_readme.py.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
 from .stored import Results
 from .tables_accuracy import accuracy, regrow
+from .tables_chts import methods_chts
 from .tables_defaults import readme_wide, regression, wide
 from .tables_estimators import estimators
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
@@ -283,6 +285,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "methods_mnist": methods_mnist,
     "methods_fashion": methods_fashion,
     "methods_fashion_32": methods_fashion_32,
+    "methods_chts": methods_chts,
     "claims": claims,
     "estimators": estimators,
     "wide": wide,

@@ -11,12 +11,10 @@ import pytest
 from support.training import save_small_data
 
 from benchmarks import methods, report, stored
-from benchmarks.methods import Worker, build, train
-from benchmarks.setups import SETUPS, parse_method, prepare
+from benchmarks.methods import Worker, train
+from benchmarks.setups import parse_method, prepare
 from benchmarks.stored import ROOT
-from truesparse.drawing.patterns.csti import csti
-from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.topology import ALGORITHMS, UpdateSchedule
+from truesparse.topology import ALGORITHMS
 
 SETTINGS = {
     **{"hidden": [20, 16], "init_topology": "erk", "lr": 0.1, "momentum": 0.9},
@@ -139,85 +137,6 @@ def test_options_of_a_method():
     assert net["density"] == pytest.approx(0.2)
     assert options["final_share"] == pytest.approx(0.5)
     assert "start" not in options
-
-
-CHTS = SETTINGS | {"setup": "chts", "init_topology": "csti", "update_every": None}
-
-
-def test_the_setup_of_chts_is_the_published_one():
-    options = methods.parse(["--setup", "chts", "--lr", "0.1"])
-    got = {key: getattr(options, key) for key in methods.SETTINGS}
-    assert got == {
-        **{"hidden": [1568] * 3, "init_topology": "csti", "lr": 0.1, "momentum": 0.9},
-        **{"lr_schedule": "linear", "weight_decay": 5e-4, "dropout": 0.0},
-        **{"batch_size": 32, "epochs": 100, "update_every": None, "holdout": 0},
-    }
-    assert options.sparsities == [0.99]
-    assert options.out.name == "methods-chts-mnist.json"
-    assert SETUPS["chts"].last_rate == 0.01
-
-
-def test_pace_of_methods_in_the_setup_of_chts():
-    for name in ("set", "chts:rule='ch2_l3n'", "mest", "rigl", "snfs", "srigl"):
-        options = prepare(name, 0.99, CHTS).options
-        assert options["schedule"] == UpdateSchedule(1, "epoch")
-        assert (options["zeta"], options["evolve_output"]) == (0.3, False)
-        assert "decay" not in options
-    assert prepare("chts:zeta=0.1", 0.99, CHTS).options["zeta"] == 0.1
-    for name in ("deepr", "top_kast", "snip", "magnitude", "lottery"):
-        options = prepare(name, 0.99, CHTS).options
-        assert not {"schedule", "zeta"} & set(options)
-        assert options["evolve_output"] is False
-    for name in ("granet", "chtss"):
-        plan = prepare(name, 0.99, CHTS)
-        assert plan.net["density"] == pytest.approx(0.5)
-        assert plan.options["final_share"] == pytest.approx(0.02)
-
-
-def test_the_net_of_chts_has_a_full_output_and_inputs_by_correlation(flags):
-    data = methods.load(flags[1], flags[3], 0, SETUPS["chts"])
-    assert data.X_train.dtype == np.float32
-    assert data.X_train.mean() == pytest.approx(0.0, abs=1e-6)
-    assert data.X_train.std() == pytest.approx(1.0, abs=1e-6)
-    # Not scaled feature by feature, and the test part with the same two numbers.
-    plain = methods.load(flags[1], flags[3], 0)
-    shift, factor = plain.X_train.mean(), plain.X_train.std()
-    np.testing.assert_allclose(data.X_test, (plain.X_test - shift) / factor, atol=1e-5)
-    run = {"method": "set", "sparsity": 0.8, "seed": 3}
-    model = build(data, run, CHTS, prepare("set", 0.8, CHTS))
-    n_cells = 12 * 20, 20 * 16
-    assert [layer.connections.nnz for layer in model.layers] == [
-        *(round(0.2 * cells) for cells in n_cells),
-        16 * 2,
-    ]
-    draw = np.random.default_rng(0)
-    by_correlation = csti(12, 20, 48, draw, X=data.X_train)
-    first = model.layers[0].connections
-    np.testing.assert_array_equal(first.indptr, by_correlation.indptr)
-    np.testing.assert_array_equal(first.indices, by_correlation.indices)
-    # The output layer is drawn as in a full net of the same seed.
-    full = SparseMLP((12, 20, 16, 2), density=1.0, weight_init="he_normal", seed=3)
-    got, expected = (each.layers[-1].connections.values for each in (model, full))
-    np.testing.assert_array_equal(got, expected)
-
-
-def test_runs_of_a_setup_have_files_of_their_own(flags, tmp_path, capsys):
-    path = tmp_path / "methods-chts-small.json"
-    words = [*flags[:-2], "--out", str(path), "--seeds", "1", "--sparsities", "0.5"]
-    index = words.index("--update-every")
-    del words[index : index + 2]
-    words += ["--methods", "chts,dense"]
-    assert methods.main([*words, "--setup", "chts"]) == 0
-    file = json.loads(path.read_text())
-    assert file["settings"]["setup"] == "chts"
-    assert file["settings"]["update_every"] is None
-    sizes = {run["method"]: run["nnz"] for run in file["runs"]}
-    assert sizes == {"chts": 120 + 160 + 32, "dense": 240 + 320 + 32}
-    assert methods.main([*words, "--setup", "chts"]) == 0
-    assert json.loads(path.read_text())["runs"] == file["runs"]
-    capsys.readouterr()
-    assert methods.main(words) == 2
-    assert "other settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
