@@ -108,6 +108,7 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
         "scores": scores,
         "final": scores[-1],
         "best": max(scores),
+        "seconds": sum(record.seconds for record in history),
         "seconds_per_epoch": statistics.median(r.seconds for r in history),
         "topology_s_per_epoch": statistics.mean(r.topology_s for r in history),
     }
