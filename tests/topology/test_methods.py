@@ -12,7 +12,7 @@ from truesparse.common.rng import Purpose
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import Batches, Update
 from truesparse.topology.gse import DISTRIBUTIONS
-from truesparse.topology.parts.guided import GuidedGrowth
+from truesparse.topology.parts.guided import GuidedGrowth, largest_weighted
 from truesparse.topology.parts.schedule import Fraction, Share
 
 LEVEL = 1e-4  # of tests of distribution; the seeds are fixed
@@ -91,6 +91,12 @@ def test_a_layer_is_gone_over_as_a_whole_if_that_is_little_work(
     several = topology.make("rigl", zeta=0.4, gradient_batches=2)
     growth = {change.growth for change in Net().update(several)}
     assert growth == {"sampled"}
+
+
+def test_a_sampled_cell_counts_if_half_of_those_it_stands_for_do():
+    sizes, stand_for = np.array([5.0, 3.0, 0.0]), np.array([1.0, 4.0, 1.0])
+    for count, wanted in ((0, []), (1, [0]), (2, [0]), (3, [0, 1]), (9, [0, 1])):
+        assert largest_weighted(sizes, stand_for, count).tolist() == wanted
 
 
 # The vector of the authors' tests (google-research/rigl and jaxpruner).

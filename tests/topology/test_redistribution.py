@@ -299,7 +299,9 @@ def test_the_penalty_of_deepr_is_of_the_steps_since_the_last_update():
     connections = net.model.layers[0].connections
     connections.values[:] = np.where(connections.values < 0, -1.0, 1.0)
     size = 1.0
-    for last, step in ((0, 3), (3, 4), (4, 9)):
+    net.model.step = 2  # of an earlier run
+    algorithm.begin(net.model)
+    for last, step in ((2, 3), (3, 4), (4, 9)):
         net.update(algorithm, at(step))
         size -= 0.1 * 0.5 * (step - last)
         np.testing.assert_allclose(abs(connections.values), size, rtol=1e-12)

@@ -1,10 +1,14 @@
-"""Arrays of an algorithm's state reach no kernel unless they fit the net."""
+"""Arrays of a state reach no kernel unless they fit the net; what a context says."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.topology import UpdateContext
+from truesparse.topology import LayerChange, UpdateContext, UpdateSchedule
+from truesparse.topology.parts.schedule import Fraction, Share
+from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.state import check_state
 
 SIZES = (3, 4, 2)
@@ -87,4 +91,24 @@ def test_a_context_by_itself():
         *(False, True)
     ]
     assert UpdateContext(0, 12, 0, 10, 5).progress == 1.0
+    assert UpdateContext(0, 3, 0, 3, 1, start=2).progress == 1.0
     assert UpdateContext(0, 0, 0, 0, 5).progress == 0.0
+
+
+def test_a_change_by_itself():
+    change = LayerChange(layer=1, removed=2, grown=3, nnz=5)
+    assert (change.regrown, change.growth) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        *(UpdateContext(0, 1, 1, 2, 2), LayerChange(0, 1, 1, 5), UpdateSchedule()),
+        *(Fraction(0.3), Share(), Layers()),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_algorithms_share_does_not_change(each):
+    for field in dataclasses.fields(each):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(each, field.name, getattr(each, field.name))

@@ -224,6 +224,10 @@ def test_early_stop_is_for_layers_that_regrow_what_they_removed():
     assert all(change.regrown == change.removed > 0 for change in changes)
     assert algorithm.update(model, context(11)) == []
     assert algorithm.state()["stopped"] == [0, 1]
+    # A layer that has stopped stands still in a resumed run too, the others move.
+    resumed = Fixed(early_stop=0.9)
+    resumed.restore(algorithm.state() | {"stopped": [0]})
+    assert [change.layer for change in resumed.update(model, context(11))] == [1]
     moving = topology.make("set", early_stop=0.9)
     moving.update(model, context())
     assert len(moving.update(model, context(11))) == 2
