@@ -37,8 +37,9 @@ LAYERS = (
     {"training"},
     {"callbacks", "checkpoint"},
     {"plots"},
+    {"analysis"},
     {"commands", "estimators"},
-    {"info", "predict", "report", "selftest", "train"},
+    {"analyse", "info", "predict", "report", "selftest", "train"},
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 
@@ -51,7 +52,10 @@ LARGE = {
     "truesparse.datasets": "one file a format and a source",
     "truesparse.commands": "what several commands are made of, one file a step",
 }
-PRINTING = {"callbacks", "commands", "info", "predict", "report", "selftest", "train"}
+PRINTING = {
+    *("analyse", "callbacks", "commands", "info"),
+    *("predict", "report", "selftest", "train"),
+}
 # Libraries that are imported within functions only, and by whom.
 HEAVY = {
     "sklearn": ("datasets", "estimators"),

@@ -27,6 +27,7 @@ Around them
     storage      model files, and the names of a run folder's files
     export       models for SciPy, PyTorch and ONNX; also a command
     plots        pictures of models and runs
+    analysis     what training made of a network: robustness, ranks, structure
 Ground
     errors       what a user can cause, each with its exit code
     common       checks, memory, random streams, tasks, names loaded when first used

@@ -28,6 +28,7 @@ class Purpose(enum.IntEnum):
     NOISE = 12
     REMOVAL = 13
     ACTIVATION_INIT = 14
+    PERTURBATION = 15
 
 
 def check_seed(seed: int) -> int:
