@@ -62,6 +62,7 @@ def test_purposes_are_fixed_as_they_define_results():
         "REMOVAL": 13,
         "ACTIVATION_INIT": 14,
         "PERTURBATION": 15,
+        "PROBES": 16,
     }
 
 

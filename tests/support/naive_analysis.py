@@ -41,3 +41,16 @@ def area(fractions, values):
         width = fractions[i] - fractions[i - 1]
         total += width * (values[i] + values[i - 1]) / 2
     return total
+
+
+def effective_rank(matrix):
+    """Return exp of the entropy of the singular values of a dense matrix."""
+    sizes = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
+    shares = sizes[sizes > 0] / sizes.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def stable_rank(matrix):
+    """Return the squared Frobenius norm over the squared spectral norm."""
+    matrix = matrix.astype(np.float64)
+    return float((matrix**2).sum() / np.linalg.norm(matrix, 2) ** 2)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.analysis.chosen import connected_layers
 from truesparse.analysis.perturbations import BY_LAYER, FIXED, PERTURBATIONS
 from truesparse.analysis.twin import twin_of
 from truesparse.common import rng
@@ -25,7 +26,6 @@ from truesparse.errors import DataError, UsageError
 from truesparse.losses import require_finite
 from truesparse.network import inputs
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.plots.counts import chosen_layers
 
 N_POINTS, N_SEEDS = 51, 5
 # Samples sent through the network together; the result does not depend on it, but for
@@ -175,7 +175,7 @@ def robustness(
     points, numbers = as_fractions(fractions), _as_seeds(seeds)
     if perturbation in FIXED:
         numbers = numbers[:1]
-    chosen = _perturbed_layers(model, layers)
+    chosen = connected_layers(model, layers)
     task = Task(model, data, targets, batch_size)
     flat = np.concatenate([model.layers[i].connections.values for i in chosen])
     values = flat.copy()
@@ -283,20 +283,6 @@ def _as_seeds(seeds: int | Iterable[int]) -> list[int]:
     if not numbers:
         raise UsageError("seeds must be a number, or at least one seed, got none")
     return numbers
-
-
-def _perturbed_layers(model: SparseMLP, layers: Any) -> list[int]:
-    """Return the chosen layers, in order; UsageError if one has no connections."""
-    if layers is None and len(model.layers) > 1:
-        layers = range(len(model.layers) - 1)
-    chosen = sorted(set(chosen_layers(model, layers)))
-    for index in chosen:
-        if model.layers[index].connections.nnz == 0:
-            raise UsageError(
-                f"layer {index}, counted from 0, has no connections to perturb; leave "
-                "it out of layers"
-            )
-    return chosen
 
 
 def _chance(targets: np.ndarray) -> float:

@@ -29,6 +29,7 @@ class Purpose(enum.IntEnum):
     REMOVAL = 13
     ACTIVATION_INIT = 14
     PERTURBATION = 15
+    PROBES = 16
 
 
 def check_seed(seed: int) -> int:
