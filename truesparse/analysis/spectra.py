@@ -14,9 +14,9 @@ products with W and its transpose alone: with G that Gram matrix,
     effective rank = exp(ln Z - L / Z),
 
 and stochastic Lanczos quadrature gives both traces (Ubaru, Chen and Saad, SIAM J.
-Matrix Anal. Appl., 2017): the mean over random signs z of z' f(G) z. Since tr G = |W|_F^2
-is known, both are multiplied by tr G over the mean of z' G z, which cancels most of the
-noise where few singular values are large.
+Matrix Anal. Appl., 2017): the mean over random signs z of z' f(G) z. Both are multiplied
+by tr G, which is |W|_F^2, over the mean of z' G z: that cancels most of the noise where
+few singular values are large.
 """
 
 import math
@@ -77,7 +77,7 @@ def layer_ranks(
         By default exact up to 3,000 neurons on the side where fewer are connected.
         "exact" takes 8 m^2 bytes and O(m^3) time for m of them.
     seed : int
-        Of the random vectors of an estimate.
+        Decides the random vectors of an estimate.
 
     Raises
     ------
