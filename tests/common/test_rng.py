@@ -63,6 +63,7 @@ def test_purposes_are_fixed_as_they_define_results():
         "ACTIVATION_INIT": 14,
         "PERTURBATION": 15,
         "PROBES": 16,
+        "GRAPH_SAMPLES": 17,
     }
 
 

@@ -10,6 +10,12 @@ Perturbed networks
 Ranks
     spectra           effective and stable rank, exact or estimated
     lanczos           eigenvalues of a matrix known by its products
+Structure
+    layer_structure   degrees, strengths, empty neurons, components, overlap
+    reach             neurons on a path from a feature to an output
+    bipartite         clustering, path length and modularity of a layer
+Smaller networks
+    shrinking         without neurons that do nothing
 Shared
     chosen            the layers that an analysis looks at
 """
@@ -19,24 +25,51 @@ from typing import TYPE_CHECKING
 from truesparse.common.lazy import attach
 
 if TYPE_CHECKING:
+    from truesparse.analysis.bipartite import GraphMeasures, graph_measures
+    from truesparse.analysis.layer_structure import (
+        LayerStructure,
+        Structure,
+        exploration,
+        overlap,
+        structure,
+    )
     from truesparse.analysis.perturbations import PERTURBATIONS
     from truesparse.analysis.robustness_curve import RobustnessCurve, robustness
+    from truesparse.analysis.shrinking import Shrunk, shrink
     from truesparse.analysis.spectra import LayerRank, layer_ranks
 
 _HOMES = {
+    "GraphMeasures": "bipartite",
     "LayerRank": "spectra",
+    "LayerStructure": "layer_structure",
     "PERTURBATIONS": "perturbations",
     "RobustnessCurve": "robustness_curve",
+    "Shrunk": "shrinking",
+    "Structure": "layer_structure",
+    "exploration": "layer_structure",
+    "graph_measures": "bipartite",
     "layer_ranks": "spectra",
+    "overlap": "layer_structure",
     "robustness": "robustness_curve",
+    "shrink": "shrinking",
+    "structure": "layer_structure",
 }
 
 __all__ = [
     "PERTURBATIONS",
+    "GraphMeasures",
     "LayerRank",
+    "LayerStructure",
     "RobustnessCurve",
+    "Shrunk",
+    "Structure",
+    "exploration",
+    "graph_measures",
     "layer_ranks",
+    "overlap",
     "robustness",
+    "shrink",
+    "structure",
 ]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

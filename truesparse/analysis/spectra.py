@@ -14,9 +14,9 @@ products with W and its transpose alone: with G that Gram matrix,
     effective rank = exp(ln Z - L / Z),
 
 and stochastic Lanczos quadrature gives both traces (Ubaru, Chen and Saad, SIAM J.
-Matrix Anal. Appl., 2017): the mean over random signs z of z' f(G) z. Both are multiplied
-by tr G, which is |W|_F^2, over the mean of z' G z: that cancels most of the noise where
-few singular values are large.
+Matrix Anal. Appl., 2017): the mean over random signs z of z' f(G) z. Both are
+multiplied by tr G, which is |W|_F^2, over the mean of z' G z: that cancels most of the
+noise where few singular values are large.
 """
 
 import math

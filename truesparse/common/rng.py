@@ -30,6 +30,7 @@ class Purpose(enum.IntEnum):
     ACTIVATION_INIT = 14
     PERTURBATION = 15
     PROBES = 16
+    GRAPH_SAMPLES = 17
 
 
 def check_seed(seed: int) -> int:
