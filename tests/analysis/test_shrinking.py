@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from support.strategies import SEEDS
 
 from truesparse import SparseMLP, datasets, save
-from truesparse.activations import ACTIVATIONS
 from truesparse.analysis import shrink, structure
 from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
@@ -31,7 +30,7 @@ def make(seed, *, sizes=(7, 30, 20, 3), dtype="float64", density=0.06, **options
 
 @given(
     seed=st.integers(0, 10_000),
-    activation=st.sampled_from(ACTIVATIONS),
+    activation=st.sampled_from(["relu", "all_relu", "logistic", "srelu"]),
     dtype=st.sampled_from(list(TOLERANCES)),
 )
 def test_predictions_stay_and_dead_neurons_go(seed, activation, dtype):

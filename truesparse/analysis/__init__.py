@@ -6,6 +6,7 @@ allocated. `truesparse.analyse` is the command.
 Perturbed networks
     robustness_curve  accuracy against the fraction of connections perturbed
     perturbations     which connections, in which order
+    adversarial_input  accuracy on inputs that move against the network
     twin              a model with other weights on the same structure
 Ranks
     spectra           effective and stable rank, exact or estimated
@@ -16,6 +17,8 @@ Structure
     bipartite         clustering, path length and modularity of a layer
 Smaller networks
     shrinking         without neurons that do nothing
+Pictures
+    displays          robustness curves, ranks, structure, densities
 Shared
     chosen            the layers that an analysis looks at
 """
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING
 from truesparse.common.lazy import attach
 
 if TYPE_CHECKING:
+    from truesparse.analysis.adversarial_input import adversarial
     from truesparse.analysis.bipartite import GraphMeasures, graph_measures
     from truesparse.analysis.layer_structure import (
         LayerStructure,
@@ -46,6 +50,7 @@ _HOMES = {
     "RobustnessCurve": "robustness_curve",
     "Shrunk": "shrinking",
     "Structure": "layer_structure",
+    "adversarial": "adversarial_input",
     "exploration": "layer_structure",
     "graph_measures": "bipartite",
     "layer_ranks": "spectra",
@@ -63,6 +68,7 @@ __all__ = [
     "RobustnessCurve",
     "Shrunk",
     "Structure",
+    "adversarial",
     "exploration",
     "graph_measures",
     "layer_ranks",

@@ -30,7 +30,7 @@ from truesparse.network.sparse_mlp import SparseMLP
 N_POINTS, N_SEEDS = 51, 5
 # Samples sent through the network together; the result does not depend on it, but for
 # the last bits of sums.
-_BATCH = 256
+BATCH = 256
 SCOPES = ("joint", "layer")
 
 
@@ -50,6 +50,8 @@ class RobustnessCurve:
     scope : {"joint", "layer"}
         Whether connections were ranked over all layers together, or in each layer.
         Empty for a perturbation of the input.
+    strength : float or None
+        The size of the step at x = 1, for a perturbation of the input.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class RobustnessCurve:
     accuracies: np.ndarray
     chance: float
     scope: str
+    strength: float | None = None
 
     @property
     def areas(self) -> np.ndarray:
@@ -100,6 +103,7 @@ class RobustnessCurve:
         return {
             "perturbation": self.perturbation,
             "scope": self.scope,
+            "strength": self.strength,
             "chance": self.chance,
             "fractions": self.fractions.tolist(),
             "accuracies": self.accuracies.tolist(),
@@ -119,7 +123,7 @@ def robustness(
     seeds: int | Iterable[int] = N_SEEDS,
     scope: str | None = None,
     layers: Any = None,
-    batch_size: int = _BATCH,
+    batch_size: int = BATCH,
 ) -> RobustnessCurve:
     """Measure the accuracy of a classifier whose connections are perturbed.
 
