@@ -5,6 +5,7 @@ Names are loaded when first used, so importing the package costs nothing.
 Commands, run with ``python -m truesparse.NAME``
     train        train a network and report; ``--resume`` resumes a run
     predict      predict with a trained model
+    analyse      robustness, ranks and structure of a trained model
     info         describe a model file, a checkpoint or a run folder
     report       a report on a run, as one HTML file
     selftest     test the engine on this machine

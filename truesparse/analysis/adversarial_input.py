@@ -4,8 +4,8 @@ Every sample moves by one step of the same size in all features, towards a large
 
     x + epsilon sign(dL/dx)      (Goodfellow, Shlens and Szegedy, ICLR 2015)
 
-The gradient dL/dx = W delta comes from one backward pass over the connections, and W
-and delta of the first layer. A feature without connections has the gradient 0 and stays.
+The gradient dL/dx = W delta comes from one backward pass over the connections, with W
+and delta of the first layer. A feature without connections stays: its gradient is 0.
 """
 
 from collections.abc import Sequence
