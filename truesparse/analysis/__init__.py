@@ -17,6 +17,9 @@ Structure
     bipartite         clustering, path length and modularity of a layer
 Smaller networks
     shrinking         without neurons that do nothing
+Many runs
+    sweeps            a resumable runner with a journal
+    zeta_curve        accuracy against the rewired fraction, and a fit
 Pictures
     displays          robustness curves, ranks, structure, densities
 Shared
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from truesparse.analysis.robustness_curve import RobustnessCurve, robustness
     from truesparse.analysis.shrinking import Shrunk, shrink
     from truesparse.analysis.spectra import LayerRank, layer_ranks
+    from truesparse.analysis.sweeps import run_sweep
+    from truesparse.analysis.zeta_curve import ZetaFit, fit_zeta_curve
 
 _HOMES = {
     "GraphMeasures": "bipartite",
@@ -50,12 +55,15 @@ _HOMES = {
     "RobustnessCurve": "robustness_curve",
     "Shrunk": "shrinking",
     "Structure": "layer_structure",
+    "ZetaFit": "zeta_curve",
     "adversarial": "adversarial_input",
     "exploration": "layer_structure",
+    "fit_zeta_curve": "zeta_curve",
     "graph_measures": "bipartite",
     "layer_ranks": "spectra",
     "overlap": "layer_structure",
     "robustness": "robustness_curve",
+    "run_sweep": "sweeps",
     "shrink": "shrinking",
     "structure": "layer_structure",
 }
@@ -68,12 +76,15 @@ __all__ = [
     "RobustnessCurve",
     "Shrunk",
     "Structure",
+    "ZetaFit",
     "adversarial",
     "exploration",
+    "fit_zeta_curve",
     "graph_measures",
     "layer_ranks",
     "overlap",
     "robustness",
+    "run_sweep",
     "shrink",
     "structure",
 ]

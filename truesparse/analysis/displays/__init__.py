@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from truesparse.analysis.displays.accuracy_curves import RobustnessDisplay
     from truesparse.analysis.displays.activity import StructureDisplay
     from truesparse.analysis.displays.densities import DensityDisplay
+    from truesparse.analysis.displays.fitted_curve import ZetaCurveDisplay
     from truesparse.analysis.displays.rank_bars import RanksDisplay
 
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "RanksDisplay": "rank_bars",
     "RobustnessDisplay": "accuracy_curves",
     "StructureDisplay": "activity",
+    "ZetaCurveDisplay": "fitted_curve",
 }
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "RanksDisplay",
     "RobustnessDisplay",
     "StructureDisplay",
+    "ZetaCurveDisplay",
 ]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)
