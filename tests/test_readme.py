@@ -11,14 +11,15 @@ from support.sources import DOCUMENTS, ROOT
 import truesparse
 
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+ANALYSIS = ROOT / "docs" / "analysis.md"
 
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("path", "n_blocks", "n_promised"),
-    [(README, 2, 0), (GUIDE, 6, 1)],
-    ids=["README", "guide"],
+    [(README, 2, 0), (GUIDE, 6, 1), (ANALYSIS, 1, 0)],
+    ids=["README", "guide", "analysis"],
 )
 def test_the_examples_run(path, n_blocks, n_promised, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

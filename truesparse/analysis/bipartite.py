@@ -36,7 +36,7 @@ _N_SOURCES = 64
 _SOURCES = 16
 _COMMUNITIES = (2, 4, 8, 16)
 # Starts of BRIM for each number of communities, and for large layers.
-_STARTS, _FEW_STARTS, _LARGE = 6, 1, 500_000
+_STARTS, _FEW_STARTS, _LARGE = 6, 1, 100_000
 
 
 class GraphMeasures(NamedTuple):
