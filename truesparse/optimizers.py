@@ -4,16 +4,15 @@ The arithmetic is in kernels/update.py; the layers hold the optimiser state.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from truesparse.common.checks import (
+    check_at_least_one,
     check_not_negative,
-    check_numbers,
     check_positive,
     check_share_below_one,
     choose,
 )
-from truesparse.errors import UsageError
 from truesparse.kernels import update
 
 DECAYS = ("l2", "decoupled", "set")
@@ -63,17 +62,13 @@ class Optimizer:
 
     def __post_init__(self):
         choose(self.name, OPTIMIZERS, "optimizer")
-        texts = ("name", "decay")
-        check_numbers(**{k: v for k, v in asdict(self).items() if k not in texts})
         check_share_below_one(
             momentum=self.momentum, beta1=self.beta1, beta2=self.beta2
         )
         check_positive(epsilon=self.epsilon)
         check_not_negative(weight_decay=self.weight_decay)
-        if self.fan_in_limit is not None and not self.fan_in_limit >= 1.0:
-            raise UsageError(
-                f"fan_in_limit must be at least 1, got {self.fan_in_limit}"
-            )
+        if self.fan_in_limit is not None:
+            check_at_least_one(fan_in_limit=self.fan_in_limit)
         if self.decay is not None:
             choose(self.decay, DECAYS, "decay")
 

@@ -101,7 +101,7 @@ def test_a_share_that_is_not_used_may_be_0():
         ({"tol": -1.0}, "tol must be at least 0 and finite, got -1"),
         ({"alpha": "much"}, "alpha must be a number, got 'much'"),
         ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number"),
-        ({"early_stopping": "yes"}, "early_stopping must be True or False"),
+        ({"early_stopping": "yes"}, "early_stopping must be true or false"),
         ({"n_jobs": 0}, "n_jobs must not be 0"),
         ({"dtype": "float16"}, "unknown dtype"),
         ({"callbacks": [print]}, "callbacks must be a list of Callback"),

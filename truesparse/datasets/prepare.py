@@ -74,8 +74,7 @@ def check_options(
     seed = check_whole("seed", seed, 0, 2**32 - 1)
     choose(scale, SCALES, "scale")
     choose(task, ("auto", *TASKS), "task")
-    if memory is None:
-        memory = total()
+    memory = total() if memory is None else check_whole("memory", memory, 0)
     target = np.dtype(float_type(dtype))
     table = TableOptions() if table is None else table
     return Options(

@@ -1,7 +1,7 @@
 """All layers of a network, drawn from one seed or made of given matrices."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,8 +89,8 @@ def draw_layers(
         Options of the pattern, and ``distribution`` as in `count_connections`.
     """
     sizes = check_layer_sizes(layer_sizes)
-    options = dict(options or {})
-    _check_options(init_topology, options)
+    pattern = pattern_of(init_topology)
+    options = _check_options(init_topology, options)
     counts = count_connections(
         sizes,
         init_topology,
@@ -98,7 +98,6 @@ def draw_layers(
         density=density,
         distribution=options.pop("distribution", None),
     )
-    pattern = pattern_of(init_topology)
     if pattern.needs_data:
         if data is None:
             raise UsageError(
@@ -213,7 +212,14 @@ def _as_finite(given: Any, dtype: type, name: str, shape: tuple) -> np.ndarray:
     return array
 
 
-def _check_options(init_topology: str, options: dict[str, Any]) -> None:
+def _check_options(
+    init_topology: str, options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return a copy of the options, if the initial topology takes them."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise UsageError(f"init_options must be a dict, got {options!r}")
     accepted: list[str] = []
     if init_topology in PATTERNS:
         accepted = ["distribution", *PATTERNS[init_topology].options]
@@ -223,6 +229,7 @@ def _check_options(init_topology: str, options: dict[str, Any]) -> None:
                 f"initial topology {init_topology!r} takes no options, got {option!r}"
             )
         choose(option, accepted, "option", f" of initial topology {init_topology!r}")
+    return dict(options)
 
 
 def check_layers(layers: Sequence[SparseLayer]) -> None:

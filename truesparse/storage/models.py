@@ -99,6 +99,11 @@ def save(
         metadata["config"] = config
     if preprocessing is None:
         preprocessing = model.preprocessing
+    if not isinstance(preprocessing, Preprocessing | None):
+        raise UsageError(
+            "preprocessing must be a Preprocessing, or a Dataset, which is one, got "
+            f"{preprocessing!r}"
+        )
     if preprocessing is not None:
         preprocessing.check(model.layer_sizes[0], model.layer_sizes[-1])
         more, text = to_tensors(preprocessing)
@@ -168,7 +173,10 @@ def find_model(path) -> pathlib.Path:
     ModelFileError
         If the folder holds no model.
     """
-    folder = pathlib.Path(path)
+    try:
+        folder = pathlib.Path(path)
+    except TypeError:
+        raise ModelFileError(f"cannot read model {path!r}: give a path") from None
     if not folder.is_dir():
         return folder
     names = run_folder.MODELS

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.common.checks import check_bools, check_numbers, choose
+from truesparse.common.checks import check_bools, check_share, choose
 from truesparse.common.rng import Purpose
 from truesparse.drawing.cells import (
     INITIALIZERS,
@@ -140,7 +140,8 @@ class TopologyAlgorithm:
         self.chain_removal = options.get("chain_removal", self.chain_removal)
         check_bools(chain_removal=self.chain_removal)
         self.early_stop = options.get("early_stop", self.early_stop)
-        check_numbers(early_stop=self.early_stop)
+        if self.early_stop is not None:
+            check_share(early_stop=self.early_stop)
         final = options.get("final", self.final)
         self.final = choose(final, ("none", "prune_only"), "final update")
         regrow_init = options.get("regrow_init", self.regrow_init)

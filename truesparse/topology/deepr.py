@@ -21,9 +21,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.common.checks import check_numbers
+from truesparse.common.checks import check_not_negative
 from truesparse.common.rng import Purpose
-from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.parts.context import LayerChange, UpdateContext
@@ -65,12 +64,7 @@ class Deepr(TopologyAlgorithm):
         **options,
     ):
         super().__init__(**options)
-        check_numbers(l1=l1, temperature=temperature)
-        if not (0.0 <= l1 < math.inf and 0.0 <= temperature < math.inf):
-            raise UsageError(
-                f"l1 and temperature must be at least 0 and finite, got {l1} and "
-                f"{temperature}"
-            )
+        check_not_negative(l1=l1, temperature=temperature)
         self.l1, self.temperature = l1, temperature
         self._signs: dict[int, np.ndarray] = {}
         self._last_step = 0

@@ -135,10 +135,11 @@ class Fraction:
 
 
 def lower_floor(fraction: Fraction, options: dict[str, Any]) -> dict[str, Any]:
-    """Return options whose decay_floor, given or not, is at most zeta."""
-    zeta = options.get("zeta", fraction.initial)
-    floor = options.get("decay_floor", fraction.floor)
-    return {**options, "decay_floor": min(floor, zeta)}
+    """Return options whose decay_floor, unless it is given, is at most a given zeta."""
+    if "zeta" not in options or "decay_floor" in options:
+        return options
+    check_share_below_one(zeta=options["zeta"])
+    return {**options, "decay_floor": min(fraction.floor, options["zeta"])}
 
 
 SHAPES = ("cubic", "sigmoid")

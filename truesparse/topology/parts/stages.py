@@ -68,8 +68,11 @@ class Layers:
         check_bools(evolve_output=self.evolve_output)
         if self.numbers is None:
             return
-        if not isinstance(self.numbers, list | tuple):
-            raise UsageError(f"layers must be a list of numbers, got {self.numbers!r}")
+        if not isinstance(self.numbers, list | tuple) or not self.numbers:
+            raise UsageError(
+                f"layers must be a list of numbers, got {self.numbers!r}; leave it out "
+                "for all hidden layers"
+            )
         numbers = tuple(check_whole("layers", number, 0) for number in self.numbers)
         object.__setattr__(self, "numbers", numbers)
 
@@ -84,7 +87,7 @@ class Layers:
         n_layers = len(model.layers)
         if self.numbers is None:
             return list(range(n_layers - 1 + self.evolve_output))
-        if self.numbers and max(self.numbers) >= n_layers:
+        if max(self.numbers) >= n_layers:
             raise UsageError(
                 f"layers must be from 0 to {n_layers - 1}, got {list(self.numbers)}"
             )
