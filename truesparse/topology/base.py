@@ -8,8 +8,7 @@ An update of the topology, between two optimiser steps:
                  get their initial weight and zero state
 
 Optional stages say when updates happen, how much they replace and what else goes. An
-algorithm lists the options of the stages it has, and overrides only the steps in which
-it differs.
+algorithm lists the options of its stages, and overrides only the steps that differ.
 """
 
 from typing import Any, ClassVar
