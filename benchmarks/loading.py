@@ -24,9 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
-
-from .options import OUT_HELP
+from .options import OUT_HELP, program
 from .peers.machine import peak_rss_mb
 from .probe import clean_environment, run_json
 from .stored import refuse_uncommitted, results_file, write_results
@@ -145,29 +143,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Measure every reader on both files and write the results."""
-    try:
-        options = parse(arguments)
-        if options.measure:
-            print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
-            return 0
-        refuse_uncommitted(options.out)
-        rows = []
-        with tempfile.TemporaryDirectory() as folder:
-            for kind in ("whole", "real"):
-                path = Path(folder) / f"{kind}.csv"
-                write_table(path, kind, options.megabytes * 1e6)
-                measured = measure_in_turn(path)
-                fastest = min(measured[name]["seconds"] for name in LIBRARIES)
-                for row in measured.values():
-                    print(describe(kind, row, fastest), flush=True)
-                    rows.append({"kind": kind, **row})
-                path.unlink()
-        write_results(options.out, {"megabytes": options.megabytes, "rows": rows})
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    if options.measure:
+        print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
+        return 0
+    refuse_uncommitted(options.out)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("whole", "real"):
+            path = Path(folder) / f"{kind}.csv"
+            write_table(path, kind, options.megabytes * 1e6)
+            measured = measure_in_turn(path)
+            fastest = min(measured[name]["seconds"] for name in LIBRARIES)
+            for row in measured.values():
+                print(describe(kind, row, fastest), flush=True)
+                rows.append({"kind": kind, **row})
+            path.unlink()
+    write_results(options.out, {"megabytes": options.megabytes, "rows": rows})
     if options.out:
         print(f"results: {options.out}")
     return 0

@@ -47,7 +47,7 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import ALGORITHMS
 
-from .options import DENSE, OUT_HELP, numbers
+from .options import DENSE, OUT_HELP, numbers, program
 from .setups import SETUPS, Plan, Setup, parse_method, prepare, setup_of
 from .stored import (
     git_commit,
@@ -284,43 +284,38 @@ def missing_runs(options: argparse.Namespace, runs: list) -> list[dict[str, Any]
     return [dict(zip(KEY, key, strict=True)) for key in wanted if key not in done]
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Take the runs that are missing and write the results after each."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        settings = {key: getattr(options, key) for key in SETTINGS}
-        if options.setup != "lenet":  # files of lenet do not name it
-            settings["setup"] = options.setup
-        header = {"data": options.stem, "settings": settings}
-        wanted = {"data": options.stem} | settings
-        runs = read_runs(options.out, wanted, KEY)["runs"]
-        todo = missing_runs(options, runs)
-        if any(run["method"] == "torch_dense" for run in todo):
-            check_torch_dense("relu", options.momentum)
-        setup = SETUPS[options.setup]
-        arguments_ = options.data, options.data_home, options.holdout, setup
-        failed = False
-        with concurrent.futures.ProcessPoolExecutor(
-            options.jobs,
-            multiprocessing.get_context("spawn"),
-            Worker.start,
-            arguments_,
-        ) as pool:
-            futures = [pool.submit(Worker.train, run, settings) for run in todo]
-            for future in concurrent.futures.as_completed(futures):
-                run = future.result()
-                print(line(run), flush=True)
-                if "error" in run:
-                    failed = True
-                    continue
-                runs.append(run)
-                write_results(
-                    options.out, header | {"rows": summarise(runs), "runs": runs}
-                )
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    settings = {key: getattr(options, key) for key in SETTINGS}
+    if options.setup != "lenet":  # files of lenet do not name it
+        settings["setup"] = options.setup
+    header = {"data": options.stem, "settings": settings}
+    wanted = {"data": options.stem} | settings
+    runs = read_runs(options.out, wanted, KEY)["runs"]
+    todo = missing_runs(options, runs)
+    if any(run["method"] == "torch_dense" for run in todo):
+        check_torch_dense("relu", options.momentum)
+    setup = SETUPS[options.setup]
+    arguments_ = options.data, options.data_home, options.holdout, setup
+    failed = False
+    with concurrent.futures.ProcessPoolExecutor(
+        options.jobs,
+        multiprocessing.get_context("spawn"),
+        Worker.start,
+        arguments_,
+    ) as pool:
+        futures = [pool.submit(Worker.train, run, settings) for run in todo]
+        for future in concurrent.futures.as_completed(futures):
+            run = future.result()
+            print(line(run), flush=True)
+            if "error" in run:
+                failed = True
+                continue
+            runs.append(run)
+            write_results(options.out, header | {"rows": summarise(runs), "runs": runs})
     print(f"results: {options.out}")
     return int(failed)
 

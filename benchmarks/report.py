@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 
 from truesparse.common.checks import choose
-from truesparse.errors import DataError, TruesparseError
+from truesparse.errors import DataError
 
+from .options import program
 from .picture_choice import CHOICE
 from .pictures import MEMORY, Picture
 from .stored import RESULTS, ROOT, MissingResultsError, Results
@@ -77,8 +78,8 @@ def table(name: str, results: Results) -> str:
     """Return a table, or what to run to get it."""
     try:
         return ALL_TABLES[name](results)
-    except MissingResultsError as program:
-        return f"*Not measured with the present code: `{program}`.*"
+    except MissingResultsError as missing:
+        return f"*Not measured with the present code: `{missing}`.*"
     except (KeyError, TypeError) as error:
         raise DataError(
             f"results for table {name!r} are of another version ({error!r}); run the "
@@ -106,22 +107,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Update or check the documents and the pictures."""
     options = parse(arguments)
     results = Results(options.results)
-    try:
-        results.refuse_uncommitted()
-        changed = [
-            name
-            for path in options.documents or DOCUMENTS
-            for name in update(path, results, options.check)
-        ]
-        for picture in () if options.documents else PICTURES:
-            changed += update_picture(picture, results, options.check)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    results.refuse_uncommitted()
+    changed = [
+        name
+        for path in options.documents or DOCUMENTS
+        for name in update(path, results, options.check)
+    ]
+    for picture in () if options.documents else PICTURES:
+        changed += update_picture(picture, results, options.check)
     for name in changed:
         print(f"{name} {'stale' if options.check else 'updated'}")
     if options.check and changed:
