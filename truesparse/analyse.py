@@ -152,16 +152,16 @@ def _analyse(options: Any) -> "Analysis":
         samples = _read_samples(options, predictor, trained, analysis, say)
         if samples is None:
             measures = tuple(name for name in measures if name != "robustness")
-    shell.announce_compilation(say)
-    analysis_facts.measure(
-        analysis,
-        measures,
-        samples,
-        say,
-        n_points=options.points,
-        n_seeds=options.seeds,
-        seed=options.seed,
-    )
+    with shell.announcing_compilation(say):
+        analysis_facts.measure(
+            analysis,
+            measures,
+            samples,
+            say,
+            n_points=options.points,
+            n_seeds=options.seeds,
+            seed=options.seed,
+        )
     return analysis
 
 

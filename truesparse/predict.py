@@ -9,7 +9,6 @@ names or the number of columns decide. If it does, the score is reported.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -125,20 +124,16 @@ def _run(options: Any) -> dict[str, Any]:
         batch_size = trained["batch_size"]
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, got {batch_size}")
-    predictor = model_rows.read_predictor(
-        file, batch_size, say, verify=options.verify
-    )
-    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
-        say(
-            f"the run has not ended: predicting with {file}, saved after step "
-            f"{predictor.model.step:,}"
-        )
+    predictor = model_rows.read_predictor(file, batch_size, say, verify=options.verify)
+    note = models.note_if_unfinished(options.model, file, predictor.model)
+    if note is not None:
+        say(note)
     rows = model_rows.read_rows(options, predictor, trained)
     score = _make_score(predictor, rows, say)
-    shell.announce_compilation(say)
     blocks = _scored(predictor.blocks(rows.X, batch_size), score)
     n_rows = rows.X.shape[0]
-    _write(out, predictor, blocks, n_rows, options.labels_only)
+    with shell.announcing_compilation(say):
+        _write(out, predictor, blocks, n_rows, options.labels_only)
     result = {
         "model": str(file),
         "data": options.data,

@@ -259,7 +259,7 @@ def test_values_of_a_falling_share(share, values):
         (lambda: topology.make("gse", distribution="normal"), "unknown distribution"),
         (lambda: topology.make("dsr", threshold=0), "threshold must be above 0"),
         (lambda: topology.make("mest", gradient_weight=-1), "gradient_weight must"),
-        (lambda: topology.make("deepr", l1=-1), "l1 must be at least 0 and finite, got"),
+        (lambda: topology.make("deepr", l1=-1), "l1 must be at least 0 and finite"),
         (lambda: topology.make("deepr", l1=math.inf), "and finite, got inf"),
         (lambda: topology.make("deepr", l1="1"), "l1 must be a number, got '1'"),
         (lambda: topology.make("deepr", temperature=math.inf), "and finite, got"),

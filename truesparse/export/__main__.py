@@ -101,7 +101,7 @@ def _run(options: Any) -> None:
     from truesparse.export.by_output import net_of
     from truesparse.export.onnx_files import require_onnx
     from truesparse.export.torch_export import require_torch
-    from truesparse.storage import models, run_folder
+    from truesparse.storage import models
 
     if options.to == "onnx":
         require_onnx()
@@ -113,8 +113,9 @@ def _run(options: Any) -> None:
         2 * describe.prediction_bytes(file, 1), "export it on a machine with more"
     )
     model = models.load(file, verify=options.verify)
-    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
-        say(f"the run has not ended: exporting {file}, saved after step {model.step:,}")
+    note = models.note_if_unfinished(options.model, file, model)
+    if note is not None:
+        say(note)
     if options.shrink:
         model = _shrink(model, options.out, say)
     if options.to == "onnx":

@@ -152,13 +152,9 @@ def load(path, *, verify: bool = True) -> SparseMLP:
         model.preprocessing = read_preprocessing(
             file, layers[0].connections.n_in, layers[-1].connections.n_out
         )
-    if file_path != pathlib.Path(path) and run_folder.is_unfinished(path):
-        warnings.warn(
-            f"the run in {path} has not ended: this is {file_path.name}, saved after "
-            f"step {model.step:,}",
-            UserWarning,
-            stacklevel=2,
-        )
+    note = note_if_unfinished(path, file_path, model)
+    if note is not None:
+        warnings.warn(note, UserWarning, stacklevel=2)
     return model
 
 
@@ -189,6 +185,26 @@ def find_model(path) -> pathlib.Path:
     # A finished run may have saved the model of its best epoch, with fewer steps.
     is_clear = len(files) == 1 or not run_folder.is_unfinished(folder)
     return files[0] if is_clear else max(files, key=load_step)
+
+
+def note_if_unfinished(path, file_path: pathlib.Path, model: SparseMLP) -> str | None:
+    """Return what to say about a model of a run that has not ended, or None.
+
+    Parameters
+    ----------
+    path : str or path
+        What the user gave, a file or the folder of a run.
+    file_path : path
+        The file that `find_model` chose.
+    model : SparseMLP
+        The model in it.
+    """
+    if file_path == pathlib.Path(path) or not run_folder.is_unfinished(path):
+        return None
+    return (
+        f"the run in {path} has not ended: this is {file_path.name}, saved after step "
+        f"{model.step:,}"
+    )
 
 
 def load_preprocessing(path) -> Preprocessing | None:
