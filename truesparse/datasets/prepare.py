@@ -109,28 +109,17 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     """
     y_name = "y" if raw.X_test is None else "y_train"
     train, test, y_train, y_test, task, encoding = _check_and_split(raw, options)
-    notes = []
+    notes: list[str] = []
     if raw.target_choice:
         both = np.concatenate([y_train, y_test])
-        what = describe_targets(both, task, is_stated=options.task != "auto")
-        notes.append(f"target: {raw.target_choice}; {what}")
+        notes += _describe_target(raw, both, task, is_stated=options.task != "auto")
         notes += _describe_columns(raw, encoding, options.table.missing)
-        if task == "classification":
-            is_stated = options.task != "auto"
-            raw.warnings += warn_of_classes(both, is_stated=is_stated)
-
     scaler = fit_scaler(raw.X_train, options.scale, rows=train)
     X_train, X_test = _scale(raw, scaler, options.dtype, train, test)
 
     classes, target_scaler = raw.classes, Scaler(None, None)
     if task == "classification":
-        y_train, classes = encode_labels(y_train, name=y_name)
-        if len(classes) < 2:
-            raise DataError(
-                f"{y_name} holds one class only, {classes.tolist()[0]!r}; give rows of "
-                "at least two classes"
-            )
-        y_test, _ = encode_labels(y_test, classes, "y_test")
+        y_train, y_test, classes = _encode_classes(y_train, y_test, y_name)
     else:
         if task == "regression" and options.scale_target:
             target_scaler = fit_scaler(y_train, "standard", y_name)
@@ -182,6 +171,29 @@ def _scale(
     X_test = apply_scaler(raw.X_test, scaler, dtype, "X_test", rows=test, in_place=True)
     raw.X_test = None
     return X_train, X_test
+
+
+def _describe_target(
+    raw: RawData, y: np.ndarray, task: str, *, is_stated: bool
+) -> list[str]:
+    """Return a note on the target of a table; doubts are added to its warnings."""
+    if task == "classification":
+        raw.warnings += warn_of_classes(y, is_stated=is_stated)
+    what = describe_targets(y, task, is_stated=is_stated)
+    return [f"target: {raw.target_choice}; {what}"]
+
+
+def _encode_classes(
+    y_train: np.ndarray, y_test: np.ndarray, y_name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the class numbers of both parts, and the label of each class."""
+    codes, classes = encode_labels(y_train, name=y_name)
+    if len(classes) < 2:
+        raise DataError(
+            f"{y_name} holds one class only, {classes.tolist()[0]!r}; give rows of "
+            "at least two classes"
+        )
+    return codes, encode_labels(y_test, classes, "y_test")[0], classes
 
 
 def _describe_columns(

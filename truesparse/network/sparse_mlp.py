@@ -13,7 +13,12 @@ from truesparse import export
 from truesparse.common import rng
 from truesparse.common.checks import check_whole, float_type
 from truesparse.datasets import Preprocessing
-from truesparse.drawing.draw_layers import check_layers, draw_layers, given_layers
+from truesparse.drawing.draw_layers import (
+    Hidden,
+    check_layers,
+    draw_layers,
+    given_layers,
+)
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
@@ -101,9 +106,7 @@ class SparseMLP(LayerStack):
             weight_init,
             epsilon=epsilon,
             density=density,
-            activation=activation,
-            activation_parameter=activation_parameter,
-            dropout=dropout,
+            hidden=Hidden(activation, activation_parameter, dropout),
             dtype=float_type(dtype),
             seed=seed,
             data=init_data,
@@ -176,9 +179,7 @@ class SparseMLP(LayerStack):
         layers = given_layers(
             weights,
             biases,
-            activation=activation,
-            activation_parameter=activation_parameter,
-            dropout=dropout,
+            hidden=Hidden(activation, activation_parameter, dropout),
             dtype=float_type(dtype),
             seed=seed,
         )
