@@ -108,12 +108,12 @@ def sniff(
     delimiter = delimiter or stated or _choose_delimiter(sample, decimal, path)
     rows = _cut(sample, delimiter)
     if not rows:
-        raise DataError(f"cannot read {path}: it holds no rows")
+        raise DataError(f"cannot read {path}: it holds no rows; give some")
     decimal = decimal or _choose_decimal(rows, delimiter)
     has_header = _has_header(rows, decimal, path) if header is None else header
     first, body = rows[0], rows[1:] if has_header else rows
     if not body:
-        raise DataError(f"{path} has a header but no rows")
+        raise DataError(f"{path} has a header but no rows; give some")
     n_columns = len(body[0].cells)
     has_row_names = has_header and len(first.cells) == n_columns - 1
     if has_row_names and not any(row.cells[-1] for row in body):

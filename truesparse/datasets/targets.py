@@ -266,7 +266,11 @@ def _class_labels(array: np.ndarray, name: str) -> np.ndarray:
 
 def _label_columns(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "U" or not np.isin(array, (0, 1)).all():
-        raise DataError(f"{name} must hold only 0 and 1, one column for each label")
+        others = [value for value in np.unique(array).tolist() if value not in (0, 1)]
+        raise DataError(
+            f"{name} must hold only 0 and 1, one column for each label, got "
+            f"{others[0]!r}; encode the labels, or choose another task"
+        )
     return array.reshape(len(array), -1).astype(np.uint8, order="C")
 
 

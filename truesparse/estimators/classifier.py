@@ -369,7 +369,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         elif y.shape[1] != self._n_outputs:
             raise DataError(
                 f"{name} has {y.shape[1]} labels, but the first fit saw "
-                f"{self._n_outputs}"
+                f"{self._n_outputs}; give as many"
             )
         return y
 

@@ -276,7 +276,11 @@ def make_loss(given: Any, names: Mapping[str, str], targets: str) -> Loss:
     """
     if isinstance(given, Loss):
         if given.name not in names.values():
-            raise UsageError(f"loss {given.name!r} does not suit {targets} targets")
+            accepted = ", ".join(dict.fromkeys(names.values()))
+            raise UsageError(
+                f"loss {given.name!r} does not suit {targets} targets; use one of "
+                f"{accepted}"
+            )
         return given
     return Loss(names[choose(given, names, f"loss for {targets} targets")])
 

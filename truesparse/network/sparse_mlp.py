@@ -332,7 +332,7 @@ class SparseMLP(LayerStack):
         check_whole("batch_size", batch_size, 1)
         source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
         if (n := inputs.n_samples(source)) != len(targets):
-            raise DataError(f"{n} samples but {len(targets)} targets")
+            raise DataError(f"{n} samples but {len(targets)} targets; give as many")
         self._follow_topology()
         # In the buffers of a training run, however few samples these are.
         z = feedforward.predict(self.layers, self._buffers, source, batch_size)

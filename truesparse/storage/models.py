@@ -309,7 +309,8 @@ def parse_description(metadata: dict[str, str], path) -> dict:
         )
     if "truesparse" not in metadata:
         raise ModelFileError(
-            f"{path} is not a truesparse model: it lacks the metadata of one"
+            f"{path} is not a truesparse model: it lacks the metadata of one; give a "
+            "file that truesparse.save or truesparse.train wrote"
         )
     description: dict = json.loads(metadata["truesparse"])
     check_format(description, path)

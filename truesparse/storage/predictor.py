@@ -86,7 +86,8 @@ class Predictor:
         is_binary = model.loss.name == "logistic" and n_outputs == 1
         if len(self.classes) != n_outputs and not is_binary:
             raise ModelFileError(
-                f"the model has {n_outputs} outputs but {len(self.classes)} classes"
+                f"the model has {n_outputs} outputs but {len(self.classes)} classes; "
+                "give the preprocessing of its training data"
             )
 
     def predict(self, X: Any, batch_size: int = 128) -> np.ndarray:
