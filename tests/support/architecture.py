@@ -27,6 +27,7 @@ PURPOSES = {
     "sparse": "one layer",
     "storage": "model and run files",
     "topology": "what drops, what grows",
+    "torch": "layers for PyTorch",
     "training": "the loop: Trainer",
 }
 BLOCK = re.compile(r"(?<=<!-- architecture -->\n).*?(?=<!-- /architecture -->)", re.S)
