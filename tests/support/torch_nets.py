@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from truesparse.torch import SparseLinear
+from truesparse.topology import UpdateSchedule
+from truesparse.torch import SparseLinear, TopologyUpdater
 
 SIZES = (12, 20, 15, 4)
 # Of the results of a few hundred steps.
@@ -107,3 +108,32 @@ def assert_close(got, want):
     np.testing.assert_allclose(
         got.detach().numpy(), want.detach().numpy(), atol=TOLERANCE[got.dtype]
     )
+
+
+OFTEN = UpdateSchedule(1, "step")
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=1e-3),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "amsgrad": lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.002, momentum=0.5, centered=True),
+}
+
+
+def make_updater(
+    net, name="set", optimizer="sgd", epochs=4, steps_per_epoch=5, **options
+):
+    """Return an optimiser and an updater."""
+    made = OPTIMIZERS[optimizer](net.parameters())
+    run = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    return made, TopologyUpdater(net, made, name, **run, **options)
+
+
+def train(net, optimizer, updater, batches):
+    """Train and return the changes of each step."""
+    changes = []
+    for x, labels in batches:
+        train_step(net, optimizer, x, labels)
+        changes.append(updater.step())
+    return changes

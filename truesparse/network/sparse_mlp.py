@@ -11,7 +11,7 @@ import scipy.sparse
 
 from truesparse import export
 from truesparse.common import rng
-from truesparse.common.checks import check_whole, float_type
+from truesparse.common.checks import check_whole, float_type, import_extra
 from truesparse.datasets import Preprocessing
 from truesparse.drawing.draw_layers import (
     Hidden,
@@ -350,6 +350,13 @@ class SparseMLP(LayerStack):
     def to_torch(self, **options: Any) -> Any:
         """Return the net as a torch.nn.Module, see export.to_torch."""
         return export.to_torch(self, **options)
+
+    @classmethod
+    def from_torch(cls, module: Any, **options: Any) -> "SparseMLP":
+        """Make a net of a torch.nn.Sequential, see truesparse.torch.conversion."""
+        need = "from_torch needs torch"
+        conversion = import_extra("truesparse.torch.conversion", need, "torch")
+        return conversion.from_sequential(module, **options)
 
     def to_onnx(self, path, **options: Any) -> pathlib.Path:
         """Write the net to an ONNX file, see export.to_onnx."""

@@ -77,16 +77,16 @@ def _in_sequence(
     """Yield pairs of sparse layers that follow each other in a Sequential."""
     if type(module) is not nn.Sequential:
         return
-    steps = [each for each in _flatten(module) if not isinstance(each, NEURONWISE)]
+    steps = [each for each in flatten(module) if not isinstance(each, NEURONWISE)]
     for below, above in itertools.pairwise(steps):
         if isinstance(below, SparseLinear) and isinstance(above, SparseLinear):
             yield below, above
 
 
-def _flatten(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+def flatten(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
     """Yield the modules of nested Sequentials in the order in which they compute."""
     if type(module) is nn.Sequential:
         for child in module:
-            yield from _flatten(child)
+            yield from flatten(child)
     else:
         yield module
