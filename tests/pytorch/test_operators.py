@@ -42,7 +42,7 @@ def test_products_equal_dense_ones(mask, dtype, batch, seed):
     x, weight, bias, delta = tensors(connections, batch, seed)
     matrix = torch.from_numpy(to_dense(connections)).requires_grad_()
     tolerance = 1e-4 if dtype == np.float32 else 1e-11
-    got = operators.linear(x, weight, bias, wiring)
+    got = operators.linear(x, weight, bias, *wiring)
     want = x @ matrix + bias
     torch.testing.assert_close(got, want, atol=tolerance, rtol=tolerance)
     assert got.stride() == (1, batch)
@@ -64,7 +64,7 @@ def test_memory_of_any_layout_is_read_and_left_alone(layout):
     }[layout]
     x = x.requires_grad_()
     before = x.detach().clone()
-    got = operators.linear(x, weight, bias, wiring)
+    got = operators.linear(x, weight, bias, *wiring)
     want = x @ torch.from_numpy(to_dense(connections)) + bias
     torch.testing.assert_close(got, want)
     got, want = (torch.autograd.grad(each, x, delta) for each in (got, want))
@@ -87,7 +87,7 @@ def test_derivatives_are_those_of_finite_differences():
     x, weight, bias, _ = tensors(connections)
 
     def product(x, weight, bias):
-        return operators.linear(x, weight, bias, wiring)
+        return operators.linear(x, weight, bias, *wiring)
 
     assert torch.autograd.gradcheck(product, (x, weight, bias))
     assert torch.autograd.gradgradcheck(product, (x, weight, bias))
@@ -101,16 +101,16 @@ def test_operators_pass_all_checks_of_torch():
     connections, wiring = make()
     x, weight, bias, delta = tensors(connections)
     for of_bias in (bias, None):
-        torch.library.opcheck(operators.linear, (x, weight, of_bias, wiring))
+        torch.library.opcheck(operators.linear, (x, weight, of_bias, *wiring))
     for needs_input in (True, False):
-        arguments = (delta, x, weight, wiring, needs_input)
+        arguments = (delta, x, weight, needs_input, *wiring)
         torch.library.opcheck(operators.linear_backward, arguments)
     csr = torch.randn(4, 7, dtype=torch.float64).relu().to_sparse_csr()
     batch = [torch.from_numpy(each) for each in products.feature_major_batch(csr)]
     for of_bias in (bias, None):
-        arguments = (batch, 4, weight, of_bias, wiring)
+        arguments = (*batch, 4, weight, of_bias, *wiring)
         torch.library.opcheck(operators.sparse_linear, arguments)
-    fixed = delta.detach(), batch, weight.detach(), wiring
+    fixed = *batch, delta.detach(), weight.detach(), *wiring
     torch.library.opcheck(operators.sparse_linear_backward, fixed)
 
 
@@ -123,8 +123,8 @@ def test_sparse_batches_equal_dense_ones(mask, dtype, size, seed):
     batch = [torch.from_numpy(each) for each in products.feature_major_batch(csr)]
     results = []
     for y in (
-        operators.sparse_linear(batch, size, weight, bias, wiring),
-        operators.linear(x, weight, bias, wiring),
+        operators.sparse_linear(*batch, size, weight, bias, *wiring),
+        operators.linear(x, weight, bias, *wiring),
     ):
         results.append((y, *torch.autograd.grad(y, (weight, bias), delta)))
     tolerance = 1e-4 if dtype == np.float32 else 1e-11
@@ -136,7 +136,7 @@ def test_second_derivatives_of_sparse_batches_are_refused():
     _, weight, bias, _ = tensors(connections)
     csr = torch.eye(4, 7, dtype=torch.float64).to_sparse_csr()
     batch = [torch.from_numpy(each) for each in products.feature_major_batch(csr)]
-    y = operators.sparse_linear(batch, 4, weight, bias, wiring)
+    y = operators.sparse_linear(*batch, 4, weight, bias, *wiring)
     [of_weight] = torch.autograd.grad(y.square().sum(), weight, create_graph=True)
     with pytest.raises(RuntimeError, match="sparse_linear_backward"):
         of_weight.sum().backward()
@@ -151,7 +151,7 @@ def test_threads_are_those_of_torch(monkeypatch):
     monkeypatch.setattr(products.jit, "threads", lambda n: used.append(n) or real(n))
     connections, wiring = make()
     x, weight, bias, _ = tensors(connections)
-    y = operators.linear(x, weight, bias, wiring)
+    y = operators.linear(x, weight, bias, *wiring)
     y.sum().backward()
     assert used == [1, 1]
 
@@ -162,9 +162,9 @@ def test_only_active_recorders_take_notes():
     recorder = observing.Recorder([wiring[0]])
     other = [each.clone() for each in wiring]
     for each in (other, wiring):
-        operators.linear(x, weight, bias, each).backward(delta)
+        operators.linear(x, weight, bias, *each).backward(delta)
     recorder.stop()
-    operators.linear(x, weight, bias, wiring).backward(delta)
+    operators.linear(x, weight, bias, *wiring).backward(delta)
     [[(inputs, deltas)]] = recorder.notes
     np.testing.assert_array_equal(inputs, x.detach().numpy().T)
     np.testing.assert_array_equal(deltas, delta.detach().numpy().T)

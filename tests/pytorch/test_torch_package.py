@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pytest
 from support.sources import ROOT
 
 
@@ -38,8 +37,3 @@ SparseMLP([4, 5, 2])
 print("torch" in sys.modules)
 """
     assert run(program) == "False\n"
-
-
-def test_it_imports_nothing_that_is_not_installed_with_torch():
-    pytest.importorskip("torch")
-    assert run("from truesparse.torch import *; print(SparseLinear)")

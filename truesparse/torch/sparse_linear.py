@@ -250,7 +250,7 @@ class SparseLinear(torch.nn.Module):
         if x.layout == torch.sparse_csr:
             return self._forward_csr(x)
         rows = x.reshape(-1, self.in_features)
-        y = multiply(rows, self.weight, self.bias, list(self.wiring))
+        y = multiply(rows, self.weight, self.bias, *self.wiring)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def to_sparse_csr(self) -> torch.Tensor:
@@ -323,8 +323,8 @@ class SparseLinear(torch.nn.Module):
             )
         batch = feature_major_batch(x)
         parts = [torch.from_numpy(part) for part in batch]
-        rest = self.weight, self.bias, list(self.wiring)
-        return multiply_sparse(parts, x.shape[0], *rest)
+        rest = self.weight, self.bias, *self.wiring
+        return multiply_sparse(*parts, x.shape[0], *rest)
 
     def _apply(self, fn, recurse: bool = True):
         """Refuse what the layer cannot be moved or converted to, before it happens."""
