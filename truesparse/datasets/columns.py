@@ -284,7 +284,8 @@ def _why_row_number(name: str, column: np.ndarray) -> str:
     """Return why a column looks like one that numbers the rows, or ""."""
     counting = np.arange(len(column))
     if len(column) > 2 and any(
-        np.array_equal(column, counting + first) for first in (0, 1)
+        column[0] == first and np.array_equal(column, counting + first)
+        for first in (0, 1)
     ):
         return "counts the rows"
     return "has the name of one" if name.lower() in ROW_NAMES else ""

@@ -8,10 +8,11 @@ is a header where a cell is text above numbers, which no row of data can be.
 """
 
 import csv
+import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,8 +106,9 @@ def sniff(
     sample = list(_first(lines))
     stated, n_lines = _stated_delimiter(sample)
     sample = sample[n_lines:]
-    delimiter = delimiter or stated or _choose_delimiter(sample, decimal, path)
-    rows = _cut(sample, delimiter)
+    cut = functools.cache(functools.partial(_cut, sample))
+    delimiter = delimiter or stated or _choose_delimiter(cut, decimal, path)
+    rows = cut(delimiter)
     if not rows:
         raise DataError(f"cannot read {path}: it holds no rows; give some")
     decimal = decimal or _choose_decimal(rows, delimiter)
@@ -230,12 +232,14 @@ def _cut(sample: list[str], delimiter: str) -> list[_Row]:
     return rows
 
 
-def _choose_delimiter(sample: list[str], decimal: str | None, path: Path) -> str:
+def _choose_delimiter(
+    cut: Callable[[str], list[_Row]], decimal: str | None, path: Path
+) -> str:
     """Return the delimiter that cuts most rows alike, into numbers where it can."""
 
     def merit(delimiter: str) -> tuple[float, float]:
         try:
-            rows = _cut(sample, delimiter)
+            rows = cut(delimiter)
         except csv.Error:  # it leaves a wide row as one cell, longer than csv takes
             return 0.0, 0.0
         lengths = Counter(len(row.cells) for row in rows)
