@@ -240,6 +240,7 @@ def test_options_of_training():
         decay="l2",
         momentum=0.7,
         fan_in_limit=50.0,
+        powerprop=2.0,
         zeta=0.1,
         removal="magnitude",
         regrow_init="he_normal",
@@ -254,7 +255,12 @@ def test_options_of_training():
     trainer = build.make_trainer(config, model)
     assert trainer.lr == LearningRate(0.5, "step", warmup=2.0)
     assert trainer.optimizer == Optimizer(
-        "adamw", momentum=0.7, weight_decay=0.01, decay="l2", fan_in_limit=50.0
+        "adamw",
+        momentum=0.7,
+        weight_decay=0.01,
+        decay="l2",
+        fan_in_limit=50.0,
+        powerprop=2.0,
     )
     assert (trainer.epochs, trainer.batch_size, trainer.clip_norm) == (9, 17, 2.0)
     algorithm = trainer.topology

@@ -12,7 +12,7 @@ from truesparse.topology import ALGORITHMS, TopologyAlgorithm
 
 FRACTION = {"zeta", "decay", "decay_end", "decay_floor"}
 LAYERS = {"layers", "evolve_output"}
-SHARE = {"final_share", "share_shape", "share_end"}
+SHARE = {"final_share", "share_shape", "share_end", "share_peak", "share_cycles"}
 IMPORTANCE = {"importance", "importance_every", "importance_start"}
 # What every algorithm takes that is updated on a schedule.
 BASIC = {"schedule", "decay_end", "final", *LAYERS}
@@ -30,7 +30,11 @@ ACCEPTED = {
     "cht": COMMON | {"rule", "removal"},
     "chts": COMMON | {"removal", "last_temperature", "rule"},
     "chtss": COMMON | {"removal", "last_temperature", "rule"},
-    "deepr": COMMON - FRACTION - {"regrow_init"} | {"decay_end", "l1", "temperature"},
+    "deepr": COMMON - FRACTION - {"regrow_init"}
+    | {"decay_end", "l1", "temperature", "scope"},
+    "soft_deepr": COMMON - FRACTION - {"regrow_init"}
+    | {"decay_end", "l1", "temperature"},
+    "dst_ee": COMMON | GUIDED | {"exploration", "smoothing"},
     "dsr": COMMON - {"early_stop"} | {"threshold"},
     "ggr": COMMON - {"regrow_init"} | GUIDED,
     "granet": COMMON | GUIDED,
@@ -45,6 +49,7 @@ ACCEPTED = {
     | {"candidates"}
     | SAMPLED
     | {"gamma_salience"},
+    "wast": COMMON | {"removal", "error_weight", "sample_every"},
     "top_kast": BASIC | SHARE | IMPORTANCE | {"extra", "penalty", "sample_every"},
     "snip": {
         *("gamma", "gradient_batches", "weight_init", "evolve_output"),

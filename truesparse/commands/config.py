@@ -15,9 +15,10 @@ from truesparse.errors import UsageError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
-        *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
+        *("accset", "cht", "chts", "chtss", "deepr", "dsr", "dst_ee", "ggr", "granet"),
+        *("gse",),
         *("lottery", "magnitude", "mest", "nest", "rigl", "set", "snfs", "snip"),
-        *("srigl", "static", "top_kast"),
+        *("soft_deepr", "srigl", "static", "top_kast", "wast"),
     ),
     "init_topology": (
         *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),
@@ -240,6 +241,12 @@ class RunConfig:
     weight_decay: float = _option(0.0, "strength of the weight decay", "F")
     decay: str | None = _option(
         None, "kind of weight decay (default: decoupled for adamw, l2 for others)"
+    )
+    powerprop: float = _option(
+        1.0,
+        "power of Powerpropagation, which makes large weights learn faster than small "
+        "ones; 1 for none, published are 2 to 5",
+        "A",
     )
     dropout: float = _option(0.1, "share of hidden outputs set to 0 in training", "F")
     label_smoothing: float | None = _option(

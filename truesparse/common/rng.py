@@ -31,6 +31,7 @@ class Purpose(enum.IntEnum):
     PERTURBATION = 15
     PROBES = 16
     GRAPH_SAMPLES = 17
+    REACTIVATION = 20
 
 
 def check_seed(seed: int) -> int:

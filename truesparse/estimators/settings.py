@@ -220,6 +220,7 @@ class Settings(types.SimpleNamespace):
             beta1=self.beta_1,
             beta2=self.beta_2,
             weight_decay=self.alpha * n_batches / total_weight,
+            powerprop=self.powerprop,
         )
 
     def make_learning_rate(self) -> LearningRate:

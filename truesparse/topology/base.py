@@ -32,7 +32,12 @@ from truesparse.topology.parts.gradients import Batches
 from truesparse.topology.parts.importance import Importance, drop_neurons
 from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.schedule import Fraction, Share, UpdateSchedule
-from truesparse.topology.parts.stages import Layers, keyword_parameters, with_options
+from truesparse.topology.parts.stages import (
+    Layers,
+    keyword_parameters,
+    refuse,
+    with_options,
+)
 from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
@@ -67,6 +72,8 @@ class TopologyAlgorithm:
         How the number of connections falls to that share.
     share_end : float
         Share of the run after which it is reached.
+    share_peak, share_cycles : float, int
+        Waves in which the share rises and falls until then, see schedule.Share.
     importance : float
         Share of a hidden layer's neurons, the least important ones, that lose all
         their inputs for good from time to time, see importance.drop_neurons; 0 for
@@ -97,7 +104,7 @@ class TopologyAlgorithm:
     # weight and state, as if it had not been removed.
     keeps_regrown: ClassVar[bool] = False
     # Whether layers exchange connections.
-    redistributes: ClassVar[bool] = False
+    redistributes: bool = False
     # Whether an update grows as many connections as it drops, where final_share is 1
     # and the score stands still.
     conserves: ClassVar[bool] = True
@@ -125,7 +132,7 @@ class TopologyAlgorithm:
     def __init__(self, **options: Any):
         for option in options:
             if option not in self.takes:
-                self._refuse(option)
+                refuse(option, self.name or type(self).__name__, self.options())
         self.fraction = with_options(self.fraction, options)
         self.layers = with_options(self.layers, options)
         self.share = with_options(self.share, options)
@@ -165,20 +172,13 @@ class TopologyAlgorithm:
     @property
     def growth(self) -> float:
         """Connections that a layer can have, as a multiple of those at first."""
-        return 1.0
+        return self.share.peak
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
         """Names of the options that the algorithm takes, its constructor's first."""
         named = keyword_parameters(cls)
         return tuple(dict.fromkeys([*named, *cls.takes]))
-
-    def _refuse(self, option: str) -> None:
-        """Raise UsageError for an option that the algorithm does not take."""
-        name, accepted = self.name or type(self).__name__, self.options()
-        if not accepted:
-            raise UsageError(f"topology {name!r} takes no options, got {option!r}")
-        choose(option, accepted, "option", f" of topology {name!r}")
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs: numbers, lists, dicts and arrays."""
@@ -229,7 +229,7 @@ class TopologyAlgorithm:
         if context.is_final:
             # Asked once, at the end of the last epoch.
             return unit == "epoch" and self.final == "prune_only"
-        is_shrinking = self.share.final < 1.0 and context.progress <= self.share.end
+        is_shrinking = not self.share.is_one and context.progress <= self.share.end
         if self.fraction.is_over(context.progress) and not is_shrinking:
             return False
         count = context.epoch if unit == "epoch" else context.step
@@ -237,7 +237,7 @@ class TopologyAlgorithm:
 
     def is_idle(self, n_steps: int, n_epochs: int) -> bool:
         """Whether a run of so many steps and epochs ends before the first update."""
-        end = self.fraction.end if self.share.final == 1.0 else 1.0
+        end = self.fraction.end if self.share.is_one else 1.0
         length = n_steps if self.schedule.unit == "step" else n_epochs
         last = min(end * length, length - 1)
         return "schedule" in self.takes and self.schedule.start > last
@@ -275,7 +275,7 @@ class TopologyAlgorithm:
         """
         layers = [i for i in self.layers.of(model) if i not in self.stopped]
         with_room = [i for i in layers if model.layers[i].connections.density < 1.0]
-        can_lose = self.share.final < 1.0 or (self.redistributes and with_room)
+        can_lose = not self.share.is_one or (self.redistributes and with_room)
         return layers if can_lose else with_room
 
     # What algorithms override --------------------------------------------------------

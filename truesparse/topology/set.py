@@ -54,7 +54,17 @@ class SignedRemoval(TopologyAlgorithm):
             fraction = self.drop_fraction(update.context)
             if self.budget(update, index) < connections.nnz:
                 fraction = self.drop_count(update, index) / connections.nnz
-            update.dropped[index] = drop_zeros_first(connections.values, fraction)
+            update.dropped[index] = drop_zeros_first(
+                self.signed_scores(update, index), fraction
+            )
+
+    def drop_scores(self, update: Update, index: int) -> np.ndarray:
+        """Return the size of each signed score."""
+        return np.abs(self.signed_scores(update, index))
+
+    def signed_scores(self, update: Update, index: int) -> np.ndarray:
+        """Return a score of each connection, (nnz,): those nearest to 0 go."""
+        return update.connections[index].values
 
 
 class Set(SignedRemoval):

@@ -23,6 +23,7 @@ from truesparse.training.events import Callback, as_callbacks
 from truesparse.training.fit_data import Validation, prepare_data
 from truesparse.training.run import Clock, EpochRecord, Run
 from truesparse.training.snapshot import Snapshot, has_finite_weights
+from truesparse.training.zeros import check_zeros
 
 
 class Trainer:
@@ -162,6 +163,8 @@ class Trainer:
             raise UsageError(
                 "the model's weights hold NaN or infinity; start from a new model"
             )
+        if self.optimizer.powerprop > 1.0:
+            check_zeros(model, self.topology)
         data = prepare_data(
             model,
             X,

@@ -7,9 +7,9 @@ A stage is a frozen dataclass. Its `OPTIONS` name the options that set its field
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
-from truesparse.common.checks import check_bools, check_whole
+from truesparse.common.checks import check_bools, check_whole, choose
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 
@@ -45,6 +45,14 @@ def keyword_parameters(cls: type) -> list[str]:
         for each in inspect.signature(constructor).parameters.values()
         if each.kind == each.KEYWORD_ONLY
     ]
+
+
+def refuse(option: str, name: str, accepted: tuple[str, ...]) -> NoReturn:
+    """Raise UsageError for an option that the algorithm `name` does not take."""
+    if not accepted:
+        raise UsageError(f"topology {name!r} takes no options, got {option!r}")
+    choose(option, accepted, "option", f" of topology {name!r}")
+    raise AssertionError(f"{option} is an option of {name}")
 
 
 @dataclasses.dataclass(frozen=True)
