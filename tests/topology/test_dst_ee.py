@@ -11,7 +11,7 @@ from truesparse.topology.parts.schedule import Fraction
 
 
 # Without exploration, with some, and with so much that gradients hardly count.
-@pytest.mark.parametrize("exploration", [0.0, 0.05, 100.0])
+@pytest.mark.parametrize("exploration", [0.0, 0.005, 100.0])
 @pytest.mark.parametrize("candidates", ["exact", "sampled"])
 def test_four_updates_equal_the_twin(candidates, exploration):
     net = Net()
@@ -39,12 +39,7 @@ def test_four_updates_equal_the_twin(candidates, exploration):
             )
             np.testing.assert_array_equal(net.new_masks()[k], want)
             grown_again += (want & ~before[k] & known).sum()
-        for layer in net.model.layers:
-            values = layer.connections.values
-            values[values == 0] = np.random.default_rng(step).standard_normal(
-                int((values == 0).sum())
-            )
-        net.read()
+        net.train(step)
     # Cells without a connection that once had one are compared as well.
     assert (grown_again > 0) == (exploration < 1.0)
 

@@ -50,7 +50,7 @@ def test_updates_equal_the_twin(error_weight, is_sparse):
             net.masks[2], net.weights[2], ones[2], columns, 0.3
         )
         np.testing.assert_array_equal(net.new_masks()[2].sum(0), wanted.sum(0))
-        net.read()
+        net.train(step)
 
 
 def test_a_single_layer_goes_by_both_sides():

@@ -98,14 +98,11 @@ class Wast(SignedRemoval):
         return {**super().state(), **more}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Resume from a state; its arrays are copied, since they are added to."""
+        """Resume from a state."""
         super().restore(state)
-        self.row_importance = {
-            int(i): each.copy() for i, each in state["row_importance"].items()
-        }
-        self.column_importance = {
-            int(i): each.copy() for i, each in state["column_importance"].items()
-        }
+        rows, columns = state["row_importance"], state["column_importance"]
+        self.row_importance = {int(index): each for index, each in rows.items()}
+        self.column_importance = {int(index): each for index, each in columns.items()}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: scores and keys of a layer."""
