@@ -79,66 +79,105 @@ def soft(n_in=100, n_out=200, density=0.1, **options):
     return model, algorithm
 
 
-def test_without_gradient_the_number_of_connections_stays_near_its_share():
-    """As it does in the dense twin, which walks in all cells."""
-    model, algorithm = soft()
-    draw = np.random.default_rng(5)
-    lowest = -0.9 / 0.1
+def dense_walks(n_steps, seed=5):
+    """Return thetas of 20,000 cells in balance, counts by step, how many had a turn."""
+    draw, lowest = np.random.default_rng(seed), -0.9 / 0.1
     theta = np.where(
         draw.random(20000) < 0.1,
         draw.exponential(size=20000),
         lowest * draw.random(20000),
     )
-    counts, wanted = [], []
+    counts, once = [], theta > 0
+    for _ in range(n_steps):
+        theta = naive_topology.soft_deepr(theta, 0.1, 0.2, 0.2, lowest, draw)
+        counts.append((theta > 0).sum())
+        once |= theta > 0
+    return theta, np.array(counts), once.sum()
+
+
+# From a window that follows few to one that follows all.
+@pytest.mark.parametrize("window", [0.5, 2.0, 9.0])
+def test_without_gradient_the_number_of_connections_stays_near_its_share(window):
+    """As it does in the dense twin, which walks in all cells."""
+    model, algorithm = soft(window=window)
+    theta, wanted, _ = dense_walks(200)
+    counts = []
     for step in range(1, 201):
         algorithm.update(model, at(step, n_steps=1000))
-        theta = naive_topology.soft_deepr(theta, 0.1, 0.2, 0.2, lowest, draw)
         counts.append(model.layers[0].connections.nnz)
-        wanted.append((theta > 0).sum())
     # Deviations of a binomial number are 42.
-    assert np.mean(wanted) == pytest.approx(2000, abs=150)
+    assert wanted.mean() == pytest.approx(2000, abs=150)
     assert np.mean(counts) == pytest.approx(2000, abs=150)
     sizes = np.abs(model.layers[0].connections.values)
     assert sizes.mean() == pytest.approx(theta[theta > 0].mean(), rel=0.1)
-    # What the walk rests on: dormant thetas stay evenly spread.
-    assert theta[theta <= 0].mean() == pytest.approx(lowest / 2, rel=0.03)
+    near = algorithm.state()["near"]["0"]
+    assert near.size == pytest.approx(window * 2000, rel=0.1)
+    assert not model.layers[0].connections.contains(near).any()
+    # What anonymous cells rest on: dormant thetas stay evenly spread.
+    assert theta[theta <= 0].mean() == pytest.approx(-4.5, rel=0.03)
 
 
-def test_as_many_become_active_as_of_a_layer_in_balance():
-    """From evenly spread thetas one jump leads here, in number and in size."""
-    model, algorithm = soft(300, 400)
-    update = Update(model, at(1), [0])
-    count = algorithm.grow_counts(update)[0]
-    new = algorithm.new_weights(update, 0, np.arange(100_000))
-    draw = np.random.default_rng(6)
-    theta = -9.0 * draw.random(10**6) + 0.2 * draw.standard_normal(10**6)
-    active = theta[theta > 0]
-    dormant = 300 * 400 * 0.9
-    share = active.size / theta.size
-    assert count == pytest.approx(dormant * share, abs=4 * np.sqrt(dormant * share))
-    for power in (1, 2):
-        want = (active**power).mean()
-        assert (np.abs(new) ** power).mean() == pytest.approx(want, rel=0.05)
-    assert (new > 0).mean() == pytest.approx(0.5, abs=0.01)
+def test_as_many_cells_have_their_turn_as_in_the_dense_twin():
+    _, _, wanted = dense_walks(60)
+    turns = {}
+    for window in (0.5, 9.0):
+        model, algorithm = soft(window=window)
+        connections = model.layers[0].connections
+        once = set(connections.keys(np.arange(connections.nnz)).tolist())
+        for step in range(1, 61):
+            algorithm.update(model, at(step, n_steps=1000))
+            once |= set(connections.keys(np.arange(connections.nnz)).tolist())
+        turns[window] = len(once)
+    assert turns[9.0] == pytest.approx(wanted, rel=0.05)
+    # Cells that are forgotten make way for others.
+    assert turns[0.5] > 1.2 * wanted
 
 
-def test_a_connection_that_goes_dormant_does_not_return_at_once():
+def test_a_connection_returns_where_and_as_it_was():
     model, algorithm = soft()
     connections = model.layers[0].connections
-    # Noise does not flip them back.
-    connections.values[:] += 3.0 * np.sign(connections.values)
-    flip(connections, 0.5)
-    before = connections.keys(np.arange(connections.nnz))[: connections.nnz // 2]
+    signs = np.sign(connections.values)
+    # Just beyond 0, where noise of 0.2 brings many back.
+    connections.values[:] = -0.05 * signs
+    cells = connections.keys(np.arange(connections.nnz))
     algorithm.update(model, at(1))
-    assert not model.layers[0].connections.contains(before).any()
+    gone = ~connections.contains(cells)
+    assert 0.5 < gone.mean() < 0.7  # the normal distribution at a quarter: 0.6
+    algorithm.update(model, at(2))
+    back = gone & connections.contains(cells)
+    # The dormant ones are 0.19 deep on average.
+    assert 0.1 < back.sum() / gone.sum() < 0.3
+    now = connections.to_scipy().tocoo()
+    keys = now.row.astype(np.int64) * now.shape[1] + now.col
+    places = np.searchsorted(keys, cells[back])
+    np.testing.assert_array_equal(np.sign(now.data[places]), signs[back])
+
+
+def test_cells_that_come_from_the_deep_are_as_many_as_the_noise_raises():
+    """From evenly spread thetas one jump leads there, in number and in depth."""
+    model, algorithm = soft(300, 400, window=1.0)
+    update = Update(model, at(1), [0])
+    edge, lowest = 1.0, 9.0
+    draw = np.random.default_rng(6)
+    theta = -edge - (lowest - edge) * draw.random(10**6)
+    share = (theta + 0.2 * draw.standard_normal(10**6) > -edge).mean()
+    anonymous = 300 * 400 * 0.9 * (1 - edge / lowest)
+    algorithm._begin_walks(update, 0)
+    raised = algorithm._raise(update, 0, 0.2, lowest - edge)
+    wanted = anonymous * share
+    assert raised.size == pytest.approx(wanted, abs=4 * np.sqrt(wanted))
+    assert not np.isin(raised, algorithm.state()["near"]["0"]).any()
 
 
 def test_noise_without_bounds_is_refused():
-    model, algorithm = soft(300, 400, density=0.02, temperature=1e-6)
-    with pytest.raises(
-        UsageError, match=r"would activate .* layer 0, which is to have"
-    ):
+    model, algorithm = soft(300, 400, density=0.02, temperature=1e-6, window=1.0)
+    with pytest.raises(UsageError, match=r"would raise .* dormant cells in layer 0"):
         algorithm.update(model, at(10))
+
+
+def test_a_window_of_nothing_is_refused():
+    with pytest.raises(UsageError, match="window must be above 0"):
+        topology.make("soft_deepr", window=0.0)
 
 
 @pytest.mark.parametrize("options", [{"l1": 0.0}, {"temperature": 0.0}])

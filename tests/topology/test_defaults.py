@@ -32,6 +32,7 @@ FIGURES = {
         "l1": 1e-5,
         # Rate 0.05 and noise 1e-5 of the authors' script: 0.05 (1e-5)^2 / 2.
         "temperature": 2.5e-12,
+        "window": 10.0,
     },
     "dst_ee": {
         "fraction": Fraction(0.3, "cosine", end=0.75),

@@ -33,7 +33,7 @@ ACCEPTED = {
     "deepr": COMMON - FRACTION - {"regrow_init"}
     | {"decay_end", "l1", "temperature", "scope"},
     "soft_deepr": COMMON - FRACTION - {"regrow_init"}
-    | {"decay_end", "l1", "temperature"},
+    | {"decay_end", "l1", "temperature", "window"},
     "dst_ee": COMMON | GUIDED | {"exploration", "smoothing"},
     "dsr": COMMON - {"early_stop"} | {"threshold"},
     "ggr": COMMON - {"regrow_init"} | GUIDED,

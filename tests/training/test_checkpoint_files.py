@@ -166,7 +166,7 @@ def test_spoilt_arrays_of_the_topology(parts, tmp_path):
     ("name", "entry"),
     [
         *(("deepr", "signs"), ("lottery", "noted"), ("top_kast", "keys")),
-        *(("dst_ee", "visited"), ("wast", "row_importance")),
+        *(("dst_ee", "visited"), ("wast", "row_importance"), ("soft_deepr", "near")),
     ],
 )
 def test_spoilt_arrays_of_other_topologies(name, entry, tmp_path):

@@ -10,7 +10,10 @@ import numpy as np
 from truesparse.network.sparse_mlp import SparseMLP
 
 # Entries of `state` that name cells of each layer, and the entries with their values.
-_OF_CELLS = {"pool": "momentum", "keys": "weights", "visited": "visits"}
+_OF_CELLS = {
+    **{"pool": "momentum", "keys": "weights"},
+    **{"visited": "visits", "near": "theta"},
+}
 # Entries with a number of each input neuron of a layer, or of each output neuron.
 _OF_NEURONS = {"row_importance": "n_in", "column_importance": "n_out"}
 KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), *_OF_NEURONS, "noted", "signs"}
