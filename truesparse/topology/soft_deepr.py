@@ -13,9 +13,9 @@ a share p of the cells by the authors' rule,
 
 Here p is the layer's density at first, times `final_share` as it falls. With the noise
 alone dormant thetas stay evenly spread from theta_min to 0, as they are drawn at first.
-Gradients keep more connections active, unless l1 is as large as they are: on digits, two
-layers of 200 neurons with p = 0.05 have five times as many after 15 epochs at the
-defaults, also where all thetas are followed (2026-11).
+Gradients keep more connections active, unless l1 is as large as they are: on digits two
+layers of 200 neurons with p = 0.05 have five times as many after 15 epochs, also where
+all thetas are followed (2026-11).
 
 The thetas of all dormant cells would take memory for every cell of the layer. So only
 those next to 0 are followed, down to -window temperature / l1, which are about `window`
