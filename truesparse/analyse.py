@@ -62,7 +62,7 @@ def _make_parser() -> shell.CommandParser:
     parser = shell.CommandParser(
         "truesparse.analyse",
         "Analyse a trained model: robustness, ranks, structure and graph measures.",
-        codes=(2, 3, 4, 6),
+        codes=(2, 3, 4, 6, 7),
     )
     parser.add_argument("model", metavar="MODEL", help="model file or run folder")
     parser.add_argument(
@@ -122,6 +122,7 @@ def _make_parser() -> shell.CommandParser:
         "--threads", type=int, metavar="N", help="threads (default: all cores)"
     )
     add_reading_flags(parser)
+    parser.add_no_verify()
     parser.add_argument(
         "--quiet", action="store_true", help="print only results and errors"
     )
@@ -143,7 +144,9 @@ def _analyse(options: Any) -> "Analysis":
         choose(options.part, datasets.PARTS, "part")
     file = models.find_model(options.model)
     trained = model_rows.training_options(models.load_config(file))
-    predictor = model_rows.read_predictor(file, trained["batch_size"], say)
+    predictor = model_rows.read_predictor(
+        file, trained["batch_size"], say, verify=options.verify
+    )
     analysis = analysis_facts.Analysis(str(options.model), predictor.model)
     if os.path.isfile(metrics := os.path.join(options.model, run_folder.METRICS)):
         analysis.history = History.read(metrics)

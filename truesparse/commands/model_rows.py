@@ -23,7 +23,7 @@ def read_predictor(
     batch_size: int,
     say: Callable[[str], None],
     *,
-    verify: bool = True,
+    verify: bool,
 ) -> Predictor:
     """Read a model that fits in memory, with how its features were scaled."""
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")

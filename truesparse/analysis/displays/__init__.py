@@ -4,6 +4,7 @@ accuracy_curves   RobustnessDisplay: accuracy against the fraction perturbed
 rank_bars         RanksDisplay: effective and stable rank of each layer
 activity          StructureDisplay: active neurons, and sizes that remain
 densities         DensityDisplay: density of each layer by epoch
+fitted_curve      ZetaCurveDisplay: accuracy against zeta, and the fitted curve
 """
 
 from typing import TYPE_CHECKING
