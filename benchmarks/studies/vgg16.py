@@ -166,9 +166,8 @@ def analysed(head: Any, features: Any, labels: Any) -> dict[str, Any]:
     """Return areas under robustness curves, and ranks, of all layers but the last."""
     if importlib.util.find_spec("truesparse.analysis") is None:
         return {"robustness": None, "ranks": None}
-    from truesparse.analysis import layer_ranks, robustness
-
     from truesparse import SparseMLP
+    from truesparse.analysis import layer_ranks, robustness
 
     model = SparseMLP.from_torch(head)
     rows, targets = features.numpy(), labels.numpy()

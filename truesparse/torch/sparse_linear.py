@@ -13,7 +13,7 @@ import torch
 from truesparse.common.checks import check_bools, choose
 from truesparse.common.rng import Purpose, stream
 from truesparse.drawing.cells import draw_weights
-from truesparse.drawing.draw_layers import draw_layers
+from truesparse.drawing.draw_layers import Hidden, draw_layers
 from truesparse.errors import UsageError
 from truesparse.sparse.connections import Connections
 from truesparse.torch.choosing import connect, largest_weights
@@ -142,9 +142,7 @@ class SparseLinear(torch.nn.Module):
                 weight_init,
                 epsilon=epsilon,
                 density=density,
-                activation="identity",
-                activation_parameter=None,
-                dropout=0.0,
+                hidden=Hidden("identity", None, 0.0),
                 dtype=number,
                 seed=seed,
                 data=init_data,
