@@ -37,7 +37,7 @@ From RawData to a Dataset
     split          training and test rows
     feature_columns, encoding      columns of text and missing values as features
     encoded_rows   features that are made of encoded columns when they are read
-    shrinking      arrays that are cut short as they are read
+    short_arrays   arrays that are cut short as they are read
     scaling        scaling of features
     classes        labels to class numbers, and back
     dataset        Dataset, and the Preprocessing that a model file keeps

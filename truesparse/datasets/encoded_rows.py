@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from truesparse.datasets.gather import side_by_side
-from truesparse.datasets.shrinking import Shrinking
+from truesparse.datasets.short_arrays import Shrinking
 
 
 class Codes(NamedTuple):

@@ -26,7 +26,7 @@ from truesparse.datasets.scaling import (
     fit_scaler,
     scale_parts,
 )
-from truesparse.datasets.shrinking import Shrinking
+from truesparse.datasets.short_arrays import Shrinking
 from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_targets, describe_targets, warn_of_classes

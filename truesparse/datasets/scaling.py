@@ -26,7 +26,7 @@ from truesparse.datasets.features import (
     row_blocks,
     take_blocks,
 )
-from truesparse.datasets.shrinking import Shrinking
+from truesparse.datasets.short_arrays import Shrinking
 from truesparse.errors import DataError, UsageError
 
 SCALES = ("auto", "standard", "range", "maxabs", "unit", "none")

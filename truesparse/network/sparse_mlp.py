@@ -13,12 +13,7 @@ from truesparse import export
 from truesparse.common import rng
 from truesparse.common.checks import check_whole, float_type, import_extra
 from truesparse.datasets import Preprocessing
-from truesparse.drawing.draw_layers import (
-    Hidden,
-    check_layers,
-    draw_layers,
-    given_layers,
-)
+from truesparse.drawing import draw_layers as drawing
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
@@ -100,13 +95,13 @@ class SparseMLP(LayerStack):
     ):
         if epsilon is None and density is None:
             epsilon = DEFAULT_EPSILON
-        layers = draw_layers(
+        layers = drawing.draw_layers(
             layer_sizes,
             init_topology,
             weight_init,
             epsilon=epsilon,
             density=density,
-            hidden=Hidden(activation, activation_parameter, dropout),
+            hidden=drawing.Hidden(activation, activation_parameter, dropout),
             dtype=float_type(dtype),
             seed=seed,
             data=init_data,
@@ -124,7 +119,7 @@ class SparseMLP(LayerStack):
         return self
 
     def _assemble(self, layers: list[SparseLayer], loss: Loss | str, seed: int) -> None:
-        check_layers(layers)
+        drawing.check_layers(layers)
         self.layers = layers
         self.loss = Loss(loss) if isinstance(loss, str) else loss
         if not isinstance(self.loss, Loss):
@@ -176,10 +171,10 @@ class SparseMLP(LayerStack):
         >>> SparseMLP.from_sparse([W1, W2]).layer_sizes
         (4, 6, 2)
         """
-        layers = given_layers(
+        layers = drawing.given_layers(
             weights,
             biases,
-            hidden=Hidden(activation, activation_parameter, dropout),
+            hidden=drawing.Hidden(activation, activation_parameter, dropout),
             dtype=float_type(dtype),
             seed=seed,
         )

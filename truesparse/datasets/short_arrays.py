@@ -26,7 +26,7 @@ class Shrinking:
     Examples
     --------
     >>> import numpy as np
-    >>> from truesparse.datasets.shrinking import Shrinking
+    >>> from truesparse.datasets.short_arrays import Shrinking
     >>> rows = Shrinking(np.arange(6).reshape(3, 2).copy())
     >>> rows.cut(1)
     >>> rows[:].tolist()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from truesparse.datasets.encoded_rows import Codes, EncodedRows
 from truesparse.datasets.scaling import apply_scaler, fit_scaler, scale_parts
-from truesparse.datasets.shrinking import Shrinking
+from truesparse.datasets.short_arrays import Shrinking
 from truesparse.errors import DataError
 
 SINGLE = np.dtype(np.float32)
