@@ -8,11 +8,13 @@ import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
+from support.estimators import small
 
 from truesparse import SparseMLPClassifier, SparseMLPRegressor
 from truesparse.callbacks import Callback
 from truesparse.errors import UsageError
 from truesparse.estimators.architecture import architecture_for
+from truesparse.topology import UpdateSchedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -108,11 +110,11 @@ def test_learning_curves_are_means_and_a_net_that_stopped_keeps_its_last_value()
 @pytest.mark.parametrize(
     ("n", "n_features", "want"),
     [
-        (60, 60, ((100,), "relu", 0.0, 1)),
-        (60, 61, ((100,), "tanh", 0.0, 10)),
-        (500, 501, ((100,), "tanh", 0.0, 10)),
-        (501, 502, ((1000,), "relu", 0.5, 1)),
-        (10_000, 784, ((100,), "relu", 0.0, 1)),
+        (60, 60, ((100,), "relu", 0.0, 1, 1)),
+        (60, 61, ((100,), "tanh", 0.0, 10, 10)),
+        (500, 501, ((100,), "tanh", 0.0, 10, 10)),
+        (501, 502, ((1000,), "relu", 0.5, 1, 1)),
+        (10_000, 784, ((100,), "relu", 0.0, 1, 1)),
     ],
 )
 def test_the_shape_decides(n, n_features, want):
@@ -141,6 +143,78 @@ def test_wide_data_have_ten_networks_unless_the_caller_designs_them():
     long.fit(scipy.sparse.random(510, 600, 0.02, "csr", random_state=0), [0, 1] * 255)
     assert long.model_.layer_sizes == (600, 1000, 2)
     assert long.model_.layers[0].activation.dropout == 0.5
+
+
+class Updates(Callback):
+    """Notes after which epochs the connections of every network have changed."""
+
+    def __init__(self):
+        self.runs = []
+
+    def on_train_begin(self, run):
+        self.runs.append([])
+        self.cells = self.read(run)
+
+    def on_epoch_end(self, run, record):
+        cells = self.read(run)
+        if not np.array_equal(cells, self.cells):
+            # The update follows the end of its epoch.
+            self.runs[-1].append(run.epoch - 1)
+        self.cells = cells
+
+    @staticmethod
+    def read(run):
+        connections = run.model.layers[0].connections
+        return np.stack([connections.rows(), connections.indices])
+
+
+def test_few_rows_of_more_features_have_an_update_after_every_tenth_epoch():
+    X, y = wide()
+
+    def updates(X=X, y=y, fits=1, **how):
+        noted = Updates()
+        how = {"max_iter": 12, "callbacks": [noted], "n_iter_no_change": 99, **how}
+        net = SparseMLPClassifier(epsilon=1, n_estimators=2, **how)
+        for _ in range(fits):
+            net.fit(X, y)
+        return noted.runs
+
+    each = list(range(1, 12))
+    assert updates() == [[1, 11]] * 2
+    assert updates(fits=2, warm_start=True) == [[1, 11]] * 3
+    assert updates(topology_options={"zeta": 0.5}) == [[1, 11]] * 2
+    every_fourth = {"schedule": UpdateSchedule(every=4)}
+    assert updates(topology_options=every_fourth) == [[1, 5, 9]] * 2
+    assert updates(topology="static") == [[]] * 2
+    assert updates(hidden_layer_sizes=50) == [each] * 2
+    assert updates(X[:, :20], y) == [each] * 2
+    many = scipy.sparse.random(510, 600, 0.02, "csr", random_state=0)
+    assert updates(many, [0, 1] * 255, max_iter=3) == [each[:2]] * 2
+
+
+def test_data_with_more_rows_than_features_have_the_defaults_of_before():
+    X, y = small(n=70)
+    net = SparseMLPClassifier(max_iter=5, random_state=0).fit(X, y)
+    before = SparseMLPClassifier(
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        epsilon=20,
+        topology="set",
+        topology_options={"zeta": 0.3},
+        dropout=0.0,
+        solver="adam",
+        alpha=0.0001,
+        batch_size=200,
+        learning_rate_init=0.001,
+        n_estimators=1,
+        max_iter=5,
+        random_state=0,
+    ).fit(X, y)
+    for got, want in zip(net.model_.layers, before.model_.layers, strict=True):
+        pair = got.connections, want.connections
+        np.testing.assert_array_equal(*[each.indices for each in pair])
+        np.testing.assert_array_equal(*[each.values for each in pair])
+        np.testing.assert_array_equal(got.bias, want.bias)
 
 
 def test_sizes_may_be_an_array():

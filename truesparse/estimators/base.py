@@ -234,11 +234,11 @@ class BaseSparseMLP(BaseEstimator):
                 "partial_fit trains one network, but n_estimators is "
                 f"{settings.n_estimators}; leave it out, or use fit"
             )
+        # A part of the data does not show the shape of all.
+        is_known = not is_partial and self._task != "regression"
+        shape = (samples.n, self.n_features_in_) if is_known else None
+        settings.choose_net(shape)
         if reset:
-            # A part of the data does not show the shape of all.
-            is_known = not is_partial and self._task != "regression"
-            shape = (samples.n, self.n_features_in_) if is_known else None
-            settings.choose_net(shape)
             sizes = self.n_features_in_, self._n_outputs
             if settings.n_estimators > 1:
                 return self._train_several(settings, samples, sizes)

@@ -39,7 +39,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         See SparseMLP.
     topology : str or TopologyAlgorithm
         How connections evolve, see truesparse.topology.ALGORITHMS; with "static" they
-        do not.
+        do not. Where `hidden_layer_sizes` is "auto", up to 500 samples of more features
+        have an update of "set" after every tenth epoch, not after each; the option
+        "schedule" sets another pace.
     topology_options : dict, optional
         Options of a topology given by name, for example ``{"zeta": 0.2}``.
     dropout : float or "auto"

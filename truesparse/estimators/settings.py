@@ -84,6 +84,8 @@ class Settings(types.SimpleNamespace):
     """
 
     callbacks: list[Callback]
+    # Set by `choose_net`.
+    update_every: int
 
     def __init__(self, **parameters: Any):
         super().__init__(**parameters)
@@ -110,7 +112,7 @@ class Settings(types.SimpleNamespace):
         self.callbacks = as_callbacks(parameters["callbacks"])
 
     def choose_net(self, shape: tuple[int, int] | None) -> None:
-        """Replace "auto" by what suits data of this shape, see architecture.py.
+        """Set what is left to the data to what suits this shape, see architecture.py.
 
         Parameters
         ----------
@@ -122,7 +124,8 @@ class Settings(types.SimpleNamespace):
         if shape is not None and _is_auto(self.hidden_layer_sizes):
             chosen = architecture_for(*shape)
         for name, value in chosen._asdict().items():
-            if _is_auto(getattr(self, name)):
+            # `update_every` is no parameter.
+            if _is_auto(getattr(self, name, AUTO)):
                 setattr(self, name, value)
 
     def draw_seeds(self) -> list[int]:
@@ -237,6 +240,9 @@ class Settings(types.SimpleNamespace):
         """Make the algorithm, or copy the one that was given."""
         given, options = self.topology, self.topology_options or {}
         if isinstance(given, str):
+            if given == "set":
+                schedule = topology.UpdateSchedule(every=self.update_every)
+                options = {"schedule": schedule, **options}
             return topology.make(given, **options)
         if not isinstance(given, topology.TopologyAlgorithm):
             raise UsageError(
