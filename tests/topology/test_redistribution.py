@@ -43,6 +43,20 @@ def half_full_net(density=0.25):
 # Full layers -------------------------------------------------------------------------
 
 
+def test_a_surplus_of_dsr_goes_beside_what_is_below_the_threshold():
+    net = Net()
+    algorithm = begun("dsr", net.model, threshold=0.2, final_share=0.5)
+    update = Update(net.model, at(90), [0, 1])
+    algorithm.drop(update)
+    both = update.connections.values()
+    sizes = np.concatenate([abs(connections.values) for connections in both])
+    dropped = np.concatenate([update.dropped[index] for index in (0, 1)])
+    n_left = sum(round(connections.nnz / 2) for connections in both)
+    assert (sizes < 0.2).sum() < dropped.sum() == sizes.size - n_left
+    # The smallest of both layers, those below the threshold among them.
+    assert sizes[dropped].max() < sizes[~dropped].min()
+
+
 def test_a_full_layer_of_dsr_loses_what_is_below_the_threshold():
     model, batches = half_full_net()
     nnz = model.nnz
