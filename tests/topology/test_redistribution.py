@@ -284,15 +284,16 @@ def test_a_soft_bound_is_left_for_good_after_the_fraction_is_0():
     soft, hard = (topology.make("mest", soft_bound=each) for each in (True, False))
 
     def due(algorithm):
-        epochs = (UpdateContext(0, 7 * n, n, 280, 40) for n in range(1, 41))
+        epochs = (UpdateContext(0, 5 * n, n, 200, 40) for n in range(1, 41))
         return [each.epoch for each in epochs if algorithm.due("epoch", each)]
 
     assert due(hard) == [5, 10, 15, 20, 25, 30]
     assert due(soft) == [5, 10, 15, 20, 25, 30, 35]
-    by_step = UpdateSchedule(100, "step", start=100)
+    by_step = UpdateSchedule(80, "step", start=80)
     softly = topology.make("mest", soft_bound=True, schedule=by_step)
-    steps = (UpdateContext(0, n, n // 7, 280, 40) for n in range(1, 281))
-    assert [each.step for each in steps if softly.due("step", each)] == [100, 200]
+    steps = (UpdateContext(0, n, n // 10, 400, 40) for n in range(1, 401))
+    due_steps = [each.step for each in steps if softly.due("step", each)]
+    assert due_steps == [80, 160, 240, 320]
     assert topology.make("mest").schedule == UpdateSchedule(5, "epoch", start=5)
 
 
