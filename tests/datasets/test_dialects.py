@@ -18,6 +18,7 @@ from truesparse.errors import DataError, TruesparseError
 
 WORDS = ("oak", "ash, white", 'the "elm"', "fir; red", "a b", "bay\ntree", "née", "x|y")
 NAMES = ("width", "a b", "x;y", "tree, kind", "größe", 'the "n"', "n.1", "T", "size")
+NOTHING = "none"
 MARKS = ("", "NA", "?", "nan", "null")
 
 
@@ -41,7 +42,9 @@ class Written:
         self.text = self._write(draw)
 
     def _column(self, draw):
-        kind = draw.choice(("whole", "real", "truth", "text", "gaps", "text gaps"))
+        kind = draw.choice(
+            ("whole", "real", "truth", "text", "gaps", "text gaps", "truth gaps")
+        )
         words = draw.sample(WORDS, 3)
         make = {
             "whole": lambda: draw.randint(-5, 300),
@@ -52,6 +55,9 @@ class Written:
         if kind.endswith("gaps"):
             for row in draw.sample(range(1, self.n_rows), 2):
                 cells[row] = None
+            # Among numbers a word stands for nothing too.
+            if kind == "gaps" and draw.random() < 0.3:
+                cells = [NOTHING if cell is None else cell for cell in cells]
         return cells
 
     def _target(self, draw):
@@ -90,7 +96,7 @@ class Written:
 
     @property
     def has_gaps(self):
-        return any(None in column for column in self.columns)
+        return any({None, NOTHING}.intersection(column) for column in self.columns)
 
 
 def read(path, table, **options):
@@ -131,7 +137,7 @@ def assert_cell(value, wanted, how):
             else (how.categories[int(value)] == wanted)
         )
     else:
-        assert value == (how.fill if wanted is None else wanted)
+        assert value == (how.fill if wanted in (None, NOTHING) else wanted)
 
 
 @given(st.randoms(use_true_random=False))
@@ -253,3 +259,43 @@ def test_a_delimiter_at_the_end_of_rows_but_not_of_the_header_is_refused(tmp_pat
     with pytest.raises(DataError, match=r"drop=4 \(--drop 4\)"):
         load(path)
     assert load(path, drop=4).classes.tolist() == ["no", "yes"]
+
+
+def test_a_decimal_comma_between_spaces_is_not_guessed(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"{i},25 a{i % 2}\n" for i in range(20)))
+    with pytest.raises(DataError, match="may be ',' or 'space'; say which, as in deli"):
+        load(path)
+    data = load(path, delimiter="space", scale="none", dtype="float64")
+    assert {0.25, 19.25} <= {*data.X_train.ravel(), *data.X_test.ravel()}
+    # A space after a comma is none of the cell's.
+    path.write_text("".join(f"{i}, 25, a{i % 2}\n" for i in range(20)))
+    assert load(path).n_features == 2
+
+
+def test_one_whole_number_above_real_ones_may_be_a_name(tmp_path):
+    path = counted(tmp_path / "t.csv", "2020,1,7", COUNTS[:, 0] / 7, *COUNTS.T[1:3])
+    with pytest.raises(DataError, match="may hold names or data"):
+        load(path)
+    assert load(path, header="yes", task="regression").target_name == "7"
+    words = np.array(["oak", "ash"])[COUNTS[:, 0] % 2]
+    with pytest.raises(DataError, match="may hold names or data"):
+        load(counted(tmp_path / "t.csv", "1.5,2020", COUNTS[:, 0] / 7, words))
+    path = counted(tmp_path / "t.csv", "2020,1,.5", COUNTS[:, 0] / 7, *COUNTS.T[1:3])
+    data = load(path, task="regression")
+    assert len(data.y_train) + len(data.y_test) == 41
+
+
+@pytest.mark.parametrize("mark", ["none", "nil", "None"])
+def test_words_for_nothing_among_numbers_with_a_decimal_comma_are_gaps(tmp_path, mark):
+    path = tmp_path / "t.csv"
+    cells = [mark if i in (3, 8) else f"{i},5" for i in range(30)]
+    path.write_text(
+        "a;b;y\n" + "".join(f"{i},25;{c};{i % 2}\n" for i, c in enumerate(cells))
+    )
+    with pytest.raises(DataError, match=r"line 5, column 2 holds no value \(2 rows"):
+        load(path)
+    data = load(path, missing="mean", scale="none", dtype="float64")
+    assert data.feature_names == ("a", "b")
+    present = sorted({*data.X_train[:, 1]} | {*data.X_test[:, 1]})
+    assert {i + 0.5 for i in range(30)} - {3.5, 8.5} <= set(present)

@@ -263,11 +263,15 @@ def _choose_delimiter(
         for delimiter in (";", "\t", "|")
         if merits[delimiter][0] >= merits[best][0] and merits[delimiter][1] > 0
     ]
+    if best == "," and merits[" "] >= merits[","] > (0, 0):
+        # As in 6,25 ash, but not in 6, 25.
+        after = (cell[-1:] for row in cut(" ") for cell in row.cells)
+        rivals += [" "] * ("," not in after)
     if best == "," and "\t" in rivals and ".tsv" in path.suffixes:
         return "\t"
     if best == "," and rivals:
         # As in 6,25;ash, where the comma may be a decimal sign.
-        rival = "tab" if rivals[0] == "\t" else rivals[0]
+        rival = {"\t": "tab", " ": "space"}.get(rivals[0], rivals[0])
         raise DataError(
             f"{path}: the delimiter may be ',' or {rival!r}; say which, as in "
             f"{say('delimiter', rival)}"
@@ -325,7 +329,12 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
     looks_like_label = any(column.is_unlike_labels(len(below)) for column in texts)
     if looks_like_names and texts:
         return True
-    if looks_like_names or looks_like_label:
+    are_whole = len(numbers) > 1 and all(column.kind == "whole" for column in numbers)
+    may_be_names = any(column.kinds_below == {"text"} for column in numbers) or (
+        are_whole and any(column.is_whole_above_real for column in numbers)
+    )
+    may_be_names &= len(below) >= _ENOUGH_ROWS
+    if looks_like_names or looks_like_label or may_be_names:
         shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
         raise DataError(
             f"{path}: the first row ({shown}) may hold names or data; give a "

@@ -187,7 +187,7 @@ def _read_blocks(
                 frame = frames.read(size)
             except StopIteration:
                 break
-            columns = _columns_of(frame)
+            columns = _columns_of(frame, dialect.decimal)
             n_read = len(frame)
             del frame
             # Short rows are filled up in silence.
@@ -201,10 +201,10 @@ def _read_blocks(
     return gatherer.finish()
 
 
-def _columns_of(frame: Any) -> list[np.ndarray]:
+def _columns_of(frame: Any, decimal: str) -> list[np.ndarray]:
     kinds = [dtype.kind for dtype in frame.dtypes]
     if not set(kinds) <= {"i", "f"}:
-        return [from_pandas(frame[i]) for i in frame.columns]
+        return [from_pandas(frame[i], decimal) for i in frame.columns]
     table = frame.to_numpy()  # in one go, as a wide table has thousands of columns
     columns = list(table.T)
     if table.dtype.kind == "f":

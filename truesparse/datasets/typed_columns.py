@@ -75,12 +75,12 @@ def truth_as_numbers(column: np.ndarray) -> np.ndarray:
     return column
 
 
-def from_pandas(series: Any) -> np.ndarray:
+def from_pandas(series: Any, decimal: str = ".") -> np.ndarray:
     """Return a column of pandas as numbers, bool, or object with text and None."""
     if series.dtype.kind in "iufb" and isinstance(series.dtype, np.dtype):
         return series.to_numpy()
     values = series.to_numpy(dtype=object, na_value=None)
-    return column_of([None if v is None else str(v).strip() for v in values])
+    return column_of([None if v is None else str(v).strip() for v in values], decimal)
 
 
 def is_missing(column: np.ndarray) -> np.ndarray:
