@@ -1,1 +1,15 @@
-"""Studies: trainings of hours whose results answer a question of the literature."""
+"""Studies: trainings of hours whose results answer a question of the literature.
+
+    frame               what the studies share: flags, data, journal, progress
+    training            one run: train a net, and measure it as the studies need
+    robustness_study    SET and CH3-L3, with and without chain removal, and dense
+    zeta_study          accuracy against the rewired fraction, and against density
+    vgg16               sparse layers behind a convolutional network, with torch
+
+    python -m benchmarks.studies.robustness_study --data-home DIR --jobs 2
+    python -m benchmarks.studies.zeta_study --data-home DIR --jobs 2
+
+Every run of these two is a line of OUT/journal.jsonl. A study that was stopped runs what
+is missing when it is started again with the same flags; the report and its figures are
+drawn anew from the journal.
+"""

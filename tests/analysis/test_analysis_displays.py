@@ -15,11 +15,13 @@ from truesparse.analysis.displays import (
 from truesparse.errors import UsageError
 
 X = np.linspace(0, 1, 5)
+SLOW, FAST = (
+    np.array([[1, 0.8, 0.5, 0.3, 0.2]] * 2),
+    np.array([[1, 0.4, 0.2, 0.2, 0.2]]),
+)
 CURVES = [
-    RobustnessCurve("random", X, np.array([[1, 0.8, 0.5, 0.3, 0.2]] * 2), 0.2, "joint"),
-    RobustnessCurve(
-        "weight_order", X, np.array([[1, 0.4, 0.2, 0.2, 0.2]]), 0.2, "layer"
-    ),
+    RobustnessCurve("random", X, SLOW, 0.2, "joint"),
+    RobustnessCurve("weight_order", X, FAST, 0.2, "layer"),
 ]
 
 
@@ -35,7 +37,7 @@ def test_robustness_curves_show_means_and_spread():
     assert bottom == pytest.approx((low.mean(axis=0) - low.std(axis=0, ddof=1)).min())
     labels = display.ax_.get_legend_handles_labels()[1]
     assert labels[0].startswith("random removal, area 0.500 \N{PLUS-MINUS SIGN} 0.071")
-    assert display.ax_.get_title() == "two methods"
+    assert display.ax_.get_legend().get_title().get_text() == "two methods"
     with pytest.raises(UsageError, match="at least one curve"):
         RobustnessDisplay([])
 

@@ -26,7 +26,7 @@ class RobustnessDisplay(Display):
     ----------
     curves : sequence of RobustnessCurve
     title : str
-        Text above the axes.
+        Text above the legend.
 
     Attributes
     ----------
@@ -112,6 +112,6 @@ class RobustnessDisplay(Display):
         ax.set_ylim(0.0, 1.0)
         label_shares(ax.xaxis)
         label_shares(ax.yaxis)
-        if self.title:
-            ax.set_title(self.title, fontsize="medium", pad=50)
         legend_above(ax, 2)
+        # Above the legend, whose height depends on the number of curves.
+        ax.get_legend().set_title(self.title)
