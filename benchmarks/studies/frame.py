@@ -75,7 +75,7 @@ def run(
 
 
 def write_report(out: Path, text: str, facts: dict[str, Any]) -> None:
-    """Write report.md and report.json, and print where they are."""
+    """Write the report as Markdown and as JSON, and print where the first is."""
     (out / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
     (out / "report.md").write_text(text)
     print(out / "report.md")
