@@ -190,3 +190,10 @@ def important(weights, share):
     sums = abs(weights).sum(axis=0)
     stays = sums > np.percentile(sums, 100 * share)
     return stays if stays.any() else ~stays
+
+
+def relative_importance(weights):
+    """Shares of |w| in the sums of its row and its column (Zhang et al. 2025)."""
+    sizes = abs(weights)
+    rows, columns = sizes.sum(1, keepdims=True), sizes.sum(0, keepdims=True)
+    return sizes / np.maximum(rows, 1e-300) + sizes / np.maximum(columns, 1e-300)

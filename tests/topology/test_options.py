@@ -16,7 +16,7 @@ IMPORTANCE = {"importance", "importance_every", "importance_start"}
 BASIC = {"schedule", "decay_end", "final", *LAYERS}
 COMMON = {
     *(*BASIC, *FRACTION, *SHARE, *IMPORTANCE),
-    *("chain_removal", "early_stop", "regrow_init"),
+    *("surplus", "chain_removal", "early_stop", "regrow_init"),
 }
 SAMPLED = {"gamma", "gradient_batches"}
 GUIDED = {"candidates", *SAMPLED}
@@ -24,22 +24,23 @@ GUIDED = {"candidates", *SAMPLED}
 ACCEPTED = {
     "static": set(),
     "set": COMMON | {"removal"},
-    "accset": COMMON - SHARE | {"removal", "least_share"},
+    "accset": COMMON - SHARE - {"surplus"} | {"removal", "least_share"},
     "cht": COMMON | {"rule", "removal"},
     "chts": COMMON | {"removal", "last_temperature", "rule"},
     "chtss": COMMON | {"removal", "last_temperature", "rule"},
-    "deepr": COMMON - FRACTION - {"regrow_init"} | {"decay_end", "l1", "temperature"},
-    "dsr": COMMON - {"early_stop"} | {"threshold"},
-    "ggr": COMMON - {"regrow_init"} | GUIDED,
-    "granet": COMMON | GUIDED,
+    "deepr": COMMON - FRACTION - {"surplus", "regrow_init"}
+    | {"decay_end", "l1", "temperature"},
+    "dsr": COMMON - {"early_stop", "surplus"} | {"threshold"},
+    "ggr": COMMON - {"surplus", "regrow_init"} | GUIDED,
+    "granet": COMMON - {"surplus"} | GUIDED,
     "gse": COMMON | GUIDED | {"distribution"},
     "mest": COMMON | {"gradient_weight", "gradient_batches", "soft_bound"},
-    "nest": COMMON - SHARE - {"early_stop", "regrow_init"}
+    "nest": COMMON - SHARE - {"early_stop", "surplus", "regrow_init"}
     | SAMPLED
     | {"most_growth", "grow_until", "prune_threshold"},
     "rigl": COMMON | GUIDED,
     "snfs": COMMON | {"gamma", "pool_momentum", "sample_every"},
-    "srigl": COMMON - IMPORTANCE - {"chain_removal", "early_stop"}
+    "srigl": COMMON - IMPORTANCE - {"chain_removal", "early_stop", "surplus"}
     | {"candidates"}
     | SAMPLED
     | {"gamma_salience"},

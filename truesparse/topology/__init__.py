@@ -1,6 +1,7 @@
 """Dynamic sparse training algorithms by name; README.md explains how to add one.
 
 base        TopologyAlgorithm: the update sequence that all share
+options     the options that all share, and the stages they set
 parts/      what they are put together from: schedules, removal, growth, scores
 Connections that move
     set         drop the smallest weights of each sign, grow at random

@@ -52,6 +52,12 @@ class SignedRemoval(TopologyAlgorithm):
             return
         for index, connections in update.connections.items():
             fraction = self.drop_fraction(update.context)
+            pruned = self.prune_surplus(update, index)
+            if pruned is not None:
+                dropped = update.dropped[index] = pruned.copy()
+                values = connections.values[~pruned]
+                dropped[~pruned] = drop_zeros_first(values, fraction)
+                continue
             if self.budget(update, index) < connections.nnz:
                 fraction = self.drop_count(update, index) / connections.nnz
             update.dropped[index] = drop_zeros_first(connections.values, fraction)
