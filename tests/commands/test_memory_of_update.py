@@ -21,6 +21,8 @@ CASES = [
     *(("gse", {"gamma": 2.0}), ("srigl", {"gamma": 2.0}), ("set", {"zeta": 0.7})),
     *(("nest", {"most_growth": 1.2}), ("mest", {"soft_bound": True})),
     *(("top_kast", {"extra": 0.5}), ("lottery", {"rounds": 999})),
+    ("snfs", {"removal": "taylor", "grow_by": "neuron"}),
+    ("itop", {"removal": "taylor"}),
 ]
 # Lists and counters whose size has nothing to do with the layer's.
 FIXED = {"cht": 50e6}

@@ -197,3 +197,20 @@ def relative_importance(weights):
     sizes = abs(weights)
     rows, columns = sizes.sum(1, keepdims=True), sizes.sum(0, keepdims=True)
     return sizes / np.maximum(rows, 1e-300) + sizes / np.maximum(columns, 1e-300)
+
+
+def taylor_dropped(mask, weights, gradient, fraction):
+    """Return what goes by the product of weight and gradient (Molchanov et al.)."""
+    dropped = np.zeros(mask.shape, bool)
+    scores = abs(weights * gradient)[mask]
+    dropped[mask] = smallest(scores, int(fraction * mask.sum()))
+    return dropped
+
+
+def neuron_growth(mask, sizes, count):
+    """Each neuron's largest cells, by its share; then the layer's (Dettmers et al.)."""
+    shares = np.floor(count * sizes.mean(0) / sizes.mean(0).sum()).astype(int)
+    grown = np.zeros(mask.shape, bool)
+    for j, share in enumerate(shares):
+        grown[:, j : j + 1] = largest(sizes[:, j : j + 1], ~mask[:, j : j + 1], share)
+    return grown | largest(sizes, ~mask & ~grown, count - grown.sum())

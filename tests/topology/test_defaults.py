@@ -39,6 +39,12 @@ FIGURES = {
         "gamma": 1.0,
         "distribution": "uniform",
     },
+    "itop": {
+        "fraction": Fraction(0.5, "cosine", floor=0.005),
+        "schedule": UpdateSchedule(1500, "step", start=1500),
+        "removal": "magnitude",
+        "unfired_first": True,
+    },
     "mest": {
         "fraction": Fraction(0.2, "steps", end=0.75),
         "schedule": UpdateSchedule(5, start=5),
@@ -55,6 +61,9 @@ FIGURES = {
     "rigl": {"fraction": Fraction(0.3, "cosine", end=0.75), "schedule": EVERY_100},
     "snfs": {
         "fraction": Fraction(0.5, "cosine", floor=0.005),
+        "removal": "magnitude",
+        "redistribution": "momentum",
+        "grow_by": "cell",
         "pool_momentum": 0.9,
         "sample_every": 10,
     },

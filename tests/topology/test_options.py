@@ -34,12 +34,21 @@ ACCEPTED = {
     "ggr": COMMON - {"surplus", "regrow_init"} | GUIDED,
     "granet": COMMON - {"surplus"} | GUIDED,
     "gse": COMMON | GUIDED | {"distribution"},
+    "itop": COMMON | {"removal", "unfired_first"},
     "mest": COMMON | {"gradient_weight", "gradient_batches", "soft_bound"},
     "nest": COMMON - SHARE - {"early_stop", "surplus", "regrow_init"}
     | SAMPLED
     | {"most_growth", "grow_until", "prune_threshold"},
     "rigl": COMMON | GUIDED,
-    "snfs": COMMON | {"gamma", "pool_momentum", "sample_every"},
+    "snfs": COMMON
+    | {
+        "gamma",
+        "pool_momentum",
+        "sample_every",
+        "removal",
+        "redistribution",
+        "grow_by",
+    },
     "srigl": COMMON - IMPORTANCE - {"chain_removal", "early_stop", "surplus"}
     | {"candidates"}
     | SAMPLED

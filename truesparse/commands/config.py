@@ -16,8 +16,8 @@ from truesparse.errors import UsageError
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
         *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
-        *("lottery", "magnitude", "mest", "nest", "rigl", "set", "snfs", "snip"),
-        *("srigl", "static", "top_kast"),
+        *("itop", "lottery", "magnitude", "mest", "nest", "rigl", "set"),
+        *("snfs", "snip", "srigl", "static", "top_kast"),
     ),
     "init_topology": (
         *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),

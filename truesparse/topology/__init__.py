@@ -11,11 +11,13 @@ Connections that move
     dsr         drop below a threshold, move connections between layers
     ggr         move connections between layers by gradient
     gse         grow by gradient among a random subset
+    itop        SET-ITOP: grow where no connection has ever been
     mest        drop by weight and gradient, grow at random
     nest        grow by gradient, prune by a threshold
     rigl        drop the smallest weights, grow by gradient
     snfs        grow by momentum of absent cells
     srigl       RigL with a constant fan-in
+    taylor      drop by the product of weight and gradient
     top_kast    different sets in the forward and the backward pass
 Pruning, and the baseline
     granet      gradual pruning, with some growth
@@ -36,6 +38,7 @@ from truesparse.topology.dsr import Dsr
 from truesparse.topology.ggr import Ggr
 from truesparse.topology.granet import Granet
 from truesparse.topology.gse import Gse
+from truesparse.topology.itop import Itop
 from truesparse.topology.lottery import Lottery
 from truesparse.topology.magnitude import Magnitude
 from truesparse.topology.mest import Mest
@@ -56,7 +59,7 @@ ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     algorithm.name: algorithm
     for algorithm in (
         *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
-        *(Mest, Nest, Rigl, Snfs, Srigl, TopKast),
+        *(Itop, Mest, Nest, Rigl, Snfs, Srigl, TopKast),
         *(Snip, Magnitude, Lottery),
     )
 }

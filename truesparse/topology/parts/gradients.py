@@ -5,6 +5,8 @@ taken at a list of cells, or at all absent cells of a layer one after the other,
 only the largest gradients are held.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from truesparse.common import rng
@@ -111,6 +113,24 @@ class Batches:
                     f"the loss became {loss} after step {context.step}, where the "
                     "topology is updated; lower the learning rate or clip gradients"
                 )
+
+    def connection_gradients(
+        self, context: UpdateContext, connections: Mapping[int, Connections], count: int
+    ) -> dict[int, np.ndarray]:
+        """Return the gradients of layers' connections, summed over `count` batches.
+
+        Returns
+        -------
+        dict of int to (nnz,) float array
+        """
+        sums = {i: np.zeros_like(each.values) for i, each in connections.items()}
+
+        def collect(index, gradient):
+            if index in sums:
+                sums[index] += gradient
+
+        self.observe(context, count, collector=collect)
+        return sums
 
 
 class CellGradients:

@@ -10,8 +10,8 @@ import numpy as np
 from truesparse.network.sparse_mlp import SparseMLP
 
 # Entries of `state` that name cells of each layer, and the entries with their values.
-_OF_CELLS = {"pool": "momentum", "keys": "weights"}
-KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), "noted", "signs"}
+_OF_CELLS = {"pool": "momentum", "keys": "weights", "fired": None}
+KNOWN = {*_OF_CELLS, *filter(None, _OF_CELLS.values()), "noted", "signs"}
 
 
 def check_state(state: dict[str, Any], model: SparseMLP) -> None:
@@ -26,7 +26,7 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
     """
     for name, other in _OF_CELLS.items():
         cells = state.get(name, {})
-        if set(cells) != set(state.get(other, {})):
+        if other is not None and set(cells) != set(state.get(other, {})):
             raise ValueError(f"{name} and {other} are of different layers")
         for index, keys in cells.items():
             connections = _layer(model, index).connections
@@ -38,6 +38,8 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
                 and keys[-1] < connections.n_in * connections.n_out
             ):
                 raise ValueError(f"{name} of layer {index} are not cells of it")
+            if other is None:
+                continue
             values = state[other][index]
             _check(
                 values, connections.values.dtype, f"{other} of layer {index}", keys.size

@@ -1,5 +1,6 @@
 """One topology update in progress: its layers, and the connections it drops."""
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -93,6 +94,11 @@ class Update:
         if self._batches is None:
             raise UsageError("this topology looks at gradients: give update() batches")
         return self._batches
+
+    @functools.cached_property
+    def gradients(self) -> dict[int, np.ndarray]:
+        """Gradients of each layer's connections, (nnz,), of one batch."""
+        return self.batches.connection_gradients(self.context, self.connections, 1)
 
     def removed(self, index: int) -> int:
         """Return how many connections a layer loses."""
