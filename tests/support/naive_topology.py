@@ -214,3 +214,22 @@ def neuron_growth(mask, sizes, count):
     for j, share in enumerate(shares):
         grown[:, j : j + 1] = largest(sizes[:, j : j + 1], ~mask[:, j : j + 1], share)
     return grown | largest(sizes, ~mask & ~grown, count - grown.sum())
+
+
+def synflow(masks, weights, count, rounds):
+    """Masks of what rounds of pruning by flow leave (Tanaka et al. 2020)."""
+    weights = [abs(w) * m for w, m in zip(weights, masks, strict=True)]
+    n = sum(m.sum() for m in masks)
+    for number in range(1, rounds + 1):
+        scores = []
+        for k, w in enumerate(weights):
+            below, above = np.ones(len(weights[0])), np.ones(weights[-1].shape[1])
+            for other in weights[:k]:
+                below = below @ other
+            for other in weights[:k:-1]:
+                above = other @ above
+            scores.append(below[:, None] * w * above)
+        left = round((count / n) ** (number / rounds) * n)
+        limit = np.sort(np.concatenate([s.ravel() for s in scores]))[-left]
+        weights = [w * (s >= limit) for w, s in zip(weights, scores, strict=True)]
+    return [w > 0 for w in weights]

@@ -54,6 +54,7 @@ ACCEPTED = {
     | SAMPLED
     | {"gamma_salience"},
     "top_kast": BASIC | SHARE | IMPORTANCE | {"extra", "penalty", "sample_every"},
+    "synflow": {"gamma", "weight_init", "evolve_output", "rounds"},
     "snip": {
         *("gamma", "gradient_batches", "weight_init", "evolve_output"),
         "prune_biases",

@@ -17,7 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
         *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
         *("itop", "lottery", "magnitude", "mest", "nest", "rigl", "set"),
-        *("snfs", "snip", "srigl", "static", "top_kast"),
+        *("snfs", "snip", "srigl", "static", "synflow", "top_kast"),
     ),
     "init_topology": (
         *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),

@@ -23,7 +23,9 @@ Pruning, and the baseline
     granet      gradual pruning, with some growth
     lottery     magnitude pruning in rounds, weights wound back
     magnitude   train first, then prune
-    snip        prune once, before training
+    superset    pruning before training, of a sparse superset
+    snip        ... by sensitivity
+    synflow     ... by the flow along paths, without data
     static      the initial topology stays
 """
 
@@ -53,6 +55,7 @@ from truesparse.topology.snfs import Snfs
 from truesparse.topology.snip import Snip
 from truesparse.topology.srigl import Srigl
 from truesparse.topology.static import Static
+from truesparse.topology.synflow import Synflow
 from truesparse.topology.top_kast import TopKast
 
 ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
@@ -60,7 +63,7 @@ ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     for algorithm in (
         *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
         *(Itop, Mest, Nest, Rigl, Snfs, Srigl, TopKast),
-        *(Snip, Magnitude, Lottery),
+        *(Snip, Synflow, Magnitude, Lottery),
     )
 }
 

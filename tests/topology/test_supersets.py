@@ -1,0 +1,145 @@
+"""Connections that are chosen before training among a superset, without SNIP's."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from support import naive_topology as naive
+from support.strategies import to_dense
+from support.topology_net import Net
+from support.training import make_model, make_problem, make_trainer
+
+from truesparse import topology
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology.superset import SupersetPruning
+from truesparse.topology.synflow import flows
+
+ALL = {"gamma": 100.0}
+
+
+def superset_of(algorithm, **settings):
+    """Return a net that has all the candidates of an algorithm."""
+    net = Net(**settings)
+    for index in algorithm.evolving_layers(net.model):
+        algorithm._enlarge(net.model, index)
+    net.read()
+    return net
+
+
+def check_choice(net, bigger, masks):
+    """Compare the weights that are left with those of the superset, but their scale."""
+    for layer, mask, weights in zip(
+        net.model.layers, masks, bigger.weights, strict=True
+    ):
+        want = np.where(mask, weights, 0.0)
+        want *= np.sqrt(np.sum(weights**2) / np.sum(want**2))
+        np.testing.assert_allclose(to_dense(layer.connections), want, rtol=1e-12)
+        layer.connections.check()
+
+
+def test_without_another_score_magnitude_decides():
+    net, algorithm = Net(), SupersetPruning(**ALL)
+    nnz = net.model.nnz
+    bigger = superset_of(algorithm)
+    algorithm.begin(net.model)
+    ones = [np.ones(each.shape) for each in bigger.weights]
+    masks = naive.most_sensitive(bigger.weights, ones, nnz)
+    check_choice(net, bigger, masks)
+
+
+# SynFlow -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 100])
+@pytest.mark.parametrize("gamma", [1.0, 100.0])
+def test_synflow_equals_its_twin(rounds, gamma):
+    net, algorithm = Net(), topology.make("synflow", gamma=gamma, rounds=rounds)
+    nnz = net.model.nnz
+    bigger = superset_of(algorithm)
+    algorithm.begin(net.model)
+    masks = naive.synflow(bigger.masks, bigger.weights, nnz, rounds)
+    assert net.model.nnz == sum(mask.sum() for mask in masks) == nnz
+    check_choice(net, bigger, masks)
+
+
+def test_rounds_of_synflow_are_not_one():
+    choices = []
+    for rounds in (1, 100):
+        net = Net()
+        topology.make("synflow", rounds=rounds, **ALL).begin(net.model)
+        choices.append(net.new_masks())
+    assert any((a != b).any() for a, b in zip(*choices, strict=True))
+
+
+def test_synflow_leaves_the_output_layer_if_asked():
+    net = Net()
+    before = to_dense(net.model.layers[-1].connections)
+    topology.make("synflow", evolve_output=False).begin(net.model)
+    np.testing.assert_array_equal(to_dense(net.model.layers[-1].connections), before)
+    assert (net.new_masks()[0] != net.masks[0]).any()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(0, 2**31))
+def test_flows_are_shares_of_what_flows_through_all_paths(sizes, seed):
+    draw = np.random.default_rng(seed)
+    weights = [
+        np.abs(draw.standard_normal(shape)) * (draw.random(shape) < 0.6)
+        for shape in itertools.pairwise(sizes)
+    ]
+    total = np.linalg.multi_dot([*weights, np.eye(sizes[-1])]).sum()
+    got = flows([sparse.csr_array(each) for each in weights])
+    for k, (each, shares) in enumerate(zip(weights, got, strict=True)):
+        want = []
+        for cell in zip(*np.nonzero(each), strict=True):
+            # What is missing without one connection flowed through it.
+            less = each.copy()
+            less[cell] = 0.0
+            chain = [*weights[:k], less, *weights[k + 1 :], np.eye(sizes[-1])]
+            want.append(total - np.linalg.multi_dot(chain).sum())
+        want = np.array(want) / (total if total > 0 else 1.0)
+        np.testing.assert_allclose(shares, want, atol=1e-12)
+
+
+def test_flows_of_a_very_deep_net_neither_overflow_nor_vanish():
+    draw = np.random.default_rng(0)
+    for scale in (1e-30, 1e30):
+        matrix = sparse.csr_array(scale * draw.random((5, 5)))
+        for shares in flows([matrix] * 400):
+            assert shares.sum() == pytest.approx(1.0)
+            assert (shares > 0).all()
+
+
+def test_synflow_does_not_bring_back_what_is_gone_where_no_path_is_left():
+    # No path at all: all scores are 0 from the first round on.
+    first = sparse.csr_array(np.eye(6, 8))
+    second = sparse.csr_array(np.roll(np.eye(8, 4), 6, axis=0)[:, :2])
+    algorithm = topology.make("synflow", gamma=0.0)
+    assert not any(share.any() for share in flows([first, second]))
+    model = SparseMLP.from_sparse([first, second])
+    marks = algorithm.choose_dropped(model, {0: model.layers[0].connections}, 2, None)
+    assert marks[0].sum() == 4
+
+
+def test_synflow_needs_no_batches_and_trains():
+    model = make_model()
+    nnz = model.nnz
+    topology.make("synflow").begin(model)
+    assert model.nnz == nnz
+    trainer = make_trainer(topology="synflow", epochs=3)
+    history = trainer.fit(*make_problem())
+    assert history[-1].train_loss < history[0].train_loss
+    masks = [layer.connections.indices.copy() for layer in trainer.model.layers]
+    # It chooses before the first step only.
+    topology.make("synflow").begin(trainer.model)
+    for layer, mask in zip(trainer.model.layers, masks, strict=True):
+        np.testing.assert_array_equal(layer.connections.indices, mask)
+
+
+def test_bad_rounds():
+    with pytest.raises(UsageError, match="rounds must be a whole number of at least 1"):
+        topology.make("synflow", rounds=0)
