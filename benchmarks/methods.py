@@ -13,9 +13,10 @@ methods; each has the defaults of truesparse.topology, except that
     a fraction that is constant by default falls by a cosine; but that of dsr, a fifth,
         stays up to 95 % of the run
     granet and chtss start with 5 times the budget, magnitude and lottery with a full
-        net; snip chooses among all cells; srigl starts with a constant fan-in
-    snip, top_kast and nets that start with over a fifth of all cells have a fifth of
-        the learning rate
+        net; snip, grasp and synflow choose among all cells; srigl starts with a
+        constant fan-in
+    snip, grasp, synflow, top_kast and nets that start with over a fifth of all cells
+        have a fifth of the learning rate
 
 Options of a method follow its name after colons; `start`, for granet and chtss, is the
 number of first connections as a multiple of the budget. The accuracy after the last
@@ -64,11 +65,12 @@ GRADUAL = {"granet": 5.0, "chtss": 5.0}
 # Lottery prunes in this many rounds, magnitude once, in the middle.
 ROUNDS = 4
 # Nets that start with more than this share of all cells take this share of the learning
-# rate, as a dense LeNet-300-100 dies at 0.5; so do SNIP, which chooses among all cells,
-# and Top-KAST, whose pool learns by plain gradients.
-MANY_CELLS, SLOW, SLOW_RATE = 0.2, ("snip", "top_kast"), 0.2
+# rate, as a dense LeNet-300-100 dies at 0.5; so do those that choose among all cells
+# before training, and Top-KAST, whose pool learns by plain gradients.
+BEFORE_TRAINING = ("snip", "grasp", "synflow")
+MANY_CELLS, SLOW, SLOW_RATE = 0.2, (*BEFORE_TRAINING, "top_kast"), 0.2
 # Methods that update every step, or once, or in rounds.
-OWN_PACE = ("deepr", "snip", "magnitude", "lottery")
+OWN_PACE = ("deepr", *BEFORE_TRAINING, "magnitude", "lottery")
 DECAYING = ("set", "accset", "cht", "chts", "chtss")
 
 
@@ -116,7 +118,7 @@ def prepare(
     elif name == "dsr":
         # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
         options |= {"decay_end": 0.95, "zeta": 0.2, "threshold": 0.01}
-    elif name == "snip":
+    elif name in BEFORE_TRAINING:
         options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
     elif name == "srigl":
         net["init_topology"] = "constant_fan_in"

@@ -85,6 +85,12 @@ FIGURES = {
         "prune_biases": True,
         "evolve_output": True,
     },
+    "grasp": {
+        "gamma": 4.0,
+        "gradient_batches": 1,
+        "temperature": 200.0,
+        "evolve_output": True,
+    },
     "synflow": {"gamma": 4.0, "rounds": 100, "evolve_output": True},
     "magnitude": {"share": Share(0.1), "prune_at": 1.0, "scope": "global"},
     # Five rounds, each of which leaves 0.8.

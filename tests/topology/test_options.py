@@ -54,6 +54,10 @@ ACCEPTED = {
     | SAMPLED
     | {"gamma_salience"},
     "top_kast": BASIC | SHARE | IMPORTANCE | {"extra", "penalty", "sample_every"},
+    "grasp": {
+        *("gamma", "gradient_batches", "weight_init", "evolve_output"),
+        "temperature",
+    },
     "synflow": {"gamma", "weight_init", "evolve_output", "rounds"},
     "snip": {
         *("gamma", "gradient_batches", "weight_init", "evolve_output"),

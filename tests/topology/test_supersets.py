@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from support import naive_hessian
 from support import naive_topology as naive
 from support.strategies import to_dense
 from support.topology_net import Net
@@ -15,6 +16,7 @@ from support.training import make_model, make_problem, make_trainer
 from truesparse import topology
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology import UpdateContext
 from truesparse.topology.superset import SupersetPruning
 from truesparse.topology.synflow import flows
 
@@ -143,3 +145,82 @@ def test_synflow_needs_no_batches_and_trains():
 def test_bad_rounds():
     with pytest.raises(UsageError, match="rounds must be a whole number of at least 1"):
         topology.make("synflow", rounds=0)
+
+
+# GraSP -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("n_batches", [1, 2])
+def test_grasp_keeps_what_the_gradient_owes_most_to(is_sparse, n_batches):
+    net = Net(is_sparse)
+    nnz = net.model.nnz
+    algorithm = topology.make("grasp", gradient_batches=n_batches, **ALL)
+    bigger = superset_of(algorithm, is_sparse=is_sparse)
+    biases = [layer.bias for layer in bigger.model.layers]
+    start = UpdateContext(bigger.model.seed, 0, 0, 1, 1)
+    drawn = list(bigger.batches.draw(start, n_batches))
+    totals = [np.zeros(each.shape) for each in bigger.weights]
+    products = [np.zeros(each.shape) for each in bigger.weights]
+
+    def twin(samples, direction):
+        x, y, weights = bigger.batches.samples_of(samples)
+        x = x.toarray() if is_sparse else x
+        rest = x, y, weights, bigger.model.loss, 200.0
+        return naive_hessian.gradient_and_product(
+            bigger.weights, biases, direction, *rest
+        )
+
+    for samples in drawn:
+        for total, each in zip(totals, twin(samples, totals)[0], strict=True):
+            total += each
+    for samples in drawn:
+        for total, each in zip(products, twin(samples, totals)[1], strict=True):
+            total += each
+    scores = [w * p for w, p in zip(bigger.weights, products, strict=True)]
+    limit = np.sort(np.concatenate([each.ravel() for each in scores]))[-nnz]
+    algorithm.begin(net.model, net.batches)
+    assert net.model.nnz == nnz
+    check_choice(net, bigger, [each >= limit for each in scores])
+    assert limit < max(each.max() for each in scores) / 10
+
+
+def test_the_temperature_of_grasp_matters():
+    choices = []
+    for temperature in (0.5, 200.0):
+        net = Net()
+        algorithm = topology.make("grasp", temperature=temperature, **ALL)
+        algorithm.begin(net.model, net.batches)
+        choices.append(net.new_masks())
+    assert any((a != b).any() for a, b in zip(*choices, strict=True))
+
+
+def test_grasp_leaves_the_output_layer_if_asked():
+    net = Net()
+    before = to_dense(net.model.layers[-1].connections)
+    algorithm = topology.make("grasp", evolve_output=False)
+    algorithm.begin(net.model, net.batches)
+    np.testing.assert_array_equal(to_dense(net.model.layers[-1].connections), before)
+    assert (net.new_masks()[0] != net.masks[0]).any()
+
+
+def test_grasp_trains():
+    trainer = make_trainer(topology="grasp", epochs=3)
+    nnz = trainer.model.nnz
+    history = trainer.fit(*make_problem())
+    assert trainer.model.nnz == nnz
+    assert history[-1].train_loss < history[0].train_loss
+
+
+def test_grasp_says_that_it_needs_batches():
+    model = make_model()
+    nnz = model.nnz
+    with pytest.raises(UsageError, match=r"'grasp' looks at gradients: give begin\(\)"):
+        topology.make("grasp").begin(model)
+    assert model.nnz == nnz
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), "hot"])
+def test_bad_temperatures(temperature):
+    with pytest.raises(UsageError, match="temperature must be"):
+        topology.make("grasp", temperature=temperature)

@@ -16,7 +16,7 @@ from truesparse.errors import UsageError
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
         *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
-        *("itop", "lottery", "magnitude", "mest", "nest", "rigl", "set"),
+        *("grasp", "itop", "lottery", "magnitude", "mest", "nest", "rigl", "set"),
         *("snfs", "snip", "srigl", "static", "synflow", "top_kast"),
     ),
     "init_topology": (

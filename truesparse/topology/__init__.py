@@ -25,6 +25,7 @@ Pruning, and the baseline
     magnitude   train first, then prune
     superset    pruning before training, of a sparse superset
     snip        ... by sensitivity
+    grasp       ... by what the gradient's norm owes to a connection
     synflow     ... by the flow along paths, without data
     static      the initial topology stays
 """
@@ -39,6 +40,7 @@ from truesparse.topology.deepr import Deepr
 from truesparse.topology.dsr import Dsr
 from truesparse.topology.ggr import Ggr
 from truesparse.topology.granet import Granet
+from truesparse.topology.grasp import Grasp
 from truesparse.topology.gse import Gse
 from truesparse.topology.itop import Itop
 from truesparse.topology.lottery import Lottery
@@ -63,7 +65,7 @@ ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     for algorithm in (
         *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
         *(Itop, Mest, Nest, Rigl, Snfs, Srigl, TopKast),
-        *(Snip, Synflow, Magnitude, Lottery),
+        *(Snip, Grasp, Synflow, Magnitude, Lottery),
     )
 }
 
