@@ -95,9 +95,9 @@ class SupersetPruning(Static):
         model : SparseMLP
             With the superset's connections.
         connections : dict of int to Connections
-            Those of each layer that is pruned.
+            Candidates and connections of each layer that is pruned.
         n_left : int
-            Connections that stay, of all these layers together.
+            Number of connections that stay, in all these layers together.
         batches : Batches or None
             None only where `needs_batches` is False.
 
