@@ -116,15 +116,29 @@ def test_flows_of_a_very_deep_net_neither_overflow_nor_vanish():
             assert (shares > 0).all()
 
 
-def test_synflow_does_not_bring_back_what_is_gone_where_no_path_is_left():
-    # No path at all: all scores are 0 from the first round on.
+def test_without_a_path_the_first_go():
     first = sparse.csr_array(np.eye(6, 8))
     second = sparse.csr_array(np.roll(np.eye(8, 4), 6, axis=0)[:, :2])
     algorithm = topology.make("synflow", gamma=0.0)
     assert not any(share.any() for share in flows([first, second]))
     model = SparseMLP.from_sparse([first, second])
-    marks = algorithm.choose_dropped(model, {0: model.layers[0].connections}, 2, None)
-    assert marks[0].sum() == 4
+    connections = {0: model.layers[0].connections}
+    marks = algorithm.choose_dropped(model, connections, 2, None)
+    # But the first of the largest scores, which are all.
+    assert marks[0].tolist() == [False, True, True, True, True, False]
+
+
+def test_synflow_does_not_bring_back_what_is_gone(monkeypatch):
+    scores = iter([[3.0, 2.0, 4.0, 1.0], [0.0, 0.0, 4.0, 0.0]])
+    monkeypatch.setattr(
+        "truesparse.topology.synflow.flows", lambda weights: [np.array(next(scores))]
+    )
+    model = SparseMLP.from_sparse([sparse.csr_array(np.ones((4, 1)))])
+    connections = {0: model.layers[0].connections}
+    # 4 candidates, 2.8 after a round, 2 after the other.
+    algorithm = topology.make("synflow", rounds=2)
+    marks = algorithm.choose_dropped(model, connections, 2, None)
+    assert marks[0].tolist() == [True, False, False, True]
 
 
 def test_synflow_needs_no_batches_and_trains():
