@@ -83,15 +83,22 @@ FIGURES = {
         "gradient_batches": 1,
         "weight_init": "he_uniform",
         "prune_biases": True,
+        "rescale": True,
         "evolve_output": True,
     },
     "grasp": {
         "gamma": 4.0,
         "gradient_batches": 1,
         "temperature": 200.0,
+        "rescale": False,
         "evolve_output": True,
     },
-    "synflow": {"gamma": 4.0, "rounds": 100, "evolve_output": True},
+    "synflow": {
+        "gamma": 4.0,
+        "rounds": 100,
+        "evolve_output": True,
+        "rescale": False,
+    },
     "magnitude": {"share": Share(0.1), "prune_at": 1.0, "scope": "global"},
     # Five rounds, each of which leaves 0.8.
     "lottery": {

@@ -56,12 +56,12 @@ ACCEPTED = {
     "top_kast": BASIC | SHARE | IMPORTANCE | {"extra", "penalty", "sample_every"},
     "grasp": {
         *("gamma", "gradient_batches", "weight_init", "evolve_output"),
-        "temperature",
+        *("temperature", "rescale"),
     },
-    "synflow": {"gamma", "weight_init", "evolve_output", "rounds"},
+    "synflow": {"gamma", "weight_init", "evolve_output", "rounds", "rescale"},
     "snip": {
         *("gamma", "gradient_batches", "weight_init", "evolve_output"),
-        "prune_biases",
+        *("prune_biases", "rescale"),
     },
     "magnitude": LAYERS | {"final_share", "prune_at", "scope", "chain_removal"},
     "lottery": LAYERS

@@ -32,25 +32,27 @@ def superset_of(algorithm, **settings):
     return net
 
 
-def check_choice(net, bigger, masks):
-    """Compare the weights that are left with those of the superset, but their scale."""
+def check_choice(net, bigger, masks, rescale=False):
+    """Compare the weights that are left with those of the superset, or rescaled."""
     for layer, mask, weights in zip(
         net.model.layers, masks, bigger.weights, strict=True
     ):
         want = np.where(mask, weights, 0.0)
-        want *= np.sqrt(np.sum(weights**2) / np.sum(want**2))
+        if rescale:
+            want *= np.sqrt(np.sum(weights**2) / np.sum(want**2))
         np.testing.assert_allclose(to_dense(layer.connections), want, rtol=1e-12)
         layer.connections.check()
 
 
-def test_without_another_score_magnitude_decides():
-    net, algorithm = Net(), SupersetPruning(**ALL)
+@pytest.mark.parametrize("rescale", [False, True])
+def test_without_another_score_magnitude_decides(rescale):
+    net, algorithm = Net(), SupersetPruning(rescale=rescale, **ALL)
     nnz = net.model.nnz
     bigger = superset_of(algorithm)
     algorithm.begin(net.model)
     ones = [np.ones(each.shape) for each in bigger.weights]
     masks = naive.most_sensitive(bigger.weights, ones, nnz)
-    check_choice(net, bigger, masks)
+    check_choice(net, bigger, masks, rescale)
 
 
 # SynFlow -----------------------------------------------------------------------------
@@ -156,7 +158,9 @@ def test_synflow_needs_no_batches_and_trains():
         np.testing.assert_array_equal(layer.connections.indices, mask)
 
 
-def test_bad_rounds():
+def test_bad_options():
+    with pytest.raises(UsageError, match="rescale must be true or false, got 1"):
+        topology.make("synflow", rescale=1)
     with pytest.raises(UsageError, match="rounds must be a whole number of at least 1"):
         topology.make("synflow", rounds=0)
 

@@ -8,7 +8,8 @@ the authors' code (namhoonlee/snip-public); since a bias is 0 then, its sensitiv
 0: all biases go, and stay 0.
 
 Departures: biases that are not 0 at the start are left alone. The choice is among a
-superset, see superset.py, where the authors start from the dense net.
+superset, see superset.py, where the authors start from the dense net; weights that are
+chosen are scaled up, unless `rescale` is False, as in the paper.
 """
 
 import numpy as np
@@ -30,6 +31,8 @@ class Snip(SupersetPruning):
         Batches over which gradients are summed.
     prune_biases : bool
         Whether biases stay 0, as in the authors' code.
+    rescale : bool
+        See SupersetPruning.
     **options
         See SupersetPruning.
     """
@@ -38,9 +41,14 @@ class Snip(SupersetPruning):
     needs_batches = True
 
     def __init__(
-        self, *, gradient_batches: int = 1, prune_biases: bool = True, **options
+        self,
+        *,
+        gradient_batches: int = 1,
+        prune_biases: bool = True,
+        rescale: bool = True,
+        **options,
     ):
-        super().__init__(**options)
+        super().__init__(rescale=rescale, **options)
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
         check_bools(prune_biases=prune_biases)
         self.prune_biases = prune_biases

@@ -3,13 +3,14 @@
 Authors of such methods start from the dense net. Here each layer gets `gamma` times as
 many connections again, in uniformly drawn cells, and the choice is among all of these;
 with gamma of at least (1 - density) / density they are all cells. Weights are scaled
-down for the superset, and up for the rest of it that stays. This preserves the sum of
-their squares, and with it the variance of the outputs.
+down for the superset, so that the sum of their squares stays, and with it the variance
+of the outputs. Those that are chosen keep their weights, as published, or are scaled up
+to that sum again.
 """
 
 import numpy as np
 
-from truesparse.common.checks import check_not_negative, choose
+from truesparse.common.checks import check_bools, check_not_negative, choose
 from truesparse.common.rng import Purpose, stream
 from truesparse.drawing.cells import INITIALIZERS, draw_weights, sample_absent
 from truesparse.errors import UsageError
@@ -32,6 +33,8 @@ class SupersetPruning(Static):
         Candidates, as a multiple of a layer's connections.
     weight_init : str
         Initialiser of the candidates, see drawing.cells.INITIALIZERS.
+    rescale : bool
+        Whether the weights that are chosen are scaled up to the sum of squares of all.
     **options
         evolve_output, whether the output layer takes part, by default as published;
         see Options.
@@ -41,11 +44,17 @@ class SupersetPruning(Static):
     layers = Layers(evolve_output=True)
 
     def __init__(
-        self, *, gamma: float = 4.0, weight_init: str = "he_uniform", **options
+        self,
+        *,
+        gamma: float = 4.0,
+        weight_init: str = "he_uniform",
+        rescale: bool = False,
+        **options,
     ):
         super().__init__(**options)
         check_not_negative(gamma=gamma)
-        self.gamma = gamma
+        check_bools(rescale=rescale)
+        self.gamma, self.rescale = gamma, rescale
         self.weight_init = choose(weight_init, INITIALIZERS, "weight initialiser")
 
     @property
@@ -73,7 +82,10 @@ class SupersetPruning(Static):
             self._enlarge(model, index)
         dropped = self.choose_dropped(model, connections, n_connections, batches)
         for index, each in connections.items():
-            _rewire(each, dropped[index], np.empty(0, np.int64), each.values[:0])
+            before = _sum_of_squares(each.values)
+            each.rewire(dropped[index], np.empty(0, np.int64), each.values[:0])
+            if self.rescale:
+                _scale_to(each.values, before)
 
     def evolving_layers(self, model: SparseMLP) -> list[int]:
         """Return the layers that are pruned, full ones included."""
@@ -128,18 +140,16 @@ class SupersetPruning(Static):
         keys = sample_absent(connections, nothing, count, draw)
         draw = stream(model.seed, Purpose.REGROWN_WEIGHTS, layer=index)
         weights = draw_weights(self.weight_init, connections, count, draw)
-        _rewire(connections, nothing, keys, weights)
+        before = _sum_of_squares(connections.values)
+        connections.rewire(nothing, keys, weights)
+        _scale_to(connections.values, before)
 
 
-def _rewire(
-    connections: Connections, dropped: np.ndarray, keys: np.ndarray, weights: np.ndarray
-) -> None:
-    """Rewire a layer and keep the sum of the squares of its weights."""
-    before = _sum_of_squares(connections.values)
-    connections.rewire(dropped, keys, weights)
-    after = _sum_of_squares(connections.values)
-    if before > 0.0 and after > 0.0:
-        connections.values *= connections.values.dtype.type(np.sqrt(before / after))
+def _scale_to(values: np.ndarray, total: float) -> None:
+    """Scale weights to a sum of squares, unless that or theirs is 0."""
+    now = _sum_of_squares(values)
+    if total > 0.0 and now > 0.0:
+        values *= values.dtype.type(np.sqrt(total / now))
 
 
 def _sum_of_squares(values: np.ndarray) -> float:
