@@ -85,13 +85,8 @@ FROM_FULL = {
     "lottery": {"final_share": 0.1, "rounds": 2},
     "magnitude": {"final_share": 0.1},
 }
-ONCE = (
-    "static",
-    "snip",
-    "grasp",
-    "synflow",
-    *FROM_FULL,
-)  # the others update every few steps
+# The others update every few steps.
+ONCE = ("static", "snip", "grasp", "synflow", *FROM_FULL)
 
 
 def trajectories():
