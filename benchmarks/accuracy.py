@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING, Any
 from truesparse.commands.config import CHOICES
 from truesparse.commands.shell import limit_spinning
 from truesparse.common.checks import choose
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 
-from .options import DENSE, OUT_HELP, names, numbers
+from .options import DENSE, OUT_HELP, names, numbers, program
 from .stored import (
     git_commit,
     read_runs,
@@ -286,52 +286,47 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark and write its results."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        # The number of threads may differ: results do not depend on it.
-        settings = {key: getattr(options, key) for key in SETTINGS}
-        wanted = {"data": options.stem} | settings
-        runs = read_runs(options.out, wanted, (*ROW, "seed"))["runs"]
-        done = {identity(run) for run in runs}
-        missing = [run for run in plan(options) if identity(run) not in done]
-        if runs:
-            print(
-                f"{len(runs)} finished runs kept from {options.out}, {len(missing)} to "
-                "do",
-                file=sys.stderr,
-            )
-        from truesparse import datasets
-        from truesparse.kernels import jit
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    # The number of threads may differ: results do not depend on it.
+    settings = {key: getattr(options, key) for key in SETTINGS}
+    wanted = {"data": options.stem} | settings
+    runs = read_runs(options.out, wanted, (*ROW, "seed"))["runs"]
+    done = {identity(run) for run in runs}
+    missing = [run for run in plan(options) if identity(run) not in done]
+    if runs:
+        print(
+            f"{len(runs)} finished runs kept from {options.out}, {len(missing)} to do",
+            file=sys.stderr,
+        )
+    from truesparse import datasets
+    from truesparse.kernels import jit
 
-        from .torch_dense import check_torch_dense
+    from .torch_dense import check_torch_dense
 
-        if any(run["method"] == "torch_dense" for run in missing):
-            check_torch_dense(options.activation, options.momentum)
-        limit_spinning()  # as the commands do
-        threads = jit.set_threads(options.threads)
-        data = datasets.load(options.data, options.data_home)
-        settings["threads"] = threads
-        for run in missing:
-            # Runs of one file may come from several starts.
-            origin = {"commit": git_commit(), "threads": threads}
-            runs.append(train(data, run, options) | origin)
-            print(describe(summarise(runs[-1:])).splitlines()[1], file=sys.stderr)
-            payload = {
-                "data": options.stem,
-                "settings": settings,
-                "rows": summarise(runs),
-                "runs": runs,
-            }
-            write_results(options.out, payload)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if any(run["method"] == "torch_dense" for run in missing):
+        check_torch_dense(options.activation, options.momentum)
+    limit_spinning()  # as the commands do
+    threads = jit.set_threads(options.threads)
+    data = datasets.load(options.data, options.data_home)
+    settings["threads"] = threads
+    for run in missing:
+        # Runs of one file may come from several starts.
+        origin = {"commit": git_commit(), "threads": threads}
+        runs.append(train(data, run, options) | origin)
+        print(describe(summarise(runs[-1:])).splitlines()[1], file=sys.stderr)
+        payload = {
+            "data": options.stem,
+            "settings": settings,
+            "rows": summarise(runs),
+            "runs": runs,
+        }
+        write_results(options.out, payload)
     print(f"\n{options.stem}\n{describe(summarise(runs))}", file=sys.stderr)
     print(f"results: {options.out}", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

@@ -32,14 +32,13 @@ from truesparse.activations import LayerActivation
 from truesparse.commands.shell import limit_spinning
 from truesparse.condensed import CondensedMLP
 from truesparse.condensed.convert import condense
-from truesparse.errors import TruesparseError
 from truesparse.kernels import jit
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
 from .harness import Timing, median_times
-from .options import OUT_HELP, numbers
+from .options import OUT_HELP, numbers, program
 from .peers import PeerUnavailableError
 from .peers.numpy_peers import blas_threads
 from .peers.torch_peers import load_torch
@@ -238,25 +237,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write."""
     options = parse(arguments)
     limit_spinning()  # as the commands do
+    refuse_uncommitted(options.out)
+    options.threads = numbers(options.threads, "--threads")
+    options.sparsities = numbers(options.sparsities, "--sparsities")
+    threads = jit.set_threads(None)
     try:
-        refuse_uncommitted(options.out)
-        options.threads = numbers(options.threads, "--threads")
-        options.sparsities = numbers(options.sparsities, "--sparsities")
-        threads = jit.set_threads(None)
-        try:
-            rows = measure(options)
-        finally:
-            jit.set_threads(threads)
-        targets = {"sparsity": TARGET_SPARSITY, "dense": VS_DENSE, "csr": VS_CSR}
-        write_results(options.out, {"targets": targets, "rows": rows})
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+        rows = measure(options)
+    finally:
+        jit.set_threads(threads)
+    targets = {"sparsity": TARGET_SPARSITY, "dense": VS_DENSE, "csr": VS_CSR}
+    write_results(options.out, {"targets": targets, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 
 from .default_sets import REGRESSION, SETS, load
-from .options import OUT_HELP, names
+from .options import OUT_HELP, names, program
 from .peers.machine import machine
 from .stored import (
     git_commit,
@@ -233,18 +233,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Take the runs that are missing and write the results after each."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        compare(options)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    compare(options)
     if options.out:
         print(f"results: {options.out}")
-    return 0
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from truesparse.commands.shell import limit_spinning
-from truesparse.errors import TruesparseError
 
 from .estimator_data import load
+from .options import program
 from .peers.machine import peak_rss_mb
 
 # Samples of a fit that only compiles kernels or loads compiled ones.
@@ -130,17 +130,13 @@ def median_seconds(estimator: Any, X: Any, repeats: int) -> float:
     return statistics.median(times)
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Measure and print, whatever libraries print going to stderr."""
     [task] = sys.argv[1:] if arguments is None else arguments
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
-        print(json.dumps(measure(json.loads(task))), file=answers, flush=True)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    print(json.dumps(measure(json.loads(task))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 
 from .estimator_data import SETS, load
 from .harness import WorkerError
-from .options import OUT_HELP, assignments, names, numbers
+from .options import OUT_HELP, assignments, names, numbers, program
 from .peers.machine import machine
 from .probe import clean_environment, run_json
 from .stored import (
@@ -205,18 +205,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Take the runs that are missing and write the results after each."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        compare(options)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    compare(options)
     if options.out:
         print(f"results: {options.out}")
-    return 0
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -10,7 +10,8 @@ the target. Each is read in processes of their own by pandas and pyarrow alone, 
 reader of text tables, and by `load`, which also splits and scales the rows. They take
 turns, three times; of the seconds the least counts. Memory is what the process has
 grown by at most since it read a small file, as a multiple of the array that is
-returned: the frame, the features as they are stored, or both parts.
+returned: the frame, the features as they are stored, or both parts; those of `load`
+are compared with the features as they are stored where these are larger.
 """
 
 import argparse
@@ -23,9 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError
-
-from .options import OUT_HELP
+from .options import OUT_HELP, program
 from .peers.machine import peak_rss_mb
 from .probe import clean_environment, run_json
 from .stored import refuse_uncommitted, results_file, write_results
@@ -84,6 +83,8 @@ def measure_in_turn(path: Path) -> dict[str, dict[str, Any]]:
             before = best.get(reader)
             if before is None or row["seconds"] < before["seconds"]:
                 best[reader] = row
+    largest = max(best["read"]["array_mb"], best["load"]["array_mb"])
+    best["load"]["array_mb"] = largest
     return best
 
 
@@ -112,14 +113,16 @@ def describe(kind: str, row: dict[str, Any], fastest: float) -> str:
         f"{kind:<6} {row['reader']:<8} {row['seconds']:7.2f} s, array "
         f"{row['array_mb']:6.0f} MB, peak {row['peak_mb']:6.0f} MB ({ratio:.2f}x)"
     )
-    if row["reader"] != "read":
+    if row["reader"] in LIBRARIES:
         return line
-    slower = row["seconds"] / fastest
-    met = "met" if slower <= MOST_TIME and ratio <= MOST_MEMORY else "MISSED"
-    return (
-        f"{line}; {slower:.2f}x the time of the faster library (at most {MOST_TIME:g} "
-        f"and {MOST_MEMORY:g}x: {met})"
-    )
+    is_met = ratio <= MOST_MEMORY
+    at_most = f"at most {MOST_MEMORY:g}x the memory"
+    if row["reader"] == "read":
+        slower = row["seconds"] / fastest
+        is_met &= slower <= MOST_TIME
+        line += f"; {slower:.2f}x the time of the faster library"
+        at_most += f" and {MOST_TIME:g}x the time"
+    return f"{line} ({at_most}: {'met' if is_met else 'MISSED'})"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -140,29 +143,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Measure every reader on both files and write the results."""
-    try:
-        options = parse(arguments)
-        if options.measure:
-            print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
-            return 0
-        refuse_uncommitted(options.out)
-        rows = []
-        with tempfile.TemporaryDirectory() as folder:
-            for kind in ("whole", "real"):
-                path = Path(folder) / f"{kind}.csv"
-                write_table(path, kind, options.megabytes * 1e6)
-                measured = measure_in_turn(path)
-                fastest = min(measured[name]["seconds"] for name in LIBRARIES)
-                for row in measured.values():
-                    print(describe(kind, row, fastest), flush=True)
-                    rows.append({"kind": kind, **row})
-                path.unlink()
-        write_results(options.out, {"megabytes": options.megabytes, "rows": rows})
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    if options.measure:
+        print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
+        return 0
+    refuse_uncommitted(options.out)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("whole", "real"):
+            path = Path(folder) / f"{kind}.csv"
+            write_table(path, kind, options.megabytes * 1e6)
+            measured = measure_in_turn(path)
+            fastest = min(measured[name]["seconds"] for name in LIBRARIES)
+            for row in measured.values():
+                print(describe(kind, row, fastest), flush=True)
+                rows.append({"kind": kind, **row})
+            path.unlink()
+    write_results(options.out, {"megabytes": options.megabytes, "rows": rows})
     if options.out:
         print(f"results: {options.out}")
     return 0

@@ -4,6 +4,7 @@ r"""Test accuracy of every topology algorithm at several sparsities.
     python -m benchmarks.methods --data fashion_mnist --data-home DIR --jobs 2 \
         --hidden 1000,1000,1000 --sparsities 0.99
     python -m benchmarks.methods ... --methods cht,cht:chain_removal=false,static
+    python -m benchmarks.methods --setup chts --data mnist --data-home DIR
 
 The net is LeNet-300-100 by default. Its budget is split over the layers by ERK, and all
 layers evolve. Data, sample order, optimiser and learning rate are the same for all
@@ -17,6 +18,8 @@ methods; each has the defaults of truesparse.topology, except that
         constant fan-in
     snip, grasp, synflow, top_kast and nets that start with over a fifth of all cells
         have a fifth of the learning rate
+
+`--setup chts` is the setting of a published table, see setups.py.
 
 Options of a method follow its name after colons; `start`, for granet and chtss, is the
 number of first connections as a multiple of the budget. The accuracy after the last
@@ -40,11 +43,13 @@ from typing import Any
 import numpy as np
 
 from truesparse.commands.shell import limit_spinning
-from truesparse.common.checks import choose
+from truesparse.drawing.patterns import pattern_of
 from truesparse.errors import TruesparseError, UsageError
-from truesparse.topology import ALGORITHMS, UpdateSchedule
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology import ALGORITHMS
 
-from .options import DENSE, OUT_HELP, assignments, numbers
+from .options import DENSE, OUT_HELP, numbers, program
+from .setups import SETUPS, Plan, Setup, parse_method, prepare, setup_of
 from .stored import (
     git_commit,
     read_runs,
@@ -60,95 +65,26 @@ SETTINGS = (
     *("dropout", "batch_size", "epochs", "update_every", "holdout"),
 )
 KEY = ("method", "sparsity", "seed")
-# Connections at first, as a multiple of those in the end, unless `start` is given.
-GRADUAL = {"granet": 5.0, "chtss": 5.0}
-# Lottery prunes in this many rounds, magnitude once, in the middle.
-ROUNDS = 4
-# Nets that start with more than this share of all cells take this share of the learning
-# rate, as a dense LeNet-300-100 dies at 0.5; so do those that choose among all cells
-# before training, and Top-KAST, whose pool learns by plain gradients.
-BEFORE_TRAINING = ("snip", "grasp", "synflow")
-MANY_CELLS, SLOW, SLOW_RATE = 0.2, (*BEFORE_TRAINING, "top_kast"), 0.2
-# Methods that update every step, or once, or in rounds.
-OWN_PACE = ("deepr", *BEFORE_TRAINING, "magnitude", "lottery")
-DECAYING = ("set", "accset", "cht", "chts", "chtss")
-
-
-def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """Return name and options of ``name:option=value:...``; values are TOML, or text.
-
-    Examples
-    --------
-    >>> from benchmarks.methods import parse_method
-    >>> parse_method("cht:zeta=0.1:chain_removal=false")
-    ('cht', {'zeta': 0.1, 'chain_removal': False})
-    """
-    name, *words = text.split(":")
-    choose(name, (*DENSE, *ALGORITHMS), "method")
-    return name, assignments(words)
-
-
-def prepare(
-    method: str, sparsity: float, settings: dict[str, Any]
-) -> tuple[dict[str, Any], str, dict[str, Any], int]:
-    """Return options of the net, the algorithm, its options, and cycles of the rate."""
-    name, given = parse_method(method)
-    density, cycles = 1.0 - sparsity, 1
-    net: dict[str, Any] = {
-        "density": density,
-        "init_topology": settings["init_topology"],
-    }
-    if name in (*DENSE, "static"):
-        return net, "static", given, cycles
-    options: dict[str, Any] = {"evolve_output": True}
-    if name not in OWN_PACE:
-        every = settings["update_every"]
-        options["schedule"] = UpdateSchedule(every, "step", start=every)
-    if name in DECAYING:
-        options["decay"] = "cosine"
-    if name in GRADUAL:
-        net["density"] = min(given.pop("start", GRADUAL[name]) * density, 1.0)
-        options["final_share"] = density / net["density"]
-    elif name in ("magnitude", "lottery"):
-        net["density"], options["final_share"] = 1.0, density
-        # Tickets of all layers together, to end with the density asked for.
-        rounds = {"rounds": ROUNDS, "scope": "global"}
-        options |= {"prune_at": 0.5} if name == "magnitude" else rounds
-        cycles = 2 if name == "magnitude" else ROUNDS + 1
-    elif name == "dsr":
-        # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
-        options |= {"decay_end": 0.95, "zeta": 0.2, "threshold": 0.01}
-    elif name in BEFORE_TRAINING:
-        options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
-    elif name == "srigl":
-        net["init_topology"] = "constant_fan_in"
-        options["gamma_salience"] = 0.6
-        if settings["init_topology"] == "erk":
-            net["init_options"] = {"distribution": "erk"}
-    return net, name, options | given, cycles
 
 
 def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Train one net and return its record."""
     from truesparse import topology
-    from truesparse.network.sparse_mlp import SparseMLP
     from truesparse.optimizers import Optimizer
     from truesparse.schedules import LearningRate
     from truesparse.topology import Exploration
     from truesparse.training.trainer import Trainer
 
-    net, name, options, cycles = prepare(run["method"], run["sparsity"], settings)
-    sizes = data.n_features, *settings["hidden"], data.n_outputs
-    common = {"weight_init": "he_normal", "seed": run["seed"]}
-    common["dropout"] = settings["dropout"]
-    if run["method"] == "torch_dense":
-        model: SparseMLP = TorchDense(sizes, threads=1, **common)
-    else:
-        model = SparseMLP(sizes, **common, **net)
-    is_slow = name in SLOW or model.density > MANY_CELLS
-    lr = settings["lr"] * (SLOW_RATE if is_slow else 1.0)
+    setup = setup_of(settings)
+    plan = prepare(run["method"], run["sparsity"], settings)
+    model = build(data, run, settings, plan)
+    is_slow = plan.name in setup.slow or model.density > setup.many_cells
+    lr = settings["lr"] * (setup.slow_rate if is_slow else 1.0)
+    rate = LearningRate(
+        lr, settings["lr_schedule"], final=setup.last_rate, cycles=plan.cycles
+    )
     # After each of DeepR's updates, one a step, it would take longer than the step.
-    tracked = [] if name == "deepr" else [Exploration()]
+    tracked = [] if plan.name == "deepr" else [Exploration()]
     history = Trainer(
         model,
         optimizer=Optimizer(
@@ -156,8 +92,8 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
             momentum=settings["momentum"],
             weight_decay=settings["weight_decay"],
         ),
-        lr=LearningRate(lr, settings["lr_schedule"], cycles=cycles),
-        topology=topology.make(name, **options),
+        lr=rate,
+        topology=topology.make(plan.name, **plan.options),
         epochs=settings["epochs"],
         batch_size=settings["batch_size"],
         callbacks=tracked,
@@ -173,12 +109,36 @@ def train(data: Any, run: dict[str, Any], settings: dict[str, Any]) -> dict[str,
         "scores": scores,
         "final": scores[-1],
         "best": max(scores),
+        "seconds": sum(record.seconds for record in history),
         "seconds_per_epoch": statistics.median(r.seconds for r in history),
         "topology_s_per_epoch": statistics.mean(r.topology_s for r in history),
     }
 
 
-def load(name: str, data_home: str | None, holdout: int) -> Any:
+def build(
+    data: Any, run: dict[str, Any], settings: dict[str, Any], plan: Plan
+) -> SparseMLP:
+    """Return the net of a run before training."""
+    sizes = data.n_features, *settings["hidden"], data.n_outputs
+    common = {"weight_init": "he_normal", "seed": run["seed"]}
+    common["dropout"] = settings["dropout"]
+    if run["method"] == "torch_dense":
+        return TorchDense(sizes, threads=1, **common)
+    net = dict(plan.net)
+    if pattern_of(net["init_topology"]).needs_data:
+        net["init_data"] = data.X_train
+    model = SparseMLP(sizes, **common, **net)
+    if not setup_of(settings).has_full_output:
+        return model
+    # Narrow layers in front leave the full one the random numbers of its place.
+    narrow = (1,) * len(settings["hidden"]) + sizes[-2:]
+    full = SparseMLP(narrow, density=1.0, **common).layers[-1]
+    return SparseMLP.from_layers([*model.layers[:-1], full], model.loss, run["seed"])
+
+
+def load(
+    name: str, data_home: str | None, holdout: int, setup: Setup = SETUPS["lenet"]
+) -> Any:
     """Load data; `holdout` samples at the end of the training part replace the test."""
     from truesparse import datasets
     from truesparse.kernels import jit
@@ -186,6 +146,12 @@ def load(name: str, data_home: str | None, holdout: int) -> Any:
     limit_spinning()  # as the commands do
     jit.set_threads(1)
     data = datasets.load(name, data_home)
+    if setup.is_standardised:
+        mean = float(data.X_train.mean(dtype=np.float64))
+        deviation = float(data.X_train.std(dtype=np.float64))
+        parts = {each: getattr(data, each) for each in ("X_train", "X_test")}
+        parts = {each: (X - mean) / deviation for each, X in parts.items()}
+        data = replace(data, **parts)
     if holdout:
         X, y = data.X_train, data.y_train
         parts = {"X_train": X[:-holdout], "y_train": y[:-holdout]}
@@ -261,6 +227,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Compare the test accuracy of topology algorithms.",
     )
     add = parser.add_argument
+    add("--setup", default="lenet", choices=SETUPS, help="defaults, see setups.py")
     add("--data", default="mnist", metavar="NAME|FILE", help="NAME or NAME.npz")
     add("--data-home", metavar="DIR", help="folder of NAME.npz")
     known = ", ".join((*DENSE, *ALGORITHMS))
@@ -286,6 +253,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--jobs", type=int, default=1, metavar="N", help="processes of one thread")
     add("--out", type=Path, metavar="FILE", help=OUT_HELP)
+    first, _ = parser.parse_known_args(arguments)
+    parser.set_defaults(**SETUPS[first.setup].flags)
     options = parser.parse_args(arguments)
     if options.methods is None:
         options.methods = ",".join(("dense", *ALGORITHMS))
@@ -299,7 +268,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if min(options.seeds, options.jobs) < 1:
         raise UsageError("--seeds and --jobs must be at least 1")
     options.stem = Path(options.data).stem
-    options.out = results_file(options.out, f"methods-{options.stem}.json")
+    middle = "" if options.setup == "lenet" else f"{options.setup}-"
+    options.out = results_file(options.out, f"methods-{middle}{options.stem}.json")
     return options
 
 
@@ -315,40 +285,38 @@ def missing_runs(options: argparse.Namespace, runs: list) -> list[dict[str, Any]
     return [dict(zip(KEY, key, strict=True)) for key in wanted if key not in done]
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Take the runs that are missing and write the results after each."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        settings = {key: getattr(options, key) for key in SETTINGS}
-        header = {"data": options.stem, "settings": settings}
-        wanted = {"data": options.stem} | settings
-        runs = read_runs(options.out, wanted, KEY)["runs"]
-        todo = missing_runs(options, runs)
-        if any(run["method"] == "torch_dense" for run in todo):
-            check_torch_dense("relu", options.momentum)
-        arguments_ = options.data, options.data_home, options.holdout
-        failed = False
-        with concurrent.futures.ProcessPoolExecutor(
-            options.jobs,
-            multiprocessing.get_context("spawn"),
-            Worker.start,
-            arguments_,
-        ) as pool:
-            futures = [pool.submit(Worker.train, run, settings) for run in todo]
-            for future in concurrent.futures.as_completed(futures):
-                run = future.result()
-                print(line(run), flush=True)
-                if "error" in run:
-                    failed = True
-                    continue
-                runs.append(run)
-                write_results(
-                    options.out, header | {"rows": summarise(runs), "runs": runs}
-                )
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    settings = {key: getattr(options, key) for key in SETTINGS}
+    if options.setup != "lenet":  # files of lenet do not name it
+        settings["setup"] = options.setup
+    header = {"data": options.stem, "settings": settings}
+    wanted = {"data": options.stem} | settings
+    runs = read_runs(options.out, wanted, KEY)["runs"]
+    todo = missing_runs(options, runs)
+    if any(run["method"] == "torch_dense" for run in todo):
+        check_torch_dense("relu", options.momentum)
+    setup = SETUPS[options.setup]
+    arguments_ = options.data, options.data_home, options.holdout, setup
+    failed = False
+    with concurrent.futures.ProcessPoolExecutor(
+        options.jobs,
+        multiprocessing.get_context("spawn"),
+        Worker.start,
+        arguments_,
+    ) as pool:
+        futures = [pool.submit(Worker.train, run, settings) for run in todo]
+        for future in concurrent.futures.as_completed(futures):
+            run = future.result()
+            print(line(run), flush=True)
+            if "error" in run:
+                failed = True
+                continue
+            runs.append(run)
+            write_results(options.out, header | {"rows": summarise(runs), "runs": runs})
     print(f"results: {options.out}")
     return int(failed)
 

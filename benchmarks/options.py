@@ -1,15 +1,46 @@
-"""Read words of the benchmarks' command lines: lists with commas, and options."""
+"""What the benchmarks' programs share: words of their command lines, and errors."""
 
+import functools
+import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from truesparse.common.checks import choose
-from truesparse.errors import UsageError
+from truesparse.errors import TruesparseError, UsageError
 
 OUT_HELP = "results file, by default in benchmarks/results"
 # Methods that train a full net, in the storage of truesparse or by torch.
 DENSE = ("dense", "torch_dense")
+
+
+def program(function: Callable[..., int | None]) -> Callable[..., int]:
+    """Return the main function of a program: it returns an exit code, and never raises.
+
+    An error that a user can cause becomes one line on stderr.
+
+    Parameters
+    ----------
+    function : callable
+        Does the work; returns an exit code, or None for 0.
+
+    Examples
+    --------
+    >>> from benchmarks.options import program
+    >>> program(lambda words: print(*words))(["some", "words"])
+    some words
+    0
+    """
+
+    @functools.wraps(function)
+    def main(*arguments: Any) -> int:
+        try:
+            return function(*arguments) or 0
+        except TruesparseError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+
+    return main
 
 
 def names(text: str | None, known: Iterable[str], what: str) -> list[str]:

@@ -1,12 +1,14 @@
-"""Draw pictures/memory.svg for README.md: memory against hidden neurons.
+"""Pictures of results for the documents, and memory.svg: memory against neurons.
 
-    python -m benchmarks.report         draws it anew if the results have changed
+    python -m benchmarks.report         draws those anew whose results have changed
 
 Needs matplotlib (``pip install '.[plot]'``). The same results give the same file. The
-background is transparent, and the colours are legible on white and on black. The file
+background is transparent, and the colours are legible on white and on black. A file
 says which figures it shows, so that whether it is stale can be seen without drawing.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -16,7 +18,7 @@ from truesparse.errors import UsageError
 from .markdown import size
 from .stored import ROOT, Results
 
-MEMORY = ROOT / "benchmarks" / "pictures" / "memory.svg"
+FOLDER = ROOT / "benchmarks" / "pictures"
 # The larger of the two budgets that scale.json has; what an ordinary computer holds.
 EPSILON, COMPUTER_BYTES = 10, 16e9
 SPARSE, DENSE, TEXT = "#2f81f7", "#d1603d", "#7a828c"
@@ -36,6 +38,60 @@ STYLE = {
 }
 
 
+@dataclass(frozen=True)
+class Picture:
+    """An SVG file that shows results.
+
+    Parameters
+    ----------
+    path : Path
+    describe : callable
+        Returns what the picture shows, in words that stand in its file.
+    draw : callable
+        Draws the results in a figure of matplotlib.
+    """
+
+    path: Path
+    describe: Callable[[Results], str]
+    draw: Callable[[Any, Results], None]
+
+    def is_stale(self, results: Results) -> bool:
+        """Whether the file is absent or shows other figures than the results.
+
+        Raises
+        ------
+        MissingResultsError
+            If there are no results.
+        """
+        shown = escape(self.describe(results))
+        return not self.path.is_file() or shown not in self.path.read_text("utf-8")
+
+    def write(self, results: Results) -> None:
+        """Draw the picture and write its file.
+
+        Raises
+        ------
+        UsageError
+            If matplotlib is not installed.
+        MissingResultsError
+            If there are no results.
+        """
+        try:
+            import matplotlib as mpl
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise UsageError(
+                f"{self.path} needs matplotlib, which is not installed; "
+                "pip install '.[plot]'"
+            ) from None
+        description = self.describe(results)
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+            self.draw(figure, results)
+            metadata = {"Date": None, "Creator": None, "Description": description}
+            figure.savefig(self.path, format="svg", transparent=True, metadata=metadata)
+
+
 def points(results: Results) -> list[tuple[int, float, float]]:
     """Return neurons, peak bytes of the process, and bytes of dense weights."""
     _, rows = results.part("scale", "table")
@@ -46,8 +102,8 @@ def points(results: Results) -> list[tuple[int, float, float]]:
     ]
 
 
-def description(results: Results) -> str:
-    """Return what the picture shows, in words that stand in its file."""
+def memory_in_words(results: Results) -> str:
+    """Return neurons and memory of both lines."""
     rows = (
         f"{neurons:,} neurons {size(peak)} (dense: {size(dense)})"
         for neurons, peak, dense in points(results)
@@ -55,44 +111,9 @@ def description(results: Results) -> str:
     return f"Memory with epsilon {EPSILON}: {'; '.join(rows)}."
 
 
-def is_stale(path: Path, results: Results) -> bool:
-    """Whether the picture is absent or shows other figures than the results."""
-    shown = escape(description(results))
-    return not path.is_file() or shown not in path.read_text(encoding="utf-8")
-
-
-def draw(path: Path, results: Results) -> None:
-    """Draw memory against neurons.
-
-    Parameters
-    ----------
-    path : Path
-        SVG file to write.
-    results : Results
-
-    Raises
-    ------
-    UsageError
-        If matplotlib is not installed.
-    MissingResultsError
-        If growth with neurons has not been measured.
-    """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            f"{path} needs matplotlib, which is not installed; pip install '.[plot]'"
-        ) from None
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        memory(figure.add_subplot(), points(results))
-        metadata = {"Date": None, "Creator": None, "Description": description(results)}
-        figure.savefig(path, format="svg", transparent=True, metadata=metadata)
-
-
-def memory(axes: Any, rows: list[tuple[int, float, float]]) -> None:
-    """Draw both lines, each with its name and its last value beside it."""
+def draw_memory(figure: Any, results: Results) -> None:
+    """Draw memory against neurons: two lines, with their names and last values."""
+    axes, rows = figure.add_subplot(), points(results)
     neurons, peaks, dense = (list(column) for column in zip(*rows, strict=True))
     axes.set(xscale="log", yscale="log", xlabel="hidden neurons", ylabel="memory")
     axes.plot(neurons, dense, "--", color=DENSE, linewidth=2)
@@ -117,3 +138,6 @@ def memory(axes: Any, rows: list[tuple[int, float, float]]) -> None:
     axes.set_xticks(neurons, [f"{each:,}" for each in neurons])
     axes.set_ylim(bottom=5e7)
     axes.minorticks_off()
+
+
+MEMORY = Picture(FOLDER / "memory.svg", memory_in_words, draw_memory)

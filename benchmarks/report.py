@@ -1,6 +1,6 @@
-"""Write the tables and the picture of the documents from the results.
+"""Write the tables and the pictures of the documents from the results.
 
-    python -m benchmarks.report             README.md, benchmarks/RESULTS.md, picture
+    python -m benchmarks.report             README.md, benchmarks/*.md and pictures
     python -m benchmarks.report --check     change nothing; exit code 1 if one is stale
 
 A document asks for a table by two comments, and what stands between them is replaced:
@@ -8,8 +8,8 @@ A document asks for a table by two comments, and what stands between them is rep
     <!-- benchmark:step -->
     <!-- /benchmark -->
 
-tables.py has the names. The picture is drawn by pictures.py, which needs matplotlib;
-``--check`` does not.
+tables.py has the names. Pictures need matplotlib, see pictures.py; ``--check`` does
+not.
 """
 
 import argparse
@@ -18,14 +18,18 @@ import sys
 from pathlib import Path
 
 from truesparse.common.checks import choose
-from truesparse.errors import DataError, TruesparseError
+from truesparse.errors import DataError
 
-from . import pictures
+from .options import program
+from .picture_choice import CHOICE
+from .pictures import MEMORY, Picture
 from .stored import RESULTS, ROOT, MissingResultsError, Results
-from .tables import README_TABLES, TABLES
+from .tables import METHOD_TABLES, README_TABLES, TABLES
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md")
-ALL_TABLES = TABLES | README_TABLES
+_FOLDER = ROOT / "benchmarks"
+DOCUMENTS = (ROOT / "README.md", _FOLDER / "RESULTS.md", _FOLDER / "METHODS.md")
+PICTURES = (MEMORY, CHOICE)
+ALL_TABLES = TABLES | METHOD_TABLES | README_TABLES
 _BLOCK = re.compile(
     r"(?P<open><!-- benchmark:(?P<name>[\w-]+) -->\n)"
     r"(?P<body>.*?)"
@@ -74,8 +78,8 @@ def table(name: str, results: Results) -> str:
     """Return a table, or what to run to get it."""
     try:
         return ALL_TABLES[name](results)
-    except MissingResultsError as program:
-        return f"*Not measured with the present code: `{program}`.*"
+    except MissingResultsError as missing:
+        return f"*Not measured with the present code: `{missing}`.*"
     except (KeyError, TypeError) as error:
         raise DataError(
             f"results for table {name!r} are of another version ({error!r}); run the "
@@ -87,14 +91,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.report",
-        description="Write the tables and the picture of the documents from results.",
+        description="Write the tables and the pictures of the documents from results.",
     )
     parser.add_argument(
         "documents",
         nargs="*",
         type=Path,
         metavar="FILE.md",
-        help="documents to update; README.md, RESULTS.md and the picture by default",
+        help="documents to update; all of them, and the pictures, by default",
     )
     parser.add_argument(
         "--check", action="store_true", help="change nothing, fail if one is stale"
@@ -103,22 +107,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
-    """Update or check the documents and the picture."""
+    """Update or check the documents and the pictures."""
     options = parse(arguments)
     results = Results(options.results)
-    try:
-        results.refuse_uncommitted()
-        changed = [
-            name
-            for path in options.documents or DOCUMENTS
-            for name in update(path, results, options.check)
-        ]
-        if not options.documents:
-            changed += update_picture(results, options.check)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    results.refuse_uncommitted()
+    changed = [
+        name
+        for path in options.documents or DOCUMENTS
+        for name in update(path, results, options.check)
+    ]
+    for picture in () if options.documents else PICTURES:
+        changed += update_picture(picture, results, options.check)
     for name in changed:
         print(f"{name} {'stale' if options.check else 'updated'}")
     if options.check and changed:
@@ -135,17 +136,17 @@ def update(path: Path, results: Results, is_check: bool) -> list[str]:
     return [f"{path}: table {name}" for name in stale]
 
 
-def update_picture(results: Results, is_check: bool) -> list[str]:
-    """Draw the picture anew if its figures have changed, unless it is only checked."""
+def update_picture(picture: Picture, results: Results, is_check: bool) -> list[str]:
+    """Draw a picture anew if its figures have changed, unless it is only checked."""
     try:
-        if not pictures.is_stale(pictures.MEMORY, results):
+        if not picture.is_stale(results):
             return []
     except MissingResultsError:
-        # It stays as it is until growth with neurons has been measured.
+        # It stays as it is until there are results.
         return []
     if not is_check:
-        pictures.draw(pictures.MEMORY, results)
-    return [f"{pictures.MEMORY}: picture"]
+        picture.write(results)
+    return [f"{picture.path}: picture"]
 
 
 def read(path: Path) -> str:

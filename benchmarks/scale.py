@@ -24,9 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError
-
-from .options import OUT_HELP, names, numbers
+from .options import OUT_HELP, names, numbers, program
 from .probe import clean_environment, probe, run_json
 from .stored import ROOT, refuse_uncommitted, results_file, write_results
 from .subnormal import compare
@@ -210,20 +208,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Run the parts asked for and write their results."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        measured = {part: MEASURES[part](options) for part in options.parts}
-        payload = {"threads": options.threads, "smoke": options.smoke, **measured}
-        write_results(options.out, payload)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    measured = {part: MEASURES[part](options) for part in options.parts}
+    payload = {"threads": options.threads, "smoke": options.smoke, **measured}
+    write_results(options.out, payload)
     if options.out:
         print(f"results: {options.out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -28,8 +28,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError
-
 from .harness import Timing, Worker, WorkerError, median_times
 from .nets import (
     BYTES_TARGETS,
@@ -40,7 +38,7 @@ from .nets import (
     bound_seconds,
     step_flops,
 )
-from .options import OUT_HELP, names
+from .options import OUT_HELP, names, program
 from .peers import PEERS
 from .probe import probe
 from .stored import refuse_uncommitted, results_file, write_results
@@ -344,15 +342,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return payload
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and write its results."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        payload = run(options)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    payload = run(options)
     missed = [
         f"{case['title']}: {target['text']}"
         for case in payload["cases"]

@@ -1,8 +1,9 @@
 """Tables in Markdown, one function each, from the JSON files of a results folder.
 
-`TABLES` and `README_TABLES` name them, and report.py puts them where a document asks
-for them. A function takes `Results` and returns text; `MissingResultsError` says which
-program to run. Tables of accuracy are in tables_accuracy.py, tables_methods.py,
+`TABLES`, `METHOD_TABLES` and `README_TABLES` name them, and report.py puts them where a
+document asks for them. A function takes `Results` and returns text;
+`MissingResultsError` says which program to run. Tables of accuracy are in
+tables_accuracy.py, tables_methods.py, tables_choice.py, tables_chts.py,
 tables_estimators.py and tables_defaults.py, those of README.md in tables_readme.py.
 """
 
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from .markdown import ABSENT, VERDICTS, count, digits, size, source, table
 from .stored import Results
 from .tables_accuracy import accuracy, regrow
+from .tables_choice import choice
+from .tables_chts import methods_chts
 from .tables_defaults import readme_wide, regression, wide
 from .tables_estimators import estimators
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
@@ -283,11 +286,15 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "methods_mnist": methods_mnist,
     "methods_fashion": methods_fashion,
     "methods_fashion_32": methods_fashion_32,
+    "methods_chts": methods_chts,
     "claims": claims,
     "estimators": estimators,
     "wide": wide,
     "regression": regression,
 }
+
+# Of METHODS.md.
+METHOD_TABLES: dict[str, Callable[[Results], str]] = {"choice": choice}
 
 # A few figures in three columns, for README.md.
 README_TABLES: dict[str, Callable[[Results], str]] = {

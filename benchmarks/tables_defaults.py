@@ -48,7 +48,8 @@ def readme_wide(results: Results) -> str:
         if rows_of[name] in complete
     )
     note = f"\n\nMeans over {len(complete)} sets ({names}), each split five times."
-    return table(["method, with its defaults", "accuracy", "a fit"], lines) + note
+    shown = table(["method, with its defaults", "accuracy", "a fit"], lines)
+    return shown + note + source(results.one("defaults"))
 
 
 def _by_set(results: Results, kind: str) -> dict[str, dict[str, dict[str, Any]]]:

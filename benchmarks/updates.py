@@ -25,10 +25,9 @@ from typing import Any
 import numpy as np
 
 from truesparse.commands.shell import limit_spinning
-from truesparse.errors import TruesparseError
 from truesparse.topology import ALGORITHMS
 
-from .options import OUT_HELP, names
+from .options import OUT_HELP, names, program
 from .peers.machine import peak_rss_mb
 from .probe import clean_environment, run_json
 from .stored import refuse_uncommitted, results_file, write_results
@@ -161,33 +160,30 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Measure every algorithm and write the results."""
-    try:
-        options = parse(arguments)
-        if options.measure:
-            # Once in a small net, which loads the kernels and their libraries: memory
-            # is then that of the large net alone.
-            measure(options.measure, SMALL, options.epsilon)
-            row = measure(options.measure, options.neurons, options.epsilon)
-            print(json.dumps(row))
-            return 0
-        refuse_uncommitted(options.out)
-        rows = []
-        for name in options.topologies:
-            row = run_json(
-                "benchmarks.updates",
-                f"--measure={name}",
-                f"--neurons={options.neurons}",
-                f"--epsilon={options.epsilon}",
-                environment=clean_environment(options.threads),
-            )
-            rows.append(row)
-            print(describe(row), flush=True)
-        write_results(options.out, {"smoke": options.smoke, "rows": rows})
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    options = parse(arguments)
+    if options.measure:
+        # Once in a small net, which loads the kernels and their libraries: memory
+        # is then that of the large net alone.
+        measure(options.measure, SMALL, options.epsilon)
+        row = measure(options.measure, options.neurons, options.epsilon)
+        print(json.dumps(row))
+        return 0
+    refuse_uncommitted(options.out)
+    rows = []
+    for name in options.topologies:
+        row = run_json(
+            "benchmarks.updates",
+            f"--measure={name}",
+            f"--neurons={options.neurons}",
+            f"--epsilon={options.epsilon}",
+            environment=clean_environment(options.threads),
+        )
+        rows.append(row)
+        print(describe(row), flush=True)
+    write_results(options.out, {"smoke": options.smoke, "rows": rows})
     if options.out:
         print(f"results: {options.out}")
     return 0

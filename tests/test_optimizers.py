@@ -54,6 +54,47 @@ def test_steps(name, momentum, dtype):
     compare()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_steps_of_powerpropagation_are_steps_of_theta(name, dtype):
+    @given(st.integers(1, 40), st.sampled_from([1.5, 2.0, 4.0]), SEEDS)
+    def compare(n, alpha, seed):
+        method = Optimizer(name, beta2=0.99, weight_decay=0.02, powerprop=alpha)
+        draw = np.random.default_rng(seed)
+        theta = draw.choice([-1, 1], n) * (0.5 + draw.random(n))
+        theta, m, s = theta.astype(dtype).astype(float), np.zeros(n), np.zeros(n)
+        w = (theta * np.abs(theta) ** (alpha - 1)).astype(dtype)
+        moments = Moments(
+            np.zeros(n, dtype), np.zeros(n if name == "adam" else 0, dtype)
+        )
+        for step in range(N_STEPS):
+            g = draw.standard_normal(n).astype(dtype)
+            step_all(method.rule(0.005, step), w, moments, g, 16)
+            theta, m, s = naive.powerprop_step(method, theta, m, s, g, 0.005, step)
+        want = theta * np.abs(theta) ** (alpha - 1)
+        assert_close(w, want, N_STEPS * alpha * (1 + np.abs(want)))
+
+    compare()
+
+
+def test_one_step_of_powerpropagation_by_hand():
+    """Weights 0.25, -0.25 and 0 with gradient 1: theta is 0.5, its gradient 2 * 0.5."""
+    method = Optimizer("sgd", 0.0, powerprop=2.0)
+    w, none = np.array([0.25, -0.25, 0.0]), np.zeros(0)
+    step_all(method.rule(0.1, 0), w, Moments(none, none), np.ones(3), 8)
+    np.testing.assert_allclose(w, [0.16, -0.36, 0.0], rtol=1e-12)
+    # Biases have no powers.
+    assert method.bias_rule(0.1, 0) == Optimizer("sgd", 0.0).bias_rule(0.1, 0)
+
+
+def test_decay_of_powerpropagation_is_that_of_theta():
+    """Theta 0.5 without gradient: 0.5 (1 - 0.1 * 0.5), squared."""
+    method = Optimizer("sgd", 0.0, weight_decay=0.5, powerprop=2.0)
+    w, none = np.array([0.25]), np.zeros(0)
+    step_all(method.rule(0.1, 0), w, Moments(none, none), np.zeros(1), 8)
+    assert w[0] == pytest.approx(0.475**2)
+
+
 def test_store_gradient_only_stores():
     w, g = np.ones(7), np.arange(7.0)
     moments = Moments(np.full(7, np.nan), np.full(7, 5.0))
@@ -138,6 +179,10 @@ def test_state_a_method_needs():
         ({"decay": "l3"}, "unknown decay 'l3'"),
         ({"fan_in_limit": 0.0}, "fan_in_limit must be at least 1"),
         ({"fan_in_limit": np.nan}, "fan_in_limit must be at least 1"),
+        ({"powerprop": 0.5}, "powerprop must be at least 1, got 0.5"),
+        ({"powerprop": np.inf}, "powerprop must be above 0 and finite"),
+        ({"powerprop": np.nan}, "powerprop must be above 0 and finite"),
+        ({"powerprop": "2"}, "powerprop must be a number, got '2'"),
     ],
 )
 def test_bad_numbers(arguments, message):

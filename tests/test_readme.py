@@ -11,14 +11,15 @@ from support.sources import DOCUMENTS, ROOT
 import truesparse
 
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+ANALYSIS = ROOT / "docs" / "analysis.md"
 
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("path", "n_blocks", "n_promised"),
-    [(README, 2, 0), (GUIDE, 6, 1)],
-    ids=["README", "guide"],
+    [(README, 2, 0), (GUIDE, 6, 1), (ANALYSIS, 1, 0)],
+    ids=["README", "guide", "analysis"],
 )
 def test_the_examples_run(path, n_blocks, n_promised, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -97,3 +98,14 @@ def test_the_files_that_contributing_names_exist():
 def test_the_citation_is_of_this_version():
     text = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {truesparse.__version__}\n" in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "benchmarks/RESULTS.md"])
+def test_every_figure_names_the_commit_that_it_is_of(name):
+    block = r"<!-- benchmark:[\w-]+ -->\n(.*?)<!-- /benchmark -->"
+    tables = re.findall(block, (ROOT / name).read_text(), re.DOTALL)
+    assert len(tables) >= 4
+    for table in tables:
+        is_absent = "*Not measured with the present code" in table
+        assert is_absent or re.search(r"20\d\d-\d\d-\d\d, commits? [0-9a-f]{12}", table)
+        assert "dirty" not in table

@@ -5,6 +5,7 @@ Names are loaded when first used, so importing the package costs nothing.
 Commands, run with ``python -m truesparse.NAME``
     train        train a network and report; ``--resume`` resumes a run
     predict      predict with a trained model
+    analyse      robustness, ranks and structure of a trained model
     info         describe a model file, a checkpoint or a run folder
     report       a report on a run, as one HTML file
     selftest     test the engine on this machine
@@ -27,6 +28,8 @@ Around them
     storage      model files, and the names of a run folder's files
     export       models for SciPy, PyTorch and ONNX; also a command
     plots        pictures of models and runs
+    analysis     what training made of a network: robustness, ranks, structure
+    torch        sparse layers for networks of PyTorch
 Ground
     errors       what a user can cause, each with its exit code
     common       checks, memory, random streams, tasks, names loaded when first used

@@ -117,10 +117,10 @@ def layer_activation(
     """
     choose(name, ACTIVATIONS, "activation")
     check_share_below_one(dropout=dropout)
-    check_numbers(activation_parameter=parameter)
     if parameter is None:
         value = _CODES[name][1]
     elif name not in _PARAMETRIC:
+        check_numbers(activation_parameter=parameter)
         raise UsageError(
             f"activation {name!r} takes no parameter, got {parameter}; leave it out, "
             f"or take one of {', '.join(_PARAMETRIC)}"

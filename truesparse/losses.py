@@ -46,7 +46,9 @@ class Loss:
         self.name = choose(name, LOSSES, "loss")
         check_share_below_one(label_smoothing=label_smoothing)
         if label_smoothing and name != "softmax":
-            raise UsageError(f"label_smoothing belongs to softmax, not to {name}")
+            raise UsageError(
+                f"label_smoothing belongs to softmax, not to {name}; leave it out"
+            )
         check_positive(huber_threshold=huber_threshold)
         self.label_smoothing = label_smoothing
         self.huber_threshold = huber_threshold
@@ -115,7 +117,10 @@ class Loss:
             raise DataError(name + _NOT_FINITE)
         outside = (targets < 0) | (targets > 1)
         if self.name == "logistic" and outside.any():
-            raise DataError(f"{name} of the logistic loss must be from 0 to 1")
+            raise DataError(
+                f"{name} of the logistic loss must be from 0 to 1, got numbers from "
+                f"{targets.min():g} to {targets.max():g}"
+            )
         if self.name == "poisson" and (targets < 0).any():
             raise DataError(
                 f"{name} of the poisson loss must be at least 0, got "
@@ -134,7 +139,10 @@ class Loss:
                 f"of shape {np.shape(targets)}"
             )
         if self.takes_labels and (targets.min() < 0 or targets.max() >= n_out):
-            raise UsageError(f"labels must be from 0 to {n_out - 1}")
+            raise UsageError(
+                f"labels must be from 0 to {n_out - 1}, got {targets.min()} to "
+                f"{targets.max()}"
+            )
 
     def apply(
         self,

@@ -4,16 +4,15 @@ The arithmetic is in kernels/update.py; the layers hold the optimiser state.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from truesparse.common.checks import (
+    check_at_least_one,
     check_not_negative,
-    check_numbers,
     check_positive,
     check_share_below_one,
     choose,
 )
-from truesparse.errors import UsageError
 from truesparse.kernels import update
 
 DECAYS = ("l2", "decoupled", "set")
@@ -44,6 +43,16 @@ class Optimizer:
         times ``fan_in_limit / fan_in``. The change of a neuron in one step grows with
         its number of inputs: a rate that suits 1000 inputs diverges at 500,000 (Yang
         and Hu, Tensor Programs IV, 2021, section 5).
+    powerprop : float
+        Power alpha of Powerpropagation (Schwarz, Jayakumar, Pascanu, Latham and Teh,
+        NeurIPS 2021, section 2), at least 1; 1 is without it. A weight w stands for
+        theta |theta|**(alpha - 1), and a step is one of theta: large weights learn
+        fast, small ones hardly at all, so that more of them can be removed. The model
+        and its files hold w, as initialised. Momentum and weight decay are those of
+        theta; biases have none. A weight of exactly 0 stays 0: give the topology a
+        `regrow_init` that draws new weights. Departures: `clip_norm` of a run limits
+        the gradient of w, and what a topology does to weights itself (deepr's penalty,
+        top_kast's pool) it does to w.
 
     Examples
     --------
@@ -60,20 +69,18 @@ class Optimizer:
     weight_decay: float = 0.0
     decay: str | None = None
     fan_in_limit: float | None = None
+    powerprop: float = 1.0
 
     def __post_init__(self):
         choose(self.name, OPTIMIZERS, "optimizer")
-        texts = ("name", "decay")
-        check_numbers(**{k: v for k, v in asdict(self).items() if k not in texts})
         check_share_below_one(
             momentum=self.momentum, beta1=self.beta1, beta2=self.beta2
         )
         check_positive(epsilon=self.epsilon)
+        check_at_least_one(powerprop=self.powerprop)
         check_not_negative(weight_decay=self.weight_decay)
-        if self.fan_in_limit is not None and not self.fan_in_limit >= 1.0:
-            raise UsageError(
-                f"fan_in_limit must be at least 1, got {self.fan_in_limit}"
-            )
+        if self.fan_in_limit is not None:
+            check_at_least_one(fan_in_limit=self.fan_in_limit)
         if self.decay is not None:
             choose(self.decay, DECAYS, "decay")
 
@@ -111,13 +118,16 @@ class Optimizer:
         """
         if self.fan_in_limit is not None:
             lr *= min(1.0, self.fan_in_limit / max(fan_in, 1.0))
-        return self._rule(lr, step, self.weight_decay)
+        rule = self._rule(lr, step, self.weight_decay)
+        if self.powerprop == 1.0:
+            return rule
+        return update.POWERED[type(rule)](*rule, self.powerprop)
 
     def bias_rule(self, lr: float, step: int) -> update.Rule:
         """Return the kernel rule of one step for biases, which do not decay."""
         return self._rule(lr, step, 0.0)
 
-    def _rule(self, lr: float, step: int, amount: float) -> update.Rule:
+    def _rule(self, lr: float, step: int, amount: float) -> update.Plain:
         kind = self.decay or ("decoupled" if self.name == "adamw" else "l2")
         l2 = amount if kind == "l2" else 0.0
         shrink = {"l2": 0.0, "decoupled": lr * amount, "set": amount}[kind]

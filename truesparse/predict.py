@@ -9,15 +9,13 @@ names or the number of columns decide. If it does, the score is reported.
 """
 
 import json
-import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands import shell
-from truesparse.commands.flags import READING, add_reading_flags
+from truesparse.commands.flags import add_reading_flags
 from truesparse.common.checks import choose
 from truesparse.errors import DataError, UsageError
 
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from truesparse.commands.predictions import Score
     from truesparse.datasets import Rows
     from truesparse.storage.predictor import Block, Predictor
-
-# Rows that are predicted at once where the model does not say how it was trained.
-_BATCH_SIZE = 128
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,7 +108,7 @@ def _run(options: Any) -> dict[str, Any]:
     started = time.perf_counter()
     shell.start_engine(options.threads)
     from truesparse import datasets
-    from truesparse.commands import predictions
+    from truesparse.commands import model_rows, predictions
     from truesparse.common.tasks import format_score
     from truesparse.storage import models, run_folder
 
@@ -123,24 +118,22 @@ def _run(options: Any) -> dict[str, Any]:
     out = None
     if options.out != "-":
         out = predictions.check_out(options.out, (file, options.data))
-    trained = _training_options(models.load_config(file))
+    trained = model_rows.training_options(models.load_config(file))
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = trained["batch_size"]
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, got {batch_size}")
-    predictor = _load_predictor(file, batch_size, options.verify, say)
-    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
-        say(
-            f"the run has not ended: predicting with {file}, saved after step "
-            f"{predictor.model.step:,}"
-        )
-    rows = _load_rows(options, predictor, trained)
+    predictor = model_rows.read_predictor(file, batch_size, say, verify=options.verify)
+    note = models.note_if_unfinished(options.model, file, predictor.model)
+    if note is not None:
+        say(note)
+    rows = model_rows.read_rows(options, predictor, trained)
     score = _make_score(predictor, rows, say)
-    shell.announce_compilation(say)
     blocks = _scored(predictor.blocks(rows.X, batch_size), score)
     n_rows = rows.X.shape[0]
-    _write(out, predictor, blocks, n_rows, options.labels_only)
+    with shell.announcing_compilation(say):
+        _write(out, predictor, blocks, n_rows, options.labels_only)
     result = {
         "model": str(file),
         "data": options.data,
@@ -154,47 +147,6 @@ def _run(options: Any) -> dict[str, Any]:
         say(f"{score.name} {format_score(score.value)} on {n_rows:,} samples")
         result |= {"score": score.value, "score_name": score.name}
     return run_folder.as_json(result)
-
-
-def _load_predictor(
-    file: "pathlib.Path", batch_size: int, verify: bool, say: Callable[[str], None]
-) -> "Predictor":
-    """Read a model that fits in memory, with how its features were scaled."""
-    from truesparse.commands import describe
-    from truesparse.common import memory
-    from truesparse.storage import models
-    from truesparse.storage.predictor import Predictor
-
-    memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
-    model = models.load(file, verify=verify)
-    if model.preprocessing is None:
-        say(f"{file} does not say how features were scaled: they are used unscaled")
-    return Predictor(model)
-
-
-def _load_rows(options: Any, predictor: "Predictor", trained: dict[str, Any]) -> "Rows":
-    from truesparse import datasets
-    from truesparse.common import memory
-
-    how = predictor.preprocessing
-    return datasets.load_rows(
-        options.data,
-        options.data_home,
-        n_features=predictor.model.layer_sizes[0],
-        feature_names=how.feature_names,
-        target_name=how.target_name,
-        first_index=how.first_index,
-        table_encoding=how.encoding,
-        layout=how.layout,
-        part=options.part,
-        task=predictor.task,
-        test_fraction=trained["test_fraction"],
-        seed=trained["seed"],
-        fetch=options.fetch,
-        dtype=predictor.model.dtype,
-        memory=memory.available()[0],
-        **{name: vars(options)[name] for name in READING if name in options},
-    )
 
 
 def _make_score(
@@ -243,30 +195,6 @@ def _write(
     needed = predictions.held_bytes(predictor, n_rows, ending, labels_only)
     memory.require(needed, "write .csv, or give --labels-only")
     predictions.write_file(out, predictor, blocks, labels_only)
-
-
-def _training_options(config: str | None) -> dict[str, Any]:
-    """Return the options of training that decide splits and batches, or defaults."""
-    from truesparse.commands.config import RunConfig
-
-    options = {
-        "batch_size": _BATCH_SIZE,
-        "test_fraction": RunConfig.test_fraction,
-        "seed": RunConfig.seed,
-    }
-    try:
-        saved = tomllib.loads(config or "")
-    except (ValueError, RecursionError):
-        return options
-    accepted = {
-        "batch_size": lambda value: type(value) is int and value >= 1,
-        "test_fraction": lambda value: type(value) is float and 0 < value < 1,
-        "seed": lambda value: type(value) is int and 0 <= value < 2**32,
-    }
-    for name, is_valid in accepted.items():
-        if name in saved and is_valid(saved[name]):
-            options[name] = saved[name]
-    return options
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ With c cycles everything starts again every E / c epochs; e and E then refer to 
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from truesparse.common.checks import (
+    check_at_least_one,
     check_finite,
     check_not_negative,
-    check_numbers,
     check_positive,
     check_share,
     check_share_above_zero,
@@ -89,9 +89,6 @@ class LearningRate:
 
     def __post_init__(self):
         choose(self.name, SCHEDULES, "learning-rate schedule")
-        numbers = asdict(self)
-        del numbers["name"]
-        check_numbers(learning_rate=numbers.pop("base"), **numbers)
         check_positive(**{"learning rate": self.base})
         if self.factor is not None:
             check_share_above_zero(factor=self.factor)
@@ -106,8 +103,7 @@ class LearningRate:
                 f"schedule 'adaptive' takes no cycles, got {self.cycles}; use 1, or "
                 "another schedule"
             )
-        if self.patience is None or not self.patience >= 1:
-            raise UsageError(f"patience must be at least 1, got {self.patience}")
+        check_at_least_one(patience=self.patience)
 
     @property
     def reduction(self) -> float:

@@ -131,7 +131,7 @@ def run(
             folder = pathlib.Path(trainer.snapshot_path).parent
             stack.enter_context(run_folder.claim(folder))
         say(train_report.format_start(job.data, trainer.model, n_threads))
-        shell.announce_compilation(say)
+        stack.enter_context(shell.announcing_compilation(say))
         history = _fit(trainer, job.data, earlier, say)
     result = train_report.summarise(trainer, history, estimate, started)
     say(train_report.format_result(result, score_name))

@@ -24,8 +24,9 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TextIO
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 
+from ..options import program
 from . import PEERS, NetSpec, Peer, PeerUnavailableError, Task, build, machine
 from .machine import peak_rss_mb
 
@@ -109,17 +110,13 @@ def serve(options: argparse.Namespace, orders: Iterable[str], answers: TextIO) -
     peer.close()
 
 
-def main() -> int:
+@program
+def main() -> None:
     """Serve on the real standard output; whatever libraries print goes to stderr."""
     options = parse()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
-        serve(options, sys.stdin, answers)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    serve(options, sys.stdin, answers)
 
 
 if __name__ == "__main__":

@@ -292,11 +292,7 @@ class SparseProp(_TorchPeer):
         indptr, indices, order = layer.by_output()
         values = torch.from_numpy(layer.weights[order])
         if layer.is_full:
-            module = torch.nn.Linear(layer.n_in, layer.n_out)
-            with torch.no_grad():
-                module.weight.copy_(values.view(layer.n_out, layer.n_in))
-                module.bias.zero_()
-            return module
+            return _full_layer(torch, layer)
         # The constructor only takes a dense matrix, so it gets one of a single cell
         # and the CSR arrays are set afterwards.
         bias = torch.nn.Parameter(torch.zeros(layer.n_out))
@@ -307,3 +303,47 @@ class SparseProp(_TorchPeer):
             torch.from_numpy(a.astype(np.int32)) for a in (indptr, indices)
         )
         return module
+
+
+class SparseLayers(_TorchPeer):
+    """truesparse.torch: SparseLinear for every layer that is not fully connected.
+
+    It is not in ``PEERS``, which lists what truesparse is compared with.
+    """
+
+    name = "sparse_linear"
+
+    def _linear(self, torch: ModuleType, task: Task) -> list[Any]:
+        self.nnz = task.net.nnz
+        return [self._module(torch, layer) for layer in task.layers()]
+
+    def _module(self, torch: ModuleType, layer: Layer) -> Any:
+        from truesparse.sparse.connections import Connections
+        from truesparse.torch import SparseLinear
+
+        if layer.is_full:
+            return _full_layer(torch, layer)
+        arrays = layer.indptr, layer.indices, layer.weights
+        return SparseLinear.from_connections(
+            Connections(layer.n_in, layer.n_out, *arrays)
+        )
+
+
+class CompiledSparseLayers(SparseLayers):
+    """The same under torch.compile."""
+
+    name = "sparse_linear_compiled"
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._model = load_torch(task.threads).compile(self._model, fullgraph=True)
+
+
+def _full_layer(torch: ModuleType, layer: Layer) -> Any:
+    """Return a fully connected layer as a torch.nn.Linear."""
+    module = torch.nn.Linear(layer.n_in, layer.n_out)
+    values = torch.from_numpy(layer.weights.reshape(layer.n_in, layer.n_out))
+    with torch.no_grad():
+        module.weight.copy_(values.t())
+        module.bias.zero_()
+    return module

@@ -11,7 +11,8 @@ import pytest
 from support.training import save_small_data
 
 from benchmarks import methods, report, stored
-from benchmarks.methods import Worker, parse_method, prepare, train
+from benchmarks.methods import Worker, train
+from benchmarks.setups import parse_method, prepare
 from benchmarks.stored import ROOT
 from truesparse.topology import ALGORITHMS
 

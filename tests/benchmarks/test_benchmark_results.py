@@ -1,5 +1,6 @@
 """Results: their files, what is not published, and the documents that show them."""
 
+import dataclasses
 import difflib
 import json
 import pathlib
@@ -13,7 +14,6 @@ import pytest
 from benchmarks import (
     loading,
     methods,
-    pictures,
     report,
     scale,
     step,
@@ -158,40 +158,56 @@ def test_tables_of_the_readme_are_small(name):
     assert 3 <= len(rows) <= 6
 
 
-def test_the_picture_shows_the_published_results():
+each_picture = pytest.mark.parametrize(
+    "picture", report.PICTURES, ids=lambda picture: picture.path.stem
+)
+
+
+@each_picture
+def test_pictures_show_the_published_results(picture):
     results = stored.Results(RESULTS)
-    assert not pictures.is_stale(pictures.MEMORY, results)
-    assert report.update_picture(results, is_check=True) == []
+    assert not picture.is_stale(results)
+    assert report.update_picture(picture, results, is_check=True) == []
 
 
-def test_the_picture_is_drawn_anew_when_results_change(tmp_path, monkeypatch):
+@each_picture
+def test_a_picture_is_drawn_anew_when_results_change(picture, tmp_path):
     pytest.importorskip("matplotlib")
-    path, results = tmp_path / "memory.svg", stored.Results(tmp_path)
-    monkeypatch.setattr(pictures, "MEMORY", path)
+    picture = dataclasses.replace(picture, path=tmp_path / "picture.svg")
+    results = stored.Results(tmp_path)
     # Without results it stays as it is.
-    assert report.update_picture(results, is_check=False) == []
-    file = stored.Results(RESULTS).one("scale")
-    (tmp_path / "scale.json").write_text(json.dumps(file))
-    assert report.update_picture(results, is_check=True)
-    assert not path.exists()
-    assert report.update_picture(results, is_check=False)
-    drawn = path.read_bytes()
-    assert report.update_picture(results, is_check=False) == []
-    pictures.draw(path, results)
-    assert path.read_bytes() == drawn
-    for row in file["table"]:
-        row["peak_update_mb"] *= 2
-    (tmp_path / "scale.json").write_text(json.dumps(file))
-    assert report.update_picture(results, is_check=True)
+    assert report.update_picture(picture, results, is_check=False) == []
+    for name in ("scale", "methods-mnist"):
+        file = stored.Results(RESULTS).one(name)
+        (tmp_path / f"{name}.json").write_text(json.dumps(file))
+    assert report.update_picture(picture, results, is_check=True)
+    assert not picture.path.exists()
+    assert report.update_picture(picture, results, is_check=False)
+    drawn = picture.path.read_bytes()
+    assert report.update_picture(picture, results, is_check=False) == []
+    picture.write(results)
+    assert picture.path.read_bytes() == drawn
+    for name, part, key in (
+        ("scale", "table", "peak_update_mb"),
+        ("methods-mnist", "rows", "final_mean"),
+    ):
+        file = results.one(name)
+        for row in file[part]:
+            row[key] *= 0.9
+        (tmp_path / f"{name}.json").write_text(json.dumps(file))
+    assert report.update_picture(picture, results, is_check=True)
 
 
-def test_a_picture_needs_matplotlib(tmp_path, monkeypatch):
+@each_picture
+def test_a_picture_needs_matplotlib(picture, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match="matplotlib"):
-        pictures.draw(tmp_path / "memory.svg", stored.Results(RESULTS))
+        picture.write(stored.Results(RESULTS))
 
 
-@pytest.mark.parametrize("name", ["README.md", "RESULTS.md", "SETTINGS.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "RESULTS.md", "SETTINGS.md", "METHODS.md"]
+)
 def test_links_lead_somewhere(name):
     folder = RESULTS.parent
     text = (folder / name).read_text(encoding="utf-8")

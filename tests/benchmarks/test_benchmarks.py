@@ -14,13 +14,16 @@ from benchmarks import (
     markdown,
     nets,
     options,
+    picture_choice,
     probe,
     report,
     scale,
+    setups,
     step,
     stored,
     subnormal,
     tables,
+    tables_methods,
 )
 from benchmarks.harness import WorkerError
 from benchmarks.nets import CASES, SMOKE_CASES
@@ -271,10 +274,14 @@ def test_report_refuses_results_it_does_not_understand(results, tmp_path, capsys
     assert report.main([str(tmp_path / "absent.md")]) == 4
 
 
-def test_the_page_of_results_shows_every_table_as_it_is():
-    path = ROOT / "benchmarks" / "RESULTS.md"
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [("RESULTS.md", tables.TABLES), ("METHODS.md", tables.METHOD_TABLES)],
+)
+def test_a_page_shows_every_table_as_it_is(page, names):
+    path = ROOT / "benchmarks" / page
     text = path.read_text(encoding="utf-8")
-    for name in tables.TABLES:
+    for name in names:
         assert f"<!-- benchmark:{name} -->" in text
     assert report.main([str(path), "--check"]) == 0
 
@@ -289,7 +296,13 @@ def test_sizes_and_counts_are_readable():
     assert markdown.digits(0) == "0"
 
 
-@pytest.mark.parametrize("module", [markdown, nets, options, step, stored])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(markdown, nets, options, picture_choice, setups, step, stored),
+        tables_methods,
+    ],
+)
 def test_examples_run(module):
     failed, attempted = doctest.testmod(module)
     assert attempted

@@ -39,6 +39,19 @@ X, Y = make_problem()
 VALIDATION = {"X_val": X[:BATCH], "y_val": Y[:BATCH]}
 
 
+def test_a_trainer_takes_callbacks_or_one_or_none():
+    one = Callback()
+    assert make_trainer(callbacks=one).callbacks == [one]
+    assert make_trainer(callbacks=iter([one, one])).callbacks == [one, one]
+    assert make_trainer(callbacks=None).callbacks == []
+
+
+@pytest.mark.parametrize("path", [None, True])
+def test_metrics_need_a_path(path):
+    with pytest.raises(UsageError, match=f"cannot write metrics {path}: give a path"):
+        MetricsFile(path)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -19,6 +19,7 @@ from truesparse.datasets.table_options import (
     DECIMALS,
     HEADERS,
     MISSING_CHOICES,
+    MISSING_TARGET_CHOICES,
 )
 from truesparse.drawing.cells import INITIALIZERS
 from truesparse.drawing.draw_layers import INIT_TOPOLOGIES
@@ -48,6 +49,7 @@ ACCEPTED = {
     "header": HEADERS,
     "decimal": DECIMALS,
     "missing": MISSING_CHOICES,
+    "missing_target": MISSING_TARGET_CHOICES,
     "categorical": CATEGORICAL_CHOICES,
     "monitor": MONITORS,
 }

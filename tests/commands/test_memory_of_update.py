@@ -15,10 +15,10 @@ WIDTH, EPSILON, BATCH = 15_000, 5, 16
 # All absent cells are looked at else, as they are few here, which takes less memory.
 SAMPLED = {"candidates": "sampled"}
 # Cases of their own, below.
-SPECIAL = ("static", "rigl", "granet", "nest", "lottery", "synflow")
+SPECIAL = ("static", "rigl", "granet", "dst_ee", "nest", "lottery", "synflow")
 CASES = [
     *((name, {}) for name in ALGORITHMS if name not in SPECIAL),
-    *(("rigl", SAMPLED), ("granet", SAMPLED)),
+    *(("rigl", SAMPLED), ("granet", SAMPLED), ("dst_ee", SAMPLED)),
     *(("gse", {"gamma": 2.0}), ("srigl", {"gamma": 2.0}), ("set", {"zeta": 0.7})),
     *(("nest", {"most_growth": 1.2}), ("mest", {"soft_bound": True})),
     *(("top_kast", {"extra": 0.5}), ("lottery", {"rounds": 999})),

@@ -289,7 +289,7 @@ def damage(folder, name, content=b"\xff\xfe = ["):
 CASES = {
     "no folder": (lambda run: run / "nowhere", 2, "there is no such folder"),
     "no run": (lambda run: run / "empty", 2, "holds none of config.toml"),
-    "a file": (lambda run: run / METRICS, 2, "not a run folder"),
+    "a file": (lambda run: run / METRICS, 2, "it is a file; give the --out of a run"),
     "no name": (lambda run: "", 2, "must name a folder"),
     "a NUL": (lambda run: "a\0b", 2, "not a run folder"),
     "config.toml": (lambda run: damage(run, CONFIG), 2, "cannot read configuration"),

@@ -294,3 +294,20 @@ def test_rates_suit_the_scale(tmp_path):
         data = datasets.load("iris", scale=scale)
         config = build.resolve(RunConfig(data="iris", scale=scale), data)
         assert config.lr == lr
+
+
+def test_rows_without_a_target_are_left_out_by_flag_and_by_file(tmp_path, capsys):
+    rows = [f"{i % 7}.5,{i % 3},{'' if i == 4 else i % 2}" for i in range(30)]
+    rows[2] = ",1,0"
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
+    asked = ("--data", "t.csv", "--missing", "mean")
+    refused = call(capsys, *asked, *NET)
+    assert refused.code == 4
+    assert "leave out these rows with missing_target='drop'" in refused.err
+    lines = train(capsys, *asked, "--missing-target", "drop", "--out", "r").err
+    said = "warning: 1 of 30 rows lack a target and are left out, as you say"
+    assert said in lines.split("\n")
+    assert 'missing_target = "drop"' in (tmp_path / "r" / "config.toml").read_text()
+    (tmp_path / "r" / "config.toml").rename(tmp_path / "c.toml")
+    again = train(capsys, "--config", "c.toml", "--out", "again").err
+    assert said in again.split("\n")

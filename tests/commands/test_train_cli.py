@@ -1,5 +1,6 @@
 """The command line on small real data: results, files, options."""
 
+import contextlib
 import json
 import math
 
@@ -119,22 +120,28 @@ def test_without_json_stdout_is_empty_and_with_quiet_stderr_too(capsys):
 
 def test_the_first_use_says_that_kernels_are_compiled(capsys, monkeypatch):
     text = "compiling kernels, once on this machine ..."
-    monkeypatch.setattr(jit, "tell_when_compiling", lambda call: call())
+    compiles = lambda callback: contextlib.nullcontext(callback())  # noqa: E731
+    monkeypatch.setattr(jit, "when_compiling", compiles)
     assert text in call(capsys, *SMALL["iris"], *NET).err
-    monkeypatch.setattr(jit, "tell_when_compiling", lambda call: None)
+    monkeypatch.setattr(jit, "when_compiling", lambda _: contextlib.nullcontext())
     assert text not in call(capsys, *SMALL["iris"], *NET).err
 
 
 @pytest.mark.compiled
-def test_compiling_is_announced_once(monkeypatch):
-    # Those of earlier runs that compiled nothing still listen.
-    monkeypatch.setitem(event._registered, "numba:compile", [])
+def test_compiling_is_announced_once_and_not_later():
+    listeners = list(event._registered["numba:compile"])
     said = []
-    jit.tell_when_compiling(lambda: said.append(1))
-    assert not said
-    for number in (1, 1.5):
-        numba.njit(lambda x: x + 1)(number)
+    with jit.when_compiling(lambda: said.append(1)):
+        assert not said
+        for number in (1, 1.5):
+            numba.njit(lambda x: x + 1)(number)
+        assert said == [1]
+    # A run that compiles nothing leaves no listener behind either.
+    with jit.when_compiling(lambda: said.append(2)):
+        pass
+    numba.njit(lambda x: x + 2)(1)
     assert said == [1]
+    assert event._registered["numba:compile"] == listeners
 
 
 def test_a_regression_reports_what_it_is(capsys):
@@ -233,6 +240,7 @@ def test_options_of_training():
         decay="l2",
         momentum=0.7,
         fan_in_limit=50.0,
+        powerprop=2.0,
         zeta=0.1,
         removal="magnitude",
         regrow_init="he_normal",
@@ -247,7 +255,12 @@ def test_options_of_training():
     trainer = build.make_trainer(config, model)
     assert trainer.lr == LearningRate(0.5, "step", warmup=2.0)
     assert trainer.optimizer == Optimizer(
-        "adamw", momentum=0.7, weight_decay=0.01, decay="l2", fan_in_limit=50.0
+        "adamw",
+        momentum=0.7,
+        weight_decay=0.01,
+        decay="l2",
+        fan_in_limit=50.0,
+        powerprop=2.0,
     )
     assert (trainer.epochs, trainer.batch_size, trainer.clip_norm) == (9, 17, 2.0)
     algorithm = trainer.topology

@@ -1,7 +1,9 @@
 """Tests of the checks of numbers: where each range begins and ends."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 
 from truesparse.common import checks
@@ -19,6 +21,7 @@ from truesparse.errors import UsageError
             "at least 0 and finite",
         ),
         (checks.check_finite, (-1e300, 0), (-math.inf, math.inf), "finite"),
+        (checks.check_at_least_one, (1, math.inf), (0.999, -1), "at least 1"),
         (checks.check_share, (0.0, 1), (-0.1, 1.1), "from 0 to 1"),
         (
             checks.check_share_above_zero,
@@ -43,6 +46,27 @@ def test_ranges(check, accepted, refused, words):
     for value in (True, "0.5"):
         with pytest.raises(UsageError, match="zeta must be a number, got"):
             check(zeta=value)
+
+
+@pytest.mark.parametrize("value", [None, True, "0.5", 1j])
+def test_what_is_no_number(value):
+    with pytest.raises(UsageError, match=f"^zeta must be a number, got {value!r}$"):
+        checks.check_numbers(zeta=value)
+
+
+def test_truth_values_are_those_of_python_and_numpy():
+    checks.check_bools(first=True, second=np.False_)
+    for value in (0, None, "true", np.int64(1)):
+        with pytest.raises(UsageError, match=r"^soft must be true or false, got"):
+            checks.check_bools(soft=value)
+
+
+def test_a_path_is_text_or_a_path(tmp_path):
+    assert checks.as_path(tmp_path, "page") == checks.as_path(str(tmp_path), "page")
+    for value in (None, 3, True, ["page"]):
+        message = re.escape(f"cannot write page {value!r}: give a path")
+        with pytest.raises(UsageError, match=message):
+            checks.as_path(value, "page")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,9 @@ def test_purposes_are_fixed_as_they_define_results():
         "NOISE": 12,
         "REMOVAL": 13,
         "ACTIVATION_INIT": 14,
+        "PERTURBATION": 15,
+        "PROBES": 16,
+        "GRAPH_SAMPLES": 17,
     }
 
 

@@ -44,6 +44,12 @@ def test_svmlight_is_known_by_its_rows(folder, name, compress, mark):
     assert (rows[:, 0] > 0).tolist() == (y == 1).tolist()
 
 
+def test_svmlight_with_labels_of_text_is_no_table_of_pairs(folder):
+    (folder / "a.txt").write_text("yes 1:0.5 2:1\nno 1:1.5 2:2\n" * 20)
+    with pytest.raises(DataError, match=r"as SVMlight text: .*yes.*; write each line"):
+        load(folder / "a.txt")
+
+
 def test_compressed_svmlight_takes_its_compressed_test_part(folder):
     (folder / "a.bz2").write_bytes(bz2.compress(SVM.encode()))
     (folder / "a.t.bz2").write_bytes(bz2.compress(b"1 4:7\n"))

@@ -134,6 +134,8 @@ def test_unknown_names_say_what_is_accepted(name, hint):
         ("task", "clustering"),
         ("dtype", np.float16),
         ("dtype", "no type"),
+        ("memory", "1 GB"),
+        ("memory", -1),
     ],
 )
 def test_options_out_of_range_are_usage_errors(option, value):

@@ -196,3 +196,60 @@ def test_the_ending_tsv_decides_between_tab_and_comma(tmp_path):
     assert data.classes.tolist() == ["ash", "oak"]
     assert data.n_features == 1
     assert {0.5, 8.25} <= {*data.X_train.ravel(), *data.X_test.ravel()}
+
+
+# Headers of numbers above whole numbers -----------------------------------------------
+
+COUNTS = np.random.default_rng(0).integers(0, 100, (40, 5))
+
+
+def counted(path, head, *columns):
+    rows = zip(*columns, strict=True)
+    path.write_text(
+        "\n".join([head, *(",".join(map(str, row)) for row in rows)]) + "\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("head", ["2019,2020,2021", "-1,-2,-3", "10,30,50,70,90"])
+def test_a_first_row_that_counts_up_above_whole_numbers_is_refused(tmp_path, head):
+    n_columns = head.count(",") + 1
+    path = counted(tmp_path / "t.csv", head, *COUNTS.T[:n_columns])
+    with pytest.raises(DataError, match=r"may hold names or data; .*header='yes'"):
+        load(path)
+    assert load(path, header="yes", task="regression").feature_names is not None
+    data = load(path, header="no", task="regression")
+    assert len(data.y_train) + len(data.y_test) == 41
+
+
+def test_years_beside_a_name_that_is_no_value_are_names(tmp_path):
+    words = np.array(["oak", "ash"])[COUNTS[:, 0] % 2]
+    path = counted(tmp_path / "t.csv", "tree,2019,2020,2021", words, *COUNTS.T[:3])
+    data = load(path, task="regression")
+    assert data.feature_names[-2:] == ("2019", "2020")
+    assert data.target_name == "2021"
+
+
+@pytest.mark.parametrize("head", ["1,2,3,4", "7,7,7,7,7", "0,1,2,3,5", "2019,2020"])
+def test_a_first_row_that_may_be_by_chance_is_data(tmp_path, head):
+    columns = COUNTS.T[: head.count(",") + 1]
+    data = load(counted(tmp_path / "t.csv", head, *columns), task="regression")
+    assert len(data.y_train) + len(data.y_test) == 41
+
+
+def test_a_few_rows_that_count_up_are_data(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("1,2,3,4,5\n" + "4,5,6,7,8\n7,8,9,10,11\n" * 4)
+    data = load(path, task="regression")
+    assert len(data.y_train) + len(data.y_test) == 9
+
+
+def test_a_delimiter_at_the_end_of_rows_but_not_of_the_header_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n" + "1,2.5,no,\n2,3.5,yes,\n" * 9)
+    with pytest.raises(DataError, match="rows end with a delimiter, which the header"):
+        load(path)
+    path.write_text("a,b,y,\n" + "1,2.5,no,\n2,3.5,yes,\n" * 9)
+    with pytest.raises(DataError, match=r"drop=4 \(--drop 4\)"):
+        load(path)
+    assert load(path, drop=4).classes.tolist() == ["no", "yes"]

@@ -86,7 +86,9 @@ def test_h5ad_for_a_model_finds_genes_by_name(folder):
     rows = load_rows(path, n_features=2, feature_names=wanted, target_name="kind")
     np.testing.assert_array_equal(rows.X.toarray(), X[:, [4, 0]])
     assert rows.y.tolist() == KINDS[CODES].tolist()
-    with pytest.raises(DataError, match=r"lacks 1 of the 1 genes .* 'MYC'"):
+    with pytest.raises(
+        DataError, match=r"lacks 1 of the 1 genes .*: 'MYC'; add or rename"
+    ):
         load_rows(path, n_features=1, feature_names=("MYC",))
 
 

@@ -19,6 +19,7 @@ OPTIONS = {
     "decimal": ",",
     "encoding": "latin-1",
     "missing": "drop",
+    "missing_target": "drop",
     "categorical": "ordinal",
 }
 
@@ -44,6 +45,8 @@ def test_the_options_of_this_module_are_all_there_are():
         ({"target": ""}, "target takes names of columns .* got ''"),
         ({"index": True}, "index takes names of columns"),
         ({"index": ["a"]}, r"index takes names of columns .* got \['a'\]"),
+        ({"index": np.bool_(True)}, "index takes names of columns"),
+        ({"target": np.int64(0)}, r"numbers from 1, got np.int64\(0\)"),
         ({"drop": [1.5]}, "drop takes names of columns .* got 1.5"),
         ({"drop": None}, "drop takes names of columns .* got None"),
         ({"header": True}, "unknown header True; use one of auto, no, yes"),
@@ -56,6 +59,10 @@ def test_the_options_of_this_module_are_all_there_are():
         ({"encoding": "utf-9"}, "unknown encoding 'utf-9'; use utf-8, utf-16, latin-1"),
         ({"encoding": "base64"}, "unknown encoding 'base64'"),
         ({"encoding": 8}, "unknown encoding 8"),
+        (
+            {"missing_target": "mean"},
+            "unknown missing target 'mean'; use one of drop, e",
+        ),
         ({"missing": "means"}, "unknown missing 'means'.* Did you mean 'mean'"),
         ({"categorical": "one-hot"}, "unknown categorical .* Did you mean 'onehot'"),
     ],
@@ -71,7 +78,8 @@ def test_sources_that_are_no_tables_refuse_them(folder, name, source):
     save_npz(folder / "t.npz", X, LABELS)
     write(folder, "1 1:1\n", "t.svm")
     given = source if "t." not in source else folder / source
-    with pytest.raises(UsageError, match=rf"^{name}=.*\(--{name} .*\) means nothing"):
+    flag = name.replace("_", "-")
+    with pytest.raises(UsageError, match=rf"^{name}=.*\(--{flag} .*\) means nothing"):
         load(given, **{name: OPTIONS[name]})
 
 
@@ -99,6 +107,8 @@ TABLE = "id,price,y,size,1\n" + "".join(
         # A name wins over a number where it is text.
         ({"target": "1"}, "1", ["id", "price", "y", "size"]),
         ({"target": 1}, "id", ["price", "y", "size", "1"]),
+        ({"target": np.int64(2), "drop": [np.uint8(1)]}, "price", ["y", "size", "1"]),
+        ({"drop": np.int32(4), "index": np.int16(1)}, "y", ["price", "1"]),
         ({"drop": "y"}, "1", ["id", "price", "size"]),
         ({"drop": ["y", 5], "index": "id"}, "size", ["price"]),
         ({"index": 1}, "y", ["price", "size", "1"]),
@@ -116,7 +126,7 @@ def test_the_target_and_what_is_left_out_are_as_stated(
     want = np.array(cells, float)[:, [columns[name] for name in features]]
     np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(want, axis=0))
     why = "as you say" if "target" in options else "by its name"
-    if "y" in (options.get("drop") or ()):
+    if "y" in np.atleast_1d(options.get("drop", ())).tolist():
         why = "the last one"
     assert data.notes[0].startswith(f"target: column {target!r}, {why}; regression")
     assert len(data.notes) == (2 if {"drop", "index"} & set(options) else 1)

@@ -213,7 +213,7 @@ def test_data_that_are_not_accepted():
     net = classifier(max_iter=1)
     with pytest.raises(DataError, match="several columns of classes"):
         net.fit(X, np.stack([y, y], axis=1))
-    with pytest.raises(UsageError, match="X_val and y_val together"):
+    with pytest.raises(UsageError, match="X_val is given without y_val"):
         net.fit(X, y, X_val=X)
     with pytest.raises(DataError, match=r"classes \[3\] not seen in the first fit"):
         net.fit(X, y, X_val=X[:3], y_val=[0, 1, 3])

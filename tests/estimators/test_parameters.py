@@ -101,7 +101,7 @@ def test_a_share_that_is_not_used_may_be_0():
         ({"tol": -1.0}, "tol must be at least 0 and finite, got -1"),
         ({"alpha": "much"}, "alpha must be a number, got 'much'"),
         ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number"),
-        ({"early_stopping": "yes"}, "early_stopping must be True or False"),
+        ({"early_stopping": "yes"}, "early_stopping must be true or false"),
         ({"n_jobs": 0}, "n_jobs must not be 0"),
         ({"dtype": "float16"}, "unknown dtype"),
         ({"callbacks": [print]}, "callbacks must be a list of Callback"),
@@ -111,6 +111,8 @@ def test_a_share_that_is_not_used_may_be_0():
         ({"beta_1": 1.0}, "beta_1 must be from 0"),
         ({"power_t": np.inf}, "power_t must be finite, got inf"),
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+        ({"powerprop": 0.5}, "powerprop must be at least 1, got 0.5"),
+        ({"powerprop": 2.0, "topology": "set"}, "give it another regrow_init"),
         ({"activation": "Relu"}, "Did you mean 'relu'"),
     ],
 )
@@ -126,7 +128,7 @@ def test_parameters_that_are_not_accepted(settings, message):
     [
         *("alpha", "tol", "learning_rate_init", "power_t", "momentum", "beta_1"),
         *("beta_2", "dropout", "validation_fraction", "max_iter", "n_iter_no_change"),
-        *("batch_size", "clip_norm", "epsilon", "density"),
+        *("batch_size", "clip_norm", "epsilon", "density", "powerprop"),
     ],
 )
 @pytest.mark.parametrize("solver", ["sgd", "adam"])

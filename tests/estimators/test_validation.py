@@ -75,7 +75,7 @@ def test_validation_data_have_weights():
     real = regressor(max_iter=2).fit(X[:100], y[:100], **held_out)
     want = real.score(X[100:], y[100:], sample_weight=weights)
     assert real.validation_scores_[-1] == pytest.approx(want, rel=1e-5)
-    with pytest.raises(UsageError, match="sample_weight_val needs X_val and y_val"):
+    with pytest.raises(UsageError, match="sample_weight_val belongs to X_val"):
         net.fit(X, y, sample_weight_val=weights)
 
 

@@ -134,7 +134,7 @@ def test_a_run_that_has_not_ended(folder, capsys, tmp_path):
     got = export(capsys, "run", "--to", "csr", "--out", "net.npz")
     first, last = got.err.splitlines()
     assert first == (
-        "the run has not ended: exporting run/checkpoint.safetensors, saved after "
+        "the run in run has not ended: this is checkpoint.safetensors, saved after "
         f"step {model.step:,}"
     )
     assert last.startswith("wrote net.npz: takes raw rows")

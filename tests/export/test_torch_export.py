@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pathlib
 import pickle
 import types
 
@@ -160,3 +161,14 @@ def test_samples_may_have_any_number_of_axes(loss):
     torch.testing.assert_close(module(x).reshape(want.shape), want)
     torch.testing.assert_close(module(x[0, 0]), want[0])
     assert module(x[0, 0]).ndim == 1
+
+
+def test_pickles_of_version_0_1_still_load():
+    # Their layers were of a class SparseLinear.
+    path = pathlib.Path(__file__).parents[1] / "data" / "torch_module.pickle"
+    module = pickle.loads(path.read_bytes())
+    assert {type(each).__name__ for each in module.layers} == {"CsrLinear"}
+    want = [[0.3342030644416809, 0.5334361791610718]]
+    want.append([0.8258622884750366, 2.3262743949890137])
+    x = torch.arange(6.0).reshape(2, 3) / 4
+    torch.testing.assert_close(module(x), torch.tensor(want))

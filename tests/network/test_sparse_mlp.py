@@ -111,6 +111,19 @@ def test_clipping_scales_the_whole_gradient(clip_norm):
     assert_same(model, twin)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_powerpropagation_equals_a_dense_network(clip_norm):
+    method = Optimizer("sgd", 0.9, weight_decay=0.01, powerprop=2.0)
+    model = make_model(density=0.4)
+    before = parameters(model)
+    twin, (x, targets) = make_twin(model), make_data(12)
+    batches = batches_of(3, 8)
+    train(model, x, targets, batches, method, clip_norm=clip_norm)
+    train_twin(twin, x, targets, batches, method, clip_norm=clip_norm)
+    assert_same(model, twin)
+    assert not np.allclose(parameters(model)[0], before[0])
+
+
 def test_sample_weights():
     shares = np.random.default_rng(4).random(12)
     shares[3] = 0.0
@@ -305,6 +318,9 @@ def test_the_seed_decides_everything():
         ({"layer_sizes": [5, 2.5]}, "from 1 to 2147483647, got 2.5"),
         ({"layer_sizes": [5, True]}, "from 1 to 2147483647, got True"),
         ({"layer_sizes": [5, 2**31]}, "layer size must be a whole number from 1"),
+        ({"layer_sizes": 5}, "layer_sizes must be whole numbers, from .* got 5"),
+        ({"init_topology": ["bsf"]}, "unknown initial topology .* use one of brf"),
+        ({"init_options": "soft"}, "init_options must be a dict, got 'soft'"),
         ({"epsilon": 1, "density": 0.5}, "either epsilon or density"),
         ({"density": 2.0}, "density must be"),
         ({"activation": "rel"}, "Did you mean 'relu'"),

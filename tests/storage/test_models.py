@@ -151,6 +151,11 @@ def test_a_path_that_names_no_file(place, message):
         models.save(make_model(), place)
 
 
+def test_what_is_no_preprocessing_is_not_saved(tmp_path):
+    with pytest.raises(UsageError, match="preprocessing must be a Preprocessing, or"):
+        models.save(make_model(), tmp_path / "m", preprocessing={"task": "regression"})
+
+
 # Files that are no models ------------------------------------------------------------
 
 
@@ -159,6 +164,8 @@ def test_no_file_at_all(tmp_path):
     refuse(tmp_path, r"holds no model\.safetensors or checkpoint\.safetensors; give")
     with pytest.raises(ModelFileError, match="cannot read model"):
         models.load("nul\0byte")
+    with pytest.raises(ModelFileError, match="cannot read model None: give a path"):
+        models.load(None)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,13 @@ def test_a_list_and_a_table_in_any_order_are_rows(iris):
     np.testing.assert_array_equal(predictor.predict_proba(mixed), want)
     with pytest.raises(DataError, match=r"lacks 1 of the 4 columns .*'petal'; add or"):
         predictor.predict(table.drop(columns="petal"))
+    with pytest.raises(DataError, match=r"'petal' \(it has 'petals'\); add or"):
+        predictor.predict(table.rename(columns={"petal": "petals"}).assign(**{"7": 1}))
+    numbered = table.drop(columns="petal").assign(rest=0).rename(columns={"rest": 7})
+    with pytest.raises(DataError, match=r"X lacks 1 of the 4 columns .*: 'petal'; add"):
+        predictor.predict(numbered)
+    with pytest.raises(DataError, match="X has 2 columns named 'sepal', which the mod"):
+        predictor.predict(pd.concat([table, table[["sepal"]]], axis=1))
 
 
 @pytest.mark.parametrize("rows", [[[1.0, 2.0]], [1.0] * 4, [["a"] * 4], [[np.nan] * 4]])
@@ -282,7 +289,7 @@ def test_rows_that_are_not_encoded_are_refused_with_what_to_do(garments):
     predictor = Predictor(model, Preprocessing.of(data))
     with pytest.raises(DataError, match=r"lacks 1 of the 3 columns .* 'colour'"):
         predictor.predict(table.drop(columns="colour"))
-    with pytest.raises(DataError, match="several columns of one name"):
+    with pytest.raises(DataError, match="X has 2 columns named 'size', which the mod"):
         predictor.predict(pd.concat([table, table[["size"]]], axis=1))
     with pytest.raises(DataError, match="categories encoded, as load_rows returns"):
         predictor.predict(np.ones((2, 3)))

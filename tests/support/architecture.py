@@ -12,6 +12,7 @@ README = pathlib.Path(__file__).parents[2] / "README.md"
 # Everything may import these, so that arrows to them would say nothing.
 GROUND = LAYERS[0] | LAYERS[1]
 PURPOSES = {
+    "analysis": "what training made of a network",
     "callbacks": "what listens to a run",
     "checkpoint": "reads and writes checkpoints",
     "commands": "options, runs, reports",
@@ -26,6 +27,7 @@ PURPOSES = {
     "sparse": "one layer",
     "storage": "model and run files",
     "topology": "what drops, what grows",
+    "torch": "layers for PyTorch",
     "training": "the loop: Trainer",
 }
 BLOCK = re.compile(r"(?<=<!-- architecture -->\n).*?(?=<!-- /architecture -->)", re.S)

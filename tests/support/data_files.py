@@ -1,6 +1,7 @@
 """Small samples to write into files, and how files are loaded as they are."""
 
 import numpy as np
+import pytest
 
 from support.datasets_invariants import assert_sound
 from truesparse.datasets import load
@@ -25,3 +26,25 @@ def assert_same_rows(got, expected):
     np.testing.assert_allclose(
         np.array(sorted(got.tolist())), np.array(sorted(expected.tolist()))
     )
+
+
+def table(folder, head, *columns, name="t.csv"):
+    """Write columns as text, separated by commas."""
+    rows = [",".join(map(str, cells)) for cells in zip(*columns, strict=True)]
+    path = folder / name
+    path.write_text("\n".join([head, *rows] if head else rows) + "\n")
+    return path
+
+
+def parquet(folder, **columns):
+    """Write named columns as .parquet."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = folder / "t.parquet"
+    pd.DataFrame(columns).to_parquet(path)
+    return path
+
+
+def sorted_rows(rows):
+    """Return rows in ascending order, since a split reorders them."""
+    return np.array(sorted(np.asarray(rows, float).tolist()))

@@ -63,6 +63,14 @@ NETS: dict[str, tuple[dict, dict, dict]] = {
         {"lr": LearningRate(0.1, "cosine", warmup=1), "optimizer": "nesterov"},
         {},
     ),
+    "powerprop": (
+        {},
+        {
+            "optimizer": Optimizer("nesterov", weight_decay=1e-3, powerprop=2.0),
+            "topology": topology.make("set", regrow_init="he_uniform"),
+        },
+        {},
+    ),
     "clipped": ({"activation": "elu"}, {"clip_norm": 0.05}, {}),
     "float64_logistic": (
         {"dtype": "float64", "loss": "logistic", "activation": "tanh"},
@@ -85,6 +93,12 @@ FROM_FULL = {
     "lottery": {"final_share": 0.1, "rounds": 2},
     "magnitude": {"final_share": 0.1},
 }
+# Stages that more than one algorithm has.
+EVERY_4 = topology.UpdateSchedule(4, "step", 4)
+OPTIONS = {
+    "deepr_global": {"name": "deepr", "scope": "global", "schedule": EVERY_4},
+    "cyclic": {"name": "rigl", "share_peak": 2.0, "schedule": EVERY_4},
+}
 # The others update every few steps.
 ONCE = ("static", "snip", "grasp", "synflow", *FROM_FULL)
 
@@ -96,13 +110,15 @@ def trajectories():
         model = {"density": 1.0} if name in FROM_FULL else {}
         options = FROM_FULL.get(name, {})
         if name not in ONCE:
-            options = {"schedule": topology.UpdateSchedule(4, "step", 4)}
+            options = {"schedule": EVERY_4}
         algorithm = topology.make(name, **options)
         digests[f"topology_{name}"] = _train(model, {"topology": algorithm}, {})
     removing = {"chain_removal": True, "importance": 0.1, "importance_every": 1}
     options = {"importance_start": 1, "decay": "cosine", **removing}
     algorithm = topology.make("set", zeta=0.2, **options)
     digests["set_removing"] = _train({}, {"topology": algorithm}, {})
+    for name, options in OPTIONS.items():
+        digests[name] = _train({}, {"topology": topology.make(**options)}, {})
     for name in PATTERNS:
         digests[f"pattern_{name}"] = _train(
             {"init_topology": name, "density": 0.3}, {}, {}

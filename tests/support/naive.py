@@ -97,6 +97,16 @@ def optimizer_step(method, w, m, s, g, lr, step, decays=True):
     return w + change - shrink, m, s
 
 
+def powerprop_step(method, theta, m, s, g, lr, step):
+    """Return (theta, m, s) after one step, where g is the gradient of the weight.
+
+    The weight is theta |theta|^(alpha - 1), Schwarz et al. 2021.
+    """
+    alpha = method.powerprop
+    slope = alpha * np.abs(theta) ** (alpha - 1)
+    return optimizer_step(method, theta, m, s, g * slope, lr, step)
+
+
 # Activations -------------------------------------------------------------------------
 
 
@@ -334,7 +344,16 @@ class DenseMLP:
             if is_weight and method.fan_in_limit is not None:
                 fan_in = self.masks[k].sum() / parameter.shape[1]
                 rate *= min(1.0, method.fan_in_limit / fan_in)
-            new = optimizer_step(method, parameter, m, s, g, rate, self.step, is_weight)
-            parameter[...], self.moments[k] = new[0], list(new[1:])
+            rest = m, s, g, rate, self.step
+            if is_weight and getattr(method, "powerprop", 1.0) != 1.0:
+                alpha = method.powerprop
+                theta = np.sign(parameter) * np.abs(parameter) ** (1 / alpha)
+                theta, *new = powerprop_step(method, theta, *rest)
+                parameter[...] = theta * np.abs(theta) ** (alpha - 1)
+            else:
+                parameter[...], *new = optimizer_step(
+                    method, parameter, *rest, is_weight
+                )
+            self.moments[k] = new
         self.step += 1
         return loss

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from support.naive import smallest
+from support.naive import set_removed, smallest
 
 
 def largest(scores, allowed, count):
@@ -33,6 +33,41 @@ def gse(mask, weights, gradient, fraction):
     count = int(fraction * mask.sum())
     remaining = mask & ~drop_magnitude(mask, weights, count)
     return remaining | largest(np.abs(gradient), ~mask, count)
+
+
+def dst_ee(mask, weights, gradient, visits, fraction, c, epsilon, step):
+    """Return the new mask and the counts of all cells (Huang et al. 2023)."""
+    visits = visits + mask
+    count = int(fraction * mask.sum())
+    remaining = mask & ~drop_magnitude(mask, weights, count)
+    scores = np.abs(gradient) + c * np.log(step) / (visits + epsilon)
+    scores[gradient == 0] = 0
+    return remaining | largest(scores, ~remaining, count), visits
+
+
+def wast(mask, weights, rows, columns, zeta):
+    """Return the new mask, without ties (Sokar et al. 2022)."""
+    product = np.outer(rows, columns)
+    dropped = np.zeros(mask.shape, bool)
+    dropped[mask] = set_removed((weights * product)[mask], zeta)
+    remaining = mask & ~dropped
+    return remaining | largest(product, ~remaining, dropped.sum())
+
+
+def wast_gains(weights, delta, error_weight):
+    """What a batch adds to the importances of the inputs and the outputs of a layer."""
+    inputs, outputs = np.abs(weights @ delta).sum(1), np.abs(delta).sum(1)
+    rest = 1 - error_weight
+    return (
+        error_weight * inputs + rest * np.abs(weights).sum(1),
+        error_weight * outputs + rest * np.abs(weights).sum(0),
+    )
+
+
+def soft_deepr(theta, lr, l1, temperature, lowest, draw):
+    """Move all thetas by a step without gradient (Bellec et al. 2018, Algorithm 2)."""
+    noise = np.sqrt(2 * lr * temperature) * draw.standard_normal(theta.size)
+    return np.maximum(theta - lr * l1 * (theta > 0) + noise, lowest)
 
 
 def mest_dropped(mask, weights, gradient, fraction, weight):

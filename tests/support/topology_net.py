@@ -60,6 +60,15 @@ class Net:
         self.batches.observe(where, count, add)
         return sums
 
+    def train(self, seed):
+        """Move weights off 0, as steps do, and take the model as it is now."""
+        draw = np.random.default_rng(seed)
+        for layer in self.model.layers:
+            values = layer.connections.values
+            new = values == 0.0
+            values[new] = draw.standard_normal(np.count_nonzero(new))
+        self.read()
+
     def update(self, algorithm, where=None):
         return algorithm.update(self.model, where or at(), self.batches)
 

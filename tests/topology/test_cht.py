@@ -225,6 +225,18 @@ def test_chtss_exchanges_by_magnitude_what_the_surplus_leaves():
     assert (dropped[tiny]).mean() > 0.9
 
 
+def test_chtss_has_no_surplus_below_its_budget():
+    net = Net()
+    algorithm = begun("chtss", net, final_share=1.0)
+    nnz = net.model.layers[0].connections.nnz
+    algorithm.budgets[0] = nnz + 10
+    update = Update(net.model, at(50), [0])
+    algorithm.drop(update)
+    assert not update.pruned[0].any()
+    assert update.removed(0) == int(0.3 * nnz)
+    assert algorithm.grow_counts(update) == {0: int(0.3 * nnz) + 10}
+
+
 class Returning(cht.Chtss):
     """CHTss that grows in the cells it has just emptied."""
 

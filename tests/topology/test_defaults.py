@@ -25,6 +25,27 @@ FIGURES = {
         "schedule": UpdateSchedule(1, "step"),
         "l1": 1e-5,
         "temperature": 2.5e-11,
+        "scope": "layer",
+    },
+    "soft_deepr": {
+        "schedule": UpdateSchedule(1, "step"),
+        "l1": 1e-5,
+        # Rate 0.05 and noise 1e-5 of the authors' script: 0.05 (1e-5)^2 / 2.
+        "temperature": 2.5e-12,
+        "window": 10.0,
+    },
+    "dst_ee": {
+        "fraction": Fraction(0.3, "cosine", end=0.75),
+        "schedule": EVERY_100,
+        "exploration": 1e-3,
+        "smoothing": 1.0,
+    },
+    "wast": {
+        "fraction": Fraction(0.3),
+        "schedule": UpdateSchedule(1, "step"),
+        "removal": "per_sign",
+        "error_weight": 0.9,
+        "sample_every": 1,
     },
     "dsr": {"fraction": Fraction(0.1), "threshold": 1e-3},
     "ggr": {"fraction": Fraction(0.1, "cosine", end=0.5), "candidates": "auto"},

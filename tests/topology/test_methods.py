@@ -5,13 +5,14 @@ import pytest
 from scipy import stats
 from support import naive, naive_topology
 from support.strategies import make_connections, to_dense
-from support.topology_net import Net, at
+from support.topology_net import BATCH, Net, at
 
 from truesparse import topology
 from truesparse.common.rng import Purpose
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import Batches, Update
 from truesparse.topology.gse import DISTRIBUTIONS
+from truesparse.topology.parts.guided import GuidedGrowth, largest_weighted
 from truesparse.topology.parts.schedule import Fraction, Share
 
 LEVEL = 1e-4  # of tests of distribution; the seeds are fixed
@@ -71,6 +72,31 @@ def test_layers_of_either_kind_see_one_pass(is_sparse, monkeypatch):
     for k in range(2):
         want = naive_topology.rigl(net.masks[k], net.weights[k], gradients[k], fraction)
         np.testing.assert_array_equal(net.new_masks()[k], want)
+
+
+@pytest.mark.parametrize(
+    ("most", "wanted"),
+    [
+        (9 * 14 * BATCH - 1, ["sampled", "sampled"]),
+        (9 * 14 * BATCH, ["exact", "sampled"]),
+        (14 * 11 * BATCH, ["exact", "exact"]),
+    ],
+)
+def test_a_layer_is_gone_over_as_a_whole_if_that_is_little_work(
+    most, wanted, monkeypatch
+):
+    algorithm = topology.make("rigl", zeta=0.4)
+    monkeypatch.setattr(GuidedGrowth, "most_products", most)
+    assert [change.growth for change in Net().update(algorithm)] == wanted
+    several = topology.make("rigl", zeta=0.4, gradient_batches=2)
+    growth = {change.growth for change in Net().update(several)}
+    assert growth == {"sampled"}
+
+
+def test_a_sampled_cell_counts_if_half_of_those_it_stands_for_do():
+    sizes, stand_for = np.array([5.0, 3.0, 0.0]), np.array([1.0, 4.0, 1.0])
+    for count, wanted in ((0, []), (1, [0]), (2, [0]), (3, [0, 1]), (9, [0, 1])):
+        assert largest_weighted(sizes, stand_for, count).tolist() == wanted
 
 
 # The vector of the authors' tests (google-research/rigl and jaxpruner).

@@ -1,5 +1,6 @@
 """The parts of topology algorithms: gradients of cells, chains, shares, schedules."""
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -90,8 +91,8 @@ def test_largest_gradients_of_all_cells(dtype, slack, monkeypatch):
         st.integers(1, 12),
         st.floats(0, 1),
         st.integers(0, 40),
-        # Ties and zeros, or numbers that differ in the last bits alone, or in others.
-        st.sampled_from([(-2, 3), (2**23, 2**23 + 4), (2**23, 2**23 + 2**12)]),
+        # Ties and zeros, or numbers that differ in the last 3, 12 or 17 bits alone.
+        st.sampled_from([(-2, 3), *((2**23, 2**23 + 2**n) for n in (3, 12, 17))]),
         SEEDS,
     )
     def compare(n_in, n_out, density, count, limits, seed):
@@ -258,7 +259,10 @@ def test_values_of_a_falling_share(share, values):
         (lambda: topology.make("gse", distribution="normal"), "unknown distribution"),
         (lambda: topology.make("dsr", threshold=0), "threshold must be above 0"),
         (lambda: topology.make("mest", gradient_weight=-1), "gradient_weight must"),
-        (lambda: topology.make("deepr", l1=-1), "l1 and temperature must be"),
+        (lambda: topology.make("deepr", l1=-1), "l1 must be at least 0 and finite"),
+        (lambda: topology.make("deepr", l1=math.inf), "and finite, got inf"),
+        (lambda: topology.make("deepr", l1="1"), "l1 must be a number, got '1'"),
+        (lambda: topology.make("deepr", temperature=math.inf), "and finite, got"),
     ],
 )
 def test_bad_options(make, message):

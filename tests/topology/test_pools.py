@@ -143,9 +143,10 @@ def test_the_pool_of_top_kast_starts_just_below_the_smallest_connection():
     assert abs(next_ones).min() == pytest.approx(want, rel=1e-3)
     assert (next_ones > 0).mean() == pytest.approx(0.5, abs=0.02)
     # A model that has been trained keeps its weights.
-    model.step = 5
+    model.step = 1
+    values[:] = old
     algorithm.begin(model)
-    np.testing.assert_array_equal(model.layers[0].connections.values, values)
+    np.testing.assert_array_equal(values, old)
 
 
 def test_top_kast_exchanges_as_much_as_the_dense_original():
@@ -189,6 +190,7 @@ def test_top_kast_uses_the_largest_of_connections_and_pool():
         weights *= 30.0
     changes = net.update(algorithm)
     for k, change in enumerate(changes):
+        assert change.growth == "sampled"
         both = net.weights[k].copy()
         keys = state["keys"][str(k)]
         both.flat[keys] = state["weights"][str(k)]
@@ -283,6 +285,15 @@ def test_accset_holds_fewer_connections_the_better_the_best_score():
         changes = net.update(algorithm, where)
         assert [each.nnz for each in changes] == [round(left * n) for n in at_first]
         assert all(each.removed > 0 for each in changes)
+
+
+def test_accset_needs_no_score_before_the_end_of_the_first_epoch():
+    net = Net()
+    algorithm = begun("accset", net)
+    changes = net.update(algorithm, UpdateContext(0, 3, 0, 100, 10))
+    assert [each.nnz for each in changes] == [mask.sum() for mask in net.masks[:2]]
+    with pytest.raises(UsageError, match="needs a score"):
+        net.update(algorithm, UpdateContext(0, 10, 1, 100, 10))
 
 
 def test_accset_starts_no_run_with_a_score_of_another():

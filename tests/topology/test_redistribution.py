@@ -270,11 +270,15 @@ def test_a_soft_bound_is_left_for_good_after_the_fraction_is_0():
     soft, hard = (topology.make("mest", soft_bound=each) for each in (True, False))
 
     def due(algorithm):
-        epochs = (UpdateContext(0, n, n, 40, 40) for n in range(1, 41))
+        epochs = (UpdateContext(0, 7 * n, n, 280, 40) for n in range(1, 41))
         return [each.epoch for each in epochs if algorithm.due("epoch", each)]
 
     assert due(hard) == [5, 10, 15, 20, 25, 30]
     assert due(soft) == [5, 10, 15, 20, 25, 30, 35]
+    by_step = UpdateSchedule(100, "step", start=100)
+    softly = topology.make("mest", soft_bound=True, schedule=by_step)
+    steps = (UpdateContext(0, n, n // 7, 280, 40) for n in range(1, 281))
+    assert [each.step for each in steps if softly.due("step", each)] == [100, 200]
     assert topology.make("mest").schedule == UpdateSchedule(5, "epoch", start=5)
 
 
@@ -299,7 +303,9 @@ def test_the_penalty_of_deepr_is_of_the_steps_since_the_last_update():
     connections = net.model.layers[0].connections
     connections.values[:] = np.where(connections.values < 0, -1.0, 1.0)
     size = 1.0
-    for last, step in ((0, 3), (3, 4), (4, 9)):
+    net.model.step = 2  # of an earlier run
+    algorithm.begin(net.model)
+    for last, step in ((2, 3), (3, 4), (4, 9)):
         net.update(algorithm, at(step))
         size -= 0.1 * 0.5 * (step - last)
         np.testing.assert_allclose(abs(connections.values), size, rtol=1e-12)

@@ -172,7 +172,9 @@ LOOKING = [name for name in ALGORITHMS if "sample_every" in ALGORITHMS[name].opt
 
 @pytest.mark.parametrize("name", LOOKING)
 def test_a_state_is_not_written_to(name):
-    net, algorithm, resumed = Net(), *(make(name, sample_every=1) for _ in range(2))
+    # Updates would come after the epoch: what follows looks at a batch alone.
+    options = {"sample_every": 1, "schedule": UpdateSchedule()}
+    net, algorithm, resumed = Net(), *(make(name, **options) for _ in range(2))
     algorithm.begin(net.model)
     algorithm.advance("step", net.model, at(1), net.batches)
     state = algorithm.state()
@@ -224,6 +226,10 @@ def test_early_stop_is_for_layers_that_regrow_what_they_removed():
     assert all(change.regrown == change.removed > 0 for change in changes)
     assert algorithm.update(model, context(11)) == []
     assert algorithm.state()["stopped"] == [0, 1]
+    # A layer that has stopped stands still in a resumed run too, the others move.
+    resumed = Fixed(early_stop=0.9)
+    resumed.restore(algorithm.state() | {"stopped": [0]})
+    assert [change.layer for change in resumed.update(model, context(11))] == [1]
     moving = topology.make("set", early_stop=0.9)
     moving.update(model, context())
     assert len(moving.update(model, context(11))) == 2

@@ -164,7 +164,10 @@ def test_spoilt_arrays_of_the_topology(parts, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "entry"),
-    [("deepr", "signs"), ("lottery", "noted"), ("top_kast", "keys")],
+    [
+        *(("deepr", "signs"), ("lottery", "noted"), ("top_kast", "keys")),
+        *(("dst_ee", "visited"), ("wast", "row_importance"), ("soft_deepr", "near")),
+    ],
 )
 def test_spoilt_arrays_of_other_topologies(name, entry, tmp_path):
     options = {"density": 1.0, "epsilon": None} if name == "lottery" else {}

@@ -32,9 +32,10 @@ from truesparse.callbacks import (
 from truesparse.callbacks import checkpointing as writing
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.network import backprop
+from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
 from truesparse.storage import models
-from truesparse.topology import ALGORITHMS
+from truesparse.topology import ALGORITHMS, UpdateSchedule, make
 from truesparse.topology.parts.state import KNOWN
 
 pytestmark = hashes_may_wrap
@@ -127,6 +128,17 @@ def test_every_optimiser_is_resumed_where_it_was(optimizer, activation, tmp_path
     path = tmp_path / "c"
     whole, _ = fit_in_two(path, 5, options, lambda: algorithm("rigl"), **settings)
     assert keys(whole.model) != keys(make_model(**settings))
+
+
+def test_powerpropagation_is_resumed_where_it_was(tmp_path):
+    options = {"optimizer": Optimizer("sgd", powerprop=2.0), "epochs": 4}
+    schedule = UpdateSchedule(2, "step", start=2)
+
+    def rigl():
+        return make("rigl", schedule=schedule, regrow_init="he_uniform")
+
+    whole, _ = fit_in_two(tmp_path / "c", 5, options, rigl)
+    assert keys(whole.model) != keys(make_model())
 
 
 def test_learning_rates_that_follow_the_loss_are_resumed(tmp_path):

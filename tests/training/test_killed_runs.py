@@ -48,7 +48,7 @@ def test_a_run_that_is_killed_in_its_first_epoch(capsys, monkeypatch):
     assert steps == [0, 3]
     prediction, text = predicted(capsys, "killed", "iris")
     assert prediction["model"] == f"killed/{CHECKPOINT}"
-    assert f"the run has not ended: predicting with killed/{CHECKPOINT}, " in text
+    assert f"the run in killed has not ended: this is {CHECKPOINT}, saved " in text
     assert ", saved after step 3\n" in text
     alone, text = predicted(capsys, f"killed/{CHECKPOINT}", "iris")
     assert alone["score"] == prediction["score"]

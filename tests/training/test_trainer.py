@@ -368,15 +368,19 @@ def test_the_clock(monkeypatch):
         ({"topology": "sett"}, "unknown topology.*mean 'set'"),
         ({"lr": 0.0}, "learning rate must be above 0"),
         ({"clip_norm": "a"}, "clip_norm must be a number, got 'a'"),
-        ({"lr": "a"}, "learning_rate must be a number, got 'a'"),
+        ({"lr": "a"}, "learning rate must be a number, got 'a'"),
         ({"optimizer": 3}, "optimizer must be a name or an Optimizer, got 3"),
         ({"clip_norm": 0.0}, "clip_norm must be above 0 and finite, got 0.0"),
         ({"clip_norm": math.nan}, "clip_norm must be above 0 and finite, got nan"),
+        ({"model": [6, 4]}, r"model must be a SparseMLP, got \[6, 4\]"),
+        ({"shuffle": 1}, "shuffle must be true or false, got 1"),
+        ({"callbacks": [print]}, "callbacks must be a list of Callback objects, got"),
+        ({"callbacks": 3}, "callbacks must be a list of Callback objects, got 3"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(UsageError, match=message):
-        Trainer(make_model(), **arguments)
+        Trainer(**{"model": make_model()} | arguments)
 
 
 def test_step_schedules_end_before_the_run_does():

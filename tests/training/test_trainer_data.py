@@ -241,9 +241,10 @@ def test_data_that_do_not_fit(x, y, message):
 def test_validation_data_that_do_not_fit():
     with pytest.raises(DataError, match="X_val has 70 samples, but there are 3"):
         make_trainer().fit(X, Y, X_val=X, y_val=Y[:3])
-    for parts in ({"X_val": X}, {"y_val": Y}):
-        with pytest.raises(UsageError, match="give X_val and y_val together"):
-            make_trainer().fit(X, Y, **parts)
+    with pytest.raises(UsageError, match="X_val is given without y_val; give both or"):
+        make_trainer().fit(X, Y, X_val=X)
+    with pytest.raises(UsageError, match="y_val is given without X_val; give both or"):
+        make_trainer().fit(X, Y, y_val=Y)
 
 
 @pytest.mark.parametrize("swapped", [False, True])

@@ -34,6 +34,11 @@ def test_a_run_in_parts_is_the_run_in_one():
     assert [record.train_loss for record in again] == [r.train_loss for r in history]
 
 
+def test_what_is_no_run_cannot_be_resumed():
+    with pytest.raises(UsageError, match=r"run must be a Run, .* got 3"):
+        make_trainer().fit(X, Y, run=3)
+
+
 class StopAfter(Callback):
     """Leaves a run within an epoch, as a signal does."""
 

@@ -2,11 +2,10 @@
 
 import math
 import os
-import pathlib
 import time
 from typing import Any
 
-from truesparse.common.checks import check_share, check_whole
+from truesparse.common.checks import as_path, check_share, check_whole
 from truesparse.errors import StorageError, UsageError
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback
@@ -77,10 +76,7 @@ class Checkpoint(Callback):
         about: dict[str, Any] | None = None,
         **options,
     ):
-        try:
-            self.path = pathlib.Path(path)
-        except TypeError:
-            raise UsageError(f"cannot write checkpoint {path!r}: give a path") from None
+        self.path = as_path(path, "checkpoint")
         self.every = None if every is None else check_whole("every", every, 1)
         check_share(share_of_time=share_of_time)
         self.share_of_time = share_of_time

@@ -3,8 +3,7 @@
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
-from truesparse.common.checks import check_numbers, check_whole
-from truesparse.errors import UsageError
+from truesparse.common.checks import check_at_least_one, check_whole
 from truesparse.training.events import Callback
 
 
@@ -46,9 +45,7 @@ class EarlyStopping(Callback):
         monitor: str = "val_loss",
         min_epochs: int = 0,
     ):
-        check_numbers(patience=patience)
-        if patience is None or not patience >= 1:
-            raise UsageError(f"patience must be at least 1, got {patience}")
+        check_at_least_one(patience=patience)
         self.patience = patience
         self.min_epochs = check_whole("min_epochs", min_epochs, 0)
         self._monitor = Monitor(monitor, tolerance)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from truesparse.common.checks import as_path
 from truesparse.common.writing import write_error
 from truesparse.storage.run_folder import as_json
 from truesparse.training.events import Callback
@@ -27,7 +28,7 @@ class MetricsFile(Callback):
     """
 
     def __init__(self, path, epoch_fields: Callable[[], dict[str, Any]] | None = None):
-        self.path, self.epoch_fields = path, epoch_fields
+        self.path, self.epoch_fields = as_path(path, "metrics"), epoch_fields
         self._has_ended = False
         self._missing, self._problem = 0, ""
         try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from truesparse.common.checks import import_extra
+from truesparse.common.checks import as_path, import_extra
 from truesparse.errors import UsageError
 from truesparse.training.events import Callback
 
@@ -27,7 +27,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder = as_path(folder, "curves")
         self._make_writer = import_writer()
         self._writer: Any = None
 

@@ -17,6 +17,9 @@ Results
     report_pictures   its pictures
     report_page       its HTML
     self_checks       the checks of truesparse.selftest
+    model_rows        a model, and rows for it, for predict and analyse
+    analysis_facts    truesparse.analyse: the measures that it takes
+    analysis_parts    their tables and pictures
 All commands
     shell             exit codes, errors in one line, signals, common flags
 """

@@ -327,4 +327,5 @@ def _optimizer(config: RunConfig) -> "Optimizer":
         weight_decay=config.weight_decay,
         decay=config.decay,
         fan_in_limit=config.fan_in_limit,
+        powerprop=config.powerprop,
     )

@@ -15,9 +15,10 @@ from truesparse.errors import UsageError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
-        *("accset", "cht", "chts", "chtss", "deepr", "dsr", "ggr", "granet", "gse"),
-        *("grasp", "itop", "lottery", "magnitude", "mest", "nest", "rigl", "set"),
-        *("snfs", "snip", "srigl", "static", "synflow", "top_kast"),
+        *("accset", "cht", "chts", "chtss", "deepr", "dsr", "dst_ee", "ggr", "granet"),
+        *("grasp", "gse", "itop", "lottery", "magnitude", "mest", "nest", "rigl"),
+        *("set", "snfs", "snip", "soft_deepr", "srigl", "static", "synflow"),
+        *("top_kast", "wast"),
     ),
     "init_topology": (
         *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),
@@ -46,6 +47,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "header": ("auto", "no", "yes"),
     "decimal": (",", "."),
     "missing": ("drop", "error", "mean", "median", "most_frequent"),
+    "missing_target": ("drop", "error"),
     "categorical": ("auto", "error", "onehot", "ordinal"),
     "monitor": ("train_loss", "val_loss", "val_score"),
 }
@@ -134,6 +136,9 @@ class RunConfig:
         "error",
         "what to do with rows that lack a value: refuse or drop them, or fill "
         "features with a statistic of the training part",
+    )
+    missing_target: str = _option(
+        "error", "what to do with rows that lack the target: refuse or drop them"
     )
     categorical: str = _option(
         "auto",
@@ -236,6 +241,12 @@ class RunConfig:
     weight_decay: float = _option(0.0, "strength of the weight decay", "F")
     decay: str | None = _option(
         None, "kind of weight decay (default: decoupled for adamw, l2 for others)"
+    )
+    powerprop: float = _option(
+        1.0,
+        "power of Powerpropagation, which makes large weights learn faster than small "
+        "ones; 1 for none, published are 2 to 5",
+        "A",
     )
     dropout: float = _option(0.1, "share of hidden outputs set to 0 in training", "F")
     label_smoothing: float | None = _option(

@@ -124,27 +124,10 @@ def _describe_model(
 ) -> dict[str, Any]:
     text = models.parse_description(metadata, path)
     specs = text["layers"]
-    layers: list[dict[str, Any]] = []
     if not specs:
         raise ValueError("the model has no layers")
     loss = Loss.from_json(text["loss"])
-    has_input: np.ndarray | None = None
-    unused = 0
-    for index, spec in enumerate(specs):
-        if index and spec["n_in"] != layers[-1]["n_out"]:
-            raise ValueError(
-                f"layer {index} has {spec['n_in']} inputs, the layer before "
-                f"{layers[-1]['n_out']} outputs"
-            )
-        layer, has_output, has_input_next = _describe_layer(tensors, index, spec)
-        if has_input is None:
-            unused = int((~has_output).sum())
-        else:
-            dead = layers[-1]["dead"]
-            dead["no_output"] = int((~has_output).sum())
-            dead["either"] = int((~(has_output & has_input)).sum())
-        has_input = has_input_next
-        layers.append(layer)
+    layers, unused = _describe_layers(tensors, specs)
     sizes = [specs[0]["n_in"], *(layer["n_out"] for layer in layers)]
     dtypes = {layer.pop("dtype") for layer in layers}
     if len(dtypes) > 1:
@@ -172,6 +155,31 @@ def _describe_model(
             "dense_weights": np.dtype(dtype).itemsize * cells,
         },
     }
+
+
+def _describe_layers(
+    tensors: StoredTensors, specs: list[dict]
+) -> tuple[list[dict[str, Any]], int]:
+    """Describe all layers, and return how many features no neuron uses."""
+    layers: list[dict[str, Any]] = []
+    has_input: np.ndarray | None = None
+    unused = 0
+    for index, spec in enumerate(specs):
+        if index and spec["n_in"] != layers[-1]["n_out"]:
+            raise ValueError(
+                f"layer {index} has {spec['n_in']} inputs, the layer before "
+                f"{layers[-1]['n_out']} outputs"
+            )
+        layer, has_output, has_input_next = _describe_layer(tensors, index, spec)
+        if has_input is None:
+            unused = int((~has_output).sum())
+        else:
+            dead = layers[-1]["dead"]
+            dead["no_output"] = int((~has_output).sum())
+            dead["either"] = int((~(has_output & has_input)).sum())
+        has_input = has_input_next
+        layers.append(layer)
+    return layers, unused
 
 
 def _describe_layer(

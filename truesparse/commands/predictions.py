@@ -39,6 +39,10 @@ class Score:
     classes : array, optional
         Label of each column of multilabel targets.
 
+    Attributes
+    ----------
+    targets : (n,) int32 array of class numbers, or (n, n_outputs) array
+
     Raises
     ------
     DataError
@@ -61,12 +65,12 @@ class Score:
                     f"{n_outputs} outputs"
                 )
         self._is_regression = task == "regression"
-        self._targets, self._right = targets, 0
+        self.targets, self._right = targets, 0
         self._squares = np.zeros(targets.shape[1:])
 
     def add(self, block: Block) -> None:
         """Count the correct predictions of a block, or sum its squared errors."""
-        wanted = self._targets[block.rows]
+        wanted = self.targets[block.rows]
         if self._is_regression:
             self._squares += ((wanted - block.codes) ** 2).sum(axis=0)
         else:
@@ -76,8 +80,8 @@ class Score:
     def value(self) -> float:
         """The score of all blocks that were added."""
         if self._is_regression:
-            return r2(self._squares, self._targets)
-        return self._right / self._targets.size
+            return r2(self._squares, self.targets)
+        return self._right / self.targets.size
 
 
 def _align(targets: np.ndarray, classes: np.ndarray, known: np.ndarray) -> np.ndarray:

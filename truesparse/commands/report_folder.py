@@ -66,7 +66,7 @@ def read_folder(path: Any, verify: bool = True) -> RunFolder:
     except ValueError as error:
         raise UsageError(f"not a run folder: {str(path)!r}: {error}") from None
     if not any(exists.values()):
-        reason = "there is no such folder"
+        reason = "it is a file" if folder.exists() else "there is no such folder"
         if is_folder:
             reason = f"it holds none of {', '.join(_MISSING)}"
         raise UsageError(

@@ -76,6 +76,7 @@ def render(
             "<section>",
             f"<h2>{text(section.title)}</h2>",
             f"<p>{text(section.text)}</p>",
+            *_rows(section.rows),
             '<div class="pictures">',
             *(_image(picture) for picture in section.pictures),
             "</div>",
@@ -110,13 +111,19 @@ def write_page(page: str, path: pathlib.Path) -> None:
 def _table(title: str, remark: str, rows: Rows) -> list[str]:
     if not rows:
         return []
+    remarks = [f"<p>{text(remark)}</p>"] if remark else []
+    head = ["<section>", f"<h2>{text(title)}</h2>", *remarks]
+    return [*head, *_rows(rows), "</section>"]
+
+
+def _rows(rows: Rows) -> list[str]:
+    if not rows:
+        return []
     cells = (
         f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>'
         for name, value in rows
     )
-    remarks = [f"<p>{text(remark)}</p>"] if remark else []
-    head = ["<section>", f"<h2>{text(title)}</h2>", *remarks, "<table>"]
-    return [*head, *cells, "</table>", "</section>"]
+    return ["<table>", *cells, "</table>"]
 
 
 def _image(picture: Picture) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from truesparse import plots
 from truesparse.commands.report_folder import RunFolder
-from truesparse.commands.report_summary import score_name
+from truesparse.commands.report_summary import Rows, score_name
 from truesparse.plots.display import (
     Display,
     layer_label,
@@ -33,11 +33,12 @@ class Picture(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Pictures on one subject, with a title and a text."""
+    """Pictures on one subject, with a title and a text, and perhaps a table."""
 
     title: str
     text: str
     pictures: list[Picture]
+    rows: Rows = []  # noqa: RUF012 - never changed
 
 
 def draw_sections(run: RunFolder) -> list[Section]:
@@ -75,7 +76,7 @@ def _training(run: RunFolder) -> Section:
         "Training",
         "Loss and score by epoch; validation uses the held-out part of the data. Ticks "
         "at the bottom mark topology updates.",
-        _draw(display, alts),
+        draw_panels(display, alts),
     )
 
 
@@ -96,7 +97,7 @@ def _turnover(run: RunFolder) -> Section:
     return Section(
         "Topology updates",
         "Share of its connections that each layer replaced.",
-        _draw(display, alts),
+        draw_panels(display, alts),
     )
 
 
@@ -122,28 +123,28 @@ def _model_sections(run: RunFolder) -> list[Section]:
         Section(
             "Connections by layer",
             "A hidden neuron without incoming or without outgoing connections is dead.",
-            _draw(layers, _layers_texts(layers)),
+            draw_panels(layers, _layers_texts(layers)),
         ),
         Section(
             "Input features",
             "Sum of the absolute weights of each feature's connections.",
-            _draw(features, [_features_text(features)]),
+            draw_panels(features, [_features_text(features)]),
         ),
         Section(
             "Sparsity patterns",
             f"Rows are inputs, columns are outputs.{remark}",
-            _draw(pattern, _pattern_texts(pattern, names)),
+            draw_panels(pattern, _pattern_texts(pattern, names)),
         ),
         Section(
             "Degrees",
             "Number of connections of the neurons on either side of a layer, beside "
             f"those in a random graph of the same density.{remark}",
-            _draw(degrees, _degree_texts(degrees, n_layers)),
+            draw_panels(degrees, _degree_texts(degrees, n_layers)),
         ),
         Section(
             "Weights",
             f"The range of the axis differs from layer to layer.{remark}",
-            _draw(weights, _weight_texts(weights, names)),
+            draw_panels(weights, _weight_texts(weights, names)),
         ),
     ]
 
@@ -198,7 +199,7 @@ def _features_text(display: plots.InputConnectivityDisplay) -> str:
     )
 
 
-def _draw(display: Display, alts: Iterable[str]) -> list[Picture]:
+def draw_panels(display: Display, alts: Iterable[str]) -> list[Picture]:
     """Draw each panel as a separate figure, so that a narrow page can stack them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -120,11 +120,11 @@ def read(config: RunConfig, verify: bool = True) -> "Saved":
             f"the run in {config.out} cannot be resumed with a different "
             f"{', '.join(changed)}; only {CHANGEABLE_FLAGS} may change"
         )
-    epoch = saved.run.epoch
-    if config.epochs is not None and epoch > config.epochs:
+    begun = saved.run.epoch + (saved.run.batch > 0)
+    if config.epochs is not None and begun > config.epochs:
         raise UsageError(
-            f"--epochs {config.epochs} is less than the {epoch} epochs that the run in "
-            f"{config.out} has already; give more to train longer"
+            f"--epochs {config.epochs} is less than the {begun} epochs that the run in "
+            f"{config.out} has begun already; give more to train longer"
         )
     return saved
 

@@ -207,11 +207,14 @@ def start_engine(threads: int | None) -> int:
     return jit.set_threads(threads)
 
 
-def announce_compilation(say: Callable[[str], None]) -> None:
-    """Say once, when the first kernel has to be compiled, why that takes a while."""
+def announcing_compilation(
+    say: Callable[[str], None],
+) -> contextlib.AbstractContextManager[None]:
+    """Say once in a ``with`` why it takes a while, if a kernel has to be compiled."""
     from truesparse.kernels import jit
 
-    jit.tell_when_compiling(lambda: say("compiling kernels, once on this machine ..."))
+    text = "compiling kernels, once on this machine ..."
+    return jit.when_compiling(lambda: say(text))
 
 
 def say(text: str) -> None:

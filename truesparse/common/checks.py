@@ -1,9 +1,10 @@
-"""Checks of arguments: names, numbers, flags, types of floats, optional libraries."""
+"""Checks of arguments: names, numbers, flags, paths, types, optional libraries."""
 
 import difflib
 import importlib
 import math
 import numbers
+import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -42,10 +43,9 @@ def choose(name: str, accepted: Iterable[str], what: str, where: str = "") -> st
 
 
 def check_numbers(**values: Any) -> None:
-    """Raise UsageError unless each value is a real number, or None; bool is neither."""
+    """Raise UsageError unless each value is a real number; a bool is none."""
     for name, value in values.items():
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if value is not None and not is_number:
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
             raise UsageError(f"{name} must be a number, got {value!r}")
 
 
@@ -62,6 +62,11 @@ def check_positive(**values: Any) -> None:
 def check_not_negative(**values: Any) -> None:
     """Raise UsageError unless each value is a number of at least 0 and finite."""
     _check_range(values, lambda value: 0.0 <= value < math.inf, "at least 0 and finite")
+
+
+def check_at_least_one(**values: Any) -> None:
+    """Raise UsageError unless each value is a number of at least 1, or infinity."""
+    _check_range(values, lambda value: value >= 1.0, "at least 1")
 
 
 def check_share(**values: Any) -> None:
@@ -82,16 +87,20 @@ def check_share_below_one(**values: Any) -> None:
 def _check_range(
     values: dict[str, Any], is_within: Callable[[Any], bool], accepted: str
 ) -> None:
-    check_numbers(**values)
     for name, value in values.items():
+        # None is refused with what is accepted, as a number out of range is.
+        if value is not None:
+            check_numbers(**{name: value})
         if value is None or not is_within(value):
             raise UsageError(f"{name} must be {accepted}, got {value}")
 
 
 def check_bools(**values: Any) -> None:
-    """Raise UsageError unless each value is True or False."""
+    """Raise UsageError unless each value is True or False, of Python or of NumPy."""
+    import numpy as np
+
     for name, value in values.items():
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | np.bool_):
             raise UsageError(f"{name} must be true or false, got {value!r}")
 
 
@@ -131,6 +140,21 @@ def import_extra(library: str, need: str, extra: str) -> Any:
         return importlib.import_module(library)
     except ImportError:
         raise UsageError(f"{need}: pip install 'truesparse[{extra}]'") from None
+
+
+def as_path(given: Any, what: str) -> pathlib.Path:
+    """Return the path of a file to write; UsageError if what is given is none.
+
+    Parameters
+    ----------
+    given : str or path
+    what : str
+        What is to be written there, for the message.
+    """
+    try:
+        return pathlib.Path(given)
+    except TypeError:
+        raise UsageError(f"cannot write {what} {given!r}: give a path") from None
 
 
 def float_type(dtype) -> type:

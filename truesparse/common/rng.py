@@ -28,6 +28,10 @@ class Purpose(enum.IntEnum):
     NOISE = 12
     REMOVAL = 13
     ACTIVATION_INIT = 14
+    PERTURBATION = 15
+    PROBES = 16
+    GRAPH_SAMPLES = 17
+    REACTIVATION = 20
 
 
 def check_seed(seed: int) -> int:

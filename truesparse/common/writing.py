@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from truesparse.common.checks import as_path
 from truesparse.errors import StorageError, TruesparseError, UsageError
 
 # What the system says of a path that cannot be meant; all else is the fault of a disk,
@@ -122,10 +123,7 @@ def _sweep(
 
 def _check_name(path: Any, what: str) -> pathlib.Path:
     """Return a path to write to, or raise UsageError if it cannot name a file."""
-    try:
-        target = pathlib.Path(path)
-    except TypeError:
-        raise UsageError(f"cannot write {what} {path!r}: give a path") from None
+    target = as_path(path, what)
     if os.path.isdir(target) or not target.name:
         raise UsageError(
             f"cannot write {what} {str(path)!r}: it is a folder; add a file name"

@@ -110,7 +110,9 @@ class CondensedMLP:
         """
         model = model_of(model)
         if not isinstance(model, SparseMLP):
-            raise UsageError("expected a SparseMLP or estimator, got a CondensedMLP")
+            raise UsageError(
+                "a CondensedMLP is condensed already; give a SparseMLP or an estimator"
+            )
         layers, constants = condense_all(model.layers)
         condensed = cls(model.layer_sizes[0], layers, constants, model.loss)
         condensed.preprocessing = model.preprocessing

@@ -21,6 +21,8 @@ Sources, each read into RawData
     text_files, hdf5               opening of files
     dialect        delimiter, decimal sign, header and row names of a text table
     text_tables    the columns of a text table
+    typed_columns  numbers, truth values, text
+    notations      text that stands for dates or quantities
     gather         blocks of rows as columns
     table_options  what a caller states about a table
     columns        which columns are features, and which one is the target
@@ -34,6 +36,8 @@ From RawData to a Dataset
     targets        checks of targets
     split          training and test rows
     feature_columns, encoding      columns of text and missing values as features
+    encoded_rows   features that are made of encoded columns when they are read
+    shrinking      arrays that are cut short as they are read
     scaling        scaling of features
     classes        labels to class numbers, and back
     dataset        Dataset, and the Preprocessing that a model file keeps
@@ -109,6 +113,7 @@ def load(
     decimal: str | None = None,
     encoding: str | None = None,
     missing: str = "error",
+    missing_target: str = "error",
     categorical: str = "auto",
 ) -> Dataset:
     """Load a data set, split into a training and a test part, ready for training.
@@ -142,8 +147,10 @@ def load(
         Type of features and real targets.
     memory : int, optional
         Bytes that may be used; all memory of the machine if left out.
-    target, drop, index, header, delimiter, decimal, encoding, missing, categorical
-        What is to be known of a table, see `TableOptions`; other sources refuse them.
+    target, drop, index, header, delimiter, decimal, encoding
+        How a table is to be read, see `TableOptions`; other sources refuse them.
+    missing, missing_target, categorical
+        What becomes of gaps and of text in a table, see `TableOptions`.
 
     Returns
     -------
@@ -169,7 +176,7 @@ def load(
     """
     table = TableOptions(
         *(target, drop, index, header, delimiter, decimal, encoding),
-        *(missing, categorical),
+        *(missing, missing_target, categorical),
     )
     options = check_options(
         test_fraction, seed, scale, scale_target, task, dtype, memory, table

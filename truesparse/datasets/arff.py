@@ -19,7 +19,7 @@ from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions, say
 from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.datasets.text_files import BROKEN, encoding_of, open_text
-from truesparse.datasets.text_tables import column_of
+from truesparse.datasets.typed_columns import column_of
 from truesparse.errors import DataError
 
 _ATTRIBUTE = re.compile(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from truesparse.datasets.notations import find_unit
 from truesparse.datasets.table_options import Column, TableOptions, say
 from truesparse.errors import DataError, UsageError
 
@@ -217,7 +218,15 @@ def warn_of_columns(
                 f"taken as a feature; leave it out with {say('index', stated)} unless "
                 "it is one"
             )
-        elif column.dtype == object and _is_free_text(column):
+        elif column.dtype != object:
+            continue
+        elif unit := find_unit(value for value in column if isinstance(value, str)):
+            warnings.append(
+                f"column {label_of(names, number)} holds numbers with a unit ({unit}), "
+                "which become categories; remove the unit from the cells to make them "
+                "numbers"
+            )
+        elif _is_free_text(column):
             warnings.append(
                 f"column {label_of(names, number)} holds text that differs in almost "
                 "every row, like names, which says nothing about new rows; leave it "
@@ -275,7 +284,8 @@ def _why_row_number(name: str, column: np.ndarray) -> str:
     """Return why a column looks like one that numbers the rows, or ""."""
     counting = np.arange(len(column))
     if len(column) > 2 and any(
-        np.array_equal(column, counting + first) for first in (0, 1)
+        column[0] == first and np.array_equal(column, counting + first)
+        for first in (0, 1)
     ):
         return "counts the rows"
     return "has the name of one" if name.lower() in ROW_NAMES else ""

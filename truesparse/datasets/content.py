@@ -19,7 +19,6 @@ from truesparse.errors import DataError
 
 _SAMPLE_LINES = 50
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_LABELS = re.compile(rf"{_NUMBER}(,{_NUMBER})*$")
 _PAIR = re.compile(rf"(\d+|qid):{_NUMBER}$")
 _TIME = re.compile(r"([01]?\d|2[0-3]):[0-5]\d$")
 _READERS = {
@@ -94,8 +93,7 @@ def _is_svmlight(rows: list[str], path: Path) -> bool:
         if not cells:
             continue  # a comment
         pairs = cells[":" not in cells[0] :]
-        has_label = len(pairs) == len(cells) or _LABELS.match(cells[0])
-        n_fit += bool(pairs and has_label and all(map(_PAIR.match, pairs)))
+        n_fit += bool(pairs and all(map(_PAIR.match, pairs)))
         counts.add(len(pairs))
         values += pairs
     if n_fit == 0 or 2 * n_fit < len(rows):

@@ -64,6 +64,10 @@ def _features(
     try:
         if expected is None:
             return choose_columns(names, n_columns, path, options).features
-        return choose_for_model(names, n_columns, path, options, expected).features
+        features = choose_for_model(names, n_columns, path, options, expected).features
+        if expected.encoding is None:
+            return features
+        pairs = zip(features, expected.encoding.columns, strict=True)
+        return [i for i, how in pairs if how.categories is None]
     except (DataError, UsageError):
         return []  # refused when the table is read, unless that is refused first

@@ -8,9 +8,11 @@ is a header where a cell is text above numbers, which no row of data can be.
 """
 
 import csv
+import functools
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ TRUTH = {"true": True, "false": False}
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_CHARACTERS = 1 << 19
+_ENOUGH_ROWS = 10  # to see what is unlike them
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _WHOLE = re.compile(r"[+-]?\d+$")
 _SPECIAL = frozenset(("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity"))
@@ -103,17 +106,23 @@ def sniff(
     sample = list(_first(lines))
     stated, n_lines = _stated_delimiter(sample)
     sample = sample[n_lines:]
-    delimiter = delimiter or stated or _choose_delimiter(sample, decimal, path)
-    rows = _cut(sample, delimiter)
+    cut = functools.cache(functools.partial(_cut, sample))
+    delimiter = delimiter or stated or _choose_delimiter(cut, decimal, path)
+    rows = cut(delimiter)
     if not rows:
-        raise DataError(f"cannot read {path}: it holds no rows")
+        raise DataError(f"cannot read {path}: it holds no rows; give some")
     decimal = decimal or _choose_decimal(rows, delimiter)
     has_header = _has_header(rows, decimal, path) if header is None else header
     first, body = rows[0], rows[1:] if has_header else rows
     if not body:
-        raise DataError(f"{path} has a header but no rows")
+        raise DataError(f"{path} has a header but no rows; give some")
     n_columns = len(body[0].cells)
     has_row_names = has_header and len(first.cells) == n_columns - 1
+    if has_row_names and not any(row.cells[-1] for row in body):
+        raise DataError(
+            f"{path}: rows end with a delimiter, which the header does not; end all of "
+            "them with one, or none"
+        )
     if has_header and not has_row_names and len(first.cells) != n_columns:
         raise DataError(
             f"{path}: line {body[0].line + n_lines} has {n_columns} cells, the header "
@@ -223,21 +232,28 @@ def _cut(sample: list[str], delimiter: str) -> list[_Row]:
     return rows
 
 
-def _choose_delimiter(sample: list[str], decimal: str | None, path: Path) -> str:
+def _choose_delimiter(
+    cut: Callable[[str], list[_Row]], decimal: str | None, path: Path
+) -> str:
     """Return the delimiter that cuts most rows alike, into numbers where it can."""
 
     def merit(delimiter: str) -> tuple[float, float]:
-        rows = _cut(sample, delimiter)
+        try:
+            rows = cut(delimiter)
+        except csv.Error:  # it leaves a wide row as one cell, longer than csv takes
+            return 0.0, 0.0
         lengths = Counter(len(row.cells) for row in rows)
-        length, count = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
+        length, n_alike = max(lengths.items(), key=lambda pair: pair[1], default=(0, 0))
         if length < 2 or delimiter == decimal:
             return 0.0, 0.0
         marks = (decimal,) if decimal else (".", "," if delimiter != "," else ".")
-        cells = [cell for row in rows for cell in row.cells]
-        typed = sum(
-            any(kind_of(cell, mark) != "text" for mark in marks) for cell in cells
+        cells = Counter(cell for row in rows for cell in row.cells)
+        n_typed = sum(
+            count
+            for cell, count in cells.items()
+            if any(kind_of(cell, mark) != "text" for mark in marks)
         )
-        return round(count / len(rows), 2), typed / len(cells)
+        return round(n_alike / len(rows), 2), n_typed / cells.total()
 
     merits = {delimiter: merit(delimiter) for delimiter in DELIMITERS}
     # Of equal ones the first of the list.
@@ -264,11 +280,10 @@ def _choose_decimal(rows: list[_Row], delimiter: str) -> str:
     if delimiter == ",":
         return "."
     commas = points = 0
-    for row in rows:
-        for cell in row.cells:
-            is_number = kind_of(cell) in ("whole", "real")
-            points += is_number and "." in cell
-            commas += not is_number and kind_of(cell, ",") == "real"
+    for cell, count in Counter(cell for row in rows for cell in row.cells).items():
+        is_number = kind_of(cell) in ("whole", "real")
+        points += count * (is_number and "." in cell)
+        commas += count * (not is_number and kind_of(cell, ",") == "real")
     return "," if commas > points else "."
 
 
@@ -304,8 +319,8 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
     counts = [column.cell for column in numbers]
     if counts == [str(i) for i in range(len(counts))] and len(first) > 2:
         return True  # pandas names columns without names 0, 1, 2, ...
-    looks_like_names = len(numbers) > 1 and all(
-        column.is_whole_above_real for column in numbers
+    looks_like_names = (len(below) >= _ENOUGH_ROWS and _count_up(numbers)) or (
+        len(numbers) > 1 and all(column.is_whole_above_real for column in numbers)
     )
     looks_like_label = any(column.is_unlike_labels(len(below)) for column in texts)
     if looks_like_names and texts:
@@ -318,6 +333,19 @@ def _has_header(rows: list[_Row], decimal: str, path: Path) -> bool:
             f"names and {say('header', 'no')} if they are data"
         )
     return False
+
+
+def _count_up(columns: list["_Column"]) -> bool:
+    """Whether the first cells are whole numbers at even steps, as no data are.
+
+    Up to four may be so by chance, but hardly if all lie outside their columns.
+    """
+    if len(columns) < 3 or any(column.kind != "whole" for column in columns):
+        return False
+    numbers = [int(column.cell) for column in columns]
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    is_even = len(steps) == 1 and 0 not in steps
+    return is_even and (len(columns) > 4 or all(c.is_outside for c in columns))
 
 
 class _Column(NamedTuple):
@@ -347,6 +375,16 @@ class _Column(NamedTuple):
     @property
     def is_whole_above_real(self) -> bool:
         return self.kind == "whole" and self.kinds_below == {"real"}
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether a number is below or above all others of its column."""
+        others = [
+            float(cell.replace(self.decimal, "."))
+            for cell in self.below
+            if kind_of(cell, self.decimal) in ("whole", "real")
+        ]
+        return not others or not min(others) <= float(self.cell) <= max(others)
 
     def is_unlike_labels(self, n_rows: int) -> bool:
         """Whether labels recur below but this one does not."""

@@ -20,8 +20,13 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.datasets.dialect import TRUTH, is_number
+from truesparse.datasets.encoded_rows import Codes, EncodedRows
 from truesparse.datasets.table_options import say
-from truesparse.datasets.text_tables import is_missing
+from truesparse.datasets.typed_columns import (
+    holds_truth,
+    is_missing,
+    truth_as_numbers,
+)
 from truesparse.errors import DataError
 
 # More values than this in a column, and the features become CSR.
@@ -69,6 +74,11 @@ class ColumnEncoding:
     def n_features(self) -> int:
         """Number of features."""
         return len(self.categories) if self.is_onehot and self.categories else 1
+
+    @property
+    def number_fill(self) -> float:
+        """What stands for a missing number; NaN for nothing."""
+        return np.nan if self.fill is None else float(self.fill)
 
     @property
     def feature_names(self) -> list[str]:
@@ -143,21 +153,29 @@ class TableEncoding:
             If a column is of another kind than in training, or lacks values that
             nothing stands for.
         """
-        pairs = list(zip(self.columns, columns, strict=True))
-        if self.is_sparse:
-            blocks = [_sparse_block(how, column, locate) for how, column in pairs]
-            return sparse.csr_array(sparse.hstack(blocks, format="csr"))
-        X = np.zeros((len(columns[0]), self.n_features))
+        if not self.is_sparse:
+            return self.encode(columns, locate)[:]
+        pairs = zip(self.columns, columns, strict=True)
+        blocks = [_sparse_block(how, column, locate) for how, column in pairs]
+        return sparse.csr_array(sparse.hstack(blocks, format="csr"))
+
+    def encode(
+        self, columns: list[np.ndarray], locate: Locate = count_from_1
+    ) -> EncodedRows:
+        """Return dense features that are made when they are read, see `transform`."""
+        numbers, places, fills, codes = [], [], [], []
         start = 0
-        for how, column in pairs:
-            values = _values(how, column, locate)
-            if how.is_onehot:
-                rows = np.flatnonzero(values >= 0)
-                X[rows, start + values[rows].astype(np.intp)] = 1.0
+        for how, column in zip(self.columns, columns, strict=True):
+            if how.categories is None:
+                numbers.append(_numbers(how, column, locate))
+                places.append(start)
+                fills.append(how.number_fill)
             else:
-                X[:, start] = values
+                chosen = _codes(how, column, locate)
+                codes.append(Codes(start, how.is_onehot, chosen))
             start += how.n_features
-        return X
+        shape = (len(columns[0]), self.n_features)
+        return EncodedRows(numbers, places, fills, codes, shape)
 
     def describe(self) -> str:
         """Return which columns hold categories, and how many."""
@@ -228,32 +246,40 @@ def refuse_gap(name: str, place: str, in_training: bool) -> str:
     )
 
 
-def _values(how: ColumnEncoding, column: np.ndarray, locate: Locate) -> np.ndarray:
-    """Return the numbers of a column, or those of its categories: -1 for others."""
-    gaps = is_missing(column)
+def _refuse_gaps(how: ColumnEncoding, gaps: np.ndarray, locate: Locate) -> None:
     if gaps.any() and how.fill is None:
         place = locate(int(gaps.argmax()))
         raise DataError(refuse_gap(how.name, place, in_training=False))
-    if how.categories is not None:
-        number = {value: i for i, value in enumerate(how.categories)}
-        texts = _as_categories(column, number)
-        numbers = [number.get(text, -1) if text is not None else -1 for text in texts]
-        values = np.array(numbers, np.float64)
-        values[gaps] = number.get(str(how.fill), -1)
-        return values
-    if column.dtype == object:
-        if not gaps.all():
-            is_text = (cell is not None and not is_number(cell) for cell in column)
-            row = next((row for row, it_is in enumerate(is_text) if it_is), 0)
-            raise DataError(
-                f"column {how.name!r} holds {column[row]!r} in {locate(row)}; it holds "
-                "numbers in the training data"
-            )
-        return np.full(len(column), how.fill, np.float64)
-    values = column.astype(np.float64)
-    if gaps.any():
-        values[gaps] = how.fill
-    return values
+
+
+def _numbers(how: ColumnEncoding, column: np.ndarray, locate: Locate) -> np.ndarray:
+    """Return the numbers of a column; NaN where one is missing and filled later."""
+    gaps = is_missing(column)
+    _refuse_gaps(how, gaps, locate)
+    column = truth_as_numbers(column)
+    if column.dtype != object:
+        return column
+    if not gaps.all():
+        is_text = (cell is not None and not is_number(cell) for cell in column)
+        row = next((row for row, it_is in enumerate(is_text) if it_is), 0)
+        raise DataError(
+            f"column {how.name!r} holds {column[row]!r} in {locate(row)}; it holds "
+            "numbers in the training data"
+        )
+    return np.full(len(column), np.nan)
+
+
+def _codes(how: ColumnEncoding, column: np.ndarray, locate: Locate) -> np.ndarray:
+    """Return the numbers of the categories of a column, int32; -1 for others."""
+    assert how.categories is not None
+    gaps = is_missing(column)
+    _refuse_gaps(how, gaps, locate)
+    number = {value: i for i, value in enumerate(how.categories)}
+    texts = _as_categories(column, number)
+    codes = [-1 if text is None else number.get(text, -1) for text in texts]
+    chosen = np.array(codes, np.int32)
+    chosen[gaps] = number.get(str(how.fill), -1)
+    return chosen
 
 
 def _as_categories(column: np.ndarray, number: dict[str, int]) -> list[str | None]:
@@ -262,9 +288,9 @@ def _as_categories(column: np.ndarray, number: dict[str, int]) -> list[str | Non
     A column that holds text among numbers in one file may hold numbers alone in
     another: there 2, 2.0 and 02 are the same value.
     """
-    if column.dtype == object:
+    if column.dtype == object and not holds_truth(column):
         return column.tolist()
-    if column.dtype == bool:
+    if holds_truth(column):
         spelling: dict[Any, str] = {
             TRUTH[value.lower()]: value for value in number if value.lower() in TRUTH
         }
@@ -283,10 +309,14 @@ def _as_categories(column: np.ndarray, number: dict[str, int]) -> list[str | Non
 def _sparse_block(
     how: ColumnEncoding, column: np.ndarray, locate: Locate
 ) -> sparse.csr_array:
-    values = _values(how, column, locate)
-    if not how.is_onehot:
+    if how.categories is None:
+        column = _numbers(how, column, locate)
+        values = np.where(is_missing(column), how.number_fill, column)
         return sparse.csr_array(values[:, None])
-    rows = np.flatnonzero(values >= 0)
-    cells = (rows, values[rows].astype(np.intp))
-    shape = (len(values), how.n_features)
+    codes = _codes(how, column, locate)
+    if not how.is_onehot:
+        return sparse.csr_array(codes.astype(np.float64)[:, None])
+    rows = np.flatnonzero(codes >= 0)
+    cells = (rows, codes[rows].astype(np.intp))
+    shape = (len(codes), how.n_features)
     return sparse.csr_array((np.ones(len(rows)), cells), shape=shape)

@@ -20,7 +20,7 @@ from truesparse.datasets.table_options import (
     MISSING_CHOICES,
     say,
 )
-from truesparse.datasets.text_tables import is_missing
+from truesparse.datasets.typed_columns import is_missing
 from truesparse.errors import DataError
 
 # What fills a missing number; a missing text is the most frequent one.

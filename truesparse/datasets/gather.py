@@ -8,8 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Cells of a block of rows: 16 MB of numbers.
-BLOCK_CELLS = 1 << 21
+# A block of rows has so many cells, 8 MB of numbers, of which pandas holds four copies,
+# and at least so many rows: it takes 13 us a column to make a frame of a block.
+_BLOCK_CELLS, _LEAST_ROWS = 1 << 20, 500
+
+
+def rows_of_block(n_columns: int) -> int:
+    """Return how many rows of a table to read at a time."""
+    return max(_BLOCK_CELLS // n_columns, _LEAST_ROWS)
 
 
 class MixedKindsError(Exception):
@@ -23,8 +29,8 @@ class Gatherer:
     ----------
     together : sequence of int
         Columns to lay side by side as one array, in this order, as far as they are
-        numbers. All others are arrays of their own, whose whole numbers keep their
-        type.
+        numbers or bools, which become 0 and 1. All others are arrays of their own, of
+        the type that they have.
     """
 
     def __init__(self, together: Sequence[int]):
@@ -51,7 +57,7 @@ class Gatherer:
         kinds = ["n" if c.dtype.kind in "if" else c.dtype.kind for c in columns]
         if self._together is None:
             self._kinds = kinds
-            self._together = [i for i in self._wanted if kinds[i] == "n"]
+            self._together = [i for i in self._wanted if kinds[i] in "nb"]
             self._array = np.empty((0, len(self._together)), np.int8)
             self._others = {i: [] for i in range(len(columns))}
             for i in self._together:
@@ -65,7 +71,9 @@ class Gatherer:
 
     def _grow(self, columns: list[np.ndarray]) -> None:
         n_rows, n_columns = self._array.shape
-        stored = np.result_type(*{column.dtype for column in columns})
+        # Bools not as uint8, which stands for pixels.
+        kinds = {np.dtype("i1") if c.dtype == bool else c.dtype for c in columns}
+        stored = np.result_type(*kinds)
         block = np.empty((len(columns[0]), n_columns), stored)
         for place, column in enumerate(columns):
             block[:, place] = column

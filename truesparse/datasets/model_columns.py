@@ -8,7 +8,7 @@ column was left out in training.
 
 import difflib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,6 +118,51 @@ def _left_out_by_caller(
     return set(layout.left_out[: len(out)])
 
 
+def require_names(
+    wanted: Sequence[str],
+    counts: Mapping[str, int],
+    source: str,
+    kind: str = "columns",
+) -> None:
+    """Raise DataError unless a source has each column that a model takes, once.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Names of the columns that the model takes.
+    counts : mapping of str to int
+        How often each name stands in the source.
+    source, kind : str
+        What messages call the source and its columns.
+
+    Examples
+    --------
+    >>> from truesparse.datasets.model_columns import require_names
+    >>> require_names(["size", "colour"], {"size": 1, "color": 1}, "new.csv")
+    Traceback (most recent call last):
+      ...
+    truesparse.errors.DataError: new.csv lacks 1 of the 2 columns that the model was \
+trained on: 'colour' (it has 'color'); add or rename them
+    """
+    missing = [name for name in wanted if name not in counts]
+    if missing:
+        shown = ", ".join(map(repr, missing[:_SHOWN]))
+        shown += ", ..." if missing[_SHOWN:] else ""
+        others = set(counts).difference(wanted)
+        close = difflib.get_close_matches(missing[0], sorted(others), n=1)
+        hint = f" (it has {close[0]!r})" if close else ""
+        raise DataError(
+            f"{source} lacks {len(missing)} of the {len(wanted)} {kind} that the model "
+            f"was trained on: {shown}{hint}; add or rename them"
+        )
+    twice = next((name for name in wanted if counts[name] > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{source} has {counts[twice]} {kind} named {twice!r}, which the model "
+            "takes; rename or remove all but one"
+        )
+
+
 def _by_name(
     names: list[str],
     expected: Expected,
@@ -128,22 +173,7 @@ def _by_name(
     wanted = expected.column_names or ()
     place = {names[i]: i for i in present}
     counts = Counter(names[i] for i in present)
-    twice = next((name for name in wanted if counts[name] > 1), None)
-    if twice is not None:
-        raise DataError(
-            f"{path} has {counts[twice]} columns named {twice!r}, which the model "
-            "takes; rename or remove all but one"
-        )
-    missing = [name for name in wanted if name not in place]
-    if missing:
-        shown = ", ".join(map(repr, missing[:_SHOWN]))
-        shown += ", ..." if missing[_SHOWN:] else ""
-        close = difflib.get_close_matches(missing[0], place, n=1)
-        hint = f" (it has {close[0]!r})" if close else ""
-        raise DataError(
-            f"{path} lacks {len(missing)} of the {len(wanted)} columns that the model "
-            f"was trained on: {shown}{hint}; add or rename them"
-        )
+    require_names(wanted, counts, str(path))
     features = [place[name] for name in wanted]
     if target is None and expected.target_name is not None:
         # Without a column of that name there is no target: a guess would be scored.

@@ -18,7 +18,7 @@ from truesparse.datasets.named_arrays import (
 from truesparse.datasets.raw import DAMAGED, RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions
 from truesparse.datasets.tables import ReadTable, take_columns
-from truesparse.datasets.text_tables import column_of
+from truesparse.datasets.typed_columns import column_of
 from truesparse.errors import DataError
 
 _NEEDED = (

@@ -166,7 +166,8 @@ def _arrange(
     y = _plain_labels(y)
     if len(np.unique(y)) != source.n_classes:
         raise DataError(
-            f"OpenML's {name} has {len(np.unique(y))} classes, not {source.n_classes}"
+            f"OpenML's {name} has {len(np.unique(y))} classes, not {source.n_classes}; "
+            "give a file with the data instead"
         )
     if X.dtype.kind == "O":
         X = X.astype(np.float64)
@@ -180,7 +181,8 @@ def _arrange(
         if np.any(counts * source.n_classes != len(part)):
             raise DataError(
                 f"OpenML's {name} is not in the usual order, training part first: "
-                f"classes have {counts.min()} to {counts.max()} of {len(part)} rows"
+                f"classes have {counts.min()} to {counts.max()} of {len(part)} rows; "
+                "give a file with the data instead"
             )
     return X[:n], y[:n], X[n:], y[n:]
 

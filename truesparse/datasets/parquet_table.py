@@ -13,6 +13,7 @@ from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions, say
 from truesparse.datasets.tables import ReadTable, take_columns
+from truesparse.datasets.typed_columns import settle_truth
 from truesparse.errors import DataError
 
 _NUMBERS = (int, float, decimal.Decimal)
@@ -80,8 +81,8 @@ def _plain(series: Any, name: str, path: Path) -> np.ndarray:
         # Text, as dates are in a text table.
         return np.array([value and str(value) for value in values], object)
     if all(isinstance(value, bool) for value in present):
-        column = np.array(present)
-    elif all(isinstance(value, _NUMBERS) for value in present):
+        return settle_truth(values.tolist())
+    if all(isinstance(value, _NUMBERS) for value in present):
         is_whole = all(map(_is_whole, present))
         # As Python's whole numbers, of which float64 does not hold every one.
         column = np.array([int(v) if is_whole else float(v) for v in present])

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy import sparse
 
 from truesparse.common.checks import check_whole, choose, float_type
 from truesparse.common.memory import total
@@ -12,13 +13,20 @@ from truesparse.datasets.classes import encode_labels
 from truesparse.datasets.dataset import Dataset
 from truesparse.datasets.encoding import TableEncoding, shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
-from truesparse.datasets.features import check_features
+from truesparse.datasets.features import Features, check_features, check_finite
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.room import (
     require_room_for_encoding,
     require_room_for_scales,
 )
-from truesparse.datasets.scaling import SCALES, Scaler, apply_scaler, fit_scaler
+from truesparse.datasets.scaling import (
+    SCALES,
+    Scaler,
+    apply_scaler,
+    fit_scaler,
+    scale_parts,
+)
+from truesparse.datasets.shrinking import Shrinking
 from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_targets, describe_targets, warn_of_classes
@@ -66,8 +74,7 @@ def check_options(
     seed = check_whole("seed", seed, 0, 2**32 - 1)
     choose(scale, SCALES, "scale")
     choose(task, ("auto", *TASKS), "task")
-    if memory is None:
-        memory = total()
+    memory = total() if memory is None else check_whole("memory", memory, 0)
     target = np.dtype(float_type(dtype))
     table = TableOptions() if table is None else table
     return Options(
@@ -79,14 +86,14 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     """Check, split, scale and encode what a reader returned.
 
     Features keep their stored type (uint8, say) until scaling takes the rows of each
-    part from the source, block by block, so at most the source and the result exist at
-    a time.
+    part from the source, block by block. Meanwhile a dense source is cut short, so that
+    it and the result are never whole at the same time.
 
     Parameters
     ----------
     raw : RawData
         Emptied, so that the source is freed while the result is made; its arrays may
-        be overwritten.
+        be overwritten or cut short.
     name : str
         Name of the data set.
     options : Options
@@ -102,35 +109,17 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     """
     y_name = "y" if raw.X_test is None else "y_train"
     train, test, y_train, y_test, task, encoding = _check_and_split(raw, options)
-    notes = []
+    notes: list[str] = []
     if raw.target_choice:
         both = np.concatenate([y_train, y_test])
-        what = describe_targets(both, task, is_stated=options.task != "auto")
-        notes.append(f"target: {raw.target_choice}; {what}")
+        notes += _describe_target(raw, both, task, is_stated=options.task != "auto")
         notes += _describe_columns(raw, encoding, options.table.missing)
-        if task == "classification":
-            is_stated = options.task != "auto"
-            raw.warnings += warn_of_classes(both, is_stated=is_stated)
-
     scaler = fit_scaler(raw.X_train, options.scale, rows=train)
-    X_train = apply_scaler(
-        raw.X_train, scaler, options.dtype, "X_train", rows=train, in_place=True
-    )
-    raw.X_train = None
-    X_test = apply_scaler(
-        raw.X_test, scaler, options.dtype, "X_test", rows=test, in_place=True
-    )
-    raw.X_test = None
+    X_train, X_test = _scale(raw, scaler, options.dtype, train, test)
 
     classes, target_scaler = raw.classes, Scaler(None, None)
     if task == "classification":
-        y_train, classes = encode_labels(y_train, name=y_name)
-        if len(classes) < 2:
-            raise DataError(
-                f"{y_name} holds one class only, {classes.tolist()[0]!r}; give rows of "
-                "at least two classes"
-            )
-        y_test, _ = encode_labels(y_test, classes, "y_test")
+        y_train, y_test, classes = _encode_classes(y_train, y_test, y_name)
     else:
         if task == "regression" and options.scale_target:
             target_scaler = fit_scaler(y_train, "standard", y_name)
@@ -156,6 +145,55 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
         notes=tuple(notes),
         warnings=tuple(raw.warnings),
     )
+
+
+def _scale(
+    raw: RawData,
+    scaler: Scaler,
+    dtype: np.dtype,
+    train: np.ndarray | None,
+    test: np.ndarray | None,
+) -> tuple[Features, Features]:
+    """Scale both parts, and take them from `raw`, so that their source is freed."""
+    if train is not None and not sparse.issparse(raw.X_train):
+        assert test is not None
+        source = raw.X_train
+        raw.X_train = raw.X_test = None
+        if isinstance(source, np.ndarray):
+            source = Shrinking(source)
+        parts = {"X_train": train, "X_test": test}
+        X_train, X_test = scale_parts(source, scaler, dtype, parts)
+        return X_train, X_test
+    X_train = apply_scaler(
+        raw.X_train, scaler, dtype, "X_train", rows=train, in_place=True
+    )
+    raw.X_train = None
+    X_test = apply_scaler(raw.X_test, scaler, dtype, "X_test", rows=test, in_place=True)
+    raw.X_test = None
+    return X_train, X_test
+
+
+def _describe_target(
+    raw: RawData, y: np.ndarray, task: str, *, is_stated: bool
+) -> list[str]:
+    """Return a note on the target of a table; doubts are added to its warnings."""
+    if task == "classification":
+        raw.warnings += warn_of_classes(y, is_stated=is_stated)
+    what = describe_targets(y, task, is_stated=is_stated)
+    return [f"target: {raw.target_choice}; {what}"]
+
+
+def _encode_classes(
+    y_train: np.ndarray, y_test: np.ndarray, y_name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the class numbers of both parts, and the label of each class."""
+    codes, classes = encode_labels(y_train, name=y_name)
+    if len(classes) < 2:
+        raise DataError(
+            f"{y_name} holds one class only, {classes.tolist()[0]!r}; give rows of "
+            "at least two classes"
+        )
+    return codes, encode_labels(y_test, classes, "y_test")[0], classes
 
 
 def _describe_columns(
@@ -228,10 +266,13 @@ def _split_and_encode(raw: RawData, wanted: str, options: Options) -> _Parts:
     y, task = check_targets(raw.y_train, columns.n_rows, wanted, "y")
     train, test = _split(y, task, options)
     encoding = columns.fit(train)
-    if not encoding.is_sparse:
+    if encoding.is_sparse:
+        X = check_features(encoding.transform(columns.columns), None, "X")
+    else:
         shape = columns.n_rows, encoding.n_features
         require_room_for_encoding(shape, options.dtype, options.memory)
-    X = check_features(encoding.transform(columns.columns), None, "X")
+        X = encoding.encode(columns.columns)
+        check_finite(X, "X")
     raw.X_train = raw.X_test = X
     return _Parts(train, test, y[train], y[test], task, encoding)
 

@@ -88,10 +88,9 @@ def require_room_for_encoding(
     Raises
     ------
     MemoryLimitError
-        If float64 features of this shape, and those scaled to `dtype`, take more than
-        `memory`.
+        If features of this shape and `dtype` take more than `memory`.
     """
-    needed = shape[0] * shape[1] * (8 + dtype.itemsize)
+    needed = shape[0] * shape[1] * dtype.itemsize
     if needed > memory:
         raise MemoryLimitError(
             f"the categories of the table make {shape[1]:,} features, which take "

@@ -18,12 +18,15 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.common.checks import choose
+from truesparse.datasets.encoded_rows import EncodedRows
 from truesparse.datasets.features import (
     TOO_LARGE,
     Features,
     check_finite,
+    row_blocks,
     take_blocks,
 )
+from truesparse.datasets.shrinking import Shrinking
 from truesparse.errors import DataError, UsageError
 
 SCALES = ("auto", "standard", "range", "maxabs", "unit", "none")
@@ -127,7 +130,8 @@ def _standard(X: np.ndarray, rows: np.ndarray | None, name: str) -> Scaler:
     Values are taken relative to the first row: a constant column then has a deviation
     of exactly 0, where summing the values themselves would leave rounding errors.
     """
-    origin = X[0 if rows is None else rows[0]].astype(np.float64)
+    _, first = next(take_blocks(X, rows))
+    origin = first[0].astype(np.float64)
     mean = np.zeros(X.shape[1])
     squares = np.zeros(X.shape[1])
     n_seen = 0
@@ -232,13 +236,12 @@ def apply_scaler(
     >>> apply_scaler(image, scaler, np.dtype("f4"), "X", in_place=False)
     array([[0. , 0.2, 1. ]], dtype=float32)
     """
-    mean, scale = scaler
     overwrite = in_place and rows is None and X.dtype == dtype
-    if overwrite and scale is None:
+    if overwrite and scaler.scale is None:
         return X
     if isinstance(X, sparse.csr_array):
-        assert mean is None
-        scaled = _scale_sparse(X, scale, dtype, rows)
+        assert scaler.mean is None
+        scaled = _scale_sparse(X, scaler.scale, dtype, rows)
         check_finite(scaled, f"{name} as {dtype}", TOO_LARGE)
         return scaled
     n_rows = X.shape[0] if rows is None else len(rows)
@@ -246,11 +249,55 @@ def apply_scaler(
     out = X if overwrite else np.empty((n_rows, X.shape[1]), dtype)
     with np.errstate(over="ignore"):
         for places, block in take_blocks(X, rows):
-            if mean is not None:
-                block = block - mean
-            out[places] = block if scale is None else block / scale
+            out[places] = _scale_block(block, scaler)
     check_finite(out, f"{name} as {dtype}", TOO_LARGE)
     return out
+
+
+def scale_parts(
+    source: Shrinking | EncodedRows,
+    scaler: Scaler,
+    dtype: np.dtype,
+    parts: dict[str, np.ndarray],
+) -> list[np.ndarray]:
+    """Scale the rows of several parts of a dense source, which is cut short meanwhile.
+
+    Parameters
+    ----------
+    source : Shrinking or EncodedRows
+        Checked features; no row is left of them.
+    scaler : Scaler
+        Statistics of the training part.
+    dtype : {float32, float64}
+        Type of the results.
+    parts : dict of str to ndarray of int
+        Rows of each part in rising order, by the name that messages call it.
+
+    Returns
+    -------
+    list of ndarray, shape (n_rows, n_features)
+
+    Raises
+    ------
+    DataError
+        If a scaled value does not fit the dtype.
+    """
+    outs = [np.empty((len(rows), source.shape[1]), dtype) for rows in parts.values()]
+    with np.errstate(over="ignore"):
+        for block in reversed(row_blocks(source.shape)):
+            for rows, out in zip(parts.values(), outs, strict=True):
+                start, stop = np.searchsorted(rows, (block.start, block.stop))
+                out[start:stop] = _scale_block(source[rows[start:stop]], scaler)
+            source.cut(block.start)
+    for name, out in zip(parts, outs, strict=True):
+        check_finite(out, f"{name} as {dtype}", TOO_LARGE)
+    return outs
+
+
+def _scale_block(block: np.ndarray, scaler: Scaler) -> np.ndarray:
+    if scaler.mean is not None:
+        block = block - scaler.mean
+    return block if scaler.scale is None else block / scaler.scale
 
 
 def _scale_sparse(

@@ -18,7 +18,7 @@ from scipy import sparse
 from truesparse.datasets.columns import find_stated, named_targets
 from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
 from truesparse.datasets.matrix_market import read_matrix_market
-from truesparse.datasets.model_columns import Expected
+from truesparse.datasets.model_columns import Expected, require_names
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import TableOptions, say
 from truesparse.datasets.text_files import (
@@ -27,7 +27,7 @@ from truesparse.datasets.text_files import (
     encoding_of,
     open_text,
 )
-from truesparse.datasets.text_tables import column_of, is_missing
+from truesparse.datasets.typed_columns import column_of, is_missing
 from truesparse.errors import DataError
 
 _SHOWN = 10  # names in a message
@@ -234,18 +234,7 @@ def _with_genes(
         return RawData(
             X, None, feature_names=names if len(counts) == len(names) else None
         )
-    lacking = [name for name in wanted if name not in counts]
-    if lacking:
-        raise DataError(
-            f"{path} lacks {len(lacking)} of the {len(wanted)} genes that the model "
-            f"was trained on, such as {lacking[0]!r}; add them"
-        )
-    twice = next((name for name in wanted if counts[name] > 1), None)
-    if twice is not None:
-        raise DataError(
-            f"{path} has {counts[twice]} genes named {twice!r}, which the model takes; "
-            "rename or remove all but one"
-        )
+    require_names(wanted, counts, str(path), "genes")
     place = {name: i for i, name in enumerate(names)}
     return RawData(X[:, [place[name] for name in wanted]], None)
 

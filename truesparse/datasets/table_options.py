@@ -5,6 +5,7 @@ an option as Python takes it and as the command line does, see `say`.
 """
 
 import codecs
+import numbers
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,12 +16,16 @@ from truesparse.errors import UsageError
 
 HEADERS = ("auto", "no", "yes")
 MISSING_CHOICES = ("drop", "error", "mean", "median", "most_frequent")
+MISSING_TARGET_CHOICES = ("drop", "error")
 CATEGORICAL_CHOICES = ("auto", "error", "onehot", "ordinal")
 DECIMALS = (".", ",")
 # Delimiters that a shell or a configuration file hardly shows.
 _NAMED_DELIMITERS = {"tab": "\t", r"\t": "\t", "space": " "}
 # Options that say which columns there are, and how their text is written.
-COLUMN_OPTIONS = ("target", "drop", "index", "missing", "categorical")
+COLUMN_OPTIONS = (
+    *("target", "drop", "index"),
+    *("missing", "missing_target", "categorical"),
+)
 TEXT_OPTIONS = ("header", "delimiter", "decimal", "encoding")
 
 Column = str | int
@@ -50,8 +55,12 @@ class TableOptions:
     encoding : str or None
         Encoding of the text, as Python names it.
     missing : {"error", "drop", "mean", "median", "most_frequent"}
-        What becomes of a row that lacks a value: it is refused, left out, or the value
-        filled with this statistic of the training part.
+        What becomes of a row that lacks a feature: it is refused, left out, or the gap
+        filled with this statistic of the training part. ``"drop"`` leaves out rows
+        without a target too.
+    missing_target : {"error", "drop"}
+        What becomes of a row that lacks the target, which nothing fills: it is refused
+        or left out.
     categorical : {"auto", "onehot", "ordinal", "error"}
         What becomes of a feature of text, see encoding.py.
 
@@ -76,11 +85,13 @@ class TableOptions:
     decimal: str | None = None
     encoding: str | None = None
     missing: str = "error"
+    missing_target: str = "error"
     categorical: str = "auto"
 
     def __post_init__(self):
         choose(self.header, HEADERS, "header")
         choose(self.missing, MISSING_CHOICES, "missing")
+        choose(self.missing_target, MISSING_TARGET_CHOICES, "missing target")
         choose(self.categorical, CATEGORICAL_CHOICES, "categorical")
         if self.decimal is not None:
             choose(self.decimal, DECIMALS, "decimal")
@@ -90,7 +101,7 @@ class TableOptions:
         for name in ("target", "index"):
             column = getattr(self, name)
             if column is not None:
-                _check_column(name, column)
+                object.__setattr__(self, name, _column_of(name, column))
         if self.delimiter is not None and self.delimiter == self.decimal:
             raise UsageError(
                 f"delimiter and decimal are both {self.decimal!r}; give two characters"
@@ -149,18 +160,20 @@ def _columns_of(columns: object) -> tuple[Column, ...]:
     """Return one column, or several, as a tuple."""
     if isinstance(columns, str) or not hasattr(columns, "__iter__"):
         columns = (columns,)
-    listed = tuple(columns)
-    for column in listed:
-        _check_column("drop", column)
-    return listed
+    return tuple(_column_of("drop", column) for column in columns)
 
 
-def _check_column(option: str, column: object) -> None:
-    is_number = type(column) is int and column >= 1
-    if not (is_number or (isinstance(column, str) and column)):
-        raise UsageError(
-            f"{option} takes names of columns or their numbers from 1, got {column!r}"
-        )
+def _column_of(option: str, column: object) -> Column:
+    """Return the name of a column, or its number as an int of Python."""
+    if isinstance(column, str) and column:
+        return str(column)
+    if isinstance(column, numbers.Integral) and not isinstance(column, bool):
+        number = int(column)
+        if number >= 1:
+            return number
+    raise UsageError(
+        f"{option} takes names of columns or their numbers from 1, got {column!r}"
+    )
 
 
 def _delimiter_of(delimiter: object) -> str | None:

@@ -11,8 +11,6 @@ that stands among many different numbers is more likely an error than a category
 refused with its line.
 """
 
-import datetime
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -30,30 +28,24 @@ from truesparse.datasets.columns import (
     warn_of_target,
 )
 from truesparse.datasets.dialect import WORDS_FOR_NOTHING, is_number
+from truesparse.datasets.encoded_rows import stack
 from truesparse.datasets.encoding import shorten
 from truesparse.datasets.feature_columns import FILLS, FeatureColumns
-from truesparse.datasets.gather import side_by_side
 from truesparse.datasets.model_columns import Expected, choose_for_model
+from truesparse.datasets.notations import is_amount, is_date
 from truesparse.datasets.raw import RawData, TableLayout
 from truesparse.datasets.table_options import TableOptions, say
 from truesparse.datasets.targets import MAX_RARE_CLASSES
-from truesparse.datasets.text_tables import is_missing
+from truesparse.datasets.typed_columns import (
+    holds_truth,
+    is_missing,
+    truth_as_numbers,
+)
 from truesparse.errors import DataError
 
 _SHOWN = 60  # characters of a cell in a message
 # Whole numbers up to this size are float64, which holds a column with gaps.
 _LARGEST_EXACT = 2**53
-_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_DATE = re.compile(
-    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?$"  # 2024-01-31, 31/1/24 10:30
-    r"|\d{4}[-/]\d{1,2}$"  # 2024-01
-    rf"|\d{{1,2}}[- ]?{_MONTH}[- ,]+\d{{2,4}}$"  # 31-Jan-2024
-    rf"|{_MONTH}[- ]\d{{1,4}}(, ?\d{{4}})?$"  # Jan-24, January 31, 2024
-    r"|\d{1,2}:\d{2}(:\d{2})?$",  # 10:30
-    re.IGNORECASE,
-)
-# A number as people write it: $ 1,234.50 or 12 %, but not as this package reads it.
-_AMOUNT = re.compile(r"[-+\u2212]?[$€£]? ?\d{1,3}([,.' ]?\d{3})*([.,]\d+)? ?[%€]?$")
 
 
 class ReadTable(NamedTuple):
@@ -65,8 +57,8 @@ class ReadTable(NamedTuple):
     names : list of str or None
         Names of all columns, if the table has any; ``""`` for row names without one.
     columns : list of ndarray, shape (n_rows,)
-        Numbers or bools, dates (datetime64 or timedelta64), or object with text and
-        None; a missing number is NaN, a missing date NaT.
+        As typed_columns.py has them, or dates (datetime64 or timedelta64), of which a
+        missing one is NaT.
     line_of : callable or None
         Returns the line of the file that a row, from 0, ends with.
     decimal : str
@@ -166,7 +158,7 @@ def _take_for_model(
     if encoding is None:
         for number, column in zip(chosen.features, columns, strict=True):
             _check_numbers(table, number, column)
-        X = _stack(columns)
+        X = stack(columns)
     else:
         try:
             X = encoding.transform(columns, table.locate)
@@ -194,28 +186,27 @@ def _without_gaps(
     """
     assert chosen.target is not None
     target = is_missing(table.columns[chosen.target])
-    gone = target.copy()
-    if target.any() and options.missing != "drop":
+    if target.any() and "drop" not in (options.missing, options.missing_target):
         lacking = [is_missing(table.columns[number]) for number in chosen.features]
         n_gone = int(np.any([target, *lacking], axis=0).sum())
         raise DataError(
             f"{table.path}: the target column has {target.sum()} empty cells, the "
-            f"first in {table.locate(int(target.argmax()))}; leave out all rows that "
-            f"lack a value ({n_gone} of {len(target)}) with "
-            f"{say('missing', 'drop')}, or, as the target is "
+            f"first in {table.locate(int(target.argmax()))}; leave out these rows with "
+            f"{say('missing_target', 'drop')}, or all rows that lack a value ({n_gone} "
+            f"of {len(target)}) with {say('missing', 'drop')}, or, as the target is "
             f"{explain_target(table.names, chosen.target, options)}, name another with "
             "target (--target)"
         )
-    features = chosen.features if options.missing not in FILLS else []
-    with_gaps = []
-    for number in features:
-        gaps = is_missing(table.columns[number])
-        gone |= gaps
-        with_gaps += [number] * bool(gaps.any())
+    gaps_of = {}
+    for number in chosen.features if options.missing not in FILLS else ():
+        gaps = is_missing(table.columns[number]) & ~target
+        if gaps.any():
+            gaps_of[number] = gaps
+    if gaps_of and options.missing == "error":
+        raise DataError(_describe_gaps(table, gaps_of))
+    gone = np.any([target, *gaps_of.values()], axis=0)
     if not gone.any():
         return table, []
-    if options.missing == "error":
-        raise DataError(_describe_gaps(table, with_gaps, int(gone.sum())))
     if gone.all():
         raise DataError(
             f"{table.path}: every row lacks a value; leave out the columns that do "
@@ -234,15 +225,17 @@ def _without_gaps(
         columns=[column[rows] for column in table.columns],
         line_of=None if line_of is None else lambda row: line_of(int(rows[row])),
     )
+    what = "value" if options.missing == "drop" else "target"
     return left, [
-        f"{gone.sum()} of {len(gone)} rows lack a value and are left out, as you say"
+        f"{gone.sum()} of {len(gone)} rows lack a {what} and are left out, as you say"
     ]
 
 
-def _describe_gaps(table: ReadTable, numbers: list[int], n_rows: int) -> str:
+def _describe_gaps(table: ReadTable, gaps_of: dict[int, np.ndarray]) -> str:
     """Return the message that refuses features with gaps."""
-    first, *others = numbers
-    row = int(is_missing(table.columns[first]).argmax())
+    first, *others = gaps_of
+    row = int(gaps_of[first].argmax())
+    n_rows = int(np.any(list(gaps_of.values()), axis=0).sum())
     labels = [label_of(table.names, number) for number in others]
     also = f", and neither do cells of {shorten(labels)}" if others else ""
     return (
@@ -260,9 +253,9 @@ def _refuse_dates(table: ReadTable, chosen: Columns) -> None:
         column = table.columns[number]
         if column.dtype.kind in "mM":
             example = str(column[0])
-        elif column.dtype == object:
+        elif _is_text(column):
             present = [value for value in _without_words(column) if value is not None]
-            if not present or not all(map(_is_date, set(present))):
+            if not present or not all(map(is_date, set(present))):
                 continue
             example = present[0]
         else:
@@ -280,38 +273,28 @@ def _refuse_dates(table: ReadTable, chosen: Columns) -> None:
         )
 
 
-def _is_date(text: str) -> bool:
-    if _DATE.match(text.strip()):
-        return True
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _check_text(table: ReadTable, number: int, options: TableOptions) -> None:
     """Refuse text in a feature where it is unwanted, or looks like an error."""
     column = table.columns[number]
-    if column.dtype != object or options.categorical in ("onehot", "ordinal"):
+    if not _is_text(column) or options.categorical in ("onehot", "ordinal"):
         return
     values, counts = np.unique(column[~is_missing(column)], return_counts=True)
     is_text = np.array([not is_number(value, table.decimal) for value in values], bool)
     n_numbers = len(values) - int(is_text.sum())
     texts = set(values[is_text])
     amounts = {text for text in texts if text.lower() not in WORDS_FOR_NOTHING}
-    is_amount = bool(amounts) and all(map(_AMOUNT.match, amounts))
-    if options.categorical == "auto" and not is_amount:
+    are_amounts = bool(amounts) and all(map(is_amount, amounts))
+    if options.categorical == "auto" and not are_amounts:
         is_rare = bool((counts[is_text] == 1).any())
         if not n_numbers or not (n_numbers > MAX_RARE_CLASSES or is_rare):
             return
     if not texts:
         return
-    shown = amounts if is_amount else texts
+    shown = amounts if are_amounts else texts
     row = next(row for row, cell in enumerate(column) if cell in shown)
     among = f" among {n_numbers} different numbers" if n_numbers else ""
-    if is_amount:
-        among += ", a number with signs that are not read"
+    if are_amounts:
+        among += ", a number in a notation that is not read"
     mend = "mend the cell, or empty it if the value is missing, " if among else ""
     raise DataError(
         f"cannot read {table.path}: {table.locate(row)}, column {number + 1} holds "
@@ -331,9 +314,9 @@ def _without_words(column: np.ndarray) -> np.ndarray:
 
 
 def _as_numbers(column: np.ndarray, decimal: str) -> np.ndarray:
-    """Return text that holds only numbers as float64, and other columns unchanged."""
-    if column.dtype != object:
-        return column
+    """Return text that holds only numbers as float64, and so truth values with gaps."""
+    if not _is_text(column):
+        return truth_as_numbers(column)
     gaps = is_missing(column)
     cells = column[~gaps]
     if not all(is_number(cell, decimal) for cell in cells):
@@ -368,25 +351,19 @@ def _features(
     ]
     is_plain = all(column.dtype != object for column in columns)
     if is_plain and options.missing not in FILLS:
-        return _stack(columns)
+        return stack(columns)
     names = chosen.names or [str(table.stated(number)) for number in chosen.features]
     has_names = chosen.names is not None
     how = options.missing, options.categorical
     return FeatureColumns(columns, list(names), has_names, *how)
 
 
-def _stack(columns: list[np.ndarray]) -> np.ndarray:
-    """Return numbers and bools as one array, in a type that holds them all."""
-    if (array := side_by_side(columns)) is not None:
-        return array
-    # Bools not as uint8, which stands for pixels.
-    kinds = [np.dtype("i1") if c.dtype == bool else c.dtype for c in columns]
-    X = np.empty((len(columns[0]), len(columns)), np.result_type(*kinds))
-    for place, column in enumerate(columns):
-        X[:, place] = column
-    return X
-
-
 def _target(table: ReadTable, number: int) -> np.ndarray:
     column = table.columns[number]
+    if holds_truth(column):
+        return column.astype(bool)
     return column.astype(str) if column.dtype == object else column
+
+
+def _is_text(column: np.ndarray) -> bool:
+    return column.dtype == object and not holds_truth(column)

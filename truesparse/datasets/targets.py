@@ -13,6 +13,7 @@ from truesparse.common.checks import choose
 from truesparse.common.tasks import TASKS
 from truesparse.datasets.dialect import is_number
 from truesparse.datasets.features import as_dense
+from truesparse.datasets.notations import is_amount
 from truesparse.datasets.table_options import say
 from truesparse.errors import DataError
 
@@ -125,7 +126,7 @@ def describe_targets(y: np.ndarray, task: str, *, is_stated: bool = False) -> st
     classes = np.unique(y).tolist()
     shown = ", ".join(str(label) for label in classes[:_SHOWN])
     more = f", ... ({len(classes)} classes)" if len(classes) > _SHOWN else ""
-    kind = "text" if y.dtype.kind == "U" else "whole numbers"
+    kind = {"U": "text", "b": "truth values"}.get(y.dtype.kind, "whole numbers")
     return f"{task} of {kind}: {shown}{more}"
 
 
@@ -208,16 +209,26 @@ def _refuse_text_among_numbers(array: np.ndarray, name: str) -> None:
     if array.dtype.kind != "U":
         return
     values = np.unique(array)
-    is_text = np.array([not is_number(value) for value in values])
-    n_numbers = len(values) - int(is_text.sum())
-    if is_text.any() and n_numbers > max(MAX_RARE_CLASSES, is_text.sum()):
-        text = values[is_text][0]
-        row = int((array.reshape(len(array), -1) == text).any(axis=1).argmax())
-        raise DataError(
-            f"{name} holds {n_numbers} different numbers and text such as "
-            f"{text.item()!r} in row {row} (rows count from 0); leave out or mend such "
-            f"rows, or say {say('task', 'classification')} if all are labels"
-        )
+    unread = [value for value in values.tolist() if not is_number(value, ".")]
+    if not unread:
+        return
+    texts = [value for value in unread if not is_number(value)]
+    n_numbers = len(values) - len(texts)
+    shown = unread[0]
+    if all(map(is_amount, unread)):
+        what = "text such as {} in row {}, a number in a notation that is not read"
+        advice = "write it with digits and a decimal point alone"
+    elif texts and n_numbers > max(MAX_RARE_CLASSES, len(texts)):
+        shown = texts[0]
+        what = f"{n_numbers} different numbers and text such as {{}} in row {{}}"
+        advice = "leave out or mend such rows"
+    else:
+        return
+    row = int((array.reshape(len(array), -1) == shown).any(axis=1).argmax())
+    raise DataError(
+        f"{name} holds {what.format(repr(shown), row)} (rows count from 0); "
+        f"{advice}, or say {say('task', 'classification')} if all are labels"
+    )
 
 
 def _is_whole(array: np.ndarray) -> bool:
@@ -255,7 +266,11 @@ def _class_labels(array: np.ndarray, name: str) -> np.ndarray:
 
 def _label_columns(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "U" or not np.isin(array, (0, 1)).all():
-        raise DataError(f"{name} must hold only 0 and 1, one column for each label")
+        others = [value for value in np.unique(array).tolist() if value not in (0, 1)]
+        raise DataError(
+            f"{name} must hold only 0 and 1, one column for each label, got "
+            f"{others[0]!r}; encode the labels, or choose another task"
+        )
     return array.reshape(len(array), -1).astype(np.uint8, order="C")
 
 

@@ -4,8 +4,7 @@ pandas reads where it is installed, NumPy where it is not (two to four times as 
 and, for what that does not take, the csv module of Python. Tests hold that all of them
 give the same columns.
 
-A column is numbers (float64, or int64 where all are whole), truth values (bool) or
-text; a missing number is NaN, a missing text None.
+typed_columns.py says what a column is.
 """
 
 import csv
@@ -20,17 +19,21 @@ import numpy as np
 
 from truesparse.datasets.dialect import (
     GAPS,
-    TRUTH,
-    WORDS_FOR_NOTHING,
     Dialect,
     is_blank,
-    kind_of,
     sniff,
 )
-from truesparse.datasets.gather import BLOCK_CELLS, Gatherer, MixedKindsError
+from truesparse.datasets.gather import Gatherer, MixedKindsError, rows_of_block
 from truesparse.datasets.raw import first_line
 from truesparse.datasets.table_options import say
 from truesparse.datasets.text_files import BROKEN, encoding_of, open_text
+from truesparse.datasets.typed_columns import (
+    column_of,
+    from_pandas,
+    holds_truth,
+    is_missing,
+    settle_truth,
+)
 from truesparse.errors import DataError
 
 _LARGEST_EXACT = 2**53
@@ -44,7 +47,7 @@ class Table(NamedTuple):
     names : list of str or None
         Names of the columns, if the table has any.
     columns : list of ndarray, shape (n_rows,)
-        int64, float64, bool, or object with text and None.
+        See typed_columns.py.
     dialect : Dialect
     encoding : str
     """
@@ -104,6 +107,7 @@ def read_table(
                 # Whole numbers above empty cells were read as float64.
                 columns = read(path, encoding, dialect, side_by_side, n_rows)
             columns = [column[:n_rows] for column in columns]
+            columns = [settle_truth(c) if holds_truth(c) else c for c in columns]
     except DataError:
         raise
     except BROKEN as error:
@@ -133,7 +137,7 @@ def _read_with_pandas(
 ) -> list[np.ndarray]:
     """Read columns, those `together` side by side; only `n_rows` rows if given."""
     # Blocks of rows, so that the table takes its memory once.
-    block = max(BLOCK_CELLS // dialect.n_columns, 1)
+    block = rows_of_block(dialect.n_columns)
     try:
         return _read_blocks(path, encoding, dialect, together, n_rows, block)
     except MixedKindsError:
@@ -184,6 +188,8 @@ def _read_blocks(
             except StopIteration:
                 break
             columns = _columns_of(frame)
+            n_read = len(frame)
+            del frame
             # Short rows are filled up in silence.
             if not is_even and is_missing(columns[-1]).any():
                 if _find_fault(path, encoding, dialect):
@@ -191,22 +197,21 @@ def _read_blocks(
                 is_even = True
             gatherer.add(columns)
             if n_rows is not None:
-                n_rows -= len(frame)
+                n_rows -= n_read
     return gatherer.finish()
 
 
 def _columns_of(frame: Any) -> list[np.ndarray]:
-    if len(set(frame.dtypes)) == 1 and frame.dtypes[0].kind in "if":
-        return list(frame.to_numpy().T)  # a wide table in one go
-    return [from_pandas(frame[i]) for i in frame.columns]
-
-
-def from_pandas(series: Any) -> np.ndarray:
-    """Return a column of pandas as numbers, bool, or object with text and None."""
-    if series.dtype.kind in "iufb" and isinstance(series.dtype, np.dtype):
-        return series.to_numpy()
-    values = series.to_numpy(dtype=object, na_value=None)
-    return column_of([None if v is None else str(v).strip() for v in values])
+    kinds = [dtype.kind for dtype in frame.dtypes]
+    if not set(kinds) <= {"i", "f"}:
+        return [from_pandas(frame[i]) for i in frame.columns]
+    table = frame.to_numpy()  # in one go, as a wide table has thousands of columns
+    columns = list(table.T)
+    if table.dtype.kind == "f":
+        for i, kind in enumerate(kinds):
+            if kind == "i":
+                columns[i] = frame[i].to_numpy()  # exact, also above 2^53
+    return columns
 
 
 def _spellings(mark: str) -> set[str]:
@@ -273,7 +278,7 @@ def _read_with_numpy(
     if table.shape[1] != dialect.n_columns:
         raise ValueError("the number of columns is another one")
     gatherer = Gatherer(together)
-    block = max(BLOCK_CELLS // dialect.n_columns, 1)
+    block = rows_of_block(dialect.n_columns)
     # A column of whole numbers is so in all blocks.
     is_whole = [
         kinds == {"whole"} and bool((column == np.floor(column)).all())
@@ -304,44 +309,6 @@ def _numbering(numbers: dict[str, int]) -> Callable[[str], float]:
     return number
 
 
-def column_of(cells: list[str | None], decimal: str = ".") -> np.ndarray:
-    """Return the column of cells, which are text; None is missing."""
-    filled = [None if c is None or c.lower() in GAPS else c for c in cells]
-    kinds = {kind_of(cell, decimal) for cell in set(filled) if cell is not None}
-    if "missing" in kinds:  # one of WORDS_FOR_NOTHING
-        kinds.remove("missing")
-        if not kinds or "text" in kinds:
-            return np.array(filled, dtype=object)
-        filled = [
-            None if c is None or c.lower() in WORDS_FOR_NOTHING else c for c in filled
-        ]
-    present = [cell for cell in filled if cell is not None]
-    column: np.ndarray
-    if kinds == {"truth"}:
-        column = np.array([TRUTH[cell.lower()] for cell in present])
-    elif kinds == {"whole"} and len(present) == len(filled):
-        return _whole_numbers(present)
-    elif kinds <= {"whole", "real"}:
-        column = np.array([float(cell.replace(decimal, ".")) for cell in present])
-    else:
-        return np.array(filled, dtype=object)
-    if len(present) == len(filled):
-        return column
-    with_gaps = np.full(len(filled), np.nan)
-    with_gaps[[cell is not None for cell in filled]] = column
-    return with_gaps
-
-
-def _whole_numbers(cells: list[str]) -> np.ndarray:
-    """Return whole numbers as they are, where 64 bits hold them; else as text."""
-    numbers = [int(cell) for cell in cells]
-    low, high = min(numbers), max(numbers)
-    for dtype in (np.int64, np.uint64):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return np.array(numbers, dtype)
-    return np.array(cells, dtype=object)
-
-
 def _count_filled(columns: list[np.ndarray]) -> int:
     """Count the rows before the empty ones with which spreadsheets end."""
     n_rows = len(columns[0])
@@ -355,15 +322,6 @@ def _count_filled(columns: list[np.ndarray]) -> int:
 
 def _may_be_inexact(column: np.ndarray) -> bool:
     return column.dtype.kind == "f" and bool((np.abs(column) >= _LARGEST_EXACT).any())
-
-
-def is_missing(column: np.ndarray) -> np.ndarray:
-    """Return a mark for each missing value of a column, (n_rows,) bool."""
-    if column.dtype.kind == "f":
-        return np.isnan(column)
-    if column.dtype == object:
-        return np.array([value is None for value in column], bool)
-    return np.zeros(len(column), bool)
 
 
 def _rows(

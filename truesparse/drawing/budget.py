@@ -143,7 +143,13 @@ def check_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     UsageError
         If there are fewer than two, or one is not from 1 to 2**31 - 1.
     """
-    sizes = tuple(layer_sizes)
+    try:
+        sizes = tuple(layer_sizes)
+    except TypeError:
+        raise UsageError(
+            "layer_sizes must be whole numbers, from features to outputs, got "
+            f"{layer_sizes!r}"
+        ) from None
     if len(sizes) < 2:
         raise UsageError(
             f"layer_sizes must hold at least features and outputs, got {list(sizes)}"
@@ -157,7 +163,7 @@ def _raw_density(shape: Sequence[int], power: float) -> Fraction:
     ratio = Fraction(sum(shape), math.prod(shape))
     if power == 1:
         return ratio
-    raised = float(ratio) ** power if power is not None else math.nan
+    raised = float(ratio) ** power
     if not (math.isfinite(raised) and raised > 0.0):
         raise UsageError(
             f"power must be a moderate number, got {power}; take 1 for the rule of "

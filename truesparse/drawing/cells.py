@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from truesparse.common.checks import (
-    check_numbers,
     check_positive,
     check_share_above_zero,
     check_whole,
@@ -55,7 +54,6 @@ def connection_count(
         raise UsageError(
             f"give either epsilon or density, got epsilon={epsilon}, density={density}"
         )
-    check_numbers(epsilon=epsilon, density=density)
     # Products of Python's integers do not overflow, as those of NumPy's may.
     n_in, n_out = int(n_in), int(n_out)
     cells = n_in * n_out

@@ -1,8 +1,8 @@
 """All layers of a network, drawn from one seed or made of given matrices."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -53,6 +53,20 @@ def count_connections(
     return allocate(layer_sizes, distribution, epsilon=epsilon, density=density)
 
 
+class Hidden(NamedTuple):
+    """What the hidden layers do with their sums, see activations.layer_activation."""
+
+    activation: str
+    parameter: float | None
+    dropout: float
+
+    def of(self, layer: int, n_layers: int) -> LayerActivation:
+        """Return the activation of a layer, counted from 0; the last one is linear."""
+        if layer == n_layers - 1:
+            return LayerActivation("identity")
+        return layer_activation(self.activation, layer, self.parameter, self.dropout)
+
+
 def draw_layers(
     layer_sizes: Sequence[int],
     init_topology: str,
@@ -60,9 +74,7 @@ def draw_layers(
     *,
     epsilon: float | None,
     density: float | None,
-    activation: str,
-    activation_parameter: float | None,
-    dropout: float,
+    hidden: Hidden,
     dtype: type,
     seed: int,
     data: Any = None,
@@ -79,8 +91,7 @@ def draw_layers(
     weight_init : str
         One of cells.INITIALIZERS.
     epsilon, density : float, optional
-    activation, activation_parameter, dropout
-        Activation of the hidden layers, see activations.layer_activation.
+    hidden : Hidden
     dtype : type
     seed : int
     data : (n_samples, n_features) array or scipy.sparse matrix, optional
@@ -89,8 +100,8 @@ def draw_layers(
         Options of the pattern, and ``distribution`` as in `count_connections`.
     """
     sizes = check_layer_sizes(layer_sizes)
-    options = dict(options or {})
-    _check_options(init_topology, options)
+    pattern = pattern_of(init_topology)
+    options = _check_options(init_topology, options)
     counts = count_connections(
         sizes,
         init_topology,
@@ -98,7 +109,6 @@ def draw_layers(
         density=density,
         distribution=options.pop("distribution", None),
     )
-    pattern = pattern_of(init_topology)
     if pattern.needs_data:
         if data is None:
             raise UsageError(
@@ -112,11 +122,8 @@ def draw_layers(
             f"initial topology {init_topology!r} does not look at data; leave out "
             f"init_data, or take {others}"
         )
-    last = len(sizes) - 2
     for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        chosen = LayerActivation("identity")
-        if index < last:
-            chosen = layer_activation(activation, index, activation_parameter, dropout)
+        activation = hidden.of(index, len(sizes) - 1)
         draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
         shape = n_in, n_out, counts[index], draw, dtype
         if pattern.needs_data and index > 0:
@@ -127,19 +134,14 @@ def draw_layers(
         connections.values[:] = draw_weights(
             weight_init, connections, counts[index], draw
         )
-        layer = SparseLayer(connections, chosen)
-        if layer.srelu is not None:
-            layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
-        yield layer
+        yield _make_layer(connections, activation, seed, index)
 
 
 def given_layers(
     weights: Sequence[Any],
     biases: Sequence[Any] | None,
     *,
-    activation: str,
-    activation_parameter: float | None,
-    dropout: float,
+    hidden: Hidden,
     dtype: type,
     seed: int,
 ) -> Iterator[SparseLayer]:
@@ -149,7 +151,7 @@ def given_layers(
     ----------
     weights : sequence of (n_in, n_out) scipy.sparse matrices
     biases : sequence of (n_out,) arrays, optional
-    activation, activation_parameter, dropout, dtype, seed
+    hidden, dtype, seed
         See `draw_layers`.
     """
     if scipy.sparse.issparse(weights) or not isinstance(weights, Sequence):
@@ -164,16 +166,23 @@ def given_layers(
             f"biases must be as many as weights, {len(weights)}, got {len(biases)}"
         )
     for index, matrix in enumerate(weights):
-        chosen = LayerActivation("identity")
-        if index < len(weights) - 1:
-            chosen = layer_activation(activation, index, activation_parameter, dropout)
-        layer = SparseLayer(_as_connections(matrix, dtype, f"weights[{index}]"), chosen)
+        activation = hidden.of(index, len(weights))
+        connections = _as_connections(matrix, dtype, f"weights[{index}]")
+        layer = _make_layer(connections, activation, seed, index)
         if biases is not None:
             name = f"biases[{index}]"
             layer.bias[:] = _as_finite(biases[index], dtype, name, layer.bias.shape)
-        if layer.srelu is not None:
-            layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
         yield layer
+
+
+def _make_layer(
+    connections: Connections, activation: LayerActivation, seed: int, index: int
+) -> SparseLayer:
+    """Make a layer, and draw what the neurons of its activation learn, if they do."""
+    layer = SparseLayer(connections, activation)
+    if layer.srelu is not None:
+        layer.srelu.draw(rng.stream(seed, rng.Purpose.ACTIVATION_INIT, layer=index))
+    return layer
 
 
 def _as_connections(matrix: Any, dtype: type, name: str) -> Connections:
@@ -213,7 +222,14 @@ def _as_finite(given: Any, dtype: type, name: str, shape: tuple) -> np.ndarray:
     return array
 
 
-def _check_options(init_topology: str, options: dict[str, Any]) -> None:
+def _check_options(
+    init_topology: str, options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return a copy of the options, if the initial topology takes them."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise UsageError(f"init_options must be a dict, got {options!r}")
     accepted: list[str] = []
     if init_topology in PATTERNS:
         accepted = ["distribution", *PATTERNS[init_topology].options]
@@ -223,6 +239,7 @@ def _check_options(init_topology: str, options: dict[str, Any]) -> None:
                 f"initial topology {init_topology!r} takes no options, got {option!r}"
             )
         choose(option, accepted, "option", f" of initial topology {init_topology!r}")
+    return dict(options)
 
 
 def check_layers(layers: Sequence[SparseLayer]) -> None:

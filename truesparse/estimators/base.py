@@ -77,6 +77,7 @@ class BaseSparseMLP(BaseEstimator):
         beta_1=0.9,
         beta_2=0.999,
         n_iter_no_change=10,
+        powerprop=1.0,
         clip_norm=None,
         dtype="auto",
         n_jobs=None,
@@ -113,6 +114,7 @@ class BaseSparseMLP(BaseEstimator):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.n_iter_no_change = n_iter_no_change
+        self.powerprop = powerprop
         self.clip_norm = clip_norm
         self.dtype = dtype
         self.n_jobs = n_jobs

@@ -88,6 +88,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         Decay rates of the Adam solvers' moments; `beta_2` is also that of "rmsprop".
     n_iter_no_change : int or inf
         Epochs without improvement after which training stops.
+    powerprop : float
+        Power of Powerpropagation, see Optimizer; 1 is without it.
     clip_norm : float, optional
         Scale gradients down to this global L2 norm.
     dtype : {"auto", "float32", "float64"}
@@ -189,6 +191,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         beta_1=0.9,
         beta_2=0.999,
         n_iter_no_change=10,
+        powerprop=1.0,
         clip_norm=None,
         dtype="auto",
         n_jobs=None,
@@ -369,7 +372,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         elif y.shape[1] != self._n_outputs:
             raise DataError(
                 f"{name} has {y.shape[1]} labels, but the first fit saw "
-                f"{self._n_outputs}"
+                f"{self._n_outputs}; give as many"
             )
         return y
 

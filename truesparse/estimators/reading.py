@@ -11,10 +11,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from truesparse.errors import DataError, UsageError
+from truesparse.errors import DataError
 from truesparse.estimators.samples import Samples
 from truesparse.estimators.settings import Settings
 from truesparse.network.inputs import as_source_data, as_weights, n_samples
+from truesparse.training.fit_data import require_both
 
 # Whole numbers become the first of them.
 FLOATS = (np.float64, np.float32)
@@ -52,11 +53,8 @@ def read_samples(
 
 def _read_validation(estimator: Any, X, y, weights, dtype) -> tuple:
     """Check and encode validation data; None for those not given."""
-    if (X is None) != (y is None):
-        raise UsageError("give X_val and y_val together")
+    require_both(X, y, weights)
     if X is None:
-        if weights is not None:
-            raise UsageError("sample_weight_val needs X_val and y_val; give them")
         return None, None, None
     # What `_validate` does, under the names of these data.
     _check_feature_names(estimator, X, reset=False)
@@ -71,7 +69,9 @@ def _read_validation(estimator: Any, X, y, weights, dtype) -> tuple:
     )
     targets, n = estimator._encode(y, reset=False, name="y_val"), n_samples(source)
     if len(targets) != n:
-        raise DataError(f"X_val has {n} samples, but y_val has {len(targets)}")
+        raise DataError(
+            f"X_val has {n} samples, but y_val has {len(targets)}; give as many"
+        )
     return source, targets, as_weights(weights, n, "sample_weight_val")
 
 

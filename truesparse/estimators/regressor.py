@@ -108,7 +108,7 @@ class SparseMLPRegressor(RegressorMixin, BaseSparseMLP):
         elif n_targets != self._n_outputs:
             raise DataError(
                 f"{name} has {n_targets} targets, but the first fit saw "
-                f"{self._n_outputs}"
+                f"{self._n_outputs}; give as many"
             )
         return y.reshape(len(y), -1)
 

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from truesparse import topology
 from truesparse.callbacks import BestModel, Callback, EarlyStopping, Progress
 from truesparse.common.checks import (
+    check_bools,
     check_finite,
     check_not_negative,
     check_positive,
@@ -36,6 +37,7 @@ from truesparse.network.inputs import n_samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
+from truesparse.training.events import as_callbacks
 from truesparse.training.trainer import Trainer
 
 SOLVERS = ("adam", "adamw", "rmsprop", "sgd")
@@ -86,7 +88,7 @@ class Settings(types.SimpleNamespace):
     def __init__(self, **parameters: Any):
         super().__init__(**parameters)
         for name in ("shuffle", "warm_start", "early_stopping", "nesterovs_momentum"):
-            _check_bool(name, parameters[name])
+            check_bools(**{name: parameters[name]})
         for name, check in _NUMBERS.items():
             if not (name == "dropout" and self.dropout == AUTO):
                 check(**{name: parameters[name]})
@@ -102,11 +104,10 @@ class Settings(types.SimpleNamespace):
                 "validation_fraction must be above 0 for early_stopping to hold out "
                 "validation data, got 0"
             )
-        for name in ("init_options", "topology_options"):
-            options = parameters[name]
-            if options is not None and not isinstance(options, Mapping):
-                raise UsageError(f"{name} must be a dict, got {options!r}")
-        self.callbacks = _as_callbacks(parameters["callbacks"])
+        options = self.topology_options
+        if options is not None and not isinstance(options, Mapping):
+            raise UsageError(f"topology_options must be a dict, got {options!r}")
+        self.callbacks = as_callbacks(parameters["callbacks"])
 
     def choose_net(self, shape: tuple[int, int] | None) -> None:
         """Replace "auto" by what suits data of this shape, see architecture.py.
@@ -219,6 +220,7 @@ class Settings(types.SimpleNamespace):
             beta1=self.beta_1,
             beta2=self.beta_2,
             weight_decay=self.alpha * n_batches / total_weight,
+            powerprop=self.powerprop,
         )
 
     def make_learning_rate(self) -> LearningRate:
@@ -275,7 +277,11 @@ def make_loss(given: Any, names: Mapping[str, str], targets: str) -> Loss:
     """
     if isinstance(given, Loss):
         if given.name not in names.values():
-            raise UsageError(f"loss {given.name!r} does not suit {targets} targets")
+            accepted = ", ".join(dict.fromkeys(names.values()))
+            raise UsageError(
+                f"loss {given.name!r} does not suit {targets} targets; use one of "
+                f"{accepted}"
+            )
         return given
     return Loss(names[choose(given, names, f"loss for {targets} targets")])
 
@@ -283,23 +289,6 @@ def make_loss(given: Any, names: Mapping[str, str], targets: str) -> Loss:
 def _is_auto(value: Any) -> bool:
     """Whether a value is "auto"; an array of sizes is not."""
     return isinstance(value, str) and value == AUTO
-
-
-def _check_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool | np.bool_):
-        raise UsageError(f"{name} must be True or False, got {value!r}")
-
-
-def _as_callbacks(given: Any) -> list[Callback]:
-    """Return the callbacks as a list; one may be given as it is."""
-    given = [] if given is None else given
-    if isinstance(given, Callback):
-        given = [given]
-    if not isinstance(given, list | tuple) or not all(
-        isinstance(each, Callback) for each in given
-    ):
-        raise UsageError(f"callbacks must be a list of Callback objects, got {given!r}")
-    return list(given)
 
 
 def _as_sizes(sizes: Any) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from truesparse.errors import UsageError
 
 if TYPE_CHECKING:
     from truesparse.datasets import Preprocessing
+    from truesparse.network.sparse_mlp import SparseMLP
 
 # In deviations of a feature: what an ordinary measurement does not tell apart.
 _MOST_ROUNDING = 1e-2
@@ -57,6 +58,8 @@ def _main(words: list[str]) -> None:
         raise UsageError(
             f"--out {options.out} exists already; choose another name, or remove it"
         )
+    if options.shrink and os.path.lexists(file := _neurons_of(options.out)):
+        raise UsageError(f"{file} exists already; choose another --out, or remove it")
     _run(options)
 
 
@@ -77,6 +80,12 @@ def _make_parser() -> shell.CommandParser:
     )
     parser.add_no_verify()
     parser.add_argument(
+        "--shrink",
+        action="store_true",
+        help="leave out neurons and features that have no part in any prediction; "
+        "FILE.neurons.npz says which are left",
+    )
+    parser.add_argument(
         "--quiet", action="store_true", help="print only errors to stderr"
     )
     return parser
@@ -92,7 +101,7 @@ def _run(options: Any) -> None:
     from truesparse.export.by_output import net_of
     from truesparse.export.onnx_files import require_onnx
     from truesparse.export.torch_export import require_torch
-    from truesparse.storage import models, run_folder
+    from truesparse.storage import models
 
     if options.to == "onnx":
         require_onnx()
@@ -104,8 +113,11 @@ def _run(options: Any) -> None:
         2 * describe.prediction_bytes(file, 1), "export it on a machine with more"
     )
     model = models.load(file, verify=options.verify)
-    if os.path.isdir(options.model) and run_folder.is_unfinished(options.model):
-        say(f"the run has not ended: exporting {file}, saved after step {model.step:,}")
+    note = models.note_if_unfinished(options.model, file, model)
+    if note is not None:
+        say(note)
+    if options.shrink:
+        model = _shrink(model, options.out, say)
     if options.to == "onnx":
         to_onnx(model, options.out, dtype=options.dtype)
         if (options.dtype or model.dtype.name) == "float32":
@@ -115,6 +127,32 @@ def _run(options: Any) -> None:
     else:
         to_csr(model, options.out)
     say(f"wrote {options.out}: {_TAKES[net_of(model).rows]}")
+
+
+def _neurons_of(out: str) -> str:
+    """Return the file that says which neurons a smaller net has."""
+    return f"{out}.neurons.npz"
+
+
+def _shrink(model: "SparseMLP", out: str, say: Callable[[str], None]) -> "SparseMLP":
+    """Return a smaller model, and write which of the neurons it has."""
+    import numpy as np
+
+    from truesparse.analysis import shrink
+
+    how = model.preprocessing
+    # Columns of text become several features each, all of which rows have to bring.
+    takes_columns = how is not None and how.encoding is not None
+    small, neurons = shrink(model, features=not takes_columns)
+    names = [f"layer_{index}" for index in range(len(neurons))]
+    names[0], names[-1] = "features", "outputs"
+    arrays: dict[str, Any] = dict(zip(names, neurons, strict=True))
+    np.savez(_neurons_of(out), **arrays)
+    sizes = (" - ".join(f"{n:,}" for n in m.layer_sizes) for m in (model, small))
+    say(f"shrunk from {' to '.join(sizes)}: {_neurons_of(out)} says what is left")
+    if small.layer_sizes[0] < model.layer_sizes[0]:
+        say(f"rows must hold those {small.layer_sizes[0]:,} features alone")
+    return small
 
 
 def _warn_of_digits(

@@ -9,6 +9,7 @@ torch's, and torch is optional and takes seconds to import.
 """
 
 import functools
+import importlib
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from truesparse.common.checks import check_bools, import_extra
 from truesparse.datasets import Preprocessing
 from truesparse.datasets.dataset import SCALE_NAMES
+from truesparse.errors import UsageError
 from truesparse.export.by_output import LayerByOutput, net_of
 
 # What follows the last layer.
@@ -29,6 +31,7 @@ def to_torch(
     *,
     probabilities: bool = False,
     preprocessing: Preprocessing | None = None,
+    trainable: bool = False,
 ) -> Any:
     """Return the net as a torch.nn.Module.
 
@@ -72,8 +75,17 @@ def to_torch(
     in beta state. Scales stay float64, so that features of large mean and small
     deviation lose only the digits that the rows lack.
     """
-    check_bools(probabilities=probabilities)
+    check_bools(probabilities=probabilities, trainable=trainable)
     require_torch("to_torch")
+    if trainable:
+        if probabilities or preprocessing is not None:
+            raise UsageError(
+                "a trainable module takes rows as trained and returns what "
+                "decision_function does: leave out probabilities and preprocessing"
+            )
+        # By name: it is far above this module.
+        conversion = importlib.import_module("truesparse.torch.conversion")
+        return conversion.to_sequential(getattr(model, "model_", model))
     net = net_of(model, preprocessing)
     is_linear = net.loss.name in ("squared", "huber") or not probabilities
     head = "identity" if is_linear else net.loss.name
@@ -110,7 +122,9 @@ def require_torch(name: str) -> Any:
 
 def __getattr__(name: str) -> Any:
     """Make a class of modules when pickle looks for it here."""
-    makers = {"SparseLinear": _linear_class, "SparseNet": _net_class}
+    # Before version 0.2 the first one was called SparseLinear.
+    linear = dict.fromkeys(("CsrLinear", "SparseLinear"), _linear_class)
+    makers = {**linear, "SparseNet": _net_class}
     if name in makers:
         require_torch(name)
         return makers[name]()
@@ -133,7 +147,7 @@ def _as_global(make: Callable[[], type]) -> Callable[[], type]:
 def _linear_class() -> type:
     import torch
 
-    class SparseLinear(torch.nn.Module):
+    class CsrLinear(torch.nn.Module):
         """A layer a = f(W x + bias); x and a are (neurons, batch)."""
 
         crow_indices: torch.Tensor
@@ -177,7 +191,7 @@ def _linear_class() -> type:
                 check_invariants=check,
             )
 
-    return SparseLinear
+    return CsrLinear
 
 
 @_as_global

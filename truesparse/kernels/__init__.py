@@ -14,6 +14,7 @@ Topology
     rewire        dropping and inserting connections, absent cells
     candidates    absent cells with the largest gradients
     ranks         ranks within groups
+    products      absent cells with the largest products of two numbers
     paths         scores of absent cells by paths of three connections
     path_draws    draws of such paths, and with them of cells
     patterns      draws of initial connections that depend on each other

@@ -301,18 +301,23 @@ def threads(n_jobs: int | None) -> Iterator[None]:
         set_threads(before)
 
 
-def tell_when_compiling(callback: Callable[[], None]) -> None:
-    """Call `callback` once, before the first kernel is compiled.
+@contextlib.contextmanager
+def when_compiling(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` once in a ``with``, before the first kernel that is compiled.
 
     Loading a kernel from the cache on disk does not count.
     """
 
     class Listener(event.Listener):
+        is_first = True
+
         def on_start(self, _) -> None:
-            event.unregister("numba:compile", self)
-            callback()
+            if self.is_first:
+                self.is_first = False
+                callback()
 
         def on_end(self, _) -> None:
             pass
 
-    event.register("numba:compile", Listener())
+    with event.install_listener("numba:compile", Listener()):
+        yield

@@ -9,6 +9,8 @@ With weight w, moments m and s, and decay terms l2 and shrink:
                w += -lr m / (second_scale sqrt(s) + epsilon) - shrink w
     RmsProp    s = beta2 s + (1 - beta2) g^2;    w += -lr g / (sqrt(s) + epsilon)
 
+Each has a form that steps theta instead, where w = theta |theta|^(alpha - 1).
+
 `shrink` is the decoupled decay: SET's reference code uses it as it stands, AdamW times
 the learning rate. Bias corrections of Adam are in `lr` and `second_scale`.
 
@@ -16,6 +18,7 @@ A method is a NamedTuple of its numbers. Its type chooses the arithmetic when a 
 is compiled: the innermost loops hold no branch, and unused methods cost nothing.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -83,7 +86,66 @@ class RmsProp(NamedTuple):
     epsilon: float
 
 
-Rule = StoreGradient | Sgd | Momentum | Nesterov | Adam | RmsProp
+# The same steps on theta. Rules are flat: Numba 0.68 passes no tuple within a tuple to
+# a parallel kernel.
+
+
+class PowerSgd(NamedTuple):
+    """Sgd on the root of the weight."""
+
+    lr: float
+    l2: float
+    shrink: float
+    alpha: float
+
+
+class PowerMomentum(NamedTuple):
+    """Momentum on the root of the weight."""
+
+    lr: float
+    l2: float
+    shrink: float
+    momentum: float
+    alpha: float
+
+
+class PowerNesterov(NamedTuple):
+    """Nesterov on the root of the weight."""
+
+    lr: float
+    l2: float
+    shrink: float
+    momentum: float
+    alpha: float
+
+
+class PowerAdam(NamedTuple):
+    """Adam on the root of the weight."""
+
+    lr: float
+    l2: float
+    shrink: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    second_scale: float
+    alpha: float
+
+
+class PowerRmsProp(NamedTuple):
+    """RmsProp on the root of the weight."""
+
+    lr: float
+    l2: float
+    shrink: float
+    beta2: float
+    epsilon: float
+    alpha: float
+
+
+Plain = Sgd | Momentum | Nesterov | Adam | RmsProp
+Powered = PowerSgd | PowerMomentum | PowerNesterov | PowerAdam | PowerRmsProp
+Rule = StoreGradient | Plain | Powered
 
 # All steps have one signature, so that `step_weight` can stand for any of them: a step
 # leaves alone what its method does not need.
@@ -142,14 +204,47 @@ def _rms_prop(rule, values, first, second, p, g):
     values[p] = w - number(rule.lr) * g / size - number(rule.shrink) * w
 
 
-_STEPS = {
-    StoreGradient: _store_gradient,
+def _power(rule, values, first, second, p, g):
+    number = values.dtype.type
+    alpha, none = number(rule.alpha), number(0.0)
+    w = values[p]
+    size = abs(w) ** (number(1.0) / alpha)
+    # w / theta is |theta|^(alpha - 1).
+    slope = alpha * abs(w) / size if size > none else none
+    values[p] = np.copysign(size, w)
+    step_root(rule, values, first, second, p, g * slope)
+    theta = values[p]
+    values[p] = np.copysign(abs(theta) ** alpha, theta)
+
+
+_PLAIN = {
     Sgd: _sgd,
     Momentum: _momentum,
     Nesterov: _nesterov,
     Adam: _adam,
     RmsProp: _rms_prop,
 }
+# The rule that takes the same step on the root of each weight.
+POWERED: dict[type, Callable[..., Powered]] = {
+    Sgd: PowerSgd,
+    Momentum: PowerMomentum,
+    Nesterov: PowerNesterov,
+    Adam: PowerAdam,
+    RmsProp: PowerRmsProp,
+}
+_STEPS = {StoreGradient: _store_gradient, **_PLAIN}
+_STEPS |= dict.fromkeys(POWERED.values(), _power)
+_ROOTS = {powered: _PLAIN[plain] for plain, powered in POWERED.items()}
+
+
+def step_root(rule, values, first, second, p, g):
+    """Apply one optimiser step to values[p], which holds theta of gradient g."""
+    _ROOTS[type(rule)](rule, values, first, second, p, g)
+
+
+@overload(step_root, jit_options={"fastmath": jit.FASTMATH})
+def _choose_root_step(rule, values, first, second, p, g):
+    return _ROOTS[rule.instance_class]
 
 
 def step_weight(rule, values, first, second, p, g):

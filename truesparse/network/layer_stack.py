@@ -31,6 +31,11 @@ class LayerStack:
         return (self.layers[0].connections.n_in, *widths)
 
     @property
+    def neighbours(self) -> list[tuple[int, int]]:
+        """Numbers of layers of which the second takes what the first outputs."""
+        return list(itertools.pairwise(range(len(self.layers))))
+
+    @property
     def n_neurons(self) -> int:
         """Number of hidden and output neurons."""
         return sum(self.layer_sizes[1:])

@@ -11,9 +11,14 @@ import scipy.sparse
 
 from truesparse import export
 from truesparse.common import rng
-from truesparse.common.checks import check_whole, float_type
+from truesparse.common.checks import check_whole, float_type, import_extra
 from truesparse.datasets import Preprocessing
-from truesparse.drawing.draw_layers import check_layers, draw_layers, given_layers
+from truesparse.drawing.draw_layers import (
+    Hidden,
+    check_layers,
+    draw_layers,
+    given_layers,
+)
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums
@@ -101,9 +106,7 @@ class SparseMLP(LayerStack):
             weight_init,
             epsilon=epsilon,
             density=density,
-            activation=activation,
-            activation_parameter=activation_parameter,
-            dropout=dropout,
+            hidden=Hidden(activation, activation_parameter, dropout),
             dtype=float_type(dtype),
             seed=seed,
             data=init_data,
@@ -176,9 +179,7 @@ class SparseMLP(LayerStack):
         layers = given_layers(
             weights,
             biases,
-            activation=activation,
-            activation_parameter=activation_parameter,
-            dropout=dropout,
+            hidden=Hidden(activation, activation_parameter, dropout),
             dtype=float_type(dtype),
             seed=seed,
         )
@@ -331,7 +332,7 @@ class SparseMLP(LayerStack):
         check_whole("batch_size", batch_size, 1)
         source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
         if (n := inputs.n_samples(source)) != len(targets):
-            raise DataError(f"{n} samples but {len(targets)} targets")
+            raise DataError(f"{n} samples but {len(targets)} targets; give as many")
         self._follow_topology()
         # In the buffers of a training run, however few samples these are.
         z = feedforward.predict(self.layers, self._buffers, source, batch_size)
@@ -349,6 +350,13 @@ class SparseMLP(LayerStack):
     def to_torch(self, **options: Any) -> Any:
         """Return the net as a torch.nn.Module, see export.to_torch."""
         return export.to_torch(self, **options)
+
+    @classmethod
+    def from_torch(cls, module: Any, **options: Any) -> "SparseMLP":
+        """Make a net of a torch.nn.Sequential, see truesparse.torch.conversion."""
+        need = "from_torch needs torch"
+        conversion = import_extra("truesparse.torch.conversion", need, "torch")
+        return conversion.from_sequential(module, **options)
 
     def to_onnx(self, path, **options: Any) -> pathlib.Path:
         """Write the net to an ONNX file, see export.to_onnx."""

@@ -99,6 +99,11 @@ def save(
         metadata["config"] = config
     if preprocessing is None:
         preprocessing = model.preprocessing
+    if not isinstance(preprocessing, Preprocessing | None):
+        raise UsageError(
+            "preprocessing must be a Preprocessing, or a Dataset, which is one, got "
+            f"{preprocessing!r}"
+        )
     if preprocessing is not None:
         preprocessing.check(model.layer_sizes[0], model.layer_sizes[-1])
         more, text = to_tensors(preprocessing)
@@ -147,13 +152,9 @@ def load(path, *, verify: bool = True) -> SparseMLP:
         model.preprocessing = read_preprocessing(
             file, layers[0].connections.n_in, layers[-1].connections.n_out
         )
-    if file_path != pathlib.Path(path) and run_folder.is_unfinished(path):
-        warnings.warn(
-            f"the run in {path} has not ended: this is {file_path.name}, saved after "
-            f"step {model.step:,}",
-            UserWarning,
-            stacklevel=2,
-        )
+    note = note_if_unfinished(path, file_path, model)
+    if note is not None:
+        warnings.warn(note, UserWarning, stacklevel=2)
     return model
 
 
@@ -168,7 +169,10 @@ def find_model(path) -> pathlib.Path:
     ModelFileError
         If the folder holds no model.
     """
-    folder = pathlib.Path(path)
+    try:
+        folder = pathlib.Path(path)
+    except TypeError:
+        raise ModelFileError(f"cannot read model {path!r}: give a path") from None
     if not folder.is_dir():
         return folder
     names = run_folder.MODELS
@@ -181,6 +185,26 @@ def find_model(path) -> pathlib.Path:
     # A finished run may have saved the model of its best epoch, with fewer steps.
     is_clear = len(files) == 1 or not run_folder.is_unfinished(folder)
     return files[0] if is_clear else max(files, key=load_step)
+
+
+def note_if_unfinished(path, file_path: pathlib.Path, model: SparseMLP) -> str | None:
+    """Return what to say about a model of a run that has not ended, or None.
+
+    Parameters
+    ----------
+    path : str or path
+        What the user gave, a file or the folder of a run.
+    file_path : path
+        The file that `find_model` chose.
+    model : SparseMLP
+        The model in it.
+    """
+    if file_path == pathlib.Path(path) or not run_folder.is_unfinished(path):
+        return None
+    return (
+        f"the run in {path} has not ended: this is {file_path.name}, saved after step "
+        f"{model.step:,}"
+    )
 
 
 def load_preprocessing(path) -> Preprocessing | None:
@@ -285,7 +309,8 @@ def parse_description(metadata: dict[str, str], path) -> dict:
         )
     if "truesparse" not in metadata:
         raise ModelFileError(
-            f"{path} is not a truesparse model: it lacks the metadata of one"
+            f"{path} is not a truesparse model: it lacks the metadata of one; give a "
+            "file that truesparse.save or truesparse.train wrote"
         )
     description: dict = json.loads(metadata["truesparse"])
     check_format(description, path)

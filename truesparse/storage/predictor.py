@@ -5,6 +5,7 @@ rows stay sparse.
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ import numpy as np
 from truesparse.common.checks import check_whole
 from truesparse.datasets import Preprocessing, check_features
 from truesparse.datasets.features import Features
-from truesparse.datasets.text_tables import from_pandas
-from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.datasets.model_columns import require_names
+from truesparse.datasets.typed_columns import from_pandas
+from truesparse.errors import ModelFileError, UsageError
 from truesparse.storage import models
 
 _BATCHES = 32  # a block: enough that allocating its buffers costs nothing
@@ -84,7 +86,8 @@ class Predictor:
         is_binary = model.loss.name == "logistic" and n_outputs == 1
         if len(self.classes) != n_outputs and not is_binary:
             raise ModelFileError(
-                f"the model has {n_outputs} outputs but {len(self.classes)} classes"
+                f"the model has {n_outputs} outputs but {len(self.classes)} classes; "
+                "give the preprocessing of its training data"
             )
 
     def predict(self, X: Any, batch_size: int = 128) -> np.ndarray:
@@ -150,19 +153,10 @@ class Predictor:
             names = encoding.column_names
         if names is None:
             return table
-        missing = [name for name in names if name not in table.columns]
-        if missing:
-            raise DataError(
-                f"X lacks {len(missing)} of the {len(names)} columns that the model "
-                f"was trained on: {', '.join(map(repr, missing[:5]))}; add or rename "
-                "them"
-            )
+        require_names(
+            names, Counter(name for name in table.columns if isinstance(name, str)), "X"
+        )
         table = table[list(names)]
-        if table.shape[1] > len(names):
-            raise DataError(
-                "X has several columns of one name among those that the model takes; "
-                "rename or remove all but one"
-            )
         if encoding is None:
             return table
         return encoding.transform([from_pandas(table[name]) for name in names])

@@ -8,7 +8,9 @@ Connections that move
     accset      SET with fewer connections the better the net predicts
     cht         CHT, CHTs and CHTss: grow where paths of length 3 lead
     deepr       drop weights that change sign
+    soft_deepr  the same with a free number of connections
     dsr         drop below a threshold, move connections between layers
+    dst_ee      grow by gradient, and where connections have rarely been
     ggr         move connections between layers by gradient
     gse         grow by gradient among a random subset
     itop        SET-ITOP: grow where no connection has ever been
@@ -19,6 +21,7 @@ Connections that move
     srigl       RigL with a constant fan-in
     taylor      drop by the product of weight and gradient
     top_kast    different sets in the forward and the backward pass
+    wast        drop and grow by the importance of neurons
 Pruning, and the baseline
     granet      gradual pruning, with some growth
     lottery     magnitude pruning in rounds, weights wound back
@@ -38,6 +41,7 @@ from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.cht import Cht, Chts, Chtss
 from truesparse.topology.deepr import Deepr
 from truesparse.topology.dsr import Dsr
+from truesparse.topology.dst_ee import DstEe
 from truesparse.topology.ggr import Ggr
 from truesparse.topology.granet import Granet
 from truesparse.topology.grasp import Grasp
@@ -55,16 +59,19 @@ from truesparse.topology.rigl import Rigl
 from truesparse.topology.set import Set
 from truesparse.topology.snfs import Snfs
 from truesparse.topology.snip import Snip
+from truesparse.topology.soft_deepr import SoftDeepr
 from truesparse.topology.srigl import Srigl
 from truesparse.topology.static import Static
 from truesparse.topology.synflow import Synflow
 from truesparse.topology.top_kast import TopKast
+from truesparse.topology.wast import Wast
 
 ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     algorithm.name: algorithm
     for algorithm in (
         *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
         *(Itop, Mest, Nest, Rigl, Snfs, Srigl, TopKast),
+        *(DstEe, SoftDeepr, Wast),
         *(Snip, Grasp, Synflow, Magnitude, Lottery),
     )
 }

@@ -52,7 +52,7 @@ class TopologyAlgorithm(Options):
     # weight and state, as if it had not been removed.
     keeps_regrown: ClassVar[bool] = False
     # Whether layers exchange connections.
-    redistributes: ClassVar[bool] = False
+    redistributes: bool = False
     # Whether an update grows as many connections as it drops, where final_share is 1
     # and the score stands still.
     conserves: ClassVar[bool] = True
@@ -77,7 +77,7 @@ class TopologyAlgorithm(Options):
     @property
     def growth(self) -> float:
         """Connections that a layer can have, as a multiple of those at first."""
-        return 1.0
+        return self.share.peak
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs: numbers, lists, dicts and arrays."""
@@ -128,7 +128,7 @@ class TopologyAlgorithm(Options):
         if context.is_final:
             # Asked once, at the end of the last epoch.
             return unit == "epoch" and self.final == "prune_only"
-        is_shrinking = self.share.final < 1.0 and context.progress <= self.share.end
+        is_shrinking = not self.share.is_one and context.progress <= self.share.end
         if self.fraction.is_over(context.progress) and not is_shrinking:
             return False
         count = context.epoch if unit == "epoch" else context.step
@@ -136,7 +136,7 @@ class TopologyAlgorithm(Options):
 
     def is_idle(self, n_steps: int, n_epochs: int) -> bool:
         """Whether a run of so many steps and epochs ends before the first update."""
-        end = self.fraction.end if self.share.final == 1.0 else 1.0
+        end = self.fraction.end if self.share.is_one else 1.0
         length = n_steps if self.schedule.unit == "step" else n_epochs
         last = min(end * length, length - 1)
         return "schedule" in self.takes and self.schedule.start > last
@@ -174,7 +174,7 @@ class TopologyAlgorithm(Options):
         """
         layers = [i for i in self.layers.of(model) if i not in self.stopped]
         with_room = [i for i in layers if model.layers[i].connections.density < 1.0]
-        can_lose = self.share.final < 1.0 or (self.redistributes and with_room)
+        can_lose = not self.share.is_one or (self.redistributes and with_room)
         return layers if can_lose else with_room
 
     # What algorithms override --------------------------------------------------------

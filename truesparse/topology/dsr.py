@@ -79,7 +79,7 @@ class Dsr(TopologyAlgorithm):
         target = self.drop_fraction(update.context)
         if target > 0.0:
             self._drop_below_threshold(update, target)
-        if self.share.final < 1.0:
+        if not self.share.is_one:
             self._drop_surplus(update)
 
     def _drop_below_threshold(self, update: Update, target: float) -> None:

@@ -64,7 +64,7 @@ class Mest(TopologyAlgorithm):
     @property
     def growth(self) -> float:
         """Connections that a layer can have, as a multiple of those at first."""
-        return 1.0 + self.zeta if self.soft_bound else 1.0
+        return super().growth * (1.0 + self.zeta if self.soft_bound else 1.0)
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: gradients."""

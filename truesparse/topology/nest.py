@@ -16,8 +16,12 @@ the authors was found to compare with.
 
 import numpy as np
 
-from truesparse.common.checks import check_not_negative, check_numbers, check_share
-from truesparse.errors import UsageError
+from truesparse.common.checks import (
+    check_at_least_one,
+    check_finite,
+    check_not_negative,
+    check_share,
+)
 from truesparse.topology.parts.guided import SampledGradients, largest
 from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.schedule import Fraction
@@ -62,9 +66,8 @@ class Nest(SampledGradients):
         **options,
     ):
         super().__init__(gradient_batches=gradient_batches, **options)
-        check_numbers(most_growth=most_growth)
-        if not 1.0 <= most_growth < np.inf:
-            raise UsageError(f"most_growth must be at least 1, got {most_growth}")
+        check_at_least_one(most_growth=most_growth)
+        check_finite(most_growth=most_growth)
         check_share(grow_until=grow_until)
         check_not_negative(prune_threshold=prune_threshold)
         self.most_growth = most_growth

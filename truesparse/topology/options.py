@@ -6,12 +6,17 @@ attributes.
 
 from typing import Any, ClassVar
 
-from truesparse.common.checks import check_bools, check_numbers, choose
+from truesparse.common.checks import check_bools, check_share, choose
 from truesparse.drawing.cells import INITIALIZERS
 from truesparse.errors import UsageError
 from truesparse.topology.parts.importance import Importance
 from truesparse.topology.parts.schedule import Fraction, Share, UpdateSchedule
-from truesparse.topology.parts.stages import Layers, keyword_parameters, with_options
+from truesparse.topology.parts.stages import (
+    Layers,
+    keyword_parameters,
+    refuse,
+    with_options,
+)
 
 
 class Options:
@@ -45,6 +50,8 @@ class Options:
         How the number of connections falls to that share.
     share_end : float
         Share of the run after which it is reached.
+    share_peak, share_cycles : float, int
+        Waves in which the share rises and falls until then, see schedule.Share.
     surplus : {"score", "relative"}
         Which connections go for good as their number falls: those of lowest score,
         with those that are exchanged, or before them those of least relative
@@ -91,7 +98,7 @@ class Options:
     def __init__(self, **options: Any):
         for option in options:
             if option not in self.takes:
-                self._refuse(option)
+                refuse(option, self.name or type(self).__name__, self.options())
         self.fraction = with_options(self.fraction, options)
         self.layers = with_options(self.layers, options)
         self.share = with_options(self.share, options)
@@ -105,7 +112,8 @@ class Options:
         self.chain_removal = options.get("chain_removal", self.chain_removal)
         check_bools(chain_removal=self.chain_removal)
         self.early_stop = options.get("early_stop", self.early_stop)
-        check_numbers(early_stop=self.early_stop)
+        if self.early_stop is not None:
+            check_share(early_stop=self.early_stop)
         surplus = options.get("surplus", self.surplus)
         self.surplus = choose(surplus, ("score", "relative"), "choice of the surplus")
         final = options.get("final", self.final)
@@ -128,10 +136,3 @@ class Options:
         """Names of the options that the algorithm takes, its constructor's first."""
         named = keyword_parameters(cls)
         return tuple(dict.fromkeys([*named, *cls.takes]))
-
-    def _refuse(self, option: str) -> None:
-        """Raise UsageError for an option that the algorithm does not take."""
-        name, accepted = self.name or type(self).__name__, self.options()
-        if not accepted:
-            raise UsageError(f"topology {name!r} takes no options, got {option!r}")
-        choose(option, accepted, "option", f" of topology {name!r}")

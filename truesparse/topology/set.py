@@ -52,15 +52,23 @@ class SignedRemoval(TopologyAlgorithm):
             return
         for index, connections in update.connections.items():
             fraction = self.drop_fraction(update.context)
+            scores = self.signed_scores(update, index)
             pruned = self.prune_surplus(update, index)
             if pruned is not None:
                 dropped = update.dropped[index] = pruned.copy()
-                values = connections.values[~pruned]
-                dropped[~pruned] = drop_zeros_first(values, fraction)
+                dropped[~pruned] = drop_zeros_first(scores[~pruned], fraction)
                 continue
             if self.budget(update, index) < connections.nnz:
                 fraction = self.drop_count(update, index) / connections.nnz
-            update.dropped[index] = drop_zeros_first(connections.values, fraction)
+            update.dropped[index] = drop_zeros_first(scores, fraction)
+
+    def drop_scores(self, update: Update, index: int) -> np.ndarray:
+        """Return the size of each signed score."""
+        return np.abs(self.signed_scores(update, index))
+
+    def signed_scores(self, update: Update, index: int) -> np.ndarray:
+        """Return a score of each connection, (nnz,): those nearest to 0 go."""
+        return update.connections[index].values
 
 
 class Set(SignedRemoval):

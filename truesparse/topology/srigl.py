@@ -93,7 +93,7 @@ class Srigl(GuidedGrowth):
 
     def drop(self, update: Update) -> None:
         """Mark small weights, inputs of ablated neurons, and surplus inputs."""
-        if self.drop_fraction(update.context) == 0.0 and self.share.final == 1.0:
+        if self.drop_fraction(update.context) == 0.0 and self.share.is_one:
             return
         counts = {}
         for index, connections in update.connections.items():

@@ -6,4 +6,5 @@ run          Run: the state of a run, and the record of each epoch
 events       Callback: the events to which callbacks listen
 checkpoints  checkpoint files: read and write
 snapshot     the last good model of a run
+zeros        weights that Powerpropagation would never move
 """

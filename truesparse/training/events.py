@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from truesparse.errors import UsageError
+
 
 class Callback:
     """Base class of all callbacks, which does nothing on any event.
@@ -52,3 +54,22 @@ class Callback:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore an earlier `state`, before on_train_begin of a resumed run."""
+
+
+def as_callbacks(given: Any) -> list[Callback]:
+    """Return callbacks as a list; one may be given as it is, and None for none.
+
+    Raises
+    ------
+    UsageError
+        If something among them is no Callback.
+    """
+    if isinstance(given, Callback):
+        return [given]
+    try:
+        callbacks = [] if given is None else list(given)
+    except TypeError:
+        callbacks = [given]
+    if not all(isinstance(each, Callback) for each in callbacks):
+        raise UsageError(f"callbacks must be a list of Callback objects, got {given!r}")
+    return callbacks

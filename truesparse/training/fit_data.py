@@ -64,10 +64,7 @@ def prepare_data(
     weights = as_weights(sample_weight, n_samples(data))
     prepared = FitData(data, targets, weights, np.arange(n_samples(data)))
     check_share_below_one(validation_fraction=validation_fraction)
-    if (X_val is None) != (y_val is None):
-        raise UsageError("give X_val and y_val together")
-    if sample_weight_val is not None and X_val is None:
-        raise UsageError("sample_weight_val belongs to X_val and y_val; give them too")
+    require_both(X_val, y_val, sample_weight_val)
     if X_val is not None:
         data_val, targets_val = _check(model, X_val, y_val, "X_val", "y_val")
         weights_val = as_weights(
@@ -93,6 +90,15 @@ def prepare_data(
     return prepared
 
 
+def require_both(X_val, y_val, sample_weight_val) -> None:
+    """Raise UsageError unless validation data are given as a whole, or not at all."""
+    if (X_val is None) != (y_val is None):
+        given, other = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise UsageError(f"{given} is given without {other}; give both or neither")
+    if sample_weight_val is not None and X_val is None:
+        raise UsageError("sample_weight_val belongs to X_val and y_val; give them too")
+
+
 def set_aside(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the samples to train on and a share of all for validation, ascending."""
     order = rng.stream(seed, rng.Purpose.SPLIT).permutation(n)
@@ -110,12 +116,12 @@ def _check(
 ) -> tuple[np.ndarray | Csr, np.ndarray]:
     data = as_source_data(X, model.dtype, model.layer_sizes[0], name)
     if n_samples(data) == 0:
-        raise DataError(f"{name} holds no samples")
+        raise DataError(f"{name} holds no samples; give some")
     form = model.layer_sizes[-1], model.dtype, target_name
     targets = model.loss.prepare_targets(y, *form)
     if len(targets) != n_samples(data):
         raise DataError(
             f"{name} has {n_samples(data)} samples, but there are {len(targets)} "
-            "targets"
+            "targets; give one for each sample"
         )
     return data, targets

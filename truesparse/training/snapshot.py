@@ -5,12 +5,12 @@ only as often as this takes at most a twentieth of the time.
 """
 
 import os
-import pathlib
 import shutil
 import tempfile
 import time
 import weakref
 
+from truesparse.common.checks import as_path
 from truesparse.errors import ModelFileError
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
@@ -46,7 +46,7 @@ class SavedModel:
             # Runs when nothing refers to this object any more, or the process ends.
             self._cleanup = weakref.finalize(self, shutil.rmtree, folder, True)
             path = os.path.join(folder, "model.safetensors")
-        self.path = pathlib.Path(path)
+        self.path = as_path(path, "model")
 
     def __enter__(self):
         return self

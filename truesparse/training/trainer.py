@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from truesparse.common import rng
-from truesparse.common.checks import check_positive, check_whole
+from truesparse.common.checks import check_bools, check_positive, check_whole
 from truesparse.errors import DataError, DivergedError, StorageError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.schedules import LearningRate
 from truesparse.topology import Batches, TopologyAlgorithm, UpdateContext
 from truesparse.topology import make as make_topology
-from truesparse.training.events import Callback
+from truesparse.training.events import Callback, as_callbacks
 from truesparse.training.fit_data import Validation, prepare_data
 from truesparse.training.run import Clock, EpochRecord, Run
 from truesparse.training.snapshot import Snapshot, has_finite_weights
+from truesparse.training.zeros import check_zeros
 
 
 class Trainer:
@@ -42,7 +43,7 @@ class Trainer:
         Draw a new order of the samples every epoch.
     clip_norm : float, optional
         Largest global L2 norm of the gradient; a longer one is scaled down.
-    callbacks : iterable of Callback
+    callbacks : iterable of Callback, or one of them
     snapshot_path : str or path, optional
         File for the last good model; by default a temporary one.
     snapshot_options : dict, optional
@@ -79,11 +80,13 @@ class Trainer:
         batch_size: int = 128,
         shuffle: bool = True,
         clip_norm: float | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback] | Callback | None = (),
         snapshot_path=None,
         snapshot_options: dict[str, Any] | None = None,
         keep_last_good: bool = True,
     ):
+        if not isinstance(model, SparseMLP):
+            raise UsageError(f"model must be a SparseMLP, got {model!r}")
         self.model = model
         if isinstance(optimizer, str):
             optimizer = Optimizer(optimizer)
@@ -98,8 +101,9 @@ class Trainer:
         self.batch_size = check_whole("batch_size", batch_size, 1)
         if clip_norm is not None:
             check_positive(clip_norm=clip_norm)
+        check_bools(shuffle=shuffle, keep_last_good=keep_last_good)
         self.shuffle, self.clip_norm = shuffle, clip_norm
-        self.callbacks = list(callbacks)
+        self.callbacks = as_callbacks(callbacks)
         self.run: Run | None = None
         self.snapshot_path, self.keep_last_good = snapshot_path, keep_last_good
         self.snapshot_options = dict(snapshot_options or {})
@@ -159,6 +163,8 @@ class Trainer:
             raise UsageError(
                 "the model's weights hold NaN or infinity; start from a new model"
             )
+        if self.optimizer.powerprop > 1.0:
+            check_zeros(model, self.topology)
         data = prepare_data(
             model,
             X,
@@ -193,6 +199,8 @@ class Trainer:
 
     def _rejoin(self, run: Run, n: int) -> Run:
         """Return the run, ready to be resumed on `n` samples."""
+        if not isinstance(run, Run):
+            raise UsageError(f"run must be a Run, as in Trainer.run, got {run!r}")
         if run.model is not self.model:
             raise UsageError(
                 "the run belongs to another model; give the trainer that of the run"

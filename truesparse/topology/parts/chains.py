@@ -18,20 +18,22 @@ def remove_chains(update: Update) -> None:
 
     Connections into a neuron that has no outgoing ones are dropped, from the last layer
     to the first; then connections out of a neuron that has no incoming ones. Only
-    layers that take part in the update lose connections. O(nnz + neurons).
+    layers that take part in the update lose connections, in neurons that two layers
+    share. O(nnz + neurons).
     """
     connections = [layer.connections for layer in update.model.layers]
-    for index in range(len(connections) - 2, -1, -1):
-        if index in update.connections:
-            above = connections[index + 1]
-            dead = _remaining_by_row(above, _marks(update, index + 1, above)) == 0
-            update.dropped[index] |= dead[connections[index].indices]
-    for index in range(1, len(connections)):
-        if index in update.connections:
-            below = connections[index - 1]
-            columns = below.indices[~_marks(update, index - 1, below)]
+    pairs = update.model.neighbours
+    for low, high in reversed(pairs):
+        if low in update.connections:
+            above = connections[high]
+            dead = _remaining_by_row(above, _marks(update, high, above)) == 0
+            update.dropped[low] |= dead[connections[low].indices]
+    for low, high in pairs:
+        if high in update.connections:
+            below = connections[low]
+            columns = below.indices[~_marks(update, low, below)]
             dead = np.bincount(columns, minlength=below.n_out) == 0
-            update.dropped[index] |= np.repeat(dead, np.diff(connections[index].indptr))
+            update.dropped[high] |= np.repeat(dead, np.diff(connections[high].indptr))
 
 
 def _marks(update: Update, index: int, connections: Connections) -> np.ndarray:

@@ -83,15 +83,6 @@ class SampledGradients(SampledCells):
         super().__init__(**options)
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
 
-    def sampled_gradients(
-        self, update: Update, layers: list[int]
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Return keys and absolute gradients of each layer's candidates."""
-        sums = self.candidate_sums(update, layers)
-        for _, gradients in sums.values():
-            np.abs(gradients, out=gradients)
-        return sums
-
     def candidate_sums(
         self, update: Update, layers: list[int]
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:

@@ -135,10 +135,11 @@ class Fraction:
 
 
 def lower_floor(fraction: Fraction, options: dict[str, Any]) -> dict[str, Any]:
-    """Return options whose decay_floor, given or not, is at most zeta."""
-    zeta = options.get("zeta", fraction.initial)
-    floor = options.get("decay_floor", fraction.floor)
-    return {**options, "decay_floor": min(floor, zeta)}
+    """Return options whose decay_floor, unless it is given, is at most a given zeta."""
+    if "zeta" not in options or "decay_floor" in options:
+        return options
+    check_share_below_one(zeta=options["zeta"])
+    return {**options, "decay_floor": min(fraction.floor, options["zeta"])}
 
 
 SHAPES = ("cubic", "sigmoid")
@@ -157,6 +158,14 @@ class Share:
     Cubic is that of gradual pruning and GraNet (Liu et al., NeurIPS 2021), sigmoid that
     of CHTss (Zhang et al., NeurIPS 2025).
 
+    With a peak above 1 the share is multiplied by 1 + (peak - 1) (1 - cos(2 pi cycles
+    p)) / 2: `cycles` waves, from 1 up to the peak and back. This is the cyclic sparsity
+    of EAST (Li et al., "Pushing the limits of sparsity: a bag of tricks for extreme
+    pruning", 2024, section 3.3, and TensorStrike/ES2), whose settings are peak 3,
+    cycles 2 and end 0.4. Departures: there a layer grows or loses connections in an
+    update, but exchanges none until the waves are over, and the density of each layer
+    is split anew by ERK; here exchange goes on, and layers keep their proportions.
+
     Parameters
     ----------
     final : float
@@ -164,6 +173,10 @@ class Share:
     shape : {"cubic", "sigmoid"}
     start, end : float
         Progress at which it begins and ceases to fall, 0 <= start < end <= 1.
+    peak : float
+        Height of the waves, at least 1; with 1 there are none.
+    cycles : int
+        Number of waves between start and end.
 
     Examples
     --------
@@ -171,21 +184,33 @@ class Share:
     >>> falling = Share(0.2, "cubic", end=0.5)
     >>> [round(falling.at(p), 3) for p in (0.0, 0.25, 0.5, 1.0)]
     [1.0, 0.3, 0.2, 0.2]
+    >>> waves = Share(peak=3.0, cycles=2, end=0.4)
+    >>> [round(waves.at(p), 3) for p in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.9)]
+    [1.0, 2.0, 3.0, 1.0, 3.0, 1.0, 1.0]
     """
 
     OPTIONS: ClassVar = {
         "final_share": "final",
         "share_shape": "shape",
         "share_end": "end",
+        "share_peak": "peak",
+        "share_cycles": "cycles",
     }
 
     final: float = 1.0
     shape: str = "cubic"
     start: float = 0.0
     end: float = 0.8
+    peak: float = 1.0
+    cycles: int = 2
 
     def __post_init__(self):
-        check_numbers(share_start=self.start, share_end=self.end)
+        check_numbers(share_start=self.start, share_end=self.end, share_peak=self.peak)
+        check_whole("share_cycles", self.cycles, 1)
+        if not 1.0 <= self.peak < math.inf:
+            raise UsageError(
+                f"share_peak must be at least 1 and finite, got {self.peak}"
+            )
         check_share_above_zero(final_share=self.final)
         choose(self.shape, SHAPES, "shape of the share")
         if not 0.0 <= self.start < self.end <= 1.0:
@@ -194,14 +219,24 @@ class Share:
                 f"{self.start} and {self.end}"
             )
 
+    @property
+    def is_one(self) -> bool:
+        """Whether the number of connections never changes."""
+        return self.final == 1.0 and self.peak == 1.0
+
     def is_reached(self, progress: float) -> bool:
         """Whether the share stays as it is from now on."""
-        return self.final == 1.0 or progress >= self.end
+        return self.is_one or progress >= self.end
 
     def at(self, progress: float) -> float:
         """Return the share at a progress from 0 to 1 of the run."""
         p = (progress - self.start) / (self.end - self.start)
         p = min(max(p, 0.0), 1.0)
+        wave = 0.5 * (1.0 - math.cos(2.0 * math.pi * self.cycles * p))
+        return self._fall(p) * (1.0 + (self.peak - 1.0) * wave)
+
+    def _fall(self, p: float) -> float:
+        """Return the share without waves, where p goes from 0 to 1."""
         if self.shape == "cubic":
             return self.final + (1.0 - self.final) * (1.0 - p) ** 3
         low, high = _logistic(-6.0), _logistic(6.0)

@@ -7,9 +7,9 @@ A stage is a frozen dataclass. Its `OPTIONS` name the options that set its field
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
-from truesparse.common.checks import check_bools, check_whole
+from truesparse.common.checks import check_bools, check_whole, choose
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 
@@ -47,6 +47,14 @@ def keyword_parameters(cls: type) -> list[str]:
     ]
 
 
+def refuse(option: str, name: str, accepted: tuple[str, ...]) -> NoReturn:
+    """Raise UsageError for an option that the algorithm `name` does not take."""
+    if not accepted:
+        raise UsageError(f"topology {name!r} takes no options, got {option!r}")
+    choose(option, accepted, "option", f" of topology {name!r}")
+    raise AssertionError(f"{option} is an option of {name}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Layers:
     """Which layers take part in updates.
@@ -68,8 +76,11 @@ class Layers:
         check_bools(evolve_output=self.evolve_output)
         if self.numbers is None:
             return
-        if not isinstance(self.numbers, list | tuple):
-            raise UsageError(f"layers must be a list of numbers, got {self.numbers!r}")
+        if not isinstance(self.numbers, list | tuple) or not self.numbers:
+            raise UsageError(
+                f"layers must be a list of numbers, got {self.numbers!r}; leave it out "
+                "for all hidden layers"
+            )
         numbers = tuple(check_whole("layers", number, 0) for number in self.numbers)
         object.__setattr__(self, "numbers", numbers)
 
@@ -84,7 +95,7 @@ class Layers:
         n_layers = len(model.layers)
         if self.numbers is None:
             return list(range(n_layers - 1 + self.evolve_output))
-        if self.numbers and max(self.numbers) >= n_layers:
+        if max(self.numbers) >= n_layers:
             raise UsageError(
                 f"layers must be from 0 to {n_layers - 1}, got {list(self.numbers)}"
             )

@@ -10,8 +10,13 @@ import numpy as np
 from truesparse.network.sparse_mlp import SparseMLP
 
 # Entries of `state` that name cells of each layer, and the entries with their values.
-_OF_CELLS = {"pool": "momentum", "keys": "weights", "fired": None}
-KNOWN = {*_OF_CELLS, *filter(None, _OF_CELLS.values()), "noted", "signs"}
+_OF_CELLS = {
+    **{"pool": "momentum", "keys": "weights"},
+    **{"visited": "visits", "near": "theta", "fired": None},
+}
+# Entries with a number of each input neuron of a layer, or of each output neuron.
+_OF_NEURONS = {"row_importance": "n_in", "column_importance": "n_out"}
+KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), *_OF_NEURONS, "noted", "signs"} - {None}
 
 
 def check_state(state: dict[str, Any], model: SparseMLP) -> None:
@@ -44,6 +49,12 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
             _check(
                 values, connections.values.dtype, f"{other} of layer {index}", keys.size
             )
+    for name, side in _OF_NEURONS.items():
+        for index, numbers in state.get(name, {}).items():
+            size = getattr(_layer(model, index).connections, side)
+            _check(numbers, np.float64, f"{name} of layer {index}", size)
+            if not (numbers >= 0.0).all():
+                raise ValueError(f"{name} of layer {index} holds a number below 0")
     for index, bits in state.get("signs", {}).items():
         size = -(-_layer(model, index).connections.nnz // 8)
         _check(bits, np.uint8, f"signs of layer {index}", size)

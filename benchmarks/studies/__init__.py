@@ -1,0 +1,1 @@
+"""Studies: trainings of hours whose results answer a question of the literature."""

@@ -1,0 +1,73 @@
+"""The benchmark of sparse layers and the study with VGG16 compute what they say."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from benchmarks import torch_layers  # noqa: E402
+from benchmarks.peers import NetSpec, Task  # noqa: E402
+from benchmarks.peers.torch_peers import SparseLayers  # noqa: E402
+from benchmarks.peers.truesparse_step import Truesparse  # noqa: E402
+from benchmarks.studies import vgg16  # noqa: E402
+
+
+@pytest.mark.parametrize("batch", [1, 16, 21])
+def test_sparse_layers_train_as_truesparse_does(batch):
+    task = Task(NetSpec((20, 30, 25, 5), 5), batch, 7)
+    ours, peer = Truesparse(task), SparseLayers(task)
+    assert peer.nnz == ours.nnz
+    # The last layer is fully connected.
+    kinds = [type(each).__name__ for each in peer._model]
+    assert kinds == ["SparseLinear", "ReLU", "SparseLinear", "ReLU", "Linear"]
+    losses = [(peer.step(), ours.step()) for _ in range(5)]
+    np.testing.assert_allclose(*zip(*losses, strict=True), rtol=1e-4)
+
+
+def test_cases_have_the_sparsity_that_they_are_named_after():
+    for case in torch_layers.LAYERS:
+        n, sparsity = map(int, case.key.split("-"))
+        assert case.net.layer_nnz[1] / n**2 == pytest.approx(1 - sparsity / 100)
+
+
+def test_the_extractor_is_that_of_torchvision():
+    options = vgg16.parse(["--width", "1"])
+    extractor, head = vgg16.make_model("rlr", 0, options)
+    # The features of torchvision.models.vgg16_bn.
+    assert sum(each.numel() for each in extractor.parameters()) == 14_723_136
+    assert [each.nnz for each in head[:-1:2]] == [5120, 10_000, 10_000]
+
+
+def test_images_are_shifted_and_mirrored():
+    images = torch.rand(40, 3, 8, 8)
+    got = vgg16.augmented(images, torch.Generator().manual_seed(0))
+    padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
+    mirrored = 0
+    for image, source in zip(got, padded, strict=True):
+        windows = [
+            (source[:, i : i + 8, j : j + 8], i, j) for i in range(9) for j in range(9)
+        ]
+        plain = any(torch.equal(image, window) for window, *_ in windows)
+        flipped = any(torch.equal(image, window.flip(2)) for window, *_ in windows)
+        assert plain or flipped
+        mirrored += flipped and not plain
+    assert 5 < mirrored < 35
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")
+def test_the_study_resumes(tmp_path, capsys):
+    path = tmp_path / "vgg16.json"
+    words = ["--smoke", "--out", str(path), "--methods"]
+    assert vgg16.main([*words, "ch3l3_cr"]) == 0
+    assert vgg16.main([*words, "dense,ch3l3_cr"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("ch3l3_cr, seed 0, epoch 1") == 1
+    results = json.loads(path.read_text())
+    sparse, dense = results["runs"]
+    assert [len(each["curve"]) for each in (sparse, dense)] == [2, 2]
+    assert sparse["nnz"] > 0
+    assert dense["nnz"] is None
+    assert [row["method"] for row in results["rows"]] == ["dense", "ch3l3_cr"]
+    assert vgg16.main([*words, "dense", "--lr", "0.1"]) == 2

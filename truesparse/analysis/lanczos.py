@@ -1,0 +1,125 @@
+"""Lanczos's method for a symmetric matrix that is known by its products alone.
+
+After k steps from a start q the matrix A is, on the Krylov space of q, tridiagonal: T
+of size (k, k). The eigenvalues theta of T (Ritz values) and the squared first entries
+tau of its eigenvectors are the nodes and weights of Gauss's quadrature,
+
+    q' f(A) q  ~  sum_k tau_k f(theta_k),
+
+see Golub and Meurant, Matrices, Moments and Quadrature, 2010. The largest Ritz value is
+a lower bound of the largest eigenvalue.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+Product = Callable[[np.ndarray], np.ndarray]
+
+_RESTARTS = 40
+
+
+class Tridiagonal(NamedTuple):
+    """The matrix T of a Lanczos process, and how it ended."""
+
+    diagonal: np.ndarray  # (k,) float64
+    off_diagonal: np.ndarray  # (k - 1,) float64
+    remainder: float  # norm of what the next step would add; 0 if there is none
+    basis: np.ndarray  # (k, n) float64, orthonormal rows
+
+    def leading(self, k: int) -> "Tridiagonal":
+        """Return the process as it was after k steps."""
+        if k >= self.diagonal.size:
+            return self
+        remainder = float(self.off_diagonal[k - 1])
+        return Tridiagonal(
+            self.diagonal[:k], self.off_diagonal[: k - 1], remainder, self.basis[:k]
+        )
+
+    def ritz(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the Ritz values, ascending (k,), and the eigenvectors of T (k, k)."""
+        values, vectors = scipy.linalg.eigh_tridiagonal(
+            self.diagonal, self.off_diagonal
+        )
+        return values, vectors
+
+
+def tridiagonalise(product: Product, start: np.ndarray, n_steps: int) -> Tridiagonal:
+    """Run Lanczos's method with full reorthogonalisation.
+
+    Parameters
+    ----------
+    product : callable
+        Returns A v for a vector v (n,), A symmetric and not negative definite.
+    start : (n,) float64 array
+        Not 0; its length does not matter.
+    n_steps : int
+        At most; fewer if the Krylov space is exhausted before.
+    """
+    n_steps = min(n_steps, start.size)
+    basis = np.empty((n_steps, start.size))
+    diagonal, off_diagonal = np.empty(n_steps), np.empty(n_steps)
+    basis[0] = start / np.linalg.norm(start)
+    for step in range(n_steps):
+        vector = product(basis[step])
+        diagonal[step] = basis[step] @ vector
+        # Once more, since rounding leaves a part of the basis; twice is enough.
+        for _ in range(2):
+            vector = vector - (basis[: step + 1] @ vector) @ basis[: step + 1]
+        off_diagonal[step] = np.linalg.norm(vector)
+        scale = diagonal[: step + 1].max()
+        is_exhausted = off_diagonal[step] <= 1e-12 * scale or step + 1 == start.size
+        if is_exhausted or step + 1 == n_steps:
+            remainder = 0.0 if is_exhausted else float(off_diagonal[step])
+            return Tridiagonal(
+                diagonal[: step + 1], off_diagonal[:step], remainder, basis[: step + 1]
+            )
+        basis[step + 1] = vector / off_diagonal[step]
+    raise AssertionError("n_steps is at least 1")
+
+
+def quadrature(process: Tridiagonal, function: Callable) -> float:
+    """Return q' f(A) q for the unit start q of a process.
+
+    Parameters
+    ----------
+    process : Tridiagonal
+    function : callable
+        Takes an array of Ritz values, of which rounding may make 0 negative.
+    """
+    values, vectors = process.ritz()
+    return float(vectors[0] ** 2 @ function(values))
+
+
+def largest_eigenvalue(
+    product: Product, start: np.ndarray, n_steps: int, tolerance: float
+) -> tuple[float, float]:
+    """Return the largest eigenvalue of A and a bound of its error.
+
+    The process starts again from the best Ritz vector until the bound is `tolerance`
+    times the eigenvalue, 40 times at most. A power iteration is the same with two
+    steps.
+
+    Parameters
+    ----------
+    product, start, n_steps
+        See `tridiagonalise`.
+    tolerance : float
+
+    Returns
+    -------
+    value, error : float
+        Some eigenvalue is within `error` of `value`, which is never above the largest.
+    """
+    value = error = 0.0
+    for _ in range(_RESTARTS):
+        process = tridiagonalise(product, start, n_steps)
+        values, vectors = process.ritz()
+        value = float(values[-1])
+        error = process.remainder * abs(float(vectors[-1, -1]))
+        if error <= tolerance * value:
+            break
+        start = vectors[:, -1] @ process.basis
+    return value, error

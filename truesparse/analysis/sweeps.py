@@ -1,0 +1,165 @@
+"""A resumable runner of many settings: one process a core, and a journal.
+
+The journal is a text file with one JSON object a line, a setting and its result,
+written as each ends. A sweep can be stopped at any time: what has ended is read from
+the journal, and the rest is run, when it is started again.
+"""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from typing import Any, NamedTuple
+
+from truesparse.common.checks import check_whole
+from truesparse.errors import DataError, UsageError
+
+Setting = dict[str, Any]
+Result = dict[str, Any]
+
+
+class Progress(NamedTuple):
+    """Where a sweep is, each time a setting ends."""
+
+    n_done: int
+    n_settings: int
+    remaining_seconds: float  # at the pace of this call
+    setting: Setting
+    result: Result
+
+
+def run_sweep(
+    work: Callable[[Setting], Result],
+    settings: Iterable[Setting],
+    journal: Any,
+    *,
+    n_workers: int | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> list[tuple[Setting, Result]]:
+    """Run every setting that the journal lacks, and return all results in order.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a setting and returns its result, both dicts of what JSON has. With
+        several workers it must be a function of a module, which they import.
+    settings : iterable of dict
+        No two the same.
+    journal : str or path
+        File that is made or continued; its folder must exist.
+    n_workers : int, optional
+        Processes, each with one thread; by default one for each core. With 1 the
+        settings run in this process.
+    report : callable, optional
+        Takes a Progress each time a setting ends.
+
+    Raises
+    ------
+    DataError
+        If the journal cannot be read.
+    UsageError
+        If a setting is given twice, or an argument is not accepted.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from truesparse.analysis import run_sweep
+    >>> settings = [{"x": 1}, {"x": 2}]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "journal.jsonl")
+    ...     rows = run_sweep(lambda s: {"y": 2 * s["x"]}, settings, path, n_workers=1)
+    >>> rows
+    [({'x': 1}, {'y': 2}), ({'x': 2}, {'y': 4})]
+    """
+    listed = list(settings)
+    wanted = {_key(setting): setting for setting in listed}
+    if len(wanted) < len(listed):
+        raise UsageError("settings must differ: one of them is given twice")
+    n_workers = check_whole("n_workers", n_workers or os.cpu_count() or 1, 1)
+    path = pathlib.Path(journal)
+    results = {k: r for k, r in read_journal(path).items() if k in wanted}
+    left = {key: setting for key, setting in wanted.items() if key not in results}
+    started, n_before = time.monotonic(), len(results)
+    for key, result in _run(work, left, n_workers):
+        _append(path, left[key], result)
+        results[key] = result
+        if report is not None:
+            n_new = len(results) - n_before
+            pace = (time.monotonic() - started) / n_new
+            rest = len(wanted) - len(results)
+            report(Progress(len(results), len(wanted), pace * rest, left[key], result))
+    return [(setting, results[key]) for key, setting in wanted.items()]
+
+
+def read_journal(path: Any) -> dict[str, Result]:
+    """Return the results in a journal by setting, written as JSON with sorted keys.
+
+    A line that was cut off when the process was killed is left out.
+
+    Raises
+    ------
+    DataError
+        If the file exists but cannot be read.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read journal {str(path)!r}: {error}") from None
+    results = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            results[_key(entry["setting"])] = entry["result"]
+        except (ValueError, TypeError, KeyError):
+            continue
+    return results
+
+
+def _run(
+    work: Callable[[Setting], Result], settings: dict[str, Setting], n_workers: int
+) -> Iterator[tuple[str, Result]]:
+    """Yield keys and results as they end."""
+    if n_workers == 1:
+        for key, setting in settings.items():
+            yield key, work(setting)
+        return
+    # A forked process would share the threads of compiled code, which hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(n_workers, context, initializer=_use_one_thread)
+    try:
+        futures = {pool.submit(work, each): key for key, each in settings.items()}
+        while futures:
+            done, _ = wait(futures, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield futures.pop(future), future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _use_one_thread() -> None:
+    from truesparse.kernels import jit
+
+    jit.set_threads(1)
+
+
+def _append(path: pathlib.Path, setting: Setting, result: Result) -> None:
+    """Write a line, on a line of its own even after one that was cut off."""
+    line = json.dumps({"setting": setting, "result": result}, allow_nan=False) + "\n"
+    with open(path, "a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = "\n" + line
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _key(setting: Setting) -> str:
+    return json.dumps(setting, sort_keys=True, allow_nan=False)

@@ -1,0 +1,28 @@
+"""Weights of exactly 0, which Powerpropagation never moves."""
+
+from truesparse.errors import UsageError
+from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology import TopologyAlgorithm
+
+
+def check_zeros(model: SparseMLP, topology: TopologyAlgorithm) -> None:
+    """Refuse to train weights that start at 0 and would stay there.
+
+    Raises
+    ------
+    UsageError
+        If all weights of a layer are 0, or new connections start at 0.
+    """
+    for index, layer in enumerate(model.layers):
+        values = layer.connections.values
+        if values.size and not values.any():
+            raise UsageError(
+                f"all weights of layer {index} are 0, where powerprop leaves them: "
+                "draw the model with another weight_init"
+            )
+    if "regrow_init" in topology.options() and topology.regrow_init == "zero":
+        raise UsageError(
+            "powerprop leaves a weight of 0 at 0, and new connections of topology "
+            f"{topology.name!r} start there; give it another regrow_init, such as "
+            "'he_uniform'"
+        )
