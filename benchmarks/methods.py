@@ -14,9 +14,10 @@ methods; each has the defaults of truesparse.topology, except that
     a fraction that is constant by default falls by a cosine; but that of dsr, a fifth,
         stays up to 95 % of the run
     granet and chtss start with 5 times the budget, magnitude and lottery with a full
-        net; snip chooses among all cells; srigl starts with a constant fan-in
-    snip, top_kast and nets that start with over a fifth of all cells have a fifth of
-        the learning rate
+        net; snip, grasp and synflow choose among all cells; srigl starts with a
+        constant fan-in
+    snip, grasp, synflow, top_kast and nets that start with over a fifth of all cells
+        have a fifth of the learning rate
 
 `--setup chts` is the setting of a published table, see setups.py.
 

@@ -27,8 +27,10 @@ from .options import DENSE, assignments
 
 # Lottery prunes in this many rounds, magnitude once, in the middle.
 ROUNDS = 4
+# Methods that choose among all cells before training.
+BEFORE_TRAINING = ("snip", "grasp", "synflow")
 # Methods that update every step, or once, or in rounds.
-OWN_PACE = ("deepr", "snip", "magnitude", "lottery")
+OWN_PACE = ("deepr", *BEFORE_TRAINING, "magnitude", "lottery")
 DECAYING = ("set", "accset", "cht", "chts", "chtss")
 # Methods that start with more connections, as many times as Setup says.
 GRADUAL = ("granet", "chtss")
@@ -72,9 +74,9 @@ class Setup:
 
 
 SETUPS = {
-    # A dense LeNet-300-100 dies at a rate of 0.5; SNIP chooses among all cells, and the
-    # pool of Top-KAST learns by plain gradients.
-    "lenet": Setup(many_cells=0.2, slow=("snip", "top_kast"), slow_rate=0.2),
+    # A dense LeNet-300-100 dies at a rate of 0.5; some methods choose among all
+    # cells before training, and the pool of Top-KAST learns by plain gradients.
+    "lenet": Setup(many_cells=0.2, slow=(*BEFORE_TRAINING, "top_kast"), slow_rate=0.2),
     "chts": Setup(
         flags={
             **{"hidden": "1568,1568,1568", "sparsities": "0.99", "epochs": 100},
@@ -145,7 +147,7 @@ def prepare(method: str, sparsity: float, settings: dict[str, Any]) -> Plan:
     elif name == "dsr":
         # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
         options |= {"decay_end": 0.95, "zeta": 0.2, "threshold": 0.01}
-    elif name == "snip":
+    elif name in BEFORE_TRAINING:
         options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
     elif name == "srigl":
         net["init_topology"] = "constant_fan_in"

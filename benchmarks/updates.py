@@ -41,7 +41,7 @@ LIMITS = {
 }
 MOST_MEMORY = 1.5
 # Those that never update, or in minutes.
-OTHERS = ("static", "snip", "magnitude", "lottery", "cht")
+OTHERS = ("static", "snip", "grasp", "synflow", "magnitude", "lottery", "cht")
 DEFAULT = tuple(name for name in ALGORITHMS if name not in OTHERS)
 N_UPDATES, SMALL = 3, 400
 

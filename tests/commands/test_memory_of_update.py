@@ -9,18 +9,22 @@ from support.estimates import estimate
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import ALGORITHMS, Batches, UpdateContext, make
+from truesparse.topology.superset import SupersetPruning
 
 WIDTH, EPSILON, BATCH = 15_000, 5, 16
 # All absent cells are looked at else, as they are few here, which takes less memory.
 SAMPLED = {"candidates": "sampled"}
 # Cases of their own, below.
-SPECIAL = ("static", "rigl", "granet", "dst_ee", "nest", "lottery")
+SPECIAL = ("static", "rigl", "granet", "dst_ee", "nest", "lottery", "synflow")
 CASES = [
     *((name, {}) for name in ALGORITHMS if name not in SPECIAL),
     *(("rigl", SAMPLED), ("granet", SAMPLED), ("dst_ee", SAMPLED)),
     *(("gse", {"gamma": 2.0}), ("srigl", {"gamma": 2.0}), ("set", {"zeta": 0.7})),
     *(("nest", {"most_growth": 1.2}), ("mest", {"soft_bound": True})),
     *(("top_kast", {"extra": 0.5}), ("lottery", {"rounds": 999})),
+    ("snfs", {"removal": "taylor", "grow_by": "neuron"}),
+    ("itop", {"removal": "taylor"}),
+    ("synflow", {"rounds": 2}),
 ]
 # Lists and counters whose size has nothing to do with the layer's.
 FIXED = {"cht": 50e6}
@@ -39,13 +43,14 @@ def peak_of_update(algorithm, sizes):
         model.allocate_moments(optimizer)
         model.prepare(BATCH)
         batches = Batches(model, x, y, np.arange(64), BATCH)
-        if algorithm.name != "snip":
-            # All that SNIP does is done here.
+        chooses_once = isinstance(algorithm, SupersetPruning)
+        if not chooses_once:
             algorithm.begin(model)
             model.train_batch(x, y, samples, optimizer, 0.01)
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        if algorithm.name == "snip":
+        if chooses_once:
+            # All that it does is done here.
             algorithm.begin(model, batches)
         for step in (10, 20):
             at = UpdateContext(0, step, 1, 10**6, 10**3, lr=0.01, score=0.5)

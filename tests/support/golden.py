@@ -99,7 +99,8 @@ OPTIONS = {
     "deepr_global": {"name": "deepr", "scope": "global", "schedule": EVERY_4},
     "cyclic": {"name": "rigl", "share_peak": 2.0, "schedule": EVERY_4},
 }
-ONCE = ("static", "snip", *FROM_FULL)  # the others update every few steps
+# The others update every few steps.
+ONCE = ("static", "snip", "grasp", "synflow", *FROM_FULL)
 
 
 def trajectories():

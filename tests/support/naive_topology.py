@@ -225,3 +225,46 @@ def important(weights, share):
     sums = abs(weights).sum(axis=0)
     stays = sums > np.percentile(sums, 100 * share)
     return stays if stays.any() else ~stays
+
+
+def relative_importance(weights):
+    """Shares of |w| in the sums of its row and its column (Zhang et al. 2025)."""
+    sizes = abs(weights)
+    rows, columns = sizes.sum(1, keepdims=True), sizes.sum(0, keepdims=True)
+    return sizes / np.maximum(rows, 1e-300) + sizes / np.maximum(columns, 1e-300)
+
+
+def taylor_dropped(mask, weights, gradient, fraction):
+    """Return what goes by the product of weight and gradient (Molchanov et al.)."""
+    dropped = np.zeros(mask.shape, bool)
+    scores = abs(weights * gradient)[mask]
+    dropped[mask] = smallest(scores, int(fraction * mask.sum()))
+    return dropped
+
+
+def neuron_growth(mask, sizes, count):
+    """Each neuron's largest cells, by its share; then the layer's (Dettmers et al.)."""
+    shares = np.floor(count * sizes.mean(0) / sizes.mean(0).sum()).astype(int)
+    grown = np.zeros(mask.shape, bool)
+    for j, share in enumerate(shares):
+        grown[:, j : j + 1] = largest(sizes[:, j : j + 1], ~mask[:, j : j + 1], share)
+    return grown | largest(sizes, ~mask & ~grown, count - grown.sum())
+
+
+def synflow(masks, weights, count, rounds):
+    """Masks of what rounds of pruning by flow leave (Tanaka et al. 2020)."""
+    weights = [abs(w) * m for w, m in zip(weights, masks, strict=True)]
+    n = sum(m.sum() for m in masks)
+    for number in range(1, rounds + 1):
+        scores = []
+        for k, w in enumerate(weights):
+            below, above = np.ones(len(weights[0])), np.ones(weights[-1].shape[1])
+            for other in weights[:k]:
+                below = below @ other
+            for other in weights[:k:-1]:
+                above = other @ above
+            scores.append(below[:, None] * w * above)
+        left = round((count / n) ** (number / rounds) * n)
+        limit = np.sort(np.concatenate([s.ravel() for s in scores]))[-left]
+        weights = [w * (s >= limit) for w, s in zip(weights, scores, strict=True)]
+    return [w > 0 for w in weights]

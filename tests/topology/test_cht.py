@@ -15,6 +15,7 @@ from truesparse.kernels.jit import DISABLED
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import Update, cht
 from truesparse.topology.parts import paths
+from truesparse.topology.parts.importance import relative_importance
 from truesparse.topology.parts.paths import highest_scores
 from truesparse.topology.parts.schedule import Share
 
@@ -172,12 +173,12 @@ def test_shares_of_rows_of_tiny_weights():
     connections.values[connections.indptr[row]] = 3e-9
     update = Update(net.model, at(), [0])
     sizes = np.abs(connections.values)
-    got = cht.relative_importance(update.connections[0])
+    got = relative_importance(update.connections[0])
     n = connections.indptr[row + 1] - connections.indptr[row]
     got -= sizes / np.bincount(connections.indices, sizes)[connections.indices]
     np.testing.assert_allclose(got[mine], [3 / (n + 2)] + [1 / (n + 2)] * (n - 1))
     empty = make_connections(np.zeros((3, 4), bool))
-    assert cht.relative_importance(empty).size == 0
+    assert relative_importance(empty).size == 0
 
 
 def test_chtss_removes_the_surplus_by_relative_importance():
@@ -198,7 +199,7 @@ def test_chtss_does_not_go_by_magnitude_nor_draw_the_surplus():
     update = Update(net.model, at(50), [0, 1])
     begun("chtss", net, final_share=0.3, zeta=0.0).drop(update)
     for k, connections in update.connections.items():
-        importance = cht.relative_importance(connections)
+        importance = relative_importance(connections)
         want = naive.smallest(importance, update.removed(k))
         assert update.removed(k) > 10
         np.testing.assert_array_equal(update.dropped[k], want)

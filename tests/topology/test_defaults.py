@@ -60,6 +60,12 @@ FIGURES = {
         "gamma": 1.0,
         "distribution": "uniform",
     },
+    "itop": {
+        "fraction": Fraction(0.5, "cosine", floor=0.005),
+        "schedule": UpdateSchedule(1500, "step", start=1500),
+        "removal": "magnitude",
+        "unfired_first": True,
+    },
     "mest": {
         "fraction": Fraction(0.2, "steps", end=0.75),
         "schedule": UpdateSchedule(5, start=5),
@@ -76,6 +82,9 @@ FIGURES = {
     "rigl": {"fraction": Fraction(0.3, "cosine", end=0.75), "schedule": EVERY_100},
     "snfs": {
         "fraction": Fraction(0.5, "cosine", floor=0.005),
+        "removal": "magnitude",
+        "redistribution": "momentum",
+        "grow_by": "cell",
         "pool_momentum": 0.9,
         "sample_every": 10,
     },
@@ -95,7 +104,21 @@ FIGURES = {
         "gradient_batches": 1,
         "weight_init": "he_uniform",
         "prune_biases": True,
+        "rescale": True,
         "evolve_output": True,
+    },
+    "grasp": {
+        "gamma": 4.0,
+        "gradient_batches": 1,
+        "temperature": 200.0,
+        "rescale": False,
+        "evolve_output": True,
+    },
+    "synflow": {
+        "gamma": 4.0,
+        "rounds": 100,
+        "evolve_output": True,
+        "rescale": False,
     },
     "magnitude": {"share": Share(0.1), "prune_at": 1.0, "scope": "global"},
     # Five rounds, each of which leaves 0.8.

@@ -18,7 +18,7 @@ IMPORTANCE = {"importance", "importance_every", "importance_start"}
 BASIC = {"schedule", "decay_end", "final", *LAYERS}
 COMMON = {
     *(*BASIC, *FRACTION, *SHARE, *IMPORTANCE),
-    *("chain_removal", "early_stop", "regrow_init"),
+    *("surplus", "chain_removal", "early_stop", "regrow_init"),
 }
 SAMPLED = {"gamma", "gradient_batches"}
 GUIDED = {"candidates", *SAMPLED}
@@ -26,34 +26,48 @@ GUIDED = {"candidates", *SAMPLED}
 ACCEPTED = {
     "static": set(),
     "set": COMMON | {"removal"},
-    "accset": COMMON - SHARE | {"removal", "least_share"},
+    "accset": COMMON - SHARE - {"surplus"} | {"removal", "least_share"},
     "cht": COMMON | {"rule", "removal"},
     "chts": COMMON | {"removal", "last_temperature", "rule"},
     "chtss": COMMON | {"removal", "last_temperature", "rule"},
-    "deepr": COMMON - FRACTION - {"regrow_init"}
+    "deepr": COMMON - FRACTION - {"surplus", "regrow_init"}
     | {"decay_end", "l1", "temperature", "scope"},
-    "soft_deepr": COMMON - FRACTION - {"regrow_init"}
+    "soft_deepr": COMMON - FRACTION - {"surplus", "regrow_init"}
     | {"decay_end", "l1", "temperature", "window"},
     "dst_ee": COMMON | GUIDED | {"exploration", "smoothing"},
-    "dsr": COMMON - {"early_stop"} | {"threshold"},
-    "ggr": COMMON - {"regrow_init"} | GUIDED,
-    "granet": COMMON | GUIDED,
+    "dsr": COMMON - {"early_stop", "surplus"} | {"threshold"},
+    "ggr": COMMON - {"surplus", "regrow_init"} | GUIDED,
+    "granet": COMMON - {"surplus"} | GUIDED,
     "gse": COMMON | GUIDED | {"distribution"},
+    "itop": COMMON | {"removal", "unfired_first"},
     "mest": COMMON | {"gradient_weight", "gradient_batches", "soft_bound"},
-    "nest": COMMON - SHARE - {"early_stop", "regrow_init"}
+    "nest": COMMON - SHARE - {"early_stop", "surplus", "regrow_init"}
     | SAMPLED
     | {"most_growth", "grow_until", "prune_threshold"},
     "rigl": COMMON | GUIDED,
-    "snfs": COMMON | {"gamma", "pool_momentum", "sample_every"},
-    "srigl": COMMON - IMPORTANCE - {"chain_removal", "early_stop"}
+    "snfs": COMMON
+    | {
+        "gamma",
+        "pool_momentum",
+        "sample_every",
+        "removal",
+        "redistribution",
+        "grow_by",
+    },
+    "srigl": COMMON - IMPORTANCE - {"chain_removal", "early_stop", "surplus"}
     | {"candidates"}
     | SAMPLED
     | {"gamma_salience"},
     "wast": COMMON | {"removal", "error_weight", "sample_every"},
     "top_kast": BASIC | SHARE | IMPORTANCE | {"extra", "penalty", "sample_every"},
+    "grasp": {
+        *("gamma", "gradient_batches", "weight_init", "evolve_output"),
+        *("temperature", "rescale"),
+    },
+    "synflow": {"gamma", "weight_init", "evolve_output", "rounds", "rescale"},
     "snip": {
         *("gamma", "gradient_batches", "weight_init", "evolve_output"),
-        "prune_biases",
+        *("prune_biases", "rescale"),
     },
     "magnitude": LAYERS | {"final_share", "prune_at", "scope", "chain_removal"},
     "lottery": LAYERS

@@ -16,9 +16,9 @@ from truesparse.errors import UsageError
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": (
         *("accset", "cht", "chts", "chtss", "deepr", "dsr", "dst_ee", "ggr", "granet"),
-        *("gse",),
-        *("lottery", "magnitude", "mest", "nest", "rigl", "set", "snfs", "snip"),
-        *("soft_deepr", "srigl", "static", "top_kast", "wast"),
+        *("grasp", "gse", "itop", "lottery", "magnitude", "mest", "nest", "rigl"),
+        *("set", "snfs", "snip", "soft_deepr", "srigl", "static", "synflow"),
+        *("top_kast", "wast"),
     ),
     "init_topology": (
         *("brf", "bsf", "bsw", "constant_fan_in", "csti", "erdos_renyi", "erk"),

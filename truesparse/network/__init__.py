@@ -5,6 +5,7 @@ layer_stack  what it is by its layers: sizes, dtype, state of the optimiser
 feedforward  forward passes over all layers
 backprop     backward passes over all layers, with the optimiser step
 buffers      the arrays a model works in
+hessian      gradients in float64, and products with the Hessian of the loss
 averaging    one net that outputs the mean of several
 faults       where numbers stopped being finite
 inputs       dense or CSR input data, in the form that kernels take

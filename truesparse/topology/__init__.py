@@ -1,6 +1,7 @@
 """Dynamic sparse training algorithms by name; README.md explains how to add one.
 
 base        TopologyAlgorithm: the update sequence that all share
+options     the options that all share, and the stages they set
 parts/      what they are put together from: schedules, removal, growth, scores
 Connections that move
     set         drop the smallest weights of each sign, grow at random
@@ -12,18 +13,23 @@ Connections that move
     dst_ee      grow by gradient, and where connections have rarely been
     ggr         move connections between layers by gradient
     gse         grow by gradient among a random subset
+    itop        SET-ITOP: grow where no connection has ever been
     mest        drop by weight and gradient, grow at random
     nest        grow by gradient, prune by a threshold
     rigl        drop the smallest weights, grow by gradient
     snfs        grow by momentum of absent cells
     srigl       RigL with a constant fan-in
+    taylor      drop by the product of weight and gradient
     top_kast    different sets in the forward and the backward pass
     wast        drop and grow by the importance of neurons
 Pruning, and the baseline
     granet      gradual pruning, with some growth
     lottery     magnitude pruning in rounds, weights wound back
     magnitude   train first, then prune
-    snip        prune once, before training
+    superset    pruning before training, of a sparse superset
+    snip        ... by sensitivity
+    grasp       ... by what the gradient's norm owes to a connection
+    synflow     ... by the flow along paths, without data
     static      the initial topology stays
 """
 
@@ -38,7 +44,9 @@ from truesparse.topology.dsr import Dsr
 from truesparse.topology.dst_ee import DstEe
 from truesparse.topology.ggr import Ggr
 from truesparse.topology.granet import Granet
+from truesparse.topology.grasp import Grasp
 from truesparse.topology.gse import Gse
+from truesparse.topology.itop import Itop
 from truesparse.topology.lottery import Lottery
 from truesparse.topology.magnitude import Magnitude
 from truesparse.topology.mest import Mest
@@ -54,6 +62,7 @@ from truesparse.topology.snip import Snip
 from truesparse.topology.soft_deepr import SoftDeepr
 from truesparse.topology.srigl import Srigl
 from truesparse.topology.static import Static
+from truesparse.topology.synflow import Synflow
 from truesparse.topology.top_kast import TopKast
 from truesparse.topology.wast import Wast
 
@@ -61,9 +70,9 @@ ALGORITHMS: dict[str, type[TopologyAlgorithm]] = {
     algorithm.name: algorithm
     for algorithm in (
         *(Static, Set, Accset, Cht, Chts, Chtss, Deepr, Dsr, Ggr, Granet, Gse),
-        *(Mest, Nest, Rigl, Snfs, Srigl, TopKast),
+        *(Itop, Mest, Nest, Rigl, Snfs, Srigl, TopKast),
         *(DstEe, SoftDeepr, Wast),
-        *(Snip, Magnitude, Lottery),
+        *(Snip, Grasp, Synflow, Magnitude, Lottery),
     )
 }
 

@@ -7,18 +7,17 @@ An update of the topology, between two optimiser steps:
     3. rewire    the remaining connections keep weight and optimiser state; new ones
                  get their initial weight and zero state
 
-Optional stages say when updates happen, how much they replace and what else goes. An
-algorithm lists the options of its stages, and overrides only the steps that differ.
+Optional stages say when updates happen, how much they replace and what else goes; their
+options are in options.py. An algorithm lists the options of the stages it has, and
+overrides only the steps in which it differs.
 """
 
 from typing import Any, ClassVar
 
 import numpy as np
 
-from truesparse.common.checks import check_bools, check_share, choose
 from truesparse.common.rng import Purpose
 from truesparse.drawing.cells import (
-    INITIALIZERS,
     draw_weights,
     is_among,
     sample_absent,
@@ -26,67 +25,22 @@ from truesparse.drawing.cells import (
 )
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.topology.options import Options
 from truesparse.topology.parts.chains import remove_chains
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
-from truesparse.topology.parts.importance import Importance, drop_neurons
+from truesparse.topology.parts.importance import drop_neurons, relative_importance
 from truesparse.topology.parts.prune import drop_smallest
-from truesparse.topology.parts.schedule import Fraction, Share, UpdateSchedule
-from truesparse.topology.parts.stages import (
-    Layers,
-    keyword_parameters,
-    refuse,
-    with_options,
-)
 from truesparse.topology.parts.topology_update import Update, update_bytes
 
 
-class TopologyAlgorithm:
+class TopologyAlgorithm(Options):
     """Base of all algorithms: magnitude pruning and uniform growth.
 
     Parameters
     ----------
-    zeta : float
-        Share of a layer's connections that an update replaces, in [0, 1).
-    decay : {"constant", "cosine", "linear", "steps"}
-        How zeta falls over the run, see schedule.Fraction.
-    decay_end : float
-        Share of the run after which no update happens.
-    decay_floor : float
-        Value that zeta falls to.
-    schedule : UpdateSchedule, optional
-        When updates happen; by default after every epoch.
-    layers : sequence of int, optional
-        Layers that take part, counted from 0; by default all hidden ones.
-    evolve_output : bool
-        Whether the output layer takes part too.
-    chain_removal : bool
-        Whether connections that a removal cuts off from all inputs or all outputs go
-        too, see chains.remove_chains.
-    early_stop : float, optional
-        A layer stands still once more than this share of the connections it grows had
-        just been removed (Zhang et al., ICLR 2024, use 0.9).
-    final_share : float
-        Share of the initial connections that is left at the end, see schedule.Share.
-    share_shape : {"cubic", "sigmoid"}
-        How the number of connections falls to that share.
-    share_end : float
-        Share of the run after which it is reached.
-    share_peak, share_cycles : float, int
-        Waves in which the share rises and falls until then, see schedule.Share.
-    importance : float
-        Share of a hidden layer's neurons, the least important ones, that lose all
-        their inputs for good from time to time, see importance.drop_neurons; 0 for
-        none.
-    importance_every : int
-        Epochs between two such times, or more where updates are rarer.
-    importance_start : float
-        Share of the run after which they begin.
-    final : {"none", "prune_only"}
-        What happens after the last step: nothing, or a removal without regrowth. A
-        run that a callback stops early does not reach it.
-    regrow_init : str
-        Initialiser of new weights, see drawing.cells.INITIALIZERS.
+    **options
+        See Options.
 
     Raises
     ------
@@ -94,12 +48,6 @@ class TopologyAlgorithm:
         For an option that the algorithm does not take, or a bad value.
     """
 
-    name: ClassVar[str] = ""
-    # The options above that the algorithm has; subclasses list theirs.
-    takes: ClassVar[tuple[str, ...]] = (
-        *(*Fraction.OPTIONS, "schedule", *Layers.OPTIONS, "chain_removal"),
-        *("early_stop", *Share.OPTIONS, *Importance.OPTIONS, "final", "regrow_init"),
-    )
     # Whether a connection that is removed and grown again in the same update keeps its
     # weight and state, as if it had not been removed.
     keeps_regrown: ClassVar[bool] = False
@@ -114,44 +62,11 @@ class TopologyAlgorithm:
     needs_batches: ClassVar[bool] = False
     # Whether an update goes by the score on validation data.
     needs_score: ClassVar[bool] = False
-
-    # Stages with their defaults, which a subclass may replace -------------------------
-
-    fraction = Fraction(0.3)
-    schedule = UpdateSchedule()
-    layers = Layers()
-    chain_removal: bool = False
-    early_stop: float | None = None
-    share = Share()
-    importance = Importance()
-    final: str = "none"
-    regrow_init: str = "zero"
     # Steps between two looks at a batch, also between updates; 0 for none.
     sample_every: int = 0
 
     def __init__(self, **options: Any):
-        for option in options:
-            if option not in self.takes:
-                refuse(option, self.name or type(self).__name__, self.options())
-        self.fraction = with_options(self.fraction, options)
-        self.layers = with_options(self.layers, options)
-        self.share = with_options(self.share, options)
-        self.importance = with_options(self.importance, options)
-        if options.get("schedule") is not None:
-            self.schedule = options["schedule"]
-        if not isinstance(self.schedule, UpdateSchedule):
-            raise UsageError(
-                f"schedule must be an UpdateSchedule, got {self.schedule!r}"
-            )
-        self.chain_removal = options.get("chain_removal", self.chain_removal)
-        check_bools(chain_removal=self.chain_removal)
-        self.early_stop = options.get("early_stop", self.early_stop)
-        if self.early_stop is not None:
-            check_share(early_stop=self.early_stop)
-        final = options.get("final", self.final)
-        self.final = choose(final, ("none", "prune_only"), "final update")
-        regrow_init = options.get("regrow_init", self.regrow_init)
-        self.regrow_init = choose(regrow_init, INITIALIZERS, "weight initialiser")
+        super().__init__(**options)
         # Layers that stand still, see early_stop.
         self.stopped: set[int] = set()
         # Connections that a layer had at first, or would have had as they are now.
@@ -160,25 +75,9 @@ class TopologyAlgorithm:
         self.importance_epoch = 0
 
     @property
-    def zeta(self) -> float:
-        """Share of a layer's connections that the first update replaces."""
-        return self.fraction.initial
-
-    @property
-    def evolve_output(self) -> bool:
-        """Whether the output layer takes part too."""
-        return self.layers.evolve_output
-
-    @property
     def growth(self) -> float:
         """Connections that a layer can have, as a multiple of those at first."""
         return self.share.peak
-
-    @classmethod
-    def options(cls) -> tuple[str, ...]:
-        """Names of the options that the algorithm takes, its constructor's first."""
-        named = keyword_parameters(cls)
-        return tuple(dict.fromkeys([*named, *cls.takes]))
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs: numbers, lists, dicts and arrays."""
@@ -296,6 +195,9 @@ class TopologyAlgorithm:
                     f"{type(self).__name__} must give {connections.nnz} scores without "
                     f"NaN, got {scores.shape} with {np.isnan(scores).sum()} NaN"
                 )
+            pruned = self.prune_surplus(update, index)
+            if pruned is not None:
+                scores = np.where(pruned, -np.inf, scores)
             count = self.drop_count(update, index)
             update.dropped[index] = drop_smallest(scores, count)
 
@@ -351,6 +253,21 @@ class TopologyAlgorithm:
         at_first = self.budgets.get(index, update.connections[index].nnz)
         return max(round(at_first * self.share_left(update.context)), 1)
 
+    def prune_surplus(self, update: Update, index: int) -> np.ndarray | None:
+        """Mark what a layer has beyond its budget as pruned, by relative importance.
+
+        Returns
+        -------
+        (nnz,) bool array, or None where `surplus` is "score" or there is none
+        """
+        connections = update.connections[index]
+        count = connections.nnz - self.budget(update, index)
+        if self.surplus == "score" or count <= 0:
+            return None
+        pruned = drop_smallest(relative_importance(connections), count)
+        update.pruned[index] = pruned
+        return pruned
+
     def grow_at_random(
         self, update: Update, index: int, count: int, *, besides_dropped: bool = False
     ) -> np.ndarray:
@@ -379,22 +296,13 @@ class TopologyAlgorithm:
         return np.sort(np.concatenate([keys, drawn]))
 
     def _rewire(self, update: Update, index: int, keys: np.ndarray) -> LayerChange:
-        connections, dropped = update.connections[index], update.dropped.pop(index)
-        removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
-        if self.keeps_regrown or self.early_stop is not None:
-            again = np.flatnonzero(dropped)
-            again = again[is_among(connections.keys(again), keys)]
-            regrown = again.size
-            if self.keeps_regrown:
-                again = again[~update.pruned.get(index, ~dropped)[again]]
-                keys = keys[~is_among(keys, connections.keys(again))]
-                dropped[again] = False
-        weights = update.new_weights.pop(index, None)
-        if weights is None:
-            weights = self.new_weights(update, index, keys)
-        connections.rewire(dropped, keys, weights)
+        """Connect the cells of a layer; it stands still if they repeat its removal."""
+        counts_again = self.early_stop is not None
+        change = update.rewire(
+            index, keys, self.new_weights, self.keeps_regrown, counts_again
+        )
         limit = np.inf if self.early_stop is None else self.early_stop
-        if regrown > limit * grown and self.share.is_reached(update.context.progress):
+        is_settled = self.share.is_reached(update.context.progress)
+        if change.regrown > limit * change.grown and is_settled:
             self.stopped.add(index)
-        growth = update.growth.get(index, "random" if grown else "")
-        return LayerChange(index, removed, grown, connections.nnz, regrown, growth)
+        return change

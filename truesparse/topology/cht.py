@@ -28,11 +28,10 @@ import numpy as np
 
 from truesparse.common.checks import check_not_negative, choose
 from truesparse.common.rng import Purpose
-from truesparse.sparse.connections import Connections
 from truesparse.topology.base import TopologyAlgorithm
+from truesparse.topology.parts.importance import relative_importance
 from truesparse.topology.parts.path_sampler import DRAWN, sample_by_paths
 from truesparse.topology.parts.paths import RULES, highest_scores
-from truesparse.topology.parts.prune import drop_smallest
 from truesparse.topology.parts.schedule import Share
 from truesparse.topology.parts.topology_update import Update, update_bytes
 from truesparse.topology.set import SignedRemoval
@@ -161,63 +160,11 @@ class Chtss(Chts):
     Parameters
     ----------
     **options
-        See Chts and TopologyAlgorithm; the defaults of final_share, share_shape and
-        share_end are those of CHTss, from half of the cells to a tenth. In the paper's
-        table of MLPs final_share is 0.02, from half to a hundredth.
+        See Chts and TopologyAlgorithm; the defaults of final_share, share_shape,
+        share_end and surplus are those of CHTss, from half of the cells to a tenth. In
+        the paper's table of MLPs final_share is 0.02, from half to a hundredth.
     """
 
     name = "chtss"
     share = Share(0.2, "sigmoid")
-
-    def drop(self, update: Update) -> None:
-        """Mark the surplus by relative importance, then what is exchanged of the rest.
-
-        The connections of the surplus are gone before the exchange: they do not return.
-        """
-        for index, connections in update.connections.items():
-            budget = self.budget(update, index)
-            surplus = max(connections.nnz - budget, 0)
-            pruned = drop_smallest(relative_importance(connections), surplus)
-            scores = self.drop_scores(update, index)
-            scores[pruned] = -np.inf
-            fraction = self.drop_fraction(update.context)
-            exchanged = int(fraction * (connections.nnz - surplus))
-            update.pruned[index] = pruned
-            update.dropped[index] = drop_smallest(scores, surplus + exchanged)
-
-
-def relative_importance(connections: Connections) -> np.ndarray:
-    """Return the sum of the shares that |w| has of its row's and its column's sum.
-
-    Parameters
-    ----------
-    connections : Connections
-
-    Returns
-    -------
-    (nnz,) float64 array
-        From 0 to 2; 0 where the weight is.
-
-    Examples
-    --------
-    >>> from scipy import sparse
-    >>> from truesparse.sparse.connections import Connections
-    >>> square = Connections.from_scipy(sparse.csr_array([[3.0, 1.0], [0.0, 2.0]]))
-    >>> relative_importance(square).round(3)
-    array([1.75 , 0.583, 1.667])
-    """
-    sizes = np.abs(connections.values).astype(np.float64)
-    degrees = np.diff(connections.indptr)
-    rows = np.flatnonzero(degrees)
-    if not rows.size:
-        return sizes
-    # Each row is summed by itself: differences of a running total would be inexact.
-    row_sums = np.ones(connections.n_in)
-    row_sums[rows] = np.add.reduceat(sizes, connections.indptr[rows])
-    column_sums = np.bincount(connections.indices, sizes, minlength=connections.n_out)
-    # Shares of weights that are all 0 are 0.
-    row_sums[row_sums == 0.0] = column_sums[column_sums == 0.0] = 1.0
-    shares = sizes / np.repeat(row_sums, degrees)
-    sizes /= column_sums[connections.indices]
-    shares += sizes
-    return shares
+    surplus = "relative"

@@ -38,7 +38,8 @@ class Granet(Rigl):
 
     name = "granet"
     redistributes = True
-
+    # Magnitude decides what is pruned.
+    takes = tuple(option for option in Rigl.takes if option != "surplus")
     fraction = Fraction(0.5, "cosine", floor=0.005)
     share = Share(0.2, end=0.7)
 

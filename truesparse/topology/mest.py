@@ -111,14 +111,6 @@ class Mest(TopologyAlgorithm):
     def _gradients(self, update: Update) -> dict[int, np.ndarray]:
         if self.gradient_weight == 0.0:
             return {}
-        sums = {
-            index: np.zeros_like(connections.values)
-            for index, connections in update.connections.items()
-        }
-
-        def collect(index, gradient):
-            if index in sums:
-                sums[index] += gradient
-
-        update.batches.observe(update.context, self.gradient_batches, collector=collect)
-        return sums
+        return update.batches.connection_gradients(
+            update.context, update.connections, self.gradient_batches
+        )

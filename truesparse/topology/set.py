@@ -52,11 +52,15 @@ class SignedRemoval(TopologyAlgorithm):
             return
         for index, connections in update.connections.items():
             fraction = self.drop_fraction(update.context)
+            scores = self.signed_scores(update, index)
+            pruned = self.prune_surplus(update, index)
+            if pruned is not None:
+                dropped = update.dropped[index] = pruned.copy()
+                dropped[~pruned] = drop_zeros_first(scores[~pruned], fraction)
+                continue
             if self.budget(update, index) < connections.nnz:
                 fraction = self.drop_count(update, index) / connections.nnz
-            update.dropped[index] = drop_zeros_first(
-                self.signed_scores(update, index), fraction
-            )
+            update.dropped[index] = drop_zeros_first(scores, fraction)
 
     def drop_scores(self, update: Update, index: int) -> np.ndarray:
         """Return the size of each signed score."""

@@ -5,7 +5,10 @@ taken at a list of cells, or at all absent cells of a layer one after the other,
 only the largest gradients are held.
 """
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
+from scipy import sparse
 
 from truesparse.common import rng
 from truesparse.drawing.cells import sample_ranks
@@ -22,6 +25,7 @@ from truesparse.kernels.candidates import (
 from truesparse.kernels.simd import make_tile
 from truesparse.network.backprop import Collector, Observer
 from truesparse.network.buffers import padded_columns
+from truesparse.network.hessian import Samples
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.balance import balance
 from truesparse.sparse.connections import Connections
@@ -77,6 +81,32 @@ class Batches:
         """Return how many batches there are, at most `count`, that share no sample."""
         return min(count, self.samples.size // self.size)
 
+    def draw(self, context: UpdateContext, count: int) -> Iterator[np.ndarray]:
+        """Yield the samples of `count` batches, or of all if there are fewer.
+
+        They depend on seed and step alone: another call in the same update yields the
+        same ones.
+        """
+        n, size = self.samples.size, self.size
+        draw = rng.stream(context.seed, rng.Purpose.GRADIENT_BATCH, context.step)
+        chosen = draw.permutation(sample_ranks(n, min(count * size, n), draw))
+        for start in range(0, self.available(count) * size, size):
+            yield self.samples[chosen[start : start + size]]
+
+    def samples_of(self, samples: np.ndarray) -> Samples:
+        """Return one batch in float64, with weights that add up to 1."""
+        weights = np.full(samples.size, 1.0 / samples.size)
+        if self.sample_weight is not None:
+            weights = self.sample_weight[samples]
+            weights = weights / max(weights.sum(), np.finfo(float).tiny)
+        if isinstance(self.data, Csr):
+            parts = self.data.values, self.data.indices, self.data.indptr
+            shape = self.data.indptr.size - 1, self._model.layer_sizes[0]
+            rows = sparse.csr_array(parts, shape=shape, copy=False)[samples]
+        else:
+            rows = self.data[samples]
+        return Samples(rows.astype(np.float64), self.targets[samples], weights)
+
     def observe(
         self,
         context: UpdateContext,
@@ -86,22 +116,18 @@ class Batches:
     ) -> None:
         """Show the gradients of `count` batches, or of all if there are fewer.
 
-        The batches depend on seed and step alone: another call in the same update sees
-        the same ones.
+        They are those of `draw`.
 
         Raises
         ------
         DivergedError
             If the loss is NaN or infinite.
         """
-        n, size = self.samples.size, self.size
-        draw = rng.stream(context.seed, rng.Purpose.GRADIENT_BATCH, context.step)
-        chosen = draw.permutation(sample_ranks(n, min(count * size, n), draw))
-        for start in range(0, self.available(count) * size, size):
+        for samples in self.draw(context, count):
             loss = self._model.observe_batch(
                 self.data,
                 self.targets,
-                self.samples[chosen[start : start + size]],
+                samples,
                 sample_weight=self.sample_weight,
                 observer=observer,
                 collector=collector,
@@ -111,6 +137,24 @@ class Batches:
                     f"the loss became {loss} after step {context.step}, where the "
                     "topology is updated; lower the learning rate or clip gradients"
                 )
+
+    def connection_gradients(
+        self, context: UpdateContext, connections: Mapping[int, Connections], count: int
+    ) -> dict[int, np.ndarray]:
+        """Return the gradients of layers' connections, summed over `count` batches.
+
+        Returns
+        -------
+        dict of int to (nnz,) float array
+        """
+        sums = {i: np.zeros_like(each.values) for i, each in connections.items()}
+
+        def collect(index, gradient):
+            if index in sums:
+                sums[index] += gradient
+
+        self.observe(context, count, collector=collect)
+        return sums
 
 
 class CellGradients:

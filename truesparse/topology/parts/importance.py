@@ -1,4 +1,6 @@
-"""Importance pruning: neurons with weak inputs lose all of them, for good.
+"""Importance of neurons, and of connections beside those of the same neurons.
+
+Neurons with weak inputs lose all of them, for good.
 
 Curci, Mocanu and Pechenizkiy, "Truly sparse neural networks at scale", arXiv 2102.01732
 (2021), section 3.3: the importance of neuron j is I_j = sum_i |w_ij|. The least
@@ -20,6 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from truesparse.common.checks import check_share, check_share_below_one, check_whole
+from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.topology_update import Update
 
@@ -86,3 +89,43 @@ def drop_neurons(update: Update, share: float) -> None:
         update.dropped[index] |= inputs
         update.pruned[index] = update.pruned.get(index, False) | inputs
         update.lost[index] = int(np.count_nonzero(inputs))
+
+
+def relative_importance(connections: Connections) -> np.ndarray:
+    """Return the sum of the shares that |w| has of its row's and its column's sum.
+
+    Zhang et al., "Brain network science modelling of sparse neural networks enables
+    Transformers and LLMs to perform as fully connected", NeurIPS 2025 (CHTss).
+
+    Parameters
+    ----------
+    connections : Connections
+
+    Returns
+    -------
+    (nnz,) float64 array
+        From 0 to 2; 0 where the weight is.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from truesparse.sparse.connections import Connections
+    >>> square = Connections.from_scipy(sparse.csr_array([[3.0, 1.0], [0.0, 2.0]]))
+    >>> relative_importance(square).round(3)
+    array([1.75 , 0.583, 1.667])
+    """
+    sizes = np.abs(connections.values).astype(np.float64)
+    degrees = np.diff(connections.indptr)
+    rows = np.flatnonzero(degrees)
+    if not rows.size:
+        return sizes
+    # Each row is summed by itself: differences of a running total would be inexact.
+    row_sums = np.ones(connections.n_in)
+    row_sums[rows] = np.add.reduceat(sizes, connections.indptr[rows])
+    column_sums = np.bincount(connections.indices, sizes, minlength=connections.n_out)
+    # Shares of weights that are all 0 are 0.
+    row_sums[row_sums == 0.0] = column_sums[column_sums == 0.0] = 1.0
+    shares = sizes / np.repeat(row_sums, degrees)
+    sizes /= column_sums[connections.indices]
+    shares += sizes
+    return shares

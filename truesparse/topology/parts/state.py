@@ -12,11 +12,11 @@ from truesparse.network.sparse_mlp import SparseMLP
 # Entries of `state` that name cells of each layer, and the entries with their values.
 _OF_CELLS = {
     **{"pool": "momentum", "keys": "weights"},
-    **{"visited": "visits", "near": "theta"},
+    **{"visited": "visits", "near": "theta", "fired": None},
 }
 # Entries with a number of each input neuron of a layer, or of each output neuron.
 _OF_NEURONS = {"row_importance": "n_in", "column_importance": "n_out"}
-KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), *_OF_NEURONS, "noted", "signs"}
+KNOWN = {*_OF_CELLS, *_OF_CELLS.values(), *_OF_NEURONS, "noted", "signs"} - {None}
 
 
 def check_state(state: dict[str, Any], model: SparseMLP) -> None:
@@ -31,7 +31,7 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
     """
     for name, other in _OF_CELLS.items():
         cells = state.get(name, {})
-        if set(cells) != set(state.get(other, {})):
+        if other is not None and set(cells) != set(state.get(other, {})):
             raise ValueError(f"{name} and {other} are of different layers")
         for index, keys in cells.items():
             connections = _layer(model, index).connections
@@ -43,6 +43,8 @@ def check_state(state: dict[str, Any], model: SparseMLP) -> None:
                 and keys[-1] < connections.n_in * connections.n_out
             ):
                 raise ValueError(f"{name} of layer {index} are not cells of it")
+            if other is None:
+                continue
             values = state[other][index]
             _check(
                 values, connections.values.dtype, f"{other} of layer {index}", keys.size

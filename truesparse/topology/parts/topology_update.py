@@ -1,15 +1,19 @@
 """One topology update in progress: its layers, and the connections it drops."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from truesparse.common import rng
+from truesparse.drawing.cells import is_among
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.topology.parts.context import UpdateContext
+from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
+
+NewWeights = Callable[["Update", int, np.ndarray], np.ndarray]
 
 
 def update_bytes(zeta: float, itemsize: int) -> tuple[float, float]:
@@ -91,6 +95,11 @@ class Update:
             raise UsageError("this topology looks at gradients: give update() batches")
         return self._batches
 
+    @functools.cached_property
+    def gradients(self) -> dict[int, np.ndarray]:
+        """Gradients of each layer's connections, (nnz,), of one batch."""
+        return self.batches.connection_gradients(self.context, self.connections, 1)
+
     def removed(self, index: int) -> int:
         """Return how many connections a layer loses."""
         return int(np.count_nonzero(self.dropped[index]))
@@ -111,3 +120,45 @@ class Update:
     def dropped_keys(self, index: int) -> np.ndarray:
         """Return the cells of the dropped connections, ascending int64 keys."""
         return self.connections[index].keys(np.flatnonzero(self.dropped[index]))
+
+    def rewire(
+        self,
+        index: int,
+        keys: np.ndarray,
+        new_weights: NewWeights,
+        keeps_regrown: bool,
+        counts_regrown: bool = False,
+    ) -> LayerChange:
+        """Remove the dropped connections of a layer and connect other cells.
+
+        Parameters
+        ----------
+        index : int
+            The layer; its marks of dropped connections are used up.
+        keys : (k,) int64 array
+            Cells to connect, ascending and distinct.
+        new_weights : callable
+            Returns the weights of new connections, where `new_weights` has none; takes
+            the update, the layer and the cells.
+        keeps_regrown : bool
+            Whether a connection that is dropped but not pruned, and whose cell is among
+            `keys`, keeps its weight and state.
+        counts_regrown : bool
+            Whether to count those cells in any case.
+        """
+        connections, dropped = self.connections[index], self.dropped.pop(index)
+        removed, grown, regrown = int(np.count_nonzero(dropped)), keys.size, 0
+        if keeps_regrown or counts_regrown:
+            again = np.flatnonzero(dropped)
+            again = again[is_among(connections.keys(again), keys)]
+            regrown = again.size
+            if keeps_regrown:
+                again = again[~self.pruned.get(index, ~dropped)[again]]
+                keys = keys[~is_among(keys, connections.keys(again))]
+                dropped[again] = False
+        weights = self.new_weights.pop(index, None)
+        if weights is None:
+            weights = new_weights(self, index, keys)
+        connections.rewire(dropped, keys, weights)
+        growth = self.growth.get(index, "random" if grown else "")
+        return LayerChange(index, removed, grown, connections.nnz, regrown, growth)
