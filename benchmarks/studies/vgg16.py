@@ -15,13 +15,12 @@ by default; behind it stand three layers of 1000 neurons and a dense read-out. M
 
 All train alike: SGD with Nesterov's momentum, the learning rate falls by a cosine, an
 update after every epoch replaces 30 %. The claim to judge: all reach the accuracy of
-the dense head. Where truesparse.analysis is there, the sparse layers are perturbed on
-the features of the test images, and ranked. The file is written after every run; a
+the dense head. Then all layers but the read-out are perturbed on the features of the
+test images, and ranked, see truesparse.analysis. The file is written after every run; a
 later start takes the runs that are missing.
 """
 
 import argparse
-import importlib.util
 import statistics
 import sys
 import time
@@ -164,8 +163,6 @@ def outputs(module: Any, inputs: Any, batch_size: int) -> Any:
 
 def analysed(head: Any, features: Any, labels: Any) -> dict[str, Any]:
     """Return areas under robustness curves, and ranks, of all layers but the last."""
-    if importlib.util.find_spec("truesparse.analysis") is None:
-        return {"robustness": None, "ranks": None}
     from truesparse import SparseMLP
     from truesparse.analysis import layer_ranks, robustness
 

@@ -68,6 +68,8 @@ def test_the_study_resumes(tmp_path, capsys):
     sparse, dense = results["runs"]
     assert [len(each["curve"]) for each in (sparse, dense)] == [2, 2]
     assert sparse["nnz"] > 0
+    assert set(sparse["robustness"]) == set(vgg16.PERTURBATIONS)
+    assert [rank["layer"] for rank in dense["ranks"]] == [0, 1, 2]
     assert dense["nnz"] is None
     assert [row["method"] for row in results["rows"]] == ["dense", "ch3l3_cr"]
     assert vgg16.main([*words, "dense", "--lr", "0.1"]) == 2
