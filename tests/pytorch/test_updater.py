@@ -195,7 +195,7 @@ def test_an_algorithm_may_be_given():
 
 def test_updates_come_at_the_end_of_epochs():
     net = make_net()
-    optimizer, updater = make_updater(net, "set", epochs=3, n_steps=2)
+    optimizer, updater = make_updater(net, "set", epochs=3, steps_per_epoch=2)
     changes = train(net, optimizer, updater, make_batches(8))
     assert [bool(each) for each in changes] == [False, True, False, True] + 4 * [False]
 
@@ -312,3 +312,22 @@ def test_copies_are_not_recorded():
     for each in (net, other):
         train_step(each, optimizer, *make_batches(1)[0])
     assert [len(each) for each in updater._recorders[0].notes] == [1, 1]
+
+
+def test_compiled_networks_follow_another_number_of_connections():
+    torch._dynamo.reset()
+    net, twin = make_net(), make_net()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    options = {"schedule": UpdateSchedule(3, "step", start=3)}
+    runs = [
+        (model, *make_updater(each, "granet", **options))
+        for model, each in ((compiled, net), (twin, twin))
+    ]
+    before = net[0].nnz
+    for batch in make_batches(8):
+        losses = [train_step(*pair, *batch) for *pair, _ in runs]
+        torch.testing.assert_close(*losses)
+        for *_, updater in runs:
+            updater.step()
+    assert net[0].nnz < before
+    assert torch.equal(mask_of(net[0]), mask_of(twin[0]))
