@@ -39,9 +39,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         See SparseMLP.
     topology : str or TopologyAlgorithm
         How connections evolve, see truesparse.topology.ALGORITHMS; with "static" they
-        do not. Where `hidden_layer_sizes` is "auto", up to 500 samples of more features
-        have an update of "set" after every tenth epoch, not after each; the option
-        "schedule" sets another pace.
+        do not. With "auto" sizes and up to 500 samples of more features "set" has an
+        update after every tenth epoch; the option "schedule" sets another pace.
     topology_options : dict, optional
         Options of a topology given by name, for example ``{"zeta": 0.2}``.
     dropout : float or "auto"
