@@ -56,6 +56,17 @@ def test_without_exploration_it_is_rigl():
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_cells_without_gradient_grow_by_a_draw():
+    net = Net()
+    net.batches.data[:] = 0.0
+    algorithm = topology.make("dst_ee", zeta=0.6)
+    algorithm.begin(net.model)
+    first = net.update(algorithm)[0]
+    # Those with a counter, just removed, have no precedence over others.
+    assert 0 < first.removed == first.grown
+    assert first.regrown < first.removed
+
+
 def test_there_are_counters_of_connected_cells_alone():
     net = Net()
     algorithm = topology.make("dst_ee")

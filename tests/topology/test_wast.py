@@ -8,6 +8,7 @@ from support.topology_net import Net, at
 
 from truesparse import topology
 from truesparse.errors import UsageError
+from truesparse.topology import wast
 
 
 def gains(net, where, error_weight):
@@ -28,7 +29,8 @@ def gains(net, where, error_weight):
 
 @pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("error_weight", [0.0, 0.4, 1.0])
-def test_updates_equal_the_twin(error_weight, is_sparse):
+def test_updates_equal_the_twin(error_weight, is_sparse, monkeypatch):
+    monkeypatch.setattr(wast, "_SAMPLES", 5)
     net = Net(is_sparse)
     algorithm = topology.make("wast", error_weight=error_weight, evolve_output=True)
     algorithm.begin(net.model)
@@ -62,14 +64,30 @@ def test_a_single_layer_goes_by_both_sides():
     rows, columns = draw.random(9), draw.random(14)
     algorithm.row_importance[0] = rows
     algorithm.column_importance[0] = columns
-    net.update(algorithm)
     product = np.outer(rows, columns)
+    # The most important connection is so weak that it goes, and comes back.
+    values = net.model.layers[0].connections.values
+    values[product[net.masks[0]].argmax()] = 1e-9
+    net.read()
+    change = net.update(algorithm)[0]
     mask, count = net.masks[0], int(0.3 * net.masks[0].sum())
     remaining = mask & ~naive_topology.drop_magnitude(
         mask, net.weights[0] * product, count
     )
     want = remaining | naive_topology.largest(product, ~remaining, count)
     np.testing.assert_array_equal(net.new_masks()[0], want)
+    # What came back keeps its weight, what is new starts at 0.
+    assert change.regrown > 0
+    weights = to_dense(net.model.layers[0].connections)
+    np.testing.assert_array_equal(weights, np.where(want & mask, net.weights[0], 0.0))
+
+
+def test_of_equal_importances_any_may_come_first():
+    sizes = np.repeat([1.0, 3.0, 2.0], 20)
+    orders = [wast._falling(sizes, np.random.default_rng(seed)) for seed in (1, 2)]
+    for order in orders:
+        np.testing.assert_array_equal(sizes[order], np.sort(sizes)[::-1])
+    assert (orders[0] != orders[1]).any()
 
 
 def test_hidden_layers_are_those_of_set():
