@@ -9,7 +9,7 @@
     python -m benchmarks.studies.robustness_study --data-home DIR --jobs 2
     python -m benchmarks.studies.zeta_study --data-home DIR --jobs 2
 
-Every run of these two is a line of OUT/journal.jsonl. A study that was stopped runs what
-is missing when it is started again with the same flags; the report and its figures are
-drawn anew from the journal.
+Every run of these two is a line of OUT/journal.jsonl. A study that was stopped runs
+what is missing when it is started again with the same flags; the report and its figures
+are drawn anew from the journal.
 """
