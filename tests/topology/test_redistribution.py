@@ -289,6 +289,7 @@ def test_a_soft_bound_is_left_for_good_after_the_fraction_is_0():
 
     assert due(hard) == [5, 10, 15, 20, 25, 30]
     assert due(soft) == [5, 10, 15, 20, 25, 30, 35]
+    assert (soft.growth, hard.growth) == (1.2, 1.0)
     by_step = UpdateSchedule(80, "step", start=80)
     softly = topology.make("mest", soft_bound=True, schedule=by_step)
     steps = (UpdateContext(0, n, n // 10, 400, 40) for n in range(1, 401))

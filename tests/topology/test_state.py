@@ -10,6 +10,7 @@ from truesparse.topology import LayerChange, UpdateContext, UpdateSchedule
 from truesparse.topology.parts.schedule import Fraction, Share
 from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.state import check_state
+from truesparse.topology.parts.topology_update import update_bytes
 
 SIZES = (3, 4, 2)
 N_CELLS = 3 * 4
@@ -93,6 +94,13 @@ def test_a_context_by_itself():
     assert UpdateContext(0, 12, 0, 10, 5).progress == 1.0
     assert UpdateContext(0, 3, 0, 3, 1, start=2).progress == 1.0
     assert UpdateContext(0, 0, 0, 0, 5).progress == 0.0
+
+
+def test_bytes_of_an_update():
+    # A byte a connection for marks and eight a key of those that are new; of these, the
+    # weights too.
+    assert update_bytes(0.25, 4) == (3.0, 1.0)
+    assert update_bytes(0.5, 8) == (5.0, 4.0)
 
 
 def test_a_change_by_itself():
