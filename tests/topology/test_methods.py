@@ -318,6 +318,18 @@ def test_granet_prunes_jointly_then_exchanges():
     )
 
 
+def test_granet_lets_a_layer_have_what_is_left_of_it():
+    net = Net()
+    algorithm = topology.make("granet", final_share=0.5)
+    algorithm.begin(net.model)
+    at_first = dict(algorithm.budgets)
+    changes = net.update(algorithm, at(60))
+    share = algorithm.share_left(at(60))
+    got = {change.layer: algorithm.budgets[change.layer] for change in changes}
+    assert got == {change.layer: change.nnz / share for change in changes}
+    assert got != {layer: at_first[layer] for layer in got}
+
+
 # DeepR -------------------------------------------------------------------------------
 
 

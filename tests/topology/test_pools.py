@@ -142,6 +142,8 @@ def test_the_pool_of_top_kast_starts_just_below_the_smallest_connection():
     want = sizes[0] * 1.4395 / 1.6449
     assert abs(next_ones).min() == pytest.approx(want, rel=1e-3)
     assert (next_ones > 0).mean() == pytest.approx(0.5, abs=0.02)
+    full = SparseMLP((4, 3, 2), density=1.0).layers[0].connections
+    assert draw_next(full, 0.5, 0, draw).size == 0
     # A model that has been trained keeps its weights.
     model.step = 1
     values[:] = old
