@@ -232,7 +232,7 @@ def test_chtss_has_no_surplus_below_its_budget():
     algorithm.budgets[0] = nnz + 10
     update = Update(net.model, at(50), [0])
     algorithm.drop(update)
-    assert not update.pruned[0].any()
+    assert not np.any(update.pruned.get(0, False))
     assert nnz % 10 < 9  # or one more connection would be one more to exchange
     assert update.removed(0) == int(0.1 * nnz)
     assert algorithm.grow_counts(update) == {0: int(0.1 * nnz) + 10}
