@@ -76,7 +76,7 @@ class Optimizer:
         check_share_below_one(
             momentum=self.momentum, beta1=self.beta1, beta2=self.beta2
         )
-        check_positive(epsilon=self.epsilon)
+        check_positive(epsilon=self.epsilon, powerprop=self.powerprop)
         check_at_least_one(powerprop=self.powerprop)
         check_not_negative(weight_decay=self.weight_decay)
         if self.fan_in_limit is not None:

@@ -40,7 +40,7 @@ def test_every_method_has_its_budget_in_the_end(method, flags):
     got = train(data, run, SETTINGS)
     cells = 12 * 20 + 20 * 16 + 16 * 2
     density = 1.0 if method == "dense" else 0.4
-    # The first three keep no budget; SRigL's neurons all have the same number of inputs.
+    # The first three keep no budget; SRigL's neurons all have as many inputs.
     if method == "accset":
         assert 0 < got["nnz"] <= density * cells + 1
     elif method in ("nest", "soft_deepr"):

@@ -21,7 +21,7 @@ from truesparse.commands import shell
 from truesparse.commands.shell import CommandParser, run_command
 from truesparse.errors import UsageError
 
-COMMANDS = ("train", "predict", "export", "info", "report")
+COMMANDS = ("train", "predict", "export", "info", "report", "analyse", "selftest")
 # Where their functions `main` are: export is a package.
 HOMES = {name: f"truesparse.{name}" for name in COMMANDS}
 HOMES["export"] += ".__main__"
@@ -197,6 +197,8 @@ PROMISED = {
     "export": ("MODEL", "--to onnx|torch|csr", "--out FILE"),
     "info": ("FILE", "--json"),
     "report": ("RUN", "--out"),
+    "analyse": ("MODEL", "--data", "--out"),
+    "selftest": ("the exit code is 1 if a check fails", "--json"),
 }
 
 

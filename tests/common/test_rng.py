@@ -64,6 +64,7 @@ def test_purposes_are_fixed_as_they_define_results():
         "PERTURBATION": 15,
         "PROBES": 16,
         "GRAPH_SAMPLES": 17,
+        "REACTIVATION": 20,
     }
 
 

@@ -80,8 +80,10 @@ def threads() -> str:
     """Train with one thread and with all: the bits are the same."""
     most = jit.most_threads()
     with jit.threads(1):
-        one = _trained()
-    assert _bits(one) == _bits(_trained()), f"1 and {most} threads give other weights"
+        one = _bits(_trained())
+    with jit.threads(most):
+        several = _bits(_trained())
+    assert one == several, f"1 and {most} threads give other weights"
     return f"1 and {most} threads, the same bits"
 
 

@@ -29,8 +29,8 @@ class Shrinking:
     >>> from truesparse.datasets.short_arrays import Shrinking
     >>> rows = Shrinking(np.arange(6).reshape(3, 2).copy())
     >>> rows.cut(1)
-    >>> rows[:].tolist()
-    [[0, 1]]
+    >>> rows[:1].tolist(), rows.shape
+    ([[0, 1]], (3, 2))
     """
 
     def __init__(self, array: np.ndarray):
