@@ -92,9 +92,7 @@ def test_a_fitted_estimator_can_be_condensed():
         want = net.model_.predict_proba(X)
         np.testing.assert_allclose(fast.predict_proba(X), want, rtol=1e-5)
     for other in (classifier(), fast, X):
-        with pytest.raises(
-            UsageError, match="expected a SparseMLP|is condensed already"
-        ):
+        with pytest.raises(UsageError, match=r"a SparseMLP"):
             CondensedMLP.from_model(other)
 
 
