@@ -18,7 +18,7 @@ from truesparse.network.backprop import Collector, Observer
 from truesparse.network.buffers import padded_columns
 from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.context import UpdateContext
-from truesparse.topology.parts.gradients import CellGradients
+from truesparse.topology.parts.gradients import Batches, CellGradients
 from truesparse.torch.observing import Inputs, Recorder
 
 
@@ -69,6 +69,9 @@ class SeenBatches:
                 "this algorithm needs the same number in all"
             )
         return counts.pop()
+
+    # It only asks `observe`.
+    connection_gradients = Batches.connection_gradients
 
     def available(self, count: int) -> int:
         """Return how many batches there are, at most `count`."""

@@ -31,13 +31,16 @@ from truesparse.torch.sparse_linear import SparseLinear
 UNFIT = {
     "lottery": "it winds the whole network back to early weights, also layers that are "
     "not sparse, and trains it again; see torch.nn.utils.prune",
-    "snip": "it chooses connections before training, from a superset that is larger "
-    "than the layers; make the layers with SparseLinear(connectivity=...)",
+    **dict.fromkeys(
+        ("snip", "grasp", "synflow"),
+        "it chooses connections before training, from a superset that is larger than "
+        "the layers; make the layers with SparseLinear(connectivity=...)",
+    ),
     "top_kast": "it rescales the weights before the first step and decays them itself, "
     "beside what the optimiser does",
 }
 # Algorithms that take steps of their own, with the learning rate.
-_USE_RATE = ("deepr", "nest")
+_USE_RATE = ("deepr", "nest", "soft_deepr")
 
 
 @dataclass
@@ -352,7 +355,7 @@ def _make(
 
 def _refuse_changing_counts(algorithm: TopologyAlgorithm) -> None:
     stands = algorithm.conserves and not algorithm.redistributes
-    stands = stands and algorithm.share.final == 1.0 and algorithm.final == "none"
+    stands = stands and algorithm.share.is_one and algorithm.final == "none"
     stands = stands and not algorithm.needs_score
     if not stands or algorithm.importance.share > 0.0:
         raise UsageError(
