@@ -7,6 +7,7 @@ from typing import Any
 
 from truesparse.common.checks import as_path, check_share, check_whole
 from truesparse.errors import StorageError, UsageError
+from truesparse.storage.run_folder import previous_path
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback
 
@@ -122,7 +123,7 @@ class Checkpoint(Callback):
             return  # the run is diverging, the last checkpoint is worth more
         start, problem = time.perf_counter(), None
         try:
-            previous = checkpoints.previous_path(self.path)
+            previous = previous_path(self.path)
             checkpoints.write(run, self.path, previous=previous, **self._options)
         except (StorageError, UsageError) as error:
             problem = str(error)

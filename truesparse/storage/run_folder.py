@@ -31,11 +31,18 @@ CONFIG = "config.toml"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
-PREVIOUS = "checkpoint.previous.safetensors"
 BEST = "best.safetensors"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
 
+
+def previous_path(path) -> pathlib.Path:
+    """Return where the checkpoint before the one at `path` is kept."""
+    path = pathlib.Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+PREVIOUS = previous_path(CHECKPOINT).name
 # Files of every run; a folder that has one of them holds a run.
 FILES = (CONFIG, METRICS, MODEL, CHECKPOINT)
 # Files with a model to predict with.
@@ -69,7 +76,8 @@ def claim(folder) -> Iterator[None]:
             file = _lock(pathlib.Path(folder) / _LOCK)
             if file is not None:
                 stack.callback(_unlock, file)
-        writing.sweep(pathlib.Path(folder))
+                # Without the lock, what is half written may be another process's.
+                writing.sweep(pathlib.Path(folder))
         yield
 
 

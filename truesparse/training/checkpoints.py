@@ -10,7 +10,6 @@ import functools
 import importlib.metadata
 import json
 import math
-import pathlib
 import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from truesparse.errors import ModelFileError, UsageError
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
+from truesparse.storage.run_folder import previous_path
 from truesparse.storage.tensors import ALL_KINDS, NOT_VALID, open_tensors, read_tensor
 from truesparse.topology.parts.state import check_state
 from truesparse.training.run import EpochRecord, Run
@@ -213,12 +213,6 @@ class Saved:
                 f"the run in {self.path} is in epoch {begun}, beyond "
                 f"epochs={trainer.epochs}; give at least {begun} epochs"
             )
-
-
-def previous_path(path) -> pathlib.Path:
-    """Return where the checkpoint before the one at `path` is kept."""
-    path = pathlib.Path(path)
-    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def read(path, *, verify: bool = True) -> Saved:
