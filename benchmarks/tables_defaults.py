@@ -108,9 +108,9 @@ def _scores(
     splits = {row["splits"] for of_set in rows_of.values() for row in of_set.values()}
     absent = [each.title for name, each in SETS.items() if each.kind == kind]
     absent = [title for title in absent if title not in {line[0] for line in lines}]
-    note = f"Means over {min(splits)} splits; every method with its defaults. "
+    note = f"Means over {min(splits)} splits; every method with its defaults."
     return (
         table(head, lines, n_text=2)
-        + f"\n\n{note}{missing(absent)}"
+        + f"\n\n{note} {missing(absent)}".rstrip()
         + source(results.one("defaults"))
     )
