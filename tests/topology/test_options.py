@@ -34,17 +34,17 @@ ACCEPTED = {
     | {"decay_end", "l1", "temperature", "scope"},
     "soft_deepr": COMMON - FRACTION - {"surplus", "regrow_init"}
     | {"decay_end", "l1", "temperature", "window"},
-    "dst_ee": COMMON | GUIDED | {"exploration", "smoothing"},
+    "dst_ee": COMMON | GUIDED | {"gradient_share", "exploration", "smoothing"},
     "dsr": COMMON - {"early_stop", "surplus"} | {"threshold"},
-    "ggr": COMMON - {"surplus", "regrow_init"} | GUIDED,
-    "granet": COMMON - {"surplus"} | GUIDED,
+    "ggr": COMMON - {"surplus", "regrow_init"} | GUIDED | {"gradient_share"},
+    "granet": COMMON - {"surplus"} | GUIDED | {"gradient_share"},
     "gse": COMMON | GUIDED | {"distribution"},
     "itop": COMMON | {"removal", "unfired_first"},
     "mest": COMMON | {"gradient_weight", "gradient_batches", "soft_bound"},
     "nest": COMMON - SHARE - {"early_stop", "surplus", "regrow_init"}
     | SAMPLED
     | {"most_growth", "grow_until", "prune_threshold"},
-    "rigl": COMMON | GUIDED,
+    "rigl": COMMON | GUIDED | {"gradient_share"},
     "snfs": COMMON
     | {
         "gamma",

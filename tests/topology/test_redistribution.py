@@ -1,5 +1,7 @@
 """DSR, SNFS and GGR: what moves between layers, full ones too; MEST's bounds."""
 
+import math
+
 import numpy as np
 import pytest
 from support import naive_topology
@@ -206,10 +208,23 @@ def test_layers_of_ggr_gain_what_they_have_of_the_largest_gradients(candidates):
     assert sum((net.masks[k] & ~left[k] & net.new_masks()[k]).sum() for k in (0, 1)) > 0
 
 
-def test_half_of_what_ggr_grows_is_drawn():
+# The counts of what grows are uneven here, so that rounding up shows.
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ggr", {}),
+        ("ggr", {"gradient_share": 0.0}),
+        ("ggr", {"gradient_share": 1.0}),
+        ("rigl", {"gradient_share": 0.5}),
+        ("rigl", {"gradient_share": 0.25}),
+        ("granet", {"gradient_share": 0.5}),
+    ],
+)
+def test_a_share_grows_by_gradient_and_the_rest_is_drawn(name, options):
     net = Net(epsilon=1.5)
     gradient = net.gradients(at())[0]
-    algorithm = topology.make("ggr", zeta=0.4, decay="constant", layers=[0])
+    common = {"zeta": 0.4, "decay": "constant", "layers": [0]}
+    algorithm = topology.make(name, **common, **options)
     n_draws = 40 if DISABLED else 400
     counts = np.zeros(gradient.size)
     for seed in range(n_draws):
@@ -217,13 +232,18 @@ def test_half_of_what_ggr_grows_is_drawn():
         algorithm.drop(update)
         (keys,) = algorithm.grow(update).values()
         counts[keys] += 1
-    (left, _) = remaining_of(net, 0.4)
-    count = update.removed(0)
-    best = naive_topology.largest(abs(gradient), ~left, (count + 1) // 2).ravel()
+    left = net.masks[0].copy()
+    left.flat[update.connections[0].keys(np.flatnonzero(update.dropped[0]))] = False
+    count = keys.size
+    assert count % 2 == 1
+    share = options.get("gradient_share", 0.5)
+    best = naive_topology.largest(abs(gradient), ~left, math.ceil(share * count))
+    best = best.ravel()
     assert (counts[best] == n_draws).all()
     assert counts.sum() == n_draws * count
     # All other absent cells are as likely, however large their gradient.
-    assert is_uniform(counts[~best & ~left.ravel()])
+    if share < 1.0:
+        assert is_uniform(counts[~best & ~left.ravel()])
 
 
 def test_samples_of_ggr_hold_20_000_cells_at_least():

@@ -111,7 +111,7 @@ class DstEe(Rigl):
             sizes = sizes[first]
             scores = sizes + self._bonus(index, keys, update.context.step)
             scores[sizes == 0.0] = 0.0
-            best = keys[largest(scores, counts[index])]
+            best = keys[largest(scores, self.by_gradient(counts[index]))]
             grown[index] = self.fill_at_random(update, index, best, counts[index])
         return grown
 

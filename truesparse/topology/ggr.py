@@ -23,6 +23,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from truesparse.common.checks import check_share
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.guided import GuidedGrowth, largest
 from truesparse.topology.parts.importance import Importance
@@ -36,6 +37,9 @@ class Ggr(GuidedGrowth):
 
     Parameters
     ----------
+    gradient_share : float
+        Share of a layer's new connections that grow where its gradient is largest; the
+        rest grows in random cells. 0 and 1 are "GGR SET" and "GGR RigL" of table 3.
     **options
         See GuidedGrowth and TopologyAlgorithm; the defaults of zeta, decay and
         decay_end are those of GGR.
@@ -52,6 +56,11 @@ class Ggr(GuidedGrowth):
     )
     fraction = Fraction(0.1, "cosine", end=0.5)
 
+    def __init__(self, *, gradient_share: float = 0.5, **options):
+        super().__init__(**options)
+        check_share(gradient_share=gradient_share)
+        self.gradient_share = gradient_share
+
     def open_marks(self, update: Update, index: int) -> np.ndarray:
         """Return marks of the dropped connections: their cells may grow again."""
         return update.dropped[index]
@@ -66,7 +75,7 @@ class Ggr(GuidedGrowth):
         counts = share_out(total, self._cells_above(update, cells, total), rooms)
         grown = {}
         for index, (keys, sizes) in cells.items():
-            best = keys[largest(sizes, (counts[index] + 1) // 2)]
+            best = keys[largest(sizes, self.by_gradient(counts[index]))]
             grown[index] = self.fill_at_random(update, index, best, counts[index])
         return grown
 

@@ -14,6 +14,7 @@ to break ties. In a layer too large to look at all cells, gradients are taken at
 uniform sample, which is GSE with the uniform distribution (see gse.py).
 """
 
+from truesparse.common.checks import check_share
 from truesparse.topology.parts.guided import GuidedGrowth
 from truesparse.topology.parts.schedule import Fraction, UpdateSchedule
 
@@ -23,6 +24,9 @@ class Rigl(GuidedGrowth):
 
     Parameters
     ----------
+    gradient_share : float
+        Share of a layer's new connections that grow where its gradient is largest; the
+        rest grows in random cells.
     **options
         See GuidedGrowth and TopologyAlgorithm; the defaults of zeta, decay, decay_end
         and schedule are those of RigL.
@@ -32,3 +36,8 @@ class Rigl(GuidedGrowth):
     keeps_regrown = True
     fraction = Fraction(0.3, "cosine", end=0.75)
     schedule = UpdateSchedule(100, "step", start=100)
+
+    def __init__(self, *, gradient_share: float = 1.0, **options):
+        super().__init__(**options)
+        check_share(gradient_share=gradient_share)
+        self.gradient_share = gradient_share

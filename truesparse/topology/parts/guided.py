@@ -5,6 +5,7 @@ many as it has connections; see gradients.py. Where fewer gradients differ from 
 connections are to grow, the rest is drawn uniformly.
 """
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -111,6 +112,8 @@ class GuidedGrowth(SampledGradients):
     # With "auto", a layer looks at all cells if this takes at most so many products of
     # a cell and a sample: some seconds (EPYC 7003, 2 cores, 2026-11).
     most_products: ClassVar[float] = 2e10
+    # Share of what grows that grows by gradient; the rest is drawn.
+    gradient_share: float = 1.0
 
     def __init__(self, *, candidates: str = "auto", **options):
         super().__init__(**options)
@@ -127,9 +130,13 @@ class GuidedGrowth(SampledGradients):
         counts = self.grow_counts(update)
         grown = {}
         for index, (keys, sizes) in self.largest_cells(update, counts).items():
-            best = keys[largest(sizes, counts[index])]
+            best = keys[largest(sizes, self.by_gradient(counts[index]))]
             grown[index] = self.fill_at_random(update, index, best, counts[index])
         return grown
+
+    def by_gradient(self, count: int) -> int:
+        """Return how many of `count` new connections grow by gradient, rounded up."""
+        return math.ceil(self.gradient_share * count)
 
     def largest_cells(
         self, update: Update, counts: dict[int, int]
