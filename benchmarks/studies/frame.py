@@ -48,10 +48,15 @@ def with_size(
     values = sizes["default"] | sizes[name] | {"size": name}
     given = {k: v for k, v in vars(options).items() if k in values and v is not None}
     if "hidden" in given:
-        given["hidden"] = [int(word) for word in given["hidden"].split(",")]
+        given["hidden"] = sizes_of(given["hidden"])
     if "data" in given:
         given["data"] = given["data"].split(",")
     return values | given
+
+
+def sizes_of(text: str) -> list[int]:
+    """Return the numbers of neurons that a flag gives."""
+    return [int(word) for word in text.split(",")]
 
 
 def run(

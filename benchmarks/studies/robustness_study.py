@@ -16,6 +16,8 @@ from truesparse.analysis.displays.accuracy_curves import LABELS
 from truesparse.analysis.sweeps import Setting
 
 from . import frame
+from .claims import claims_table
+from .robustness_claims import CLAIMS, area
 from .training import DENSE, train_and_measure
 
 OUT = "benchmarks/results/studies/robustness"
@@ -105,7 +107,7 @@ def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
         for name in METHODS:
             results = [r for s, r in part if s["name"] == name and r.get("curves")]
             areas = {
-                c: [_area(r, c) for r in results] for c in (*COLUMNS, "adversarial")
+                c: [area(c)(r) for r in results] for c in (*COLUMNS, "adversarial")
             }
             line = [name, frame.mean_text([r["accuracy"] for r in results], 4)]
             line += [frame.mean_text(values) for values in areas.values()]
@@ -117,7 +119,15 @@ def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
                 areas_, ranks = values[: len(COLUMNS)], values[len(COLUMNS) :]
                 lines.append(["*published*", "", *areas_, "", *ranks])
         text += f"\n## {title}\n\n{frame.table(head, lines)}"
-    return text + "\n![Robustness](robustness.png)\n\n![Convergence](convergence.png)\n"
+    text += (
+        "\n## Claims\n\nA claim holds if the mean difference over pairs of runs of one "
+        "data set and seed is more than two standard errors above 0 (or above what the "
+        "line says), and does not hold if it is as far below.\n\n"
+        f"{claims_table(CLAIMS, rows)}"
+    )
+    for name in ("Robustness", "Convergence", "Weights"):
+        text += f"\n![{name}]({name.lower()}.png)\n"
+    return text
 
 
 def draw(rows: frame.Rows, out: Any) -> None:
@@ -164,6 +174,35 @@ def draw(rows: frame.Rows, out: Any) -> None:
     display.legend_above(ax, 2)
     figure.savefig(out / "convergence.png", dpi=120)
     pyplot.close(figure)
+    _draw_weights(rows, data, names, out / "weights.png")
+
+
+def _draw_weights(rows: frame.Rows, data: str, names: list[str], path: Any) -> None:
+    """Draw how the weights of each hidden layer are spread, a panel for each layer."""
+    import numpy as np
+    from matplotlib import pyplot
+
+    from truesparse.plots import display
+
+    first = _results(rows, data, names[0])[0]
+    edges, n_layers = np.array(first["weight_edges"]), len(first["weights"])
+    size = {"figsize": (3.8 * n_layers, 3.6), "squeeze": False, "sharey": True}
+    figure, axes = pyplot.subplots(1, n_layers, layout="constrained", **size)
+    for layer, ax in enumerate(axes[0]):
+        for index, name in enumerate(names):
+            counts = sum(
+                np.array(result["weights"][layer], float)
+                for result in _results(rows, data, name)
+            )
+            density = counts / counts.sum() / np.diff(edges)
+            ax.stairs(density, edges, label=name, **display.style(index))
+        ax.set_xlabel(f"weight, layer {layer + 1}")
+        ax.set_yscale("log")
+    axes[0][0].set_ylabel(f"share of connections per unit, {data}")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
 
 
 def _results(rows: frame.Rows, data: str, name: str) -> list[dict[str, Any]]:
@@ -172,11 +211,6 @@ def _results(rows: frame.Rows, data: str, name: str) -> list[dict[str, Any]]:
         for setting, result in rows
         if (setting["data"], setting["name"]) == (data, name) and result.get("curves")
     ]
-
-
-def _area(result: dict[str, Any], perturbation: str) -> float:
-    [area] = [c["area"] for c in result["curves"] if c["perturbation"] == perturbation]
-    return area
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,17 +1,19 @@
 """One run of a study: train a net as a setting says, and measure it.
 
 A setting is a dict with data, data_home, hidden, density or epsilon, method, options of
-the method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure.
+the method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure. With
+`all_sparse` the read-out is as sparse as the other layers, else it is dense.
 """
 
 import functools
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from truesparse import SparseMLP, Trainer, datasets
+from truesparse import SparseMLP, Trainer, datasets, save
 from truesparse.analysis import (
     PERTURBATIONS,
     adversarial,
@@ -21,11 +23,12 @@ from truesparse.analysis import (
 )
 from truesparse.analysis.spectra import total
 from truesparse.analysis.sweeps import Result, Setting
+from truesparse.callbacks import Callback
 from truesparse.datasets import Dataset
 from truesparse.errors import DivergedError
 from truesparse.optimizers import Optimizer
 from truesparse.plots.counts import out_degrees, out_strengths
-from truesparse.topology import make
+from truesparse.topology import TopologyAlgorithm, UpdateSchedule, make
 
 # Full nets that are pruned after training.
 DENSE = "dense"
@@ -40,14 +43,14 @@ def train_and_measure(setting: Setting) -> Result:
     model = make_model(setting, data)
     started = time.perf_counter()
     is_dense = setting["method"] == DENSE
-    topology = "static" if is_dense else setting["method"]
     trainer = Trainer(
         model,
         optimizer=Optimizer("sgd", setting["momentum"]),
         lr=setting["lr"],
-        topology=make(topology, **({} if is_dense else setting["options"])),
+        topology=make_topology(setting),
         epochs=setting["epochs"],
         batch_size=setting["batch_size"],
+        callbacks=[log := DensityLog()],
     )
     try:
         records = trainer.fit(
@@ -62,14 +65,34 @@ def train_and_measure(setting: Setting) -> Result:
         "best": max(accuracies),
         "seconds": time.perf_counter() - started,
     }
-    if is_dense:
+    if is_dense and "density" in setting:
         model = pruned(model, setting["density"])
     result["accuracy"] = model.evaluate(data.X_test, data.y_test)[1]
     result["densities"] = [layer.connections.density for layer in model.layers]
-    measures = {"robustness": _robustness, "ranks": _ranks, "inputs": _inputs}
+    if "structure" in setting["measures"]:
+        result["densities_by_epoch"] = log.densities
+    measures = {
+        "robustness": _robustness,
+        "ranks": _ranks,
+        "inputs": _inputs,
+        "structure": _structure,
+        "saved": _saved,
+    }
     for name in setting["measures"]:
         result |= measures[name](model, data, setting)
     return result
+
+
+class DensityLog(Callback):
+    """Keeps the densities of all layers after each epoch."""
+
+    def __init__(self) -> None:
+        self.densities: list[list[float]] = []
+
+    def on_epoch_end(self, run: Any, record: Any) -> None:
+        """Add the densities of this epoch."""
+        layers = run.model.layers
+        self.densities.append([layer.connections.density for layer in layers])
 
 
 @functools.lru_cache(maxsize=2)
@@ -79,7 +102,7 @@ def load(name: str, data_home: str | None) -> Dataset:
 
 
 def make_model(setting: Setting, data: Dataset) -> SparseMLP:
-    """Return a net with a dense read-out; the densities of the others are the same."""
+    """Return the net of a setting, untrained."""
     n_classes = len(data.classes)
     sizes = [data.X_train.shape[1], *setting["hidden"]]
     options: dict[str, Any] = {
@@ -90,11 +113,25 @@ def make_model(setting: Setting, data: Dataset) -> SparseMLP:
     if options["epsilon"] is None:
         is_dense = setting["method"] == DENSE
         options["density"] = 1.0 if is_dense else setting["density"]
+    if "init_topology" in setting:
+        options["init_topology"] = setting["init_topology"]
+    if setting.get("all_sparse"):
+        return SparseMLP([*sizes, n_classes], **options)
     # Layers are drawn by number, so that the last of these is left out.
     hidden = SparseMLP([*sizes, n_classes], **options).layers[:-1]
     seed = setting["seed"]
     read_out = SparseMLP([sizes[-1], n_classes], density=1.0, seed=seed).layers
     return SparseMLP.from_layers([*hidden, *read_out], seed=seed)
+
+
+def make_topology(setting: Setting) -> TopologyAlgorithm:
+    """Return the topology of a setting, whose schedule is a dict in a journal."""
+    if setting["method"] == DENSE:
+        return make("static")
+    options = dict(setting["options"])
+    if "schedule" in options:
+        options["schedule"] = UpdateSchedule(**options["schedule"])
+    return make(setting["method"], **options)
 
 
 def pruned(model: SparseMLP, density: float) -> SparseMLP:
@@ -135,6 +172,27 @@ def _ranks(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
         "weight_edges": edges.tolist(),
         "weights": [np.histogram(each, edges)[0].tolist() for each in values],
     }
+
+
+def _structure(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
+    measured = structure(model)
+    layers = measured.layers
+    return {
+        "empty_neurons": [layer.empty_outputs / layer.n_out for layer in layers],
+        "empty_inputs": [layer.empty_inputs / layer.n_in for layer in layers],
+        "remaining_cells": [layer.remaining_cells for layer in layers],
+        "cells": [layer.n_in * layer.n_out for layer in layers],
+        "nnz": [layer.nnz for layer in layers],
+        "neurons": measured.neurons,
+        "active": measured.active,
+    }
+
+
+def _saved(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
+    path = Path(setting["models"]) / f"{setting['file']}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(model, path)
+    return {"model": path.name}
 
 
 def _inputs(model: SparseMLP, data: Dataset, setting: Setting) -> Result:

@@ -5,7 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.studies import frame, robustness_study, training, zeta_study
+import truesparse
+from benchmarks.studies import (
+    balance_study,
+    claims,
+    fan_in_study,
+    frame,
+    robustness_claims,
+    robustness_study,
+    training,
+    zeta_study,
+)
 from truesparse import SparseMLP
 
 TINY = ["--smoke", "--hidden", "12,10", "--epochs", "1", "--seeds", "1"]
@@ -16,6 +26,7 @@ def test_the_robustness_study_compares_all_methods(tmp_path, capsys):
     assert robustness_study.main([*TINY, "--out", str(out)]) == 0
     assert (out / "robustness.png").exists()
     assert (out / "convergence.png").exists()
+    assert (out / "weights.png").exists()
     facts = json.loads((out / "report.json").read_text())
     names = [run["setting"]["name"] for run in facts["runs"]]
     assert names == list(robustness_study.METHODS)
@@ -54,6 +65,127 @@ def test_the_grids_are_those_of_the_document():
     assert grid[:2] == [0.0, 0.1]
     assert {0.9, 0.91, 0.97, 0.98, 0.981, 0.999} < set(grid)
     assert (np.diff(grid) > 0).all()
+
+
+def test_claims_compare_runs_of_one_data_set_and_seed():
+    def run(name, seed, value, data="a"):
+        return {"name": name, "data": data, "seed": seed}, {"accuracy": value}
+
+    def accuracy(result):
+        return result["accuracy"]
+
+    rows = [run("x", 0, 0.9), run("x", 1, 0.7), run("y", 0, 0.8), run("y", 1, 0.6)]
+    claim = claims.Claim("x is better", "accuracy", accuracy, "x", "y")
+    differences, outcome = claims.judge(claim, rows)
+    # The spread between seeds is large, that of pairs is not.
+    assert differences == pytest.approx([0.1, 0.1])
+    assert outcome == "holds"
+    opposite = claim._replace(first="y", second="x")
+    assert claims.judge(opposite, rows)[1] == "does not hold"
+    assert claims.judge(claim._replace(margin=0.2), rows)[1] == "does not hold"
+    assert claims.judge(claim._replace(within=0.2), rows)[1] == "holds"
+    # Other data, a seed without its pair and a run that diverged do not count.
+    more = [run("x", 2, 0.0), run("y", 0, 0.0, "b"), run("y", 2, None)]
+    assert claims.judge(claim, [*rows, *more])[0] == differences
+    text = claims.claims_table([claim], rows)
+    cells = "x - y | 0.100 \N{PLUS-MINUS SIGN} 0.000 | 2 | holds |"
+    assert f"| x is better | accuracy | {cells}" in text
+
+
+def test_the_claims_of_the_robustness_study_hold_for_its_published_areas():
+    rows = []
+    for seed in range(2):
+        for name, values in robustness_study.PUBLISHED.items():
+            kinds = zip(robustness_study.COLUMNS, values, strict=False)
+            curves = [
+                {
+                    "perturbation": kind,
+                    "area": value,
+                    "fractions": [0.0, 0.1, 1.0],
+                    "accuracies": [[0.9, 0.12, 0.1]],
+                }
+                for kind, value in kinds
+            ]
+            early = 0.9 if name.startswith("CH3L3") else 0.8
+            result = {
+                "accuracy": 0.9,
+                "accuracies": [early, early, early, 0.9],
+                "curves": curves,
+                "effective_rank": values[5],
+                "stable_rank": values[6],
+            }
+            rows.append(({"name": name, "data": "a", "seed": seed}, result))
+        dense = {"accuracy": 0.2, "accuracies": [0.9]}
+        rows.append(({"name": "dense, pruned", "data": "a", "seed": seed}, dense))
+    for claim in robustness_claims.CLAIMS:
+        assert claims.judge(claim, rows)[1] == "holds", claim
+
+
+def test_the_balance_study_has_the_four_tables(tmp_path):
+    out = tmp_path / "s"
+    arguments = ["--smoke", "--epochs", "1", "--seeds", "1", "--out", str(out)]
+    assert balance_study.main(arguments) == 0
+    facts = json.loads((out / "report.json").read_text())
+    sizes = balance_study.SIZES["smoke"]
+    n_places = len(sizes["nets"]) * len(sizes["sparsities"]) * 2
+    assert len(facts["runs"]) == len(sizes["nets"]) + 7 * n_places
+    text = (out / "report.md").read_text()
+    heads = [line for line in text.splitlines() if line.startswith("| method")]
+    assert heads[0].startswith("| method | 80 %, ERK | 80 %, uniform | 97 %, ERK |")
+    for run in facts["runs"]:
+        setting, result = run["setting"], run["result"]
+        if setting["name"] == "dense":
+            assert result["densities"] == [1.0] * len(result["densities"])
+        else:
+            # The budget of all layers; where it moves, it is the same in the end.
+            share = sum(result["nnz"]) / sum(result["cells"])
+            assert share == pytest.approx(setting["density"], rel=0.01)
+            assert len(result["densities_by_epoch"]) == 1
+        assert f"{100 * result['accuracy']:.2f}" in text
+    assert (out / "densities.png").exists()
+
+
+def test_table_4_counts_empty_neurons_over_all_layers():
+    result = {"neurons": [10, 20, 5], "empty_neurons": [0.5, 0.2]}
+    result["empty_inputs"] = [0.1, 0.25]
+    assert balance_study._share(result, "empty_neurons", 1) == pytest.approx(44.0)
+    assert balance_study._share(result, "empty_inputs", 0) == pytest.approx(20.0)
+
+
+def test_one_schedule_holds_for_all_methods_of_the_balance_study():
+    settings = balance_study.settings_of(balance_study.SIZES["default"], None)
+    for setting in settings:
+        if setting["name"] != "dense":
+            algorithm = training.make_topology(setting)
+            assert algorithm.fraction.at(0.0) == 0.1
+            assert algorithm.fraction.at(0.5) == 0.0
+            assert (algorithm.schedule.every, algorithm.schedule.unit) == (1, "epoch")
+
+
+def test_the_fan_in_study_measures_the_nets_that_it_trained(tmp_path):
+    out = tmp_path / "s"
+    arguments = [*TINY, "--out", str(out)]
+    assert fan_in_study.main(arguments) == 0
+    facts = json.loads((out / "report.json").read_text())
+    files = [
+        run["result"]["model"] for run in facts["runs"] if "model" in run["result"]
+    ]
+    # Two kinds of SRigL at two sparsities.
+    assert len(files) == len(set(files)) == 4
+    assert sorted(facts["latencies_us"]) == sorted(files)
+    for name in files:
+        assert facts["latencies_us"][name]["condensed"] > 0.0
+        layer = truesparse.load(out / "models" / name).layers[0].connections
+        counts = np.bincount(layer.indices, minlength=layer.n_out)
+        # Updates have made the fan-in the same for all neurons that are left.
+        assert len(set(counts) - {0}) == 1
+        assert ("without" in name) <= (counts > 0).all()
+    text = (out / "report.md").read_text()
+    assert "| SRigL without ablation | 80 % |" in text
+    assert (out / "fan_in.png").exists()
+    for run in facts["runs"]:
+        if run["setting"]["name"] == "SRigL without ablation":
+            assert run["result"]["empty_neurons"][:2] == [0.0, 0.0]
 
 
 def test_pruning_leaves_the_largest_weights_of_each_layer():
