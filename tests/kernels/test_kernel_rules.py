@@ -21,7 +21,7 @@ DECORATORS = {
     *("inner_kernel", "inlined_kernel", "exact_kernel"),
 }
 # Single instructions, emitted for the compiler rather than written in Python.
-INSTRUCTIONS = {"condensed", "simd", "simd_numpy", "subnormal", "windows"}
+INSTRUCTIONS = {"bfloat16", "condensed", "simd", "simd_numpy", "subnormal", "windows"}
 # Rules of the optimisers become part of the kernel that calls them.
 INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
 

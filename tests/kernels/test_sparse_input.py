@@ -53,7 +53,8 @@ def test_forward(batch, dtype):
         out = np.full((case.connections.n_out, x.shape[1]), np.nan, dtype)
         head = Head(subject.bias, out, out[:0, :0])
         how = subject.activation.for_inference()
-        subject.forward(tile, inputs, head, how, out[0, :0])
+        room = np.full(subject.partial_size(x.shape[1], is_sparse=True), np.nan, dtype)
+        subject.forward(tile, inputs, head, how, room)
         want = naive.activation(name, naive.forward(case.dense, subject.bias, x))
         assert_close(out, want, naive.forward_scale(case.dense, subject.bias, x))
 

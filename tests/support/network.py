@@ -6,7 +6,7 @@ from scipy import sparse
 from support import naive
 from support.strategies import to_dense
 from truesparse.kernels.arrays import Csr
-from truesparse.kernels.loss import row_sums
+from truesparse.kernels.loss import row_sums, store_delta
 from truesparse.losses import Loss
 from truesparse.network import backprop, feedforward
 from truesparse.network.buffers import Buffers
@@ -107,7 +107,8 @@ class Problem:
         self.layers, self.loss, self.keys = model.layers, model.loss, keys
         self.data, self.targets, self.weights = data, targets, weights
         room = data.values.size if isinstance(data, Csr) else None
-        self.buffers = Buffers(self.layers, len(weights), room)
+        how = model.activation_dtype
+        self.buffers = Buffers(self.layers, len(weights), room, activation_dtype=how)
 
     def value(self):
         """Return the loss; the buffers then hold what the backward pass needs."""
@@ -129,7 +130,10 @@ class Problem:
         """
         self.value()
         weights = [np.full_like(k.connections.values, np.nan) for k in self.layers]
-        row_sums(self.buffers.outputs[-1], self.layers[-1].bias_gradient)
+        delta, stored = self.buffers.outputs[-1], self.buffers.deltas[-1]
+        if stored is not delta:
+            store_delta(delta, stored)
+        row_sums(delta, self.layers[-1].bias_gradient)
         backprop.store_gradients(self.layers, self.buffers, self.x, weights)
         biases = [layer.bias_gradient.copy() for layer in self.layers]
         shapes = [k.srelu.gradient.reshape(-1) for k in self.layers if k.srelu]

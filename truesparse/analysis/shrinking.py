@@ -91,7 +91,8 @@ def shrink(model: Any, *, features: bool = True) -> Shrunk:
         _layer(layer, constants[index], stays[index], stays[index + 1])
         for index, layer in enumerate(model.layers)
     ]
-    small = SparseMLP.from_layers(layers, model.loss, model.seed)
+    how = model.loss, model.seed, model.activation_dtype
+    small = SparseMLP.from_layers(layers, *how)
     small.step = small.moments_since = model.step
     if model.preprocessing is not None:
         small.preprocessing = _of_features(model.preprocessing, stays[0])

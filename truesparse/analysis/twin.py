@@ -29,7 +29,8 @@ def twin_of(model: SparseMLP, values: Mapping[int, np.ndarray]) -> SparseMLP:
         _twin_layer(layer, values.get(index, layer.connections.values))
         for index, layer in enumerate(model.layers)
     ]
-    return SparseMLP.from_layers(layers, model.loss, model.seed)
+    how = model.loss, model.seed, model.activation_dtype
+    return SparseMLP.from_layers(layers, *how)
 
 
 def _twin_layer(layer: SparseLayer, values: np.ndarray) -> SparseLayer:

@@ -24,6 +24,7 @@ Layers of constant fan-in, after training
 What they are made of
     arrays        NamedTuples of arrays that kernels take
     aligned       arrays that start on a cache line
+    bfloat16      numbers of activations in memory, which may be of 16 bits
     simd          vectors in registers
     simd_numpy    the same, for when the JIT is off
     subnormal     flushing subnormal numbers to zero

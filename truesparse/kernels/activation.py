@@ -10,6 +10,7 @@ import numpy as np
 
 from truesparse.kernels import jit
 from truesparse.kernels.arrays import Activation
+from truesparse.kernels.bfloat16 import as_number, read, write
 from truesparse.kernels.jit import exact_kernel, inlined_kernel, inner_kernel
 from truesparse.kernels.simd import add_scaled, full, load, multiply, where_positive
 
@@ -105,66 +106,78 @@ if jit.DISABLED:
 @inner_kernel
 def _activate(activation, out, slope, row):
     """Apply any activation but relu; write slope[row] if the activation keeps it."""
-    code, parameter = activation.code, out.dtype.type(activation.parameter)
-    one, zero = out.dtype.type(1.0), out.dtype.type(0.0)
+    code, parameter = activation.code, as_number(out, activation.parameter)
+    one, zero = as_number(out, 1.0), as_number(out, 0.0)
     keeps = activation.keeps_slope
-    width = out.shape[1]
+    start, stop = row * out.shape[1], (row + 1) * out.shape[1]
     if code in (LEAKY_RELU, ALL_RELU):
-        for b in range(width):
-            z = out[row, b]
-            out[row, b] = parameter * z if z < zero else z
+        for k in range(start, stop):
+            z = read(out, k)
+            write(out, k, parameter * z if z < zero else z)
             if keeps:
-                slope[row, b] = one if z > zero else parameter
+                write(slope, k, one if z > zero else parameter)
     elif code == ELU:
-        for b in range(width):
-            z = out[row, b]
-            negative = parameter * out.dtype.type(expm1(min(z, zero)))
-            out[row, b] = negative if z < zero else z
+        for k in range(start, stop):
+            z = read(out, k)
+            negative = parameter * as_number(out, expm1(min(z, zero)))
+            write(out, k, negative if z < zero else z)
             if keeps:
-                slope[row, b] = one if z > zero else negative + parameter
+                write(slope, k, one if z > zero else negative + parameter)
     elif code == TANH:
-        for b in range(width):
-            a = out.dtype.type(tanh(out[row, b]))
-            out[row, b] = a
+        for k in range(start, stop):
+            a = as_number(out, tanh(read(out, k)))
+            write(out, k, a)
             if keeps:
-                slope[row, b] = one - a * a
+                write(slope, k, one - a * a)
     elif code == LOGISTIC:
-        for b in range(width):
-            a = out.dtype.type(logistic(out[row, b]))
-            out[row, b] = a
+        for k in range(start, stop):
+            a = as_number(out, logistic(read(out, k)))
+            write(out, k, a)
             if keeps:
-                slope[row, b] = a * (one - a)
+                write(slope, k, a * (one - a))
     elif code == SILU:
-        for b in range(width):
-            z = out[row, b]
-            s = out.dtype.type(logistic(z))
-            out[row, b] = z * s
+        for k in range(start, stop):
+            z = read(out, k)
+            s = as_number(out, logistic(z))
+            write(out, k, z * s)
             if keeps:
-                slope[row, b] = s * (one + z * (one - s))
+                write(slope, k, s * (one + z * (one - s)))
     elif code == GELU:
-        for b in range(width):
-            z = out[row, b]
+        for k in range(start, stop):
+            z = read(out, k)
             below = 0.5 * math.erfc(-np.float64(z) * _SQRT_HALF)
-            out[row, b] = z * below
+            write(out, k, z * below)
             if keeps:
                 peak = _INVERSE_SQRT_2PI * exp(-0.5 * np.float64(z) * z)
-                slope[row, b] = below + z * peak
+                write(slope, k, below + z * peak)
     elif keeps:
-        for b in range(width):
-            slope[row, b] = one
+        for k in range(start, stop):
+            write(slope, k, one)
 
 
 @inner_kernel
 def drop_row(activation, out, slope, row):
     """Zero the samples of out[row] that are dropped and scale the others up."""
-    scale, zero = out.dtype.type(activation.scale), out.dtype.type(0.0)
-    start = _mix(np.uint32(activation.key) ^ _mix(np.uint32(row)))
+    scale, zero = as_number(out, activation.scale), as_number(out, 0.0)
+    hashed = _mix(np.uint32(activation.key) ^ _mix(np.uint32(row)))
     below = np.uint32(activation.drop_below)
+    start = row * out.shape[1]
     for b in range(out.shape[1]):
-        stays = _mix(start ^ np.uint32(b)) >= below
-        out[row, b] = out[row, b] * scale if stays else zero
+        stays = _mix(hashed ^ np.uint32(b)) >= below
+        k = start + b
+        write(out, k, read(out, k) * scale if stays else zero)
         if activation.keeps_slope:
-            slope[row, b] = slope[row, b] * scale if stays else zero
+            write(slope, k, read(slope, k) * scale if stays else zero)
+
+
+@inlined_kernel
+def _rectify(out, start, stop):
+    """Apply relu to rows start to stop."""
+    zero = as_number(out, 0.0)
+    for k in range(start * out.shape[1], stop * out.shape[1]):
+        z = read(out, k)
+        # z < 0 rather than z > 0: a NaN must come through and be seen.
+        write(out, k, zero if z < zero else z)
 
 
 @inlined_kernel
@@ -174,17 +187,13 @@ def activate_row(activation, out, slope, row):
     Parameters
     ----------
     activation : Activation
-    out : (n, columns) float array
-    slope : (n, columns) float array, or (0, 0) unless ``activation.keeps_slope``
+    out : (n, columns) array
+    slope : (n, columns) array, or (0, 0) unless ``activation.keeps_slope``
     row : int
     """
     # The commonest case stands here: a call would cost more than a short row.
     if activation.code == RELU:
-        zero = out.dtype.type(0.0)
-        for b in range(out.shape[1]):
-            z = out[row, b]
-            # z < 0 rather than z > 0: a NaN must come through and be seen.
-            out[row, b] = zero if z < zero else z
+        _rectify(out, row, row + 1)
     elif activation.code != IDENTITY or activation.keeps_slope:
         _activate(activation, out, slope, row)
     if activation.drop_below > 0:
@@ -195,13 +204,7 @@ def activate_row(activation, out, slope, row):
 def activate_rows(activation, out, slope, start, stop):
     """Do the same for rows start to stop, in a single loop where possible."""
     if activation.code == RELU and activation.drop_below == 0:
-        # A slice, whose indices start at 0: LLVM uses no vectors for an index that
-        # could be negative.
-        part, zero = out[start:stop], out.dtype.type(0.0)
-        flat = part.reshape(part.size)
-        for k in range(flat.size):
-            z = flat[k]
-            flat[k] = zero if z < zero else z
+        _rectify(out, start, stop)
     else:
         for row in range(start, stop):
             activate_row(activation, out, slope, row)
@@ -223,24 +226,22 @@ def infer_rows(code, parameter, out, start, stop):
 def times_derivative(tile, source, row, column, x, gradient):
     """Return gradient * f'(z) for one tile of the row whose output is the tile x."""
     array = source.x
-    number = array.dtype.type
     if source.code == RELU:
         # Dropped samples have output 0 too: the output is all that is needed.
-        scale = number(source.scale)
-        if scale != number(1.0):
-            gradient = multiply(gradient, full(tile, array, scale))
-        return where_positive(x, gradient, full(tile, array, number(0.0)))
+        if source.scale != 1.0:
+            gradient = multiply(gradient, full(tile, array, source.scale))
+        return where_positive(x, gradient, full(tile, array, 0.0))
     if source.code == IDENTITY:
         return gradient
     if source.code == STORED_SLOPE:
         return multiply(gradient, load(tile, source.slope, row, column))
-    one = full(tile, array, number(1.0))
-    parameter = full(tile, array, number(source.parameter))
+    one = full(tile, array, 1.0)
+    parameter = full(tile, array, source.parameter)
     if source.code == TANH:
-        return multiply(gradient, add_scaled(one, number(-1.0), multiply(x, x)))
+        return multiply(gradient, add_scaled(one, -1.0, multiply(x, x)))
     if source.code == LOGISTIC:
-        return multiply(gradient, multiply(x, add_scaled(one, number(-1.0), x)))
+        return multiply(gradient, multiply(x, add_scaled(one, -1.0, x)))
     if source.code == LEAKY_RELU:
         return multiply(gradient, where_positive(x, one, parameter))
-    rising = add_scaled(parameter, number(1.0), x)  # ELU: alpha exp(z) = x + alpha
+    rising = add_scaled(parameter, 1.0, x)  # ELU: alpha exp(z) = x + alpha
     return multiply(gradient, where_positive(x, one, rising))

@@ -27,6 +27,7 @@ This is what they do, with whole rows (a number for each sample) in place of til
 import numpy as np
 
 from truesparse.kernels.activation import activate_row, activate_rows
+from truesparse.kernels.bfloat16 import read, write
 from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     add_scaled,
@@ -72,7 +73,7 @@ def forward_gather(tile, starts, csc, values, x, head, activation):
         Output neurons of task t are starts[t] to starts[t + 1].
     csc : Csc
     values : (nnz,) float array, in row order
-    x : (n_in, columns) float array
+    x : (n_in, columns) array
     head : Head
         `out` is written, and `slope` if the activation keeps it.
     activation : Activation
@@ -111,7 +112,7 @@ def scatter(tile, starts, csr, x, out_partial):
     starts : (n_tasks + 1,) int64 array
         Input neurons of task t are starts[t] to starts[t + 1].
     csr : Csr
-    x : (n_in, columns) float array
+    x : (n_in, columns) array
     out_partial : (n_tasks * n_out, columns) float array
     """
     n_tasks = starts.size - 1
@@ -127,19 +128,16 @@ def scatter(tile, starts, csr, x, out_partial):
 def _combine_rows(tile, partial, head, activation, start, stop):
     out = head.out
     width = out.shape[1]
+    # Sums add up where they are, in full precision, and are rounded but once. Rows may
+    # be shorter than a vector, so these loops run over all of them at once.
+    for offset in range(out.size, partial.size, out.size):
+        for k in range(start * width, stop * width):
+            write(partial, k, read(partial, k) + read(partial, offset + k))
     # There is no sum of tiles: the bias is added as bias times 1.
-    one = full(tile, out, out.dtype.type(1.0))
-    # Rows may be shorter than a vector, so these loops run over all of them at once.
-    parts, flat = partial.reshape(partial.size), out.reshape(out.size)
-    first, last = start * width, stop * width
-    for k in range(first, last):
-        flat[k] = parts[k]
-    for offset in range(flat.size, parts.size, flat.size):
-        for k in range(first, last):
-            flat[k] += parts[offset + k]
+    one = full(tile, partial, 1.0)
     for j in range(start, stop):
         for column in range(0, width, columns(tile)):
-            sums = add_scaled(load(tile, out, j, column), head.bias[j], one)
+            sums = add_scaled(load(tile, partial, j, column), head.bias[j], one)
             store(out, j, column, sums)
     activate_rows(activation, out, head.slope, start, stop)
 
@@ -152,6 +150,7 @@ def combine(tile, partial, head, activation, task_size):
     ----------
     tile : tuple
     partial : (n_tasks * n_out, columns) float array
+        Overwritten.
     head : Head
     activation : Activation
     task_size : int

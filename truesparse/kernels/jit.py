@@ -39,6 +39,13 @@ from truesparse.errors import UsageError
 prange = numba.prange
 CONFIG: Any = numba.config
 DISABLED = bool(CONFIG.DISABLE_JIT)
+get_thread_id = numba.get_thread_id
+if DISABLED:
+
+    def get_thread_id():
+        """Return the number of the only thread."""
+        return 0
+
 
 # Products may be fused with sums, but sums keep their order, and NaN and infinity their
 # meaning: a diverging run must be seen as one. Freedom to reorder would also let LLVM

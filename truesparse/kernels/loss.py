@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from truesparse.kernels.activation import exp, logistic
+from truesparse.kernels.bfloat16 import write
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 
 LOGISTIC, SQUARED, HUBER, POISSON = 0, 1, 2, 3
@@ -135,6 +136,14 @@ def pointwise_loss(code, z, targets, weights, threshold, out_loss):
                 z[k, b] = weights[b] * slope
             for b in range(max(first, batch), end):
                 z[k, b] = 0
+
+
+@kernel
+def store_delta(delta, out):
+    """Write the delta of the outputs to a C-contiguous array of bfloat16."""
+    flat = delta.reshape(delta.size)
+    for k in range(flat.size):
+        write(out, k, flat[k])
 
 
 @kernel

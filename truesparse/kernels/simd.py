@@ -23,6 +23,7 @@ from numba.core.extending import intrinsic
 
 from truesparse.kernels import jit
 from truesparse.kernels.aligned import CACHE_LINE
+from truesparse.kernels.bfloat16 import from_stored, number_type, to_stored
 from truesparse.kernels.simd_numpy import LANES
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
@@ -70,9 +71,10 @@ class VectorModel(models.PrimitiveModel):
 
 
 def _vector_type(tile, dtype):
+    number = number_type(dtype)
     if isinstance(tile.dtype, types.Float):
-        return VectorType(dtype, len(tile), 1)
-    return VectorType(dtype, LANES, len(tile))
+        return VectorType(number, len(tile), 1)
+    return VectorType(number, LANES, len(tile))
 
 
 def element_pointer(context, builder, array_type, array, row, column):
@@ -83,11 +85,13 @@ def element_pointer(context, builder, array_type, array, row, column):
     return builder.gep(view.data, [offset])
 
 
-def _vector_pointers(builder, pointer, be_type):
-    for k in range(be_type.count):
-        offset = ir.Constant(_INT64, k * be_type.element.count)
-        element = builder.gep(pointer, [offset])
-        yield k, builder.bitcast(element, be_type.element.as_pointer())
+def _stored_vectors(context, builder, array_type, place, tile):
+    """Emit the addresses of a tile's vectors in an array; yield each with its type."""
+    pointer = element_pointer(context, builder, array_type, *place)
+    stored = ir.VectorType(context.get_data_type(array_type.dtype), tile.lanes)
+    for k in range(tile.count):
+        element = builder.gep(pointer, [ir.Constant(_INT64, k * tile.lanes)])
+        yield k, builder.bitcast(element, stored.as_pointer()), stored
 
 
 def _broadcast(builder, scalar, vector_type):
@@ -114,13 +118,12 @@ def load(typingctx, tile, array, row, column):
     result = _vector_type(tile, array.dtype)
 
     def codegen(context, builder, signature, arguments):
-        _, data, i, j = arguments
         be_type = context.get_value_type(signature.return_type)
-        pointer = element_pointer(context, builder, signature.args[1], data, i, j)
         value = ir.Constant(be_type, ir.Undefined)
-        for k, address in _vector_pointers(builder, pointer, be_type):
+        parts = _stored_vectors(context, builder, array, arguments[1:], result)
+        for k, address, _ in parts:
             part = builder.load(address, align=array.dtype.bitwidth // 8)
-            value = builder.insert_value(value, part, k)
+            value = builder.insert_value(value, from_stored(builder, part), k)
         return value
 
     return result(tile, array, types.int64, types.int64), codegen
@@ -131,11 +134,10 @@ def store(typingctx, array, row, column, vector):
     """Write a tile to array[row, column:]."""
 
     def codegen(context, builder, signature, arguments):
-        data, i, j, value = arguments
-        be_type = context.get_value_type(signature.args[3])
-        pointer = element_pointer(context, builder, signature.args[0], data, i, j)
-        for k, address in _vector_pointers(builder, pointer, be_type):
-            part = builder.extract_value(value, k)
+        *place, value = arguments
+        parts = _stored_vectors(context, builder, array, place, vector)
+        for k, address, stored in parts:
+            part = to_stored(builder, builder.extract_value(value, k), stored)
             builder.store(part, address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -158,7 +160,7 @@ def full(typingctx, tile, array, value):
             value = builder.insert_value(value, vector, k)
         return value
 
-    return result(tile, array, array.dtype), codegen
+    return result(tile, array, result.dtype), codegen
 
 
 @intrinsic
@@ -354,9 +356,9 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
     def codegen(context, builder, signature, arguments):
         array, order, first_column, target, first_row = arguments
         data_type, samples_type, _, out_type, _ = signature.args
-        scalar = context.get_value_type(data_type.dtype)
-        vector_pointer = ir.VectorType(scalar, LANES).as_pointer()
-        align = data_type.dtype.bitwidth // 8
+        source = ir.VectorType(context.get_data_type(data_type.dtype), LANES)
+        stored = ir.VectorType(context.get_data_type(out_type.dtype), LANES)
+        align, out_align = (each.dtype.bitwidth // 8 for each in (data, out))
         view = context.make_array(samples_type)(context, builder, order)
         vectors = []
         for b in range(LANES):
@@ -365,15 +367,16 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
             pointer = element_pointer(
                 context, builder, data_type, array, row, first_row
             )
-            pointer = builder.bitcast(pointer, vector_pointer)
+            pointer = builder.bitcast(pointer, source.as_pointer())
             vectors.append(builder.load(pointer, align=align))
         for f, vector in enumerate(_transpose(builder, vectors)):
             row = builder.add(first_row, ir.Constant(_INT64, f))
             pointer = element_pointer(
                 context, builder, out_type, target, row, first_column
             )
-            pointer = builder.bitcast(pointer, vector_pointer)
-            builder.store(vector, pointer, align=align)
+            pointer = builder.bitcast(pointer, stored.as_pointer())
+            part = to_stored(builder, vector, stored)
+            builder.store(part, pointer, align=out_align)
         return context.get_dummy_value()
 
     arguments = (data, samples, types.int64, out, types.int64)

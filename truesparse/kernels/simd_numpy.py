@@ -5,6 +5,8 @@ Kernels then run as plain Python, line by line, for coverage and debugging.
 
 import numpy as np
 
+from truesparse.kernels.bfloat16 import as_number, stored, widened
+
 LANES = 16
 
 
@@ -18,18 +20,18 @@ def load(tile, array, row, column):
     """Read a tile from array[row, column:]."""
     assert 0 <= row < array.shape[0]
     assert 0 <= column <= array.shape[1] - columns(tile)
-    return array[row, column : column + columns(tile)].copy()
+    return widened(array[row, column : column + columns(tile)].copy())
 
 
 def store(array, row, column, vector):
     """Write a tile to array[row, column:]."""
     assert 0 <= row < array.shape[0]
-    array[row, column : column + vector.size] = vector
+    array[row, column : column + vector.size] = stored(vector, array.dtype)
 
 
 def full(tile, array, value):
     """Return a tile in which every number equals `value`."""
-    return np.full(columns(tile), value, array.dtype)
+    return np.full(columns(tile), as_number(array, value))
 
 
 def add_scaled(total, scalar, vector):
@@ -71,4 +73,4 @@ def copy_transposed(data, samples, column, out, feature):
     """Write a block of 16 samples by 16 features to `out`, feature by feature."""
     block = data[samples[column : column + LANES], feature : feature + LANES]
     assert block.shape == (LANES, LANES)
-    out[feature : feature + LANES, column : column + LANES] = block.T
+    out[feature : feature + LANES, column : column + LANES] = stored(block.T, out.dtype)

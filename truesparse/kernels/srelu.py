@@ -14,6 +14,7 @@ the layer above wrote, into delta. Each task owns whole neurons.
 """
 
 from truesparse.kernels.activation import drop_row
+from truesparse.kernels.bfloat16 import read, write
 from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     LANES,
@@ -31,21 +32,21 @@ from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 @inner_kernel
 def _forward_rows(parameters, out, out_z, activation, start, stop):
-    one = out.dtype.type(1.0)
+    one, width = parameters.dtype.type(1.0), out.shape[1]
     for row in range(start, stop):
         t_left, a_left = parameters[0, row], parameters[1, row]
         t_right, a_right = parameters[2, row], parameters[3, row]
         if out_z.shape[0] > 0:
-            for b in range(out.shape[1]):
+            for b in range(width):
                 out_z[row, b] = out[row, b]
-        for b in range(out.shape[1]):
-            z = out[row, b]
+        for k in range(row * width, (row + 1) * width):
+            z = read(out, k)
             # No branch, and a NaN comes through.
             is_right = z >= t_right
             is_left = z <= t_left
             t = t_right if is_right else t_left if is_left else z
             a = a_right if is_right else a_left if is_left else one
-            out[row, b] = t + a * (z - t)
+            write(out, k, t + a * (z - t))
         if activation.drop_below > 0:
             # It keeps no slope: `out_z` stands in for an array that is never written.
             drop_row(activation, out, out_z, row)
@@ -58,9 +59,9 @@ def srelu_forward(parameters, out, out_z, activation, task_size):
     Parameters
     ----------
     parameters : (4, n) float array
-    out : (n or more, columns) float array
+    out : (n or more, columns) array
         z on entry, outputs on return; rows beyond n are left alone.
-    out_z : (n, columns) float array, or (0, 0)
+    out_z : (n, columns) array, or (0, 0)
         Receives z.
     activation : Activation
         Only its dropout is used; `keeps_slope` must be False.
@@ -79,8 +80,8 @@ def srelu_forward(parameters, out, out_z, activation, task_size):
 @inner_kernel
 def _backward_row(tile, parameters, z, delta, gradients, row):
     bias_gradient, gradient = gradients
-    number = delta.dtype.type
-    one, minus, zero = number(1.0), number(-1.0), full(tile, delta, number(0.0))
+    number = parameters.dtype.type
+    one, minus, zero = number(1.0), number(-1.0), full(tile, delta, 0.0)
     t_left, a_left = parameters[0, row], parameters[1, row]
     t_right, a_right = parameters[2, row], parameters[3, row]
     middle = full(tile, delta, one)
@@ -132,9 +133,9 @@ def srelu_backward(
     Parameters
     ----------
     parameters : (4, n) float array
-    z : (n, columns) float array
+    z : (n, columns) array
         The `out_z` of srelu_forward.
-    delta : (n, columns) float array
+    delta : (n, columns) array
         dL/dy on entry, dL/dz on return; zero in padded columns.
     activation : Activation
         The one of the forward pass: its dropout mask is computed again.

@@ -7,6 +7,8 @@ backprop     backward passes over all layers, with the optimiser step
 buffers      the arrays a model works in
 hessian      gradients in float64, and products with the Hessian of the loss
 averaging    one net that outputs the mean of several
+precision    how activations are stored
+exportable   what a net can be turned into
 faults       where numbers stopped being finite
 inputs       dense or CSR input data, in the form that kernels take
 """

@@ -25,8 +25,8 @@ def average(models: Sequence[SparseMLP]) -> SparseMLP:
     Parameters
     ----------
     models : sequence of SparseMLP
-        Networks of one depth, with the same activations, inputs, outputs, loss and
-        dtype. Their optimiser state is left behind.
+        Networks of one depth, with the same activations, inputs, outputs, loss, dtype
+        and activation_dtype. Their optimiser state is left behind.
 
     Returns
     -------
@@ -57,14 +57,15 @@ def average(models: Sequence[SparseMLP]) -> SparseMLP:
         what = "of one kind" if kinds else "at least one"
         raise UsageError(
             f"an average needs networks {what}: as many layers, the same activations, "
-            "inputs, outputs, loss and dtype"
+            "inputs, outputs, loss, dtype and activation_dtype"
         )
     stacks = list(zip(*(model.layers for model in models), strict=True))
     layers = [
         _join(stack, is_first=place == 0, is_last=place == len(stacks) - 1)
         for place, stack in enumerate(stacks)
     ]
-    return SparseMLP.from_layers(layers, models[0].loss, models[0].seed)
+    first = models[0]
+    return SparseMLP.from_layers(layers, first.loss, first.seed, first.activation_dtype)
 
 
 def _shared_by_all(model: SparseMLP) -> tuple:
@@ -72,7 +73,7 @@ def _shared_by_all(model: SparseMLP) -> tuple:
     activations = tuple(layer.activation for layer in model.layers)
     ends = model.layer_sizes[0], model.layer_sizes[-1]
     loss = tuple(sorted(model.loss.to_json().items()))
-    return activations, ends, loss, model.dtype
+    return activations, ends, loss, model.dtype, model.activation_dtype
 
 
 def _join(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from truesparse.kernels.arrays import Source, SparseBatch
+from truesparse.kernels.bfloat16 import widened
 from truesparse.kernels.update import Rule, StoreGradient, sum_of_squares
 from truesparse.network.buffers import Buffers
 from truesparse.optimizers import Optimizer
@@ -17,7 +18,9 @@ from truesparse.sparse.balance import TASK_SIZE
 from truesparse.sparse.layer import SparseLayer, data_source
 
 # Called before a layer's backward pass with (layer, its input x, its delta), both
-# feature-major: all that the gradients of absent connections depend on.
+# feature-major: all that the gradients of absent connections depend on. They have the
+# dtype of the weights, so that any arithmetic with them is right: activations that are
+# stored in bfloat16 are widened.
 Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
 # Called after it with (layer, gradient of its weights); the array is reused.
 Collector = Callable[[int, np.ndarray], None]
@@ -114,7 +117,7 @@ def observe(
     room = np.empty(size, layers[0].bias.dtype)
     for index, inputs, source, delta in _downwards(layers, buffers, x):
         if observer is not None:
-            observer(index, inputs, delta)
+            observer(index, _in_full(inputs), widened(delta))
         if index == 0 and collector is None:
             return
         layer = layers[index]
@@ -159,6 +162,14 @@ def _downwards(
             source = layers[index - 1].as_source(inputs, slope)
         else:
             inputs = x
-            source = x if isinstance(x, SparseBatch) else data_source(x)
-        layers[index].complete_delta(buffers.outputs[index], buffers.slopes[index])
-        yield index, inputs, source, buffers.outputs[index]
+            dtype = layers[0].bias.dtype
+            source = x if isinstance(x, SparseBatch) else data_source(x, dtype)
+        layers[index].complete_delta(buffers.deltas[index], buffers.slopes[index])
+        yield index, inputs, source, buffers.deltas[index]
+
+
+def _in_full(inputs: np.ndarray | SparseBatch) -> np.ndarray | SparseBatch:
+    """Return inputs in the dtype of the weights."""
+    if isinstance(inputs, SparseBatch):
+        return inputs._replace(values=widened(inputs.values))
+    return widened(inputs)

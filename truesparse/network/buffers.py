@@ -18,6 +18,7 @@ from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.simd import LANES, make_tile, max_vectors
 from truesparse.losses import Loss
 from truesparse.network.inputs import as_weights, check_source, n_samples
+from truesparse.network.precision import stored_dtype
 from truesparse.sparse.layer import SparseLayer
 
 
@@ -58,6 +59,17 @@ class Buffers:
         Largest number of non-zeros in a batch of sparse input; None for dense input.
     training : bool
         Whether to allocate slopes, targets and scratch for the backward pass.
+    activation_dtype : str, optional
+        How inputs, outputs, slopes and deltas are stored; by default as the weights
+        are. The outputs of the last layer always are: the loss and predictions take
+        them unrounded.
+
+    Attributes
+    ----------
+    outputs, slopes : list of (n_out, columns) array
+        One for each layer; a slope that is not stored is (0, 0).
+    deltas : list of (n_out, columns) array
+        In place of the outputs, except for the last layer's if it is to be rounded.
     """
 
     def __init__(
@@ -66,29 +78,35 @@ class Buffers:
         batch_size: int,
         sparse_room: int | None = None,
         training: bool = True,
+        activation_dtype: str | None = None,
     ):
         dtype = layers[0].bias.dtype
+        stored = stored_dtype(activation_dtype or dtype.name)
         self.batch_size = batch_size
         self.columns, tile = padded_columns(batch_size, dtype)
         self.tile = make_tile(tile)
         self.training = training
         n_features, n_out = layers[0].connections.n_in, layers[-1].connections.n_out
         self.sparse_input: SparseBatch | None = None
-        self.x = aligned_zeros((0, 0), dtype)
+        self.x = aligned_zeros((0, 0), stored)
         if sparse_room is None:
-            self.x = aligned_zeros((n_features, self.columns), dtype)
+            self.x = aligned_zeros((n_features, self.columns), stored)
         else:
             self.sparse_input = SparseBatch(
                 np.zeros(n_features + 1, np.int64),
                 np.zeros(sparse_room, np.int32),
-                np.zeros(sparse_room, dtype),
+                np.zeros(sparse_room, stored),
             )
         self.outputs, self.slopes = [], []
         for layer in layers:
             shape = (layer.connections.n_out, self.columns)
             keeps = training and layer.activation.keeps_slope
-            self.outputs.append(aligned_zeros(shape, dtype))
-            self.slopes.append(aligned_zeros(shape if keeps else (0, 0), dtype))
+            kind = dtype if layer is layers[-1] else stored
+            self.outputs.append(aligned_zeros(shape, kind))
+            self.slopes.append(aligned_zeros(shape if keeps else (0, 0), stored))
+        self.deltas = list(self.outputs)
+        if training and stored != dtype:
+            self.deltas[-1] = aligned_zeros((n_out, self.columns), stored)
         self.loss_scratch = np.zeros((4, self.columns))
         self.weights = np.zeros(batch_size)
         self.labels = np.zeros(batch_size if training else 0, np.int32)
@@ -107,7 +125,11 @@ class Buffers:
         dtype = layers[0].bias.dtype
         # Of all weights; allocated by the first step that clips them.
         self.gradients: list[np.ndarray] = []
-        size = max(layer.partial_size(self.columns) for layer in layers)
+        takes_sparse = self.sparse_input is not None
+        size = max(
+            layer.partial_size(self.columns, takes_sparse and layer is layers[0])
+            for layer in layers
+        )
         if self.partial.size < size:
             self.partial = aligned_zeros((size,), dtype)
         if self.training and self._is_wide:
@@ -216,6 +238,7 @@ def lend(
     batch_size: int,
     n: int,
     sparse_room: int | None,
+    activation_dtype: str | None = None,
 ) -> Iterator[Buffers]:
     """Provide one thread with buffers for predictions on `n` samples.
 
@@ -233,4 +256,5 @@ def lend(
         finally:
             training_buffers.in_use.release()
     else:
-        yield Buffers(layers, min(batch_size, n), sparse_room, training=False)
+        size = min(batch_size, n)
+        yield Buffers(layers, size, sparse_room, False, activation_dtype)

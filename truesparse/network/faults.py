@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from truesparse.kernels.bfloat16 import widened
 from truesparse.network.inputs import is_finite
 from truesparse.sparse.layer import SparseLayer
 
@@ -21,7 +22,7 @@ def describe(
     step : int
         Steps so far.
     outputs : sequence of (n_out, columns) arrays, optional
-        Outputs of the layers for the batch whose loss is not finite.
+        Outputs of the layers for the batch whose loss is not finite, as stored.
     """
     n = len(layers)
     # Errors travel backward from a layer to those before it.
@@ -32,6 +33,6 @@ def describe(
             what = "weights" if all(map(is_finite, moments)) else "gradients"
             return f"{what} of layer {number} of {n} {_BECAME} in step {step}"
     for number, output in enumerate(outputs, 1):
-        if not is_finite(output):
+        if not is_finite(widened(output)):
             return f"outputs of layer {number} of {n} {_BECAME} in step {step + 1}"
     return ""

@@ -41,10 +41,12 @@ def predict(
     training_buffers: Buffers | None,
     source: np.ndarray | Csr,
     batch_size: int,
+    activation_dtype: str | None = None,
 ) -> np.ndarray:
     """Return the outputs for all samples before softmax or logistic, as (n, n_out).
 
-    The training buffers are used where they serve, see `buffers.lend`.
+    The training buffers are used where they serve, see `buffers.lend`; others store
+    activations in `activation_dtype`.
     """
     n = n_samples(source)
     out = np.empty((n, layers[-1].connections.n_out), layers[0].bias.dtype)
@@ -53,7 +55,8 @@ def predict(
     room = batch_room(source, batch_size) if isinstance(source, Csr) else None
     activations = [layer.activation.for_inference() for layer in layers]
     order = np.arange(n)
-    with lend(training_buffers, layers, batch_size, n, room) as buffers:
+    how = batch_size, n, room, activation_dtype
+    with lend(training_buffers, layers, *how) as buffers:
         for start in range(0, n, batch_size):
             samples = order[start : start + batch_size]
             forward(layers, buffers, buffers.load_inputs(source, samples), activations)

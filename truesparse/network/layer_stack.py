@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from truesparse.network.buffers import Buffers
+from truesparse.network.precision import choose_activation_dtype
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
@@ -23,6 +25,8 @@ class LayerStack:
     layers: list[SparseLayer]
     step: int
     moments_since: int
+    _activation_dtype: str | None = None  # that of the weights
+    _buffers: Buffers | None = None
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -53,8 +57,19 @@ class LayerStack:
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of weights and activations."""
+        """Dtype of the weights."""
         return self.layers[0].bias.dtype
+
+    @property
+    def activation_dtype(self) -> str:
+        """Dtype in which activations are stored, by name; it can be set."""
+        return choose_activation_dtype(self._activation_dtype, self.dtype)
+
+    @activation_dtype.setter
+    def activation_dtype(self, name: str | None) -> None:
+        """Store activations otherwise from now on; None is the dtype of the weights."""
+        choose_activation_dtype(name, self.dtype)
+        self._activation_dtype, self._buffers = name, None
 
     def allocate_moments(self, optimizer: Optimizer, keep: bool = False) -> None:
         """Allocate zero state for `optimizer`, or `keep` the state if it fits."""

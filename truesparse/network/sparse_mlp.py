@@ -1,7 +1,6 @@
 """SparseMLP: a multilayer perceptron whose layers exist only as index arrays."""
 
 import math
-import pathlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,17 +8,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse import export
 from truesparse.common import rng
-from truesparse.common.checks import check_whole, float_type, import_extra
+from truesparse.common.checks import check_whole, float_type
 from truesparse.datasets import Preprocessing
 from truesparse.drawing import draw_layers as drawing
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
-from truesparse.kernels.loss import row_sums
+from truesparse.kernels.loss import row_sums, store_delta
 from truesparse.losses import Loss
 from truesparse.network import backprop, faults, feedforward, inputs
 from truesparse.network.buffers import Buffers
+from truesparse.network.exportable import Exportable
 from truesparse.network.layer_stack import LayerStack
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
@@ -29,7 +28,7 @@ DEFAULT_EPSILON = 20.0
 _adapting = threading.Lock()
 
 
-class SparseMLP(LayerStack):
+class SparseMLP(LayerStack, Exportable):
     """A truly sparse multilayer perceptron.
 
     Parameters
@@ -57,6 +56,11 @@ class SparseMLP(LayerStack):
     weight_init : str
         How weights are drawn, see drawing.cells.INITIALIZERS.
     dtype : {"float32", "float64"}
+    activation_dtype : {"float32", "bfloat16"}, optional
+        How inputs, outputs and deltas of the layers are stored, by default as the
+        weights are. bfloat16 halves the memory that wide layers fetch, and keeps three
+        decimal digits; sums, weights and what the loss and predictions take of the last
+        layer stay float32.
     seed : int
         Determines topology, weights, dropout and all other random numbers.
 
@@ -91,6 +95,7 @@ class SparseMLP(LayerStack):
         init_data: object = None,
         weight_init: str = "he_uniform",
         dtype: str = "float32",
+        activation_dtype: str | None = None,
         seed: int = 0,
     ):
         if epsilon is None and density is None:
@@ -107,18 +112,28 @@ class SparseMLP(LayerStack):
             data=init_data,
             options=init_options,
         )
-        self._assemble(list(layers), loss, seed)
+        self._assemble(list(layers), loss, seed, activation_dtype)
 
     @classmethod
     def from_layers(
-        cls, layers: Sequence[SparseLayer], loss: Loss | str = "softmax", seed: int = 0
+        cls,
+        layers: Sequence[SparseLayer],
+        loss: Loss | str = "softmax",
+        seed: int = 0,
+        activation_dtype: str | None = None,
     ) -> "SparseMLP":
         """Build a model from layers, each with the inputs that the last one outputs."""
         self = cls.__new__(cls)
-        self._assemble(list(layers), loss, seed)
+        self._assemble(list(layers), loss, seed, activation_dtype)
         return self
 
-    def _assemble(self, layers: list[SparseLayer], loss: Loss | str, seed: int) -> None:
+    def _assemble(
+        self,
+        layers: list[SparseLayer],
+        loss: Loss | str,
+        seed: int,
+        activation_dtype: str | None,
+    ) -> None:
         drawing.check_layers(layers)
         self.layers = layers
         self.loss = Loss(loss) if isinstance(loss, str) else loss
@@ -127,7 +142,7 @@ class SparseMLP(LayerStack):
         self.seed = rng.check_seed(seed)
         self.step = 0
         self.moments_since = 0  # the step at which the optimiser's state was zero
-        self._buffers: Buffers | None = None
+        self.activation_dtype = activation_dtype
         self._version = -1  # of the topology that buffers and tasks fit
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,6 +160,7 @@ class SparseMLP(LayerStack):
         loss: Loss | str = "softmax",
         dropout: float = 0.0,
         dtype: str = "float32",
+        activation_dtype: str | None = None,
         seed: int = 0,
     ) -> "SparseMLP":
         """Build a model whose initial connections and weights are given.
@@ -156,7 +172,7 @@ class SparseMLP(LayerStack):
             connection, one that holds 0 too.
         biases : sequence of (n_out,) arrays, optional
             0 if not given.
-        activation, activation_parameter, loss, dropout, dtype, seed
+        activation, activation_parameter, loss, dropout, dtype, activation_dtype, seed
             See SparseMLP.
 
         Raises
@@ -178,7 +194,7 @@ class SparseMLP(LayerStack):
             dtype=float_type(dtype),
             seed=seed,
         )
-        return cls.from_layers(list(layers), loss, seed)
+        return cls.from_layers(list(layers), loss, seed, activation_dtype)
 
     def prepare(
         self,
@@ -201,7 +217,8 @@ class SparseMLP(LayerStack):
             )
         if self._buffers is None or not self._buffers.can_train(batch_size, room):
             self._buffers = None  # freed before others are allocated
-            self._buffers = Buffers(self.layers, batch_size, room)
+            how = self.activation_dtype
+            self._buffers = Buffers(self.layers, batch_size, room, activation_dtype=how)
 
     def release(self, keep_buffers: bool = False) -> None:
         """Drop the references to the data of the last step, and the buffers."""
@@ -308,8 +325,7 @@ class SparseMLP(LayerStack):
         source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
         # One sample takes one column, even if there are wider buffers.
         size = min(batch_size, max(inputs.n_samples(source), 1))
-        self._follow_topology()
-        return feedforward.predict(self.layers, self._buffers, source, size)
+        return self._predict(source, size)
 
     def predict_proba(
         self, data, batch_size: int = 128, *, scaled: bool = False
@@ -328,39 +344,20 @@ class SparseMLP(LayerStack):
         source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
         if (n := inputs.n_samples(source)) != len(targets):
             raise DataError(f"{n} samples but {len(targets)} targets; give as many")
-        self._follow_topology()
         # In the buffers of a training run, however few samples these are.
-        z = feedforward.predict(self.layers, self._buffers, source, batch_size)
+        z = self._predict(source, batch_size)
         weights = inputs.as_weights(sample_weight, len(targets))
         return self.loss.mean(z, targets, weights), self.loss.score(z, targets, weights)
-
-    def to_scipy(self, *, copy: bool = True) -> list[scipy.sparse.csr_array]:
-        """Return the weights of every layer, see export.to_scipy."""
-        return export.to_scipy(self, copy=copy)
-
-    def to_coo(self) -> list[scipy.sparse.coo_array]:
-        """Return the weights of every layer as coordinates, see export.to_coo."""
-        return export.to_coo(self)
-
-    def to_torch(self, **options: Any) -> Any:
-        """Return the net as a torch.nn.Module, see export.to_torch."""
-        return export.to_torch(self, **options)
-
-    @classmethod
-    def from_torch(cls, module: Any, **options: Any) -> "SparseMLP":
-        """Make a net of a torch.nn.Sequential, see truesparse.torch.conversion."""
-        need = "from_torch needs torch"
-        conversion = import_extra("truesparse.torch.conversion", need, "torch")
-        return conversion.from_sequential(module, **options)
-
-    def to_onnx(self, path, **options: Any) -> pathlib.Path:
-        """Write the net to an ONNX file, see export.to_onnx."""
-        return export.to_onnx(self, path, **options)
 
     def describe_fault(self) -> str:
         """Return where numbers stopped being finite, see network.faults."""
         outputs = [] if self._buffers is None else self._buffers.outputs
         return faults.describe(self.layers, self.step, outputs)
+
+    def _predict(self, source: np.ndarray | Csr, batch_size: int) -> np.ndarray:
+        self._follow_topology()
+        how = batch_size, self.activation_dtype
+        return feedforward.predict(self.layers, self._buffers, source, *how)
 
     def _follow_topology(self) -> None:
         """Adapt tasks and buffers if the topology has changed since the last call."""
@@ -394,6 +391,8 @@ class SparseMLP(LayerStack):
         feedforward.forward(self.layers, buffers, x, activations)
         delta, scratch = buffers.outputs[-1], buffers.loss_scratch
         loss = self.loss.apply(delta, batch_targets, batch_weights, scratch)
+        if buffers.deltas[-1] is not delta:
+            store_delta(delta, buffers.deltas[-1])
         row_sums(delta, self.layers[-1].bias_gradient)
         if clock:
             clock("forward")

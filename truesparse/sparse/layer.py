@@ -4,9 +4,12 @@ The layer picks the kernel that suits the batch, the shape and the input, dense 
 sparse. Buffers come from outside and are reused from step to step.
 """
 
+import math
+
 import numpy as np
 
 from truesparse.activations import LayerActivation
+from truesparse.kernels import jit
 from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import (
     Activation,
@@ -47,6 +50,14 @@ def scatter_tasks(nnz: int, n_out: int) -> int:
     the weights it reads.
     """
     return min(_MOST_SCATTER_TASKS, max(2, nnz // (4 * n_out)))
+
+
+def sums_shape(columns: int) -> tuple[int, int]:
+    """Return the shape of what a layer with sparse input adds up in.
+
+    Each thread has a row of its own, of a cache line or more.
+    """
+    return jit.most_threads(), max(columns, LANES)
 
 
 class SparseLayer:
@@ -123,8 +134,13 @@ class SparseLayer:
         n_in, n_out = self.connections.n_in, self.connections.n_out
         return scatters(n_in, n_out, columns, self.bias.itemsize)
 
-    def partial_size(self, columns: int) -> int:
-        """Return how many numbers partial outputs need; 0 if the layer gathers."""
+    def partial_size(self, columns: int, is_sparse: bool = False) -> int:
+        """Return how many numbers partial outputs need; 0 if the layer gathers.
+
+        With sparse input it neither scatters nor gathers.
+        """
+        if is_sparse:
+            return math.prod(sums_shape(columns))
         if not self.scatters(columns):
             return 0
         return (self._scatter_tasks.size - 1) * self.connections.n_out * columns
@@ -147,14 +163,16 @@ class SparseLayer:
         head : Head
         activation : Activation
         partial : 1-D array
-            At least ``partial_size(columns)`` numbers.
+            Room for as many numbers as `partial_size` says, or more.
         """
         connections, whole = self.connections, activation
         if self.srelu is not None:
             activation = whole._replace(keeps_slope=False, drop_below=0)
         if isinstance(x, SparseBatch):
             tasks, values, view = self._gather()
-            forward_sparse(tasks, view, values, x, head, activation)
+            shape = sums_shape(head.out.shape[1])
+            sums = partial[: math.prod(shape)].reshape(shape)
+            forward_sparse(tasks, view, values, x, head, activation, sums)
         elif self.scatters(x.shape[1]):
             size = self.partial_size(x.shape[1])
             sums = partial[:size].reshape(-1, x.shape[1])
@@ -244,7 +262,9 @@ class SparseLayer:
         return self._view_tasks, self.connections.values, view
 
 
-def data_source(x: np.ndarray) -> Source:
-    """Describe input data as the source of the first layer, which needs no delta."""
-    empty = x[:0, :0]
-    return Source(x, empty, x[0, :0], NO_GRADIENT, 0.0, 1.0)
+def data_source(x: np.ndarray, dtype: np.dtype) -> Source:
+    """Describe input data as the source of the first layer, which needs no delta.
+
+    `dtype` is that of the weights.
+    """
+    return Source(x, x[:0, :0], np.empty(0, dtype), NO_GRADIENT, 0.0, 1.0)

@@ -24,7 +24,7 @@ from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
 from truesparse.kernels.update import StoreGradient
 from truesparse.network.buffers import padded_columns
 from truesparse.sparse.balance import rows_per_task
-from truesparse.sparse.layer import scatters
+from truesparse.sparse.layer import scatters, sums_shape
 from truesparse.torch.observing import note
 from truesparse.torch.wiring import Wiring
 
@@ -131,8 +131,10 @@ def multiply_sparse(
     """Return x W + bias for a sparse batch x of so many samples."""
     out = weight.new_empty((wiring.shape[1], n_samples))
     head, tasks = _head(bias, out), wiring.output_tasks.numpy()
+    sums = np.empty(sums_shape(n_samples), head.out.dtype)
+    values = _array(weight)
     with _threads_of_torch():
-        forward_sparse(tasks, wiring.csc(), _array(weight), batch, head, _LINEAR)
+        forward_sparse(tasks, wiring.csc(), values, batch, head, _LINEAR, sums)
     return out.t()
 
 

@@ -1,0 +1,184 @@
+"""Storage in bfloat16: rounding, for every number; kernels, where sums are exact."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy import sparse
+from support import naive
+from support.naive_bfloat16 import bfloat16, bits
+from support.strategies import cases, layer, make_connections, padded, tile_for
+
+from truesparse.activations import LayerActivation
+from truesparse.kernels import simd
+from truesparse.kernels.arrays import Csr, Head, SparseBatch
+from truesparse.kernels.batch import gather_csr, gather_dense
+from truesparse.kernels.bfloat16 import BFLOAT16, read, rounded, widened, write
+from truesparse.kernels.jit import DISABLED, kernel
+from truesparse.kernels.update import StoreGradient
+from truesparse.sparse.layer import data_source
+
+EMPTY = np.zeros((0, 0), BFLOAT16)
+WIDTHS = (1, 4, 16, 48)
+# Scattered, two of them; gathered, one tile and several.
+BATCHES = (1, 3, 20, 300)
+
+
+def all_bits():
+    """Return each number of bfloat16, exactly, in the middle of two, and beside that.
+
+    With the JIT off a tenth of them.
+    """
+    upper = np.arange(0, 1 << 16, 10 if DISABLED else 1, dtype=np.uint32) << 16
+    lower = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF, 0, 0], np.uint32)
+    return (upper[:, None] | lower).reshape(-1)
+
+
+@kernel
+def store_tiles(tile, data, out):
+    for row in range(data.shape[0]):
+        simd.store(out, row, 0, simd.load(tile, data, row, 0))
+
+
+@kernel
+def store_numbers(data, out):
+    for k in range(data.size):
+        write(out, k, read(data, k))
+
+
+def check_rounding(numbers, got):
+    """Compare with the definition, to the bit; NaN may be any NaN."""
+    is_nan = np.isnan(numbers)
+    assert is_nan.any()
+    assert np.isnan(widened(got)[is_nan]).all()
+    want = bits(bfloat16(numbers[~is_nan]).astype(np.float32))
+    np.testing.assert_array_equal(got[~is_nan], want)
+
+
+def test_rounding_of_every_number():
+    numbers = all_bits().view(np.float32)
+    check_rounding(numbers, rounded(numbers))
+    part = numbers[:: 50 if DISABLED else 1]
+    out = np.zeros(part.size, BFLOAT16)
+    store_numbers(part, out)
+    check_rounding(part, out)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rounding_of_tiles(width):
+    size = all_bits().size // width * width
+    data = all_bits()[:size].view(np.float32).reshape(-1, width)
+    data = data[:: max(1, len(data) // 500)] if DISABLED else data
+    out = np.zeros(data.shape, BFLOAT16)
+    store_tiles(simd.make_tile(width), data, out)
+    check_rounding(data, out)
+    # The way back keeps all bits.
+    back = np.zeros(data.shape, np.float32)
+    store_tiles(simd.make_tile(width), out, back)
+    np.testing.assert_array_equal(back.view(np.uint32), out.astype(np.uint32) << 16)
+
+
+def test_other_arrays_are_left_as_they_are():
+    numbers = np.array([1.1, 2.2])
+    assert widened(numbers) is numbers
+    assert widened(rounded([1.0, -2.5])).tolist() == [1.0, -2.5]
+
+
+@pytest.mark.parametrize("n_features", [5, 70])
+@pytest.mark.parametrize("batch", [3, 16, 37])
+def test_batches_are_rounded_alike_dense_and_sparse(batch, n_features):
+    draw = np.random.default_rng(batch)
+    data = draw.standard_normal((50, n_features)).astype(np.float32)
+    data *= draw.random(data.shape) < 0.5
+    samples = draw.permutation(50)[:batch]
+    columns, _ = tile_for(batch, np.float32)
+    dense = np.full((n_features, columns), 9, BFLOAT16)
+    gather_dense(data, samples, dense)
+    want = bfloat16(padded(data[samples].T, columns))
+    np.testing.assert_array_equal(widened(dense), want)
+    csr = sparse.csr_array(data)
+    parts = csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data
+    out = SparseBatch(
+        np.zeros(n_features + 1, np.int64),
+        np.zeros(csr.nnz, np.int32),
+        np.zeros(csr.nnz, BFLOAT16),
+    )
+    gather_csr(Csr(*parts), samples, out)
+    got = naive.dense_batch(out._replace(values=widened(out.values)), columns)
+    np.testing.assert_array_equal(got, want)
+
+
+def whole(case, *shape):
+    """Return whole numbers, whose sums of products are exact in any order."""
+    return case.draw.integers(-8, 9, shape).astype(np.float32)
+
+
+def exact_case(case):
+    """Return a layer whose weights are quarters, and its dense weights."""
+    values = case.connections.values
+    values[:] = case.draw.integers(-8, 9, values.size) / 4
+    dense = np.zeros(case.mask.shape)
+    dense[case.mask] = values
+    subject = layer(case.connections, "relu")
+    subject.bias[:] = case.draw.integers(-8, 9, subject.bias.size) / 4
+    return subject, dense
+
+
+def as_sparse(x):
+    """Return inputs (n_in, columns) as a sparse batch."""
+    csr = sparse.csr_array(x)
+    return SparseBatch(
+        csr.indptr.astype(np.int64), csr.indices.astype(np.int32), bits(csr.data)
+    )
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "out_dtype"),
+    [*((batch, BFLOAT16) for batch in BATCHES), (3, np.float32), (20, np.float32)],
+)
+def test_outputs_are_rounded_once_all_is_summed(batch, is_sparse, out_dtype):
+    @given(cases(np.float32))
+    def compare(case):
+        subject, dense = exact_case(case)
+        columns, tile = tile_for(batch, np.float32)
+        x = whole(case, case.connections.n_in, columns)
+        out = np.full((case.connections.n_out, columns), 9, out_dtype)
+        room = subject.partial_size(columns, is_sparse)
+        partial = np.full(room, np.nan, np.float32)
+        inputs = as_sparse(x) if is_sparse else bits(x)
+        how = LayerActivation("relu").for_inference()
+        head = Head(subject.bias, out, EMPTY)
+        subject.forward(tile, inputs, head, how, partial)
+        want = np.maximum(naive.forward(dense, subject.bias, x), 0.0)
+        want = bfloat16(want) if out_dtype == BFLOAT16 else want
+        np.testing.assert_array_equal(widened(out), want)
+
+    compare()
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_gradients_are_not_rounded_but_deltas_are(batch):
+    @given(cases(np.float32))
+    def compare(case):
+        subject, dense = exact_case(case)
+        n_in, n_out = dense.shape
+        columns, tile = tile_for(batch, np.float32)
+        x, delta = whole(case, n_in, columns), whole(case, n_out, columns)
+        below = layer(make_connections(np.eye(n_in) > 0, np.float32), "relu")
+        source = below.as_source(bits(x), EMPTY)
+        gradient = np.full(case.connections.nnz, np.nan, np.float32)
+        scratch = np.zeros((64, case.connections.longest_row), np.float32)
+        rule, of_delta = StoreGradient(0.0), bits(delta)
+        subject.backward(tile, source, of_delta, rule, scratch, gradient)
+        want = naive.weight_gradient(x, delta)[case.mask]
+        np.testing.assert_array_equal(gradient, want)
+        new_delta = naive.input_gradient(dense, delta, x > 0)
+        np.testing.assert_array_equal(widened(source.x), bfloat16(new_delta))
+        np.testing.assert_array_equal(below.bias_gradient, new_delta.sum(1))
+        # Data and sparse data have no delta.
+        for inputs in (data_source(bits(x), np.dtype(np.float32)), as_sparse(x)):
+            gradient[:] = np.nan
+            subject.backward(tile, inputs, of_delta, rule, scratch, gradient)
+            np.testing.assert_array_equal(gradient, want)
+
+    compare()
