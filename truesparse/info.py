@@ -69,7 +69,7 @@ def format_text(facts: dict[str, Any]) -> str:
     sizes = facts["memory"]
     rows = [
         ("file", f"{facts['file']}, {human(sizes['file'])}"),
-        ("kind", f"{facts['kind']}, format {facts['format']}, {facts['dtype']}"),
+        ("kind", f"{facts['kind']}, format {facts['format']}, {_dtypes(facts)}"),
         ("layers", layers),
         ("connections", f"{facts['nnz']:,}, density {facts['density']:.3g}"),
         ("loss", _with_options(facts["loss"])),
@@ -95,6 +95,13 @@ def format_text(facts: dict[str, Any]) -> str:
         rows.append(("run", _run_line(facts["run"])))
     lines = [f"{name:<16} {text}" for name, text in rows]
     return "\n".join([*lines, "", *_layer_table(facts["layers"]), *_config(facts)])
+
+
+def _dtypes(facts: dict[str, Any]) -> str:
+    """Return the dtype of the weights, and that of activations if it is another."""
+    dtype: str = facts["dtype"]
+    stored = facts.get("activation_dtype", dtype)
+    return dtype if stored == dtype else f"{dtype}, activations in {stored}"
 
 
 def _with_options(loss: dict[str, Any]) -> str:

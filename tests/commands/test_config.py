@@ -24,6 +24,7 @@ from truesparse.datasets.table_options import (
 from truesparse.drawing.cells import INITIALIZERS
 from truesparse.drawing.draw_layers import INIT_TOPOLOGIES
 from truesparse.errors import UsageError
+from truesparse.network.precision import NAMES as ACTIVATION_DTYPES
 from truesparse.optimizers import DECAYS, OPTIMIZERS
 from truesparse.schedules import SCHEDULES
 from truesparse.topology import ALGORITHMS, Set
@@ -44,6 +45,7 @@ ACCEPTED = {
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
     "dtype": ("float32", "float64"),
+    "activation_dtype": ACTIVATION_DTYPES,
     "task": ("auto", *TASKS),
     "scale": SCALES,
     "header": HEADERS,

@@ -73,6 +73,33 @@ def test_connections_and_state_are_counted_exactly(optimizer, dtype):
     assert got.dense == np.dtype(dtype).itemsize * (1 + n_moments) * cells
 
 
+@pytest.mark.parametrize("activation_dtype", ["float32", "bfloat16"])
+def test_activations_are_counted_exactly(activation_dtype):
+    sizes = (30, 70, 50, 4)
+    how = {"activation": "gelu", "activation_dtype": activation_dtype}
+    model = SparseMLP(sizes, epsilon=3, loss="squared", **how)
+    model.prepare(32)
+    buffers = model._buffers
+    arrays = [buffers.x, *buffers.outputs, *buffers.slopes, buffers.targets]
+    if activation_dtype == "bfloat16":
+        arrays.append(buffers.deltas[-1])
+    got = estimate(sizes, epsilon=3, batch_size=32, **how)
+    assert got.activations == sum(array.nbytes for array in arrays)
+
+
+def test_bfloat16_halves_hidden_layers_and_is_widened_for_updates_by_gradient():
+    sizes, how = (64, 100_000, 100_000, 10), {"epsilon": 1, "batch_size": 64}
+    plain = estimate(sizes, **how)
+    rounded = estimate(sizes, activation_dtype="bfloat16", **how)
+    saved = 2 * 64 * sum(sizes[:-1]) - 2 * 64 * 10
+    assert plain.activations - rounded.activations == saved
+    assert plain.rewiring == rounded.rewiring
+    looks = {"needs_batches": True, "update_bytes": (0.0, -16.0)}
+    plain = estimate(sizes, **how, **looks)
+    rounded = estimate(sizes, activation_dtype="bfloat16", **how, **looks)
+    assert rounded.rewiring == 4 * 64 * 200_000 > plain.rewiring
+
+
 def test_what_makes_a_run_larger():
     sizes = (64, 1000, 1000, 10)
     base = estimate(sizes, epsilon=5, batch_size=32).total

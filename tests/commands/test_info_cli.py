@@ -41,6 +41,17 @@ def described(capsys, path):
 # What is said ------------------------------------------------------------------------
 
 
+def test_how_activations_are_stored(capsys):
+    models.save(make_model(activation_dtype="bfloat16"), "rounds")
+    facts, text = described(capsys, "rounds")
+    assert (facts["dtype"], facts["activation_dtype"]) == ("float32", "bfloat16")
+    assert "float32, activations in bfloat16" in text
+    models.save(make_model(), "plain")
+    facts, text = described(capsys, "plain")
+    assert facts["activation_dtype"] == "float32"
+    assert "activations in" not in text
+
+
 def test_a_run_folder(capsys, tmp_path):
     assert call(capsys, *SMALL["iris"], *NET, "--out", "run", "--seed", "7").code == 0
     facts, text = described(capsys, "run")

@@ -18,12 +18,15 @@ A_FEW_OBJECTS = 16_000
 LARGE = 50_000
 
 
-def peak_of_steps(n_hidden, is_sparse=False, method="sgd", **settings):
+def peak_of_steps(n_hidden, is_sparse=False, method="sgd", stored=None, **settings):
     """Return the most bytes that any of some steps had allocated at once."""
     sizes, method = (30, n_hidden, n_hidden, 5), Optimizer(method)
     x, targets = make_data(N, sizes)
+    dtype = "float64" if stored is None else "float32"
+    x = x.astype(dtype)
     data = as_csr(x) if is_sparse else x
-    model = SparseMLP(sizes, epsilon=4, dropout=0.2, dtype="float64")
+    how = {"dropout": 0.2, "dtype": dtype, "activation_dtype": stored}
+    model = SparseMLP(sizes, epsilon=4, **how)
     model.allocate_moments(method)
     model.prepare(BATCH, data)
     order = np.arange(N)
@@ -52,7 +55,14 @@ def peak_of_steps(n_hidden, is_sparse=False, method="sgd", **settings):
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"is_sparse": True}, {"method": "adam"}, {"clip_norm": 1e-3}],
+    [
+        {},
+        {"is_sparse": True},
+        {"method": "adam"},
+        {"clip_norm": 1e-3},
+        {"stored": "bfloat16"},
+        {"stored": "bfloat16", "is_sparse": True},
+    ],
     ids=str,
 )
 def test_a_step_allocates_nothing_of_the_size_of_the_network(settings):

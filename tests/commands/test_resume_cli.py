@@ -93,6 +93,7 @@ def stopped(capsys, monkeypatch, step, *words, number=signal.SIGTERM):
                 *("--clip-norm", "1", "--dtype", "float64"),
             ],
         ),
+        (9, "iris", ["--activation-dtype", "bfloat16"]),
         (5, "svm", ["--topology", "snfs", "--optimizer", "adam", "--lr", "0.01"]),
         (
             7,
@@ -121,6 +122,7 @@ def test_a_stopped_run_is_resumed(step, data, words, tmp_path, capsys, monkeypat
     assert events[-2:] == ["checkpoint", "run_end"]
     assert got.json["epochs"] == 6
     assert not list((tmp_path / "run").glob("*.part"))
+    assert ("activations in bfloat16" in text) == ("bfloat16" in words)
     if "--explored" in words:
         assert (
             got.json["explored"] == lines(tmp_path / "whole", "epoch")[-1]["explored"]

@@ -50,6 +50,15 @@ def refused(capsys, code, message, *words, leaves=()):
         (["--lr-schedule", "cosin"], "Did you mean 'cosine'?"),
         (["--weight-init", "he"], "unknown weight init 'he'"),
         (["--dtype", "float16"], "unknown dtype 'float16'"),
+        (
+            ["--activation-dtype", "bfloat"],
+            "unknown activation dtype 'bfloat'; use one of bfloat16, float32, float64. "
+            "Did you mean 'bfloat16'?",
+        ),
+        (
+            ["--dtype", "float64", "--activation-dtype", "bfloat16"],
+            "must be float64 where dtype is float64, got bfloat16",
+        ),
         (["--decay", "l1"], "unknown decay 'l1'"),
         (["--epsilon", "0"], "epsilon must be above 0 and finite, got 0.0"),
         (["--epsilon", "-2"], "epsilon must be above 0 and finite, got -2.0"),

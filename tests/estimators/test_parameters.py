@@ -40,6 +40,19 @@ def test_solvers_and_schedules_learn(solver, schedule):
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_activations_may_be_stored_in_bfloat16(n_estimators):
+    X, y = small()
+    how = {"activation_dtype": "bfloat16", "n_estimators": n_estimators, "max_iter": 20}
+    net = classifier(**how, dtype="float32").fit(X, y)
+    assert net.model_.activation_dtype == "bfloat16"
+    assert net.score(X, y) > 0.95
+    assert net.predict_proba(X).dtype == np.float32
+    with pytest.raises(UsageError, match="bfloat16 needs the dtype float32"):
+        classifier(**how, dtype="float64").fit(X, y)
+
+
+@pytest.mark.compiled
 def test_alpha_shrinks_the_weights():
     X, y = small()
     sizes = [

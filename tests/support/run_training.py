@@ -27,6 +27,9 @@ CASES = (
     (200, False),
     (128, True),
     (128, False, "srelu"),
+    (2, False, "relu", "bfloat16"),
+    (128, False, "gelu", "bfloat16"),
+    (128, True, "srelu", "bfloat16"),
 )
 METHODS = (
     ("set", {}),
@@ -50,7 +53,7 @@ def rewire(model, draw):
         )
 
 
-def digest(batch_size, is_sparse, activation="relu"):
+def digest(batch_size, is_sparse, activation="relu", stored=None):
     """Train with topology changes and return a hash of weights, state and losses."""
     method = Optimizer("sgd", 0.9, weight_decay=1e-3)
     draw = np.random.default_rng(batch_size)
@@ -59,7 +62,8 @@ def digest(batch_size, is_sparse, activation="relu"):
     x *= draw.random(x.shape) < 0.3
     data = as_source_data(sparse.csr_array(x) if is_sparse else x, "f4", SIZES[0])
     targets = draw.integers(0, SIZES[-1], n).astype(np.int32)
-    model = SparseMLP(SIZES, epsilon=4, dropout=0.2, seed=7, activation=activation)
+    how = {"activation": activation, "activation_dtype": stored}
+    model = SparseMLP(SIZES, epsilon=4, dropout=0.2, seed=7, **how)
     model.allocate_moments(method)
     model.prepare(batch_size, data)
     losses = []

@@ -42,6 +42,7 @@ def check_options(config: RunConfig) -> None:
     from truesparse.activations import layer_activation
     from truesparse.drawing.draw_layers import count_connections
     from truesparse.losses import Loss
+    from truesparse.network.precision import choose_activation_dtype
 
     if config.tensorboard:
         from truesparse.callbacks.tensorboard import import_writer
@@ -52,6 +53,7 @@ def check_options(config: RunConfig) -> None:
     make_topology(config)
     if config.clip_norm is not None:
         check_positive(clip_norm=config.clip_norm)
+    choose_activation_dtype(config.activation_dtype, config.dtype)
     Loss(label_smoothing=config.label_smoothing or 0.0)
     parameter = config.activation_parameter
     layer_activation(config.activation, 0, parameter, config.dropout)
@@ -135,6 +137,7 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         activation=config.activation,
         dropout=config.dropout,
         dtype=config.dtype,
+        activation_dtype=config.activation_dtype,
     )
     training = TrainingPlan(
         _optimizer(config),
@@ -142,6 +145,7 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         evolves=config.topology != "static",
         update_bytes=algorithm.update_bytes(np.dtype(config.dtype).itemsize),
         growth=algorithm.growth,
+        needs_batches=algorithm.needs_batches,
         clips=config.clip_norm is not None,
     )
     parts = data.X_train, data.X_test, data.y_train, data.y_test
@@ -181,6 +185,7 @@ def make_model(config: RunConfig, data: "Dataset") -> "SparseMLP":
         dropout=config.dropout,
         weight_init=config.weight_init,
         dtype=config.dtype,
+        activation_dtype=config.activation_dtype,
         seed=config.seed,
     )
 

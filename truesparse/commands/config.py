@@ -42,6 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "final": ("none", "prune_only"),
     "update_unit": ("epoch", "step"),
     "dtype": ("float32", "float64"),
+    "activation_dtype": ("bfloat16", "float32", "float64"),
     "task": ("auto", "classification", "multilabel", "regression"),
     "scale": ("auto", "maxabs", "none", "range", "standard", "unit"),
     "header": ("auto", "no", "yes"),
@@ -280,7 +281,12 @@ class RunConfig:
     batch_size: int = _option(32, "samples per step", "N")
     seed: int = _option(0, "seed of all random numbers", "N")
     threads: int | None = _option(None, "threads (default: all cores)", "N")
-    dtype: str = _option("float32", "number type of weights and activations")
+    dtype: str = _option("float32", "number type of the weights")
+    activation_dtype: str | None = _option(
+        None,
+        "number type in which outputs and deltas are stored; bfloat16 halves what wide "
+        "layers fetch from memory (default: that of --dtype)",
+    )
     out: str | None = _option(None, "run folder (default: runs/DATA-N)", "DIR")
     checkpoint_every: int | None = _option(
         None,

@@ -145,6 +145,7 @@ def _describe_model(
         "nnz": nnz,
         "density": nnz / cells,
         "dtype": dtype,
+        "activation_dtype": text.get("activation_dtype", dtype),
         "loss": loss.to_json(),
         "seed": check_whole("seed", text["seed"], 0),
         "step": check_whole("step", text["step"], 0),

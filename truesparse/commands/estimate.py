@@ -19,6 +19,7 @@ from truesparse.drawing.draw_layers import count_connections
 from truesparse.drawing.patterns import pattern_of
 from truesparse.network.buffers import padded_columns
 from truesparse.network.inputs import batch_room
+from truesparse.network.precision import choose_activation_dtype, stored_dtype
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.connections import position_dtype
 from truesparse.sparse.layer import scatter_tasks, scatters
@@ -67,7 +68,7 @@ class NetPlan:
         Features, hidden layers, outputs.
     epsilon, density, init_topology, distribution
         See drawing.draw_layers.count_connections.
-    activation, dropout, dtype
+    activation, dropout, dtype, activation_dtype
     """
 
     layer_sizes: tuple[int, ...]
@@ -78,6 +79,13 @@ class NetPlan:
     activation: str = "relu"
     dropout: float = 0.0
     dtype: str = "float32"
+    activation_dtype: str | None = None
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of a number in the inputs, outputs and deltas of hidden layers."""
+        name = choose_activation_dtype(self.activation_dtype, self.dtype)
+        return stored_dtype(name).itemsize
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -113,6 +121,8 @@ class TrainingPlan:
         Connections that a layer can have at most, as a multiple of those at first.
     clips : bool
         Whether gradients are stored for clipping.
+    needs_batches : bool
+        Whether updates look at inputs and deltas.
     """
 
     optimizer: Optimizer
@@ -121,6 +131,7 @@ class TrainingPlan:
     update_bytes: tuple[float, float] = (4.0, 2.0)
     growth: float = 1.0
     clips: bool = False
+    needs_batches: bool = False
 
     @property
     def n_moments(self) -> int:
@@ -169,13 +180,17 @@ def estimate_run(
     nnz, n_inputs = sum(counts), net.layer_sizes[0]
     view, partial = _view_sizes(net, counts, columns, data)
     n_slopes, n_parameters = _count_of_neurons(net)
-    rows = sum(net.layer_sizes[1:]) + n_slopes + partial + net.layer_sizes[-1]
+    n_out, stored = net.layer_sizes[-1], net.activation_bytes
+    hidden = sum(net.layer_sizes[1:-1]) + n_slopes
+    # Outputs and targets; the delta of the outputs is in their place, unless rounded.
+    last = 2 * itemsize + (stored if stored != itemsize else 0)
     if data.sparse_room is None:
-        inputs = itemsize * columns * n_inputs
+        inputs = stored * columns * n_inputs
     else:
-        inputs = 8 * (n_inputs + 1) + (4 + itemsize) * data.sparse_room
+        inputs = 8 * (n_inputs + 1) + (4 + stored) * data.sparse_room
     state = itemsize * (training.n_moments + training.clips) * (nnz + n_parameters)
-    activations = inputs + itemsize * columns * rows
+    activations = inputs + columns * (stored * hidden + last * n_out)
+    activations += itemsize * columns * partial
     # Layers are drawn when there are neither views nor state nor activations.
     drawing = max(0, drawing - view - state - activations)
     cells = sum(n_in * n_out for n_in, n_out in net.shapes)
@@ -186,7 +201,7 @@ def estimate_run(
         optimizer=state,
         activations=activations,
         data=data.n_bytes,
-        rewiring=max(_rewiring_bytes(net, training, counts), drawing),
+        rewiring=max(_rewiring_bytes(net, training, counts, columns), drawing),
         runtime=RUNTIME_BYTES,
         dense=itemsize * (1 + training.n_moments) * cells,
     )
@@ -210,7 +225,9 @@ def _view_sizes(
     return view, partial
 
 
-def _rewiring_bytes(net: NetPlan, training: TrainingPlan, counts: list[int]) -> int:
+def _rewiring_bytes(
+    net: NetPlan, training: TrainingPlan, counts: list[int], columns: int
+) -> int:
     """Return what a topology update takes at its peak."""
     if not training.evolves:
         return 0
@@ -223,7 +240,11 @@ def _rewiring_bytes(net: NetPlan, training: TrainingPlan, counts: list[int]) -> 
             # For a moment one layer exists twice, beside what is held of all.
             marked += count
             rebuilt = max(rebuilt, per_connection * count + 32 * n_in)
-    return math.ceil(of_all * marked + rebuilt)
+    widened = 0
+    if training.needs_batches and net.activation_bytes != itemsize:
+        # Inputs and deltas of one layer, before it is rewired.
+        widened = itemsize * columns * max(map(sum, net.shapes))
+    return math.ceil(of_all * marked + max(rebuilt, widened))
 
 
 def _count_of_neurons(net: NetPlan) -> tuple[int, int]:

@@ -19,13 +19,15 @@ _PHASES = ("data", "forward", "backward", "topology")
 def format_start(data: "Dataset", model: "SparseMLP", n_threads: int) -> str:
     """Return what is about to be trained, on what data."""
     sizes = " - ".join(f"{size:,}" for size in model.layer_sizes)
+    rounds = model.activation_dtype != model.dtype.name
     lines = [
         f"{data.name}: {data.X_train.shape[0]:,} samples, "
         f"{data.n_features:,} features, {data.n_outputs:,} outputs",
         *data.notes,
         *(f"warning: {warning}" for warning in data.warnings),
         f"{sizes}: {model.nnz:,} connections, density {model.density:.3g}, "
-        f"{n_threads} threads",
+        f"{n_threads} threads"
+        f"{', activations in ' + model.activation_dtype if rounds else ''}",
     ]
     return "\n".join(lines)
 

@@ -80,6 +80,7 @@ class BaseSparseMLP(BaseEstimator):
         powerprop=1.0,
         clip_norm=None,
         dtype="auto",
+        activation_dtype=None,
         n_jobs=None,
         callbacks=None,
         n_estimators="auto",
@@ -117,6 +118,7 @@ class BaseSparseMLP(BaseEstimator):
         self.powerprop = powerprop
         self.clip_norm = clip_norm
         self.dtype = dtype
+        self.activation_dtype = activation_dtype
         self.n_jobs = n_jobs
         self.callbacks = callbacks
         self.n_estimators = n_estimators

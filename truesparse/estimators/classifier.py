@@ -35,7 +35,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         which is 1e-8 here.)
     density : float, optional
         Share of the cells of each layer that are connected, in (0, 1].
-    init_topology, init_options, weight_init
+    init_topology, init_options, weight_init, activation_dtype
         See SparseMLP.
     topology : str or TopologyAlgorithm
         How connections evolve, see truesparse.topology.ALGORITHMS; with "static" they
@@ -94,8 +94,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     clip_norm : float, optional
         Scale gradients down to this global L2 norm.
     dtype : {"auto", "float32", "float64"}
-        Type of weights and activations; "auto" is that of X, float64 for whole numbers.
-        float32 takes half the time and memory.
+        "auto" is that of X, float64 for whole numbers; float32 takes half the time.
     n_jobs : int, optional
         Number of threads; None and -1 take all that Numba may use. Results do not
         depend on it.
@@ -195,6 +194,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         powerprop=1.0,
         clip_norm=None,
         dtype="auto",
+        activation_dtype=None,
         n_jobs=None,
         callbacks=None,
         n_estimators="auto",

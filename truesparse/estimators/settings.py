@@ -162,6 +162,7 @@ class Settings(types.SimpleNamespace):
             init_data=matrix if pattern_of(self.init_topology).needs_data else None,
             weight_init=self.weight_init,
             dtype=matrix.dtype.name,
+            activation_dtype=self.activation_dtype,
             seed=seed,
         )
 

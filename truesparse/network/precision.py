@@ -9,14 +9,14 @@ from truesparse.kernels.bfloat16 import BFLOAT16
 NAMES = ("bfloat16", "float32", "float64")
 
 
-def choose_activation_dtype(name: str | None, dtype: np.dtype | type) -> str:
+def choose_activation_dtype(name: str | None, dtype: np.dtype | type | str) -> str:
     """Return the name of the dtype in which activations are stored.
 
     Parameters
     ----------
     name : str or None
         None stands for the dtype of the weights.
-    dtype : dtype
+    dtype : dtype or str
         Dtype of the weights.
 
     Raises

@@ -147,7 +147,8 @@ def load(path, *, verify: bool = True) -> SparseMLP:
         if len(dtypes) > 1:
             raise ValueError(f"layers differ in dtype: {', '.join(sorted(dtypes))}")
         loss = Loss.from_json(description["loss"])
-        model = SparseMLP.from_layers(layers, loss, description["seed"])
+        how = description["seed"], description.get("activation_dtype")
+        model = SparseMLP.from_layers(layers, loss, *how)
         model.step = check_whole("step", description["step"], 0)
         model.preprocessing = read_preprocessing(
             file, layers[0].connections.n_in, layers[-1].connections.n_out
@@ -282,8 +283,11 @@ def load_step(path) -> int:
 
 
 def _describe(model: SparseMLP) -> dict:
+    rounds = model.activation_dtype != model.dtype.name
     return {
         "format": FORMAT,
+        # Earlier versions know none, and take the dtype of the weights.
+        **({"activation_dtype": model.activation_dtype} if rounds else {}),
         "seed": model.seed,
         "step": model.step,
         "loss": model.loss.to_json(),

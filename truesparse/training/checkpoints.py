@@ -132,6 +132,7 @@ class Saved:
         Whether the optimiser has first and second moments.
     batch_size : int
     shuffle : bool
+    activation_dtype : str
     path : str
     """
 
@@ -146,6 +147,7 @@ class Saved:
     moments: tuple[bool, bool]
     batch_size: int
     shuffle: bool
+    activation_dtype: str
     path: str
 
     def resume(self, trainer) -> Run:
@@ -195,6 +197,7 @@ class Saved:
         options: list[tuple[str, Any, Any]] = [
             ("topology", self.topology, trainer.topology.name),
             ("state of the optimizer", self.moments, trainer.optimizer.needs),
+            ("activation_dtype", self.activation_dtype, self.model.activation_dtype),
         ]
         if run.batch:
             options += [
@@ -290,6 +293,7 @@ def _read(path, verify: bool) -> Saved:
             moments=(first, second),
             batch_size=check_whole("batch_size", description["batch_size"], 0),
             shuffle=bool(description["shuffle"]),
+            activation_dtype=model.activation_dtype,
             path=str(path),
         )
 

@@ -43,6 +43,8 @@ class Trainer:
         Draw a new order of the samples every epoch.
     clip_norm : float, optional
         Largest global L2 norm of the gradient; a longer one is scaled down.
+    activation_dtype : {"float32", "bfloat16"}, optional
+        Changes that of the model, see SparseMLP.
     callbacks : iterable of Callback, or one of them
     snapshot_path : str or path, optional
         File for the last good model; by default a temporary one.
@@ -80,6 +82,7 @@ class Trainer:
         batch_size: int = 128,
         shuffle: bool = True,
         clip_norm: float | None = None,
+        activation_dtype: str | None = None,
         callbacks: Iterable[Callback] | Callback | None = (),
         snapshot_path=None,
         snapshot_options: dict[str, Any] | None = None,
@@ -102,6 +105,8 @@ class Trainer:
         if clip_norm is not None:
             check_positive(clip_norm=clip_norm)
         check_bools(shuffle=shuffle, keep_last_good=keep_last_good)
+        if activation_dtype is not None:
+            model.activation_dtype = activation_dtype
         self.shuffle, self.clip_norm = shuffle, clip_norm
         self.callbacks = as_callbacks(callbacks)
         self.run: Run | None = None
