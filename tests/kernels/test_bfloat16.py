@@ -6,43 +6,31 @@ from hypothesis import given
 from scipy import sparse
 from support import naive
 from support.naive_bfloat16 import bfloat16, bits
+from support.processes import run_script
+from support.run_bfloat16 import (
+    EMPTY,
+    all_bits,
+    as_sparse,
+    digest,
+    store_numbers,
+    store_tiles,
+)
 from support.strategies import cases, layer, make_connections, padded, tile_for
 
 from truesparse.activations import LayerActivation
-from truesparse.kernels import simd
+from truesparse.kernels import jit, simd
 from truesparse.kernels.arrays import Csr, Head, SparseBatch
 from truesparse.kernels.batch import gather_csr, gather_dense
-from truesparse.kernels.bfloat16 import BFLOAT16, read, rounded, widened, write
-from truesparse.kernels.jit import DISABLED, kernel
+from truesparse.kernels.bfloat16 import BFLOAT16, rounded, widened
+from truesparse.kernels.jit import DISABLED
 from truesparse.kernels.update import StoreGradient
 from truesparse.sparse.layer import data_source
 
-EMPTY = np.zeros((0, 0), BFLOAT16)
+# With the JIT off a tenth of all numbers.
+NUMBERS = all_bits(10 if DISABLED else 1).view(np.float32)
 WIDTHS = (1, 4, 16, 48)
 # Scattered, two of them; gathered, one tile and several.
 BATCHES = (1, 3, 20, 300)
-
-
-def all_bits():
-    """Return each number of bfloat16, exactly, in the middle of two, and beside that.
-
-    With the JIT off a tenth of them.
-    """
-    upper = np.arange(0, 1 << 16, 10 if DISABLED else 1, dtype=np.uint32) << 16
-    lower = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF, 0, 0], np.uint32)
-    return (upper[:, None] | lower).reshape(-1)
-
-
-@kernel
-def store_tiles(tile, data, out):
-    for row in range(data.shape[0]):
-        simd.store(out, row, 0, simd.load(tile, data, row, 0))
-
-
-@kernel
-def store_numbers(data, out):
-    for k in range(data.size):
-        write(out, k, read(data, k))
 
 
 def check_rounding(numbers, got):
@@ -55,9 +43,8 @@ def check_rounding(numbers, got):
 
 
 def test_rounding_of_every_number():
-    numbers = all_bits().view(np.float32)
-    check_rounding(numbers, rounded(numbers))
-    part = numbers[:: 50 if DISABLED else 1]
+    check_rounding(NUMBERS, rounded(NUMBERS))
+    part = NUMBERS[:: 5 if DISABLED else 1]
     out = np.zeros(part.size, BFLOAT16)
     store_numbers(part, out)
     check_rounding(part, out)
@@ -65,8 +52,7 @@ def test_rounding_of_every_number():
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_rounding_of_tiles(width):
-    size = all_bits().size // width * width
-    data = all_bits()[:size].view(np.float32).reshape(-1, width)
+    data = NUMBERS[: NUMBERS.size // width * width].reshape(-1, width)
     data = data[:: max(1, len(data) // 500)] if DISABLED else data
     out = np.zeros(data.shape, BFLOAT16)
     store_tiles(simd.make_tile(width), data, out)
@@ -123,14 +109,6 @@ def exact_case(case):
     return subject, dense
 
 
-def as_sparse(x):
-    """Return inputs (n_in, columns) as a sparse batch."""
-    csr = sparse.csr_array(x)
-    return SparseBatch(
-        csr.indptr.astype(np.int64), csr.indices.astype(np.int32), bits(csr.data)
-    )
-
-
 @pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize(
     ("batch", "out_dtype"),
@@ -182,3 +160,15 @@ def test_gradients_are_not_rounded_but_deltas_are(batch):
             np.testing.assert_array_equal(gradient, want)
 
     compare()
+
+
+AVX2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2"
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif("avx2" not in jit.host()[1], reason="the processor has no AVX2")
+def test_narrower_vectors_give_the_same_bits(tmp_path, monkeypatch):
+    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": AVX2}
+    for name, value in {**settings, "NUMBA_CACHE_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    assert run_script("run_bfloat16.py", threads=1) == digest()

@@ -203,6 +203,7 @@ def test_averages_and_matrices_pass_it_on():
     assert SparseMLP.from_sparse(weights, **BF16).activation_dtype == "bfloat16"
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_fault_is_found_in_outputs_too():
     model = make_model(activation="relu", **BF16)
     x, targets = make_data(N)
