@@ -129,6 +129,8 @@ def run(
         trainer, earlier = _build(job, None if quiet else score_name, say)
         if not resumes:
             folder = pathlib.Path(trainer.snapshot_path).parent
+            # So that the same command can be given again.
+            stack.enter_context(run_folder.discarding(folder))
             stack.enter_context(run_folder.claim(folder))
         say(train_report.format_start(job.data, trainer.model, n_threads))
         stack.enter_context(shell.announcing_compilation(say))
@@ -218,7 +220,7 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
     if config.out is not None:
         folder = pathlib.Path(config.out)
     else:
-        stem = pathlib.Path(config.data).stem.replace(":", "-")
+        stem = run_folder.file_name(pathlib.Path(config.data).stem)
         numbered = (pathlib.Path("runs") / f"{stem}-{n}" for n in range(1, 1_000_000))
         folder = next(path for path in numbered if not path.exists())
     hint = "give another --out"
@@ -265,13 +267,16 @@ def _fit(
 
 
 def _save(trainer: "Trainer") -> None:
-    """Save the model of a run, elsewhere if its folder takes no more.
+    """Save the model of a run, elsewhere if its folder takes no more; end its metrics.
+
+    A run without that end is resumed to save its model, which a kill prevented.
 
     Raises
     ------
     StorageError or UsageError
         If it could not be saved in the folder; the message says where it is.
     """
+    from truesparse.callbacks import MetricsFile
     from truesparse.storage import models
 
     path, options = pathlib.Path(trainer.snapshot_path), trainer.snapshot_options
@@ -285,6 +290,9 @@ def _save(trainer: "Trainer") -> None:
         except (OSError, UsageError) as other:
             raise type(error)(f"{error}; nor elsewhere: {other}{hint}") from None
         raise type(error)(f"{error}; the model is in {second} instead{hint}") from None
+    for callback in trainer.callbacks:
+        if isinstance(callback, MetricsFile):
+            callback.end(trainer.run)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from truesparse.errors import StorageError, UsageError
 from truesparse.storage.run_folder import previous_path
 from truesparse.training import checkpoints
 from truesparse.training.events import Callback
+from truesparse.training.snapshot import has_finite_state
 
 # Speed of a slow disk, assumed until the first checkpoint has been written.
 _BYTES_PER_SECOND = 2e8
@@ -119,7 +120,7 @@ class Checkpoint(Callback):
         return waited >= _LEAST_SECONDS and waited * self.share_of_time >= self._cost
 
     def _write(self, run) -> None:
-        if not checkpoints.has_finite_state(run.model):
+        if not has_finite_state(run.model):
             return  # the run is diverging, the last checkpoint is worth more
         start, problem = time.perf_counter(), None
         try:

@@ -25,11 +25,20 @@ class MetricsFile(Callback):
         File to append to; every line is written at once.
     epoch_fields : callable, optional
         Called after each epoch; returns more fields for its line.
+    ends : bool
+        Whether the run ends with training. If not, it ends when `end` is called, as
+        after its model was saved.
     """
 
-    def __init__(self, path, epoch_fields: Callable[[], dict[str, Any]] | None = None):
+    def __init__(
+        self,
+        path,
+        epoch_fields: Callable[[], dict[str, Any]] | None = None,
+        *,
+        ends: bool = True,
+    ):
         self.path, self.epoch_fields = as_path(path, "metrics"), epoch_fields
-        self._has_ended = False
+        self.ends, self._has_ended = ends, False
         self._missing, self._problem = 0, ""
         try:
             self._append("")
@@ -87,9 +96,14 @@ class MetricsFile(Callback):
         """Write the event run_end, after a warning if the run diverged."""
         if run.error:
             self.on_warning(run, run.error)
-        self.write("run_end", epoch=run.epoch, step=run.model.step)
+        if self.ends:
+            self.end(run)
         self._has_ended = True
         self._warn(run)
+
+    def end(self, run) -> None:
+        """Write the event run_end."""
+        self.write("run_end", epoch=run.epoch, step=run.model.step)
 
     def state(self) -> dict[str, Any]:
         """Return the length of the file."""

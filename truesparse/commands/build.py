@@ -259,7 +259,8 @@ def make_callbacks(
     if config.explored:
         made.append(exploration := callbacks.Exploration())
         fields = lambda: {"explored": exploration.rate}  # noqa: E731
-    made.append(callbacks.MetricsFile(folder / run_folder.METRICS, fields))
+    path = folder / run_folder.METRICS
+    made.append(callbacks.MetricsFile(path, fields, ends=False))
     if config.early_stopping is not None:
         stops = callbacks.EarlyStopping(config.early_stopping, monitor=config.monitor)
         made.append(stops)

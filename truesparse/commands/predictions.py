@@ -15,6 +15,7 @@ from truesparse.common.checks import choose
 from truesparse.common.tasks import TASKS
 from truesparse.common.writing import replacing
 from truesparse.datasets import check_targets, encode_labels
+from truesparse.datasets.dialect import is_number
 from truesparse.datasets.parquet_table import require_parquet, save_parquet
 from truesparse.errors import DataError, UsageError
 from truesparse.losses import r2
@@ -23,6 +24,8 @@ from truesparse.storage.predictor import Block, Predictor
 ENDINGS = (".csv", ".npz", ".npy", ".parquet")
 
 _TEXT_VALUES = 1 << 18  # numbers held as text at a time, about 100 bytes each
+# What makes a spreadsheet take a cell for a formula, see "CSV Injection" of OWASP.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Score:
@@ -126,11 +129,16 @@ def write_csv(
     blocks: Iterator[Block],
     labels_only: bool = False,
 ) -> None:
-    """Write a header, and a row for each prediction."""
+    """Write a header, and a row for each prediction.
+
+    Labels are text of whoever made the data: see `plain_cell`.
+    """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(predictor.header(labels_only))
+    is_label = predictor.task == "classification"
+    cells = np.array([plain_cell(label) for label in predictor.classes.astype(str)])
     for block in blocks:
-        labels = predictor.labels(block.codes)
+        labels = cells[block.codes] if is_label else predictor.labels(block.codes)
         columns = [labels.reshape(len(labels), -1)]
         if block.probabilities is not None and not labels_only:
             columns.append(block.probabilities)
@@ -141,6 +149,21 @@ def write_csv(
             writer.writerows(np.hstack(text).tolist())
 
 
+def plain_cell(text: str) -> str:
+    """Return text that a spreadsheet does not run: formulas get an apostrophe.
+
+    Numbers stay as they are.
+
+    Examples
+    --------
+    >>> from truesparse.commands.predictions import plain_cell
+    >>> [plain_cell(text) for text in ("=1+1", "-1", "rose", "-1+cmd")]
+    ["'=1+1", '-1', 'rose', "'-1+cmd"]
+    """
+    is_formula = text.startswith(_FORMULA) and not is_number(text, ".")
+    return f"'{text}" if is_formula else text
+
+
 def write_file(
     path: pathlib.Path,
     predictor: Predictor,
@@ -149,7 +172,8 @@ def write_file(
 ) -> None:
     """Write predictions in the format of the path's ending, replacing any old file.
 
-    .csv and .parquet have the columns of `Predictor.header`; .npz holds `prediction`
+    .csv and .parquet have the columns of `Predictor.header`, and .csv has an apostrophe
+    before labels that a spreadsheet would take for a formula; .npz holds `prediction`
     and, except for a regression, `probability` and `classes`; .npy is one array: the
     probabilities, or with `labels_only` and for a regression the predictions.
 

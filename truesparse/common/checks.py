@@ -42,6 +42,25 @@ def choose(name: str, accepted: Iterable[str], what: str, where: str = "") -> st
     raise UsageError(f"{given}; use one of {', '.join(names)}.{hint}")
 
 
+def check_compressed(matrix: Any) -> None:
+    """Raise ValueError unless the index arrays of a compressed matrix are valid.
+
+    SciPy's own check passes over bounds that fall, if the last one is 0, and its
+    kernels then write outside of their arrays (1.17, 2026-11).
+
+    Parameters
+    ----------
+    matrix : scipy.sparse matrix
+        One with `indptr`: CSR, CSC or BSR.
+    """
+    bounds = matrix.indptr
+    if bounds.ndim != 1 or bounds.dtype.kind not in "iu":
+        raise ValueError("indptr must be whole numbers in one dimension")
+    if bounds.size == 0 or bounds[0] != 0 or (bounds[1:] < bounds[:-1]).any():
+        raise ValueError("indptr must rise from 0")
+    matrix.check_format(full_check=True)
+
+
 def check_numbers(**values: Any) -> None:
     """Raise UsageError unless each value is a real number; a bool is none."""
     for name, value in values.items():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
 
-from truesparse.common.checks import float_type
+from truesparse.common.checks import check_compressed, float_type
 from truesparse.errors import DataError
 
 Features: TypeAlias = np.ndarray | sparse.csr_array
@@ -242,11 +242,11 @@ def _check_csr(X: sparse.sparray, name: str) -> sparse.csr_array:
 
 def _rebuild(X: sparse.sparray) -> sparse.sparray:
     """Return a new sparse object on the same arrays, with every index checked."""
-    if X.format in ("csr", "csc"):
+    if X.format in ("csr", "csc", "bsr"):
         if {X.indices.dtype.kind, X.indptr.dtype.kind} - {"i", "u"}:
             raise ValueError("indices and indptr must be whole numbers")
         rebuilt = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
-        rebuilt.check_format(full_check=True)
+        check_compressed(rebuilt)
         return rebuilt
     if X.dtype.kind in "biu":
         # Conversion to CSR sums duplicates, in the type of the values.

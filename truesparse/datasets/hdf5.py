@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from truesparse.common.checks import import_extra
+from truesparse.common import memory
+from truesparse.common.checks import check_compressed, import_extra
 from truesparse.datasets.raw import first_line
 from truesparse.datasets.room import require_room_for_rows
 from truesparse.errors import DataError, MemoryLimitError, UsageError
@@ -45,6 +46,19 @@ def open_hdf5(path: Path, kind: str) -> Iterator[Any]:
         ) from error
 
 
+def read_whole(stored: Any, *, as_text: bool = False) -> np.ndarray:
+    """Return a stored array, (*shape), as it is or with its bytes as text.
+
+    Raises
+    ------
+    MemoryLimitError
+        If it does not fit in memory: a few bytes of a file may declare any shape.
+    """
+    memory.require(stored.nbytes, "the file declares an array of that size")
+    array: np.ndarray = (stored.asstr() if as_text else stored)[()]
+    return array
+
+
 def compressed_matrix(
     group: Any, indices: str, shape: tuple[int, int], by_rows: bool
 ) -> sparse.csr_array:
@@ -61,11 +75,11 @@ def compressed_matrix(
         Whether rows are compressed.
     """
     require_room_for_rows(shape[0])
-    bounds = group["indptr" if "indptr" in group else "jc"][()]
+    bounds = read_whole(group["indptr" if "indptr" in group else "jc"])
     # MATLAB leaves both out where no value is stored.
-    values = group["data"][()] if "data" in group else np.zeros(0)
-    numbers = group[indices][()] if indices in group else np.zeros(0)
+    values = read_whole(group["data"]) if "data" in group else np.zeros(0)
+    numbers = read_whole(group[indices]) if indices in group else np.zeros(0)
     kind = sparse.csr_array if by_rows else sparse.csc_array
     matrix = kind((values, numbers.astype("i8"), bounds.astype("i8")), shape=shape)
-    matrix.check_format(full_check=True)
+    check_compressed(matrix)
     return matrix.tocsr()

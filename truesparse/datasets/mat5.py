@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.common import memory
+from truesparse.common.checks import check_compressed
 
 _HEADER = 128
 _MATRIX, _DEFLATED = 14, 15
@@ -129,6 +130,8 @@ class Mat5File:
                 )
             yield _Element(kind, data[start : start + size], end)
             place = end
+        if place < len(data):
+            raise ValueError(f"the last {len(data) - place} bytes are no element")
 
     @property
     def _u4(self) -> str:
@@ -151,6 +154,11 @@ class Mat5File:
         data = stream.decompress(stream.unconsumed_tail, wanted) if wanted else b""
         if len(data) < wanted:
             raise ValueError(f"{len(data)} of {size} deflated bytes are there")
+        # Only at its end the stream compares its checksum.
+        if most is None and (
+            stream.decompress(stream.unconsumed_tail, 1) or not stream.eof
+        ):
+            raise ValueError(f"a deflated element does not end after {size} bytes")
         return memoryview(data)
 
     def _describe(self, data: memoryview) -> _Matrix:
@@ -209,7 +217,7 @@ class Mat5File:
         )
         csc = values[:nnz], rows[:nnz], starts
         array = sparse.csc_array(csc, shape=(n_rows, n_columns))
-        array.check_format(full_check=True)
+        check_compressed(array)
         return array
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
+from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5, read_whole
 from truesparse.datasets.mat5 import Mat5File, is_mat5
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
@@ -128,7 +128,7 @@ def _stored(path: Path, name: str, stored: Any) -> Any:
     _check_kind(path, name, kind if hasattr(stored, "dtype") else "struct")
     if "MATLAB_empty" in stored.attrs:
         raise DataError(f"{path}: {name} is empty; give at least one row")
-    array = stored[()].T
+    array = read_whole(stored).T
     if kind == "char":
         lines = ["".join(map(chr, row)).rstrip() for row in array]
         return np.array(lines)[:, None]

@@ -4,10 +4,13 @@ table.npy                   the last column is the target, see tables.py
 X.npy, y.npy                beside each other; also X_train.npy, ..., y_test.npy
 """
 
+import math
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from truesparse.common import memory
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.named_arrays import (
     as_raw_data,
@@ -19,7 +22,7 @@ from truesparse.datasets.raw import DAMAGED, RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions
 from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.datasets.typed_columns import column_of
-from truesparse.errors import DataError
+from truesparse.errors import DataError, MemoryLimitError
 
 _NEEDED = (
     "it as .npy beside this file, or name the file otherwise if its last column is the "
@@ -118,15 +121,49 @@ def _columns_of(
     return names, columns
 
 
+def read_array(file: IO[bytes]) -> np.ndarray:
+    """Return the array that a file, or a member of an archive, holds and nothing else.
+
+    Parameters
+    ----------
+    file : binary file
+        Open at its beginning.
+
+    Raises
+    ------
+    ValueError or others of DAMAGED
+        If the content is no array, or more or less than its header says, of which
+        NumPy does not tell (2.4, 2026-11).
+    MemoryLimitError
+        If it does not fit in memory.
+    """
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0
+    if version > (1, 0):
+        read_header = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if dtype.subdtype is not None or min(shape, default=0) < 0 or n_bytes >= 2**63:
+        raise ValueError(f"shape {shape} of {dtype} is none")
+    memory.require(n_bytes, "the file declares an array of that size")
+    file.seek(0)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if file.read(1):
+        raise ValueError(f"it holds more than the {array.shape} of its header")
+    return array
+
+
 def _load(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
+            if file.read(2) == b"PK":
+                raise DataError(f"{path} is an .npz archive; name it so")
+            file.seek(0)
+            return read_array(file)
+    except (DataError, MemoryLimitError):
+        raise
     except DAMAGED as error:
         raise DataError(
             f"cannot read {path} as .npy: {first_line(error)}; write it with "
             "numpy.save, without Python objects"
         ) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path} is an .npz archive; name it so")
-    return array

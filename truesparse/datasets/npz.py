@@ -19,10 +19,11 @@ from scipy import sparse
 from truesparse.datasets.features import as_dense, check_features
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
+from truesparse.datasets.npy import read_array
 from truesparse.datasets.raw import DAMAGED, RawData, first_line
 from truesparse.datasets.table_options import TableOptions
 from truesparse.datasets.targets import check_one_target_a_row
-from truesparse.errors import DataError
+from truesparse.errors import DataError, MemoryLimitError
 
 CSR_FIELDS = ("data", "indices", "indptr", "shape")
 ARRAYS = "X_train, y_train, X_test, y_test or X, y"
@@ -68,7 +69,7 @@ def read_npz(
                 if expected is not None and _is_scipy_matrix(archive):
                     return RawData(sparse.load_npz(path), None)
                 return _read_arrays(archive, path, needs_targets=expected is None)
-    except DataError:
+    except (DataError, MemoryLimitError):
         raise
     except DAMAGED as error:
         raise DataError(
@@ -107,8 +108,10 @@ def _matrix(
     archive: np.lib.npyio.NpzFile, name: str, path: Path
 ) -> np.ndarray | sparse.csr_array:
     if name in archive.files:
-        return archive[name]
-    data, indices, indptr, shape = (archive[f"{name}_{field}"] for field in CSR_FIELDS)
+        return _member(archive, name)
+    data, indices, indptr, shape = (
+        _member(archive, f"{name}_{field}") for field in CSR_FIELDS
+    )
     if {indices.dtype.kind, indptr.dtype.kind} - {"i", "u"}:
         raise DataError(
             f"{path}: {name}_indices and {name}_indptr must be whole numbers; write "
@@ -122,6 +125,13 @@ def _matrix(
             f"{path}: {name} is not a valid CSR matrix: {first_line(error)}; write the "
             "file with truesparse.datasets.save_npz"
         ) from error
+
+
+def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    # The same file that `archive[name]` reads, which does not look at its end.
+    assert archive.zip is not None
+    with archive.zip.open(f"{name}.npy") as file:
+        return read_array(file)
 
 
 def save_npz(

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.common import memory
 from truesparse.datasets.columns import find_stated
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData, first_line
 from truesparse.datasets.table_options import COLUMN_OPTIONS, TableOptions, say
 from truesparse.datasets.tables import ReadTable, take_columns
 from truesparse.datasets.typed_columns import settle_truth
-from truesparse.errors import DataError
+from truesparse.errors import DataError, MemoryLimitError
 
 _NUMBERS = (int, float, decimal.Decimal)
 
@@ -43,9 +44,18 @@ def read_parquet(
     options.accept_only(COLUMN_OPTIONS, "a .parquet file")
     require_parquet(path)
     import pandas as pd
+    import pyarrow.parquet
 
     try:
+        about = pyarrow.parquet.read_metadata(path)
+        # Values of eight bytes, in pyarrow and in pandas: a few bytes may repeat one
+        # for as many rows as they say.
+        memory.require(
+            16 * about.num_rows * about.num_columns, "give fewer rows or columns"
+        )
         frame = pd.read_parquet(path, engine="pyarrow")
+    except MemoryLimitError:
+        raise
     except Exception as error:
         # Damaged metadata can raise any error of the two libraries.
         raise DataError(

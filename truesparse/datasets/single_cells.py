@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.datasets.columns import find_stated, named_targets
-from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5
+from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5, read_whole
 from truesparse.datasets.matrix_market import read_matrix_market
 from truesparse.datasets.model_columns import Expected, require_names
 from truesparse.datasets.raw import RawData, first_line
@@ -242,7 +242,7 @@ def _with_genes(
 def _stored_matrix(stored: Any) -> Any:
     """Return a matrix of .h5ad, dense or as CSR."""
     if hasattr(stored, "dtype"):
-        return stored[()]
+        return read_whole(stored)
     kind = stored.attrs.get("encoding-type", "")
     if kind not in ("csr_matrix", "csc_matrix"):
         raise DataError(f"X is stored as {kind!r}; store an array, CSR or CSC")
@@ -281,12 +281,12 @@ def _column(frame: Any, name: str) -> np.ndarray:
     """Return a column of obs or var: numbers, or text with None for missing values."""
     stored = frame[name]
     if "__categories" in frame and name in frame["__categories"]:  # anndata 0.7
-        return _categories(stored[()], _values(frame["__categories"][name]))
+        return _categories(read_whole(stored), _values(frame["__categories"][name]))
     if hasattr(stored, "dtype"):
         return _values(stored)
     if "codes" in stored:
-        return _categories(stored["codes"][()], _values(stored["categories"]))
-    values, gaps = _values(stored["values"]), stored["mask"][()].astype(bool)
+        return _categories(read_whole(stored["codes"]), _values(stored["categories"]))
+    values, gaps = _values(stored["values"]), read_whole(stored["mask"]).astype(bool)
     if not gaps.any():
         return values
     with_gaps = values.astype(object if values.dtype == object else np.float64)
@@ -306,5 +306,5 @@ def _categories(codes: np.ndarray, categories: np.ndarray) -> np.ndarray:
 
 def _values(stored: Any) -> np.ndarray:
     if stored.dtype.kind in "OS":
-        return np.array(stored.asstr()[()].tolist(), object)
-    return stored[()]
+        return np.array(read_whole(stored, as_text=True).tolist(), object)
+    return read_whole(stored)

@@ -175,7 +175,14 @@ def _target_array(y: Any, name: str) -> np.ndarray:
     array = as_dense(y, name)
     if array.dtype.kind == "O":
         array = _plain_objects(array, name)
-    if array.dtype.kind in "ST":
+    if array.dtype.kind == "S":
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} holds bytes that are no UTF-8 text ({error.reason}); give text"
+            ) from error
+    if array.dtype.kind == "T":
         array = array.astype(str)
     if array.dtype.kind not in "biufU":
         raise DataError(f"{name} holds {array.dtype} values; give numbers or text")

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 
 from truesparse.activations import LayerActivation, layer_activation
-from truesparse.common import rng
+from truesparse.common import memory, rng
 from truesparse.common.checks import choose
 from truesparse.drawing.budget import DISTRIBUTIONS, allocate, check_layer_sizes
 from truesparse.drawing.cells import draw_weights, erdos_renyi
@@ -16,6 +16,8 @@ from truesparse.drawing.patterns import INIT_TOPOLOGIES, PATTERNS, pattern_of
 from truesparse.errors import UsageError
 from truesparse.sparse.connections import Connections, canonical_csr
 from truesparse.sparse.layer import SparseLayer
+
+_SMALL = 1 << 24  # bytes that every machine has
 
 
 def count_connections(
@@ -122,6 +124,7 @@ def draw_layers(
             f"initial topology {init_topology!r} does not look at data; leave out "
             f"init_data, or take {others}"
         )
+    _require_room(sizes, counts, np.dtype(dtype).itemsize)
     for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         activation = hidden.of(index, len(sizes) - 1)
         draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
@@ -135,6 +138,14 @@ def draw_layers(
             weight_init, connections, counts[index], draw
         )
         yield _make_layer(connections, activation, seed, index)
+
+
+def _require_room(sizes: Sequence[int], counts: Sequence[int], itemsize: int) -> None:
+    """Raise MemoryLimitError if layers of so many connections do not fit in memory."""
+    # Indices and weights of all, and an int64 key for each of the layer being drawn.
+    needed = (4 + itemsize) * sum(counts) + 8 * max(counts) + 8 * sum(sizes)
+    if needed > _SMALL:
+        memory.require(needed, "use fewer neurons or connections")
 
 
 def given_layers(

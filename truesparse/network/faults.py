@@ -28,9 +28,15 @@ def describe(
     # Errors travel backward from a layer to those before it.
     for number, layer in reversed(list(enumerate(layers, 1))):
         parts = (layer.connections.values, *layer.neuron_parameters())
+        first = all(is_finite(moments.first) for moments in layer.all_moments())
+        second = all(is_finite(moments.second) for moments in layer.all_moments())
+        what = ""
         if not all(map(is_finite, parts)):
-            moments = (layer.connections.moments.first, layer.bias_moments.first)
-            what = "weights" if all(map(is_finite, moments)) else "gradients"
+            what = "weights" if first else "gradients"
+        elif not (first and second):
+            # A square of a gradient, for one, is too large: its weight would stay.
+            what = "optimiser state"
+        if what:
             return f"{what} of layer {number} of {n} {_BECAME} in step {step}"
     for number, output in enumerate(outputs, 1):
         if not is_finite(widened(output)):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse.common.checks import check_whole
+from truesparse.common.checks import check_compressed, check_whole
 from truesparse.errors import UsageError
 from truesparse.kernels import rewire as rewire_kernels
 from truesparse.kernels.arrays import Csc, Csr, Growth, Moments
@@ -59,6 +59,9 @@ class Connections:
     >>> c.nnz, c.to_scipy().toarray().tolist()
     (2, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     """
+
+    # Which moments there are, also while there is no connection.
+    _has_moments = (False, False)
 
     def __init__(
         self,
@@ -174,6 +177,7 @@ class Connections:
     def allocate_moments(self, first: bool, second: bool) -> None:
         """Give every connection zero optimiser state, as far as it is needed."""
         self.moments = new_moments(self.values, first, second)
+        self._has_moments = (first, second)
 
     def rewire(
         self, dropped: np.ndarray, keys: np.ndarray, new_values: np.ndarray
@@ -201,9 +205,7 @@ class Connections:
         del counts, bounds
         nnz = int(indptr[-1])
         out = Csr(indptr, np.empty(nnz, np.int32), np.empty(nnz, self.values.dtype))
-        moments = Moments(
-            *(np.zeros(nnz if m.size else 0, m.dtype) for m in self.moments)
-        )
+        moments = new_moments(out.values, *self._has_moments)
         rewire_kernels.merge(
             self.row_tasks,
             self.csr,
@@ -234,6 +236,7 @@ class Connections:
                 f"{self.n_in} x {self.n_out}"
             )
         self._replace(other.indptr, other.indices, other.values, other.moments)
+        self._has_moments = other._has_moments
 
     def check(self) -> None:
         """Verify every invariant of the storage.
@@ -347,8 +350,8 @@ def canonical_csr(matrix):
         for index, side in zip((matrix.row, matrix.col), matrix.shape, strict=True):
             if index.min(initial=0) < 0 or index.max(initial=0) >= side:
                 raise ValueError(f"indices must be from 0 to {side - 1}")
-    elif hasattr(matrix, "check_format"):
-        matrix.check_format(full_check=True)
+    elif hasattr(matrix, "indptr"):
+        check_compressed(matrix)
     csr = matrix.tocsr()
     if not csr.has_canonical_format:
         csr = csr.copy() if csr is matrix else csr

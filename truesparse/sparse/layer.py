@@ -102,23 +102,23 @@ class SparseLayer:
 
     def reset_moments(self) -> None:
         """Set all optimiser state to zero."""
-        units = () if self.srelu is None else self.srelu.moments
-        for array in (*self.connections.moments, *self.bias_moments, *units):
-            array.fill(0)
+        for moments in self.all_moments():
+            for array in moments:
+                array.fill(0)
 
     def has_moments(self, first: bool, second: bool) -> bool:
         """Whether everything trained has the optimiser state that is needed."""
-        pairs = [
-            (self.connections.moments, self.connections.nnz),
-            (self.bias_moments, self.bias.size),
-        ]
-        if self.srelu is not None:
-            pairs.append((self.srelu.moments, self.srelu.values.size))
+        trained = (self.connections.values, *self.neuron_parameters())
         return all(
-            (not first or moments.first.size == size)
-            and (not second or moments.second.size == size)
-            for moments, size in pairs
+            (not first or moments.first.size == values.size)
+            and (not second or moments.second.size == values.size)
+            for moments, values in zip(self.all_moments(), trained, strict=True)
         )
+
+    def all_moments(self) -> list[Moments]:
+        """Return the optimiser state of weights, biases and srelu's, if there are."""
+        moments = [self.connections.moments, self.bias_moments]
+        return moments if self.srelu is None else [*moments, self.srelu.moments]
 
     def neuron_parameters(self) -> list[np.ndarray]:
         """Return the trained arrays besides the weights: biases, then srelu's."""

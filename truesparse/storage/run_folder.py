@@ -16,6 +16,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -48,7 +49,20 @@ FILES = (CONFIG, METRICS, MODEL, CHECKPOINT)
 # Files with a model to predict with.
 MODELS = (MODEL, CHECKPOINT)
 _LOCK = ".lock"
+_LONGEST_NAME = 60  # characters; most systems take 255 bytes
 _LONGEST_LINE = 1 << 16  # bytes, of METRICS
+
+
+def file_name(text: str) -> str:
+    r"""Return a text as a part of a file name that every system takes.
+
+    Examples
+    --------
+    >>> from truesparse.storage.run_folder import file_name
+    >>> file_name("synthetic:2000x500"), file_name("..\n<b>"), file_name("--")
+    ('synthetic-2000x500', 'b', 'data')
+    """
+    return re.sub(r"[^\w .-]+", "-", text)[:_LONGEST_NAME].strip(" .-") or "data"
 
 
 def as_json(fields: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +93,21 @@ def claim(folder) -> Iterator[None]:
                 # Without the lock, what is half written may be another process's.
                 writing.sweep(pathlib.Path(folder))
         yield
+
+
+@contextlib.contextmanager
+def discarding(folder) -> Iterator[None]:
+    """Remove a new run folder if the body is interrupted before there is a model."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        folder = pathlib.Path(folder)
+        with contextlib.suppress(OSError):
+            if not any((folder / name).exists() for name in MODELS):
+                for name in (CONFIG, METRICS):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
 
 
 def _lock(path: pathlib.Path) -> TextIO | None:

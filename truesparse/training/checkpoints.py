@@ -19,18 +19,17 @@ import numpy as np
 import truesparse
 from truesparse.common.checks import check_whole
 from truesparse.errors import ModelFileError, UsageError
-from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
 from truesparse.storage.run_folder import previous_path
 from truesparse.storage.tensors import ALL_KINDS, NOT_VALID, open_tensors, read_tensor
 from truesparse.topology.parts.state import check_state
 from truesparse.training.run import EpochRecord, Run
-from truesparse.training.snapshot import has_finite_weights
 
 FORMAT = 1
 _TENSOR = "tensor"  # {_TENSOR: name} stands for an array in the JSON
 _PLACE = ("n_batches", "n_samples", "start", "epoch", "batch", "first_step")
+_PARTS = ("weights", "bias", "activation")  # of SparseLayer.all_moments
 _NUMBERS = ("loss_sum", "weight_sum", "loss", "lr")
 
 
@@ -49,11 +48,6 @@ def size(model: SparseMLP) -> int:
         for array in (*layer.connections.csr, *layer.connections.moments)
     )
     return sum(array.nbytes for array in arrays)
-
-
-def has_finite_state(model: SparseMLP) -> bool:
-    """Whether weights and optimiser state are finite."""
-    return has_finite_weights(model) and all(map(is_finite, _moments(model).values()))
 
 
 def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> None:
@@ -302,10 +296,7 @@ def _moments(model: SparseMLP) -> dict[str, np.ndarray]:
     """Return the arrays of the optimiser state by their names in the file."""
     arrays = {}
     for index, layer in enumerate(model.layers):
-        parts = {"weights": layer.connections.moments, "bias": layer.bias_moments}
-        if layer.srelu is not None:
-            parts["activation"] = layer.srelu.moments
-        for part, moments in parts.items():
+        for part, moments in zip(_PARTS, layer.all_moments(), strict=False):
             for order, array in moments._asdict().items():
                 if array.size:
                     arrays[f"layers.{index}.moments.{part}.{order}"] = array

@@ -28,6 +28,16 @@ def has_finite_weights(model: SparseMLP) -> bool:
     )
 
 
+def has_finite_state(model: SparseMLP) -> bool:
+    """Whether weights and optimiser state are finite."""
+    return has_finite_weights(model) and all(
+        is_finite(array)
+        for layer in model.layers
+        for moments in layer.all_moments()
+        for array in moments
+    )
+
+
 class SavedModel:
     """An earlier state of a model, saved in a file.
 

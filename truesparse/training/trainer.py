@@ -22,7 +22,7 @@ from truesparse.topology import make as make_topology
 from truesparse.training.events import Callback, as_callbacks
 from truesparse.training.fit_data import Validation, prepare_data
 from truesparse.training.run import Clock, EpochRecord, Run
-from truesparse.training.snapshot import Snapshot, has_finite_weights
+from truesparse.training.snapshot import Snapshot, has_finite_state, has_finite_weights
 from truesparse.training.zeros import check_zeros
 
 
@@ -247,9 +247,7 @@ class Trainer:
                     self._warn_if_idle(run)
                 while run.epoch < last and not run.stop:
                     self._epoch(run, batches, validation)
-                    if not has_finite_weights(model):
-                        what = f"weights became NaN or infinite in epoch {run.epoch}"
-                        raise self._diverged(what, run.lr)
+                    self._check_state(run)
                     if snapshot is not None:
                         self._take(snapshot, run)
             except DivergedError as error:
@@ -379,6 +377,9 @@ class Trainer:
             score=run.history[-1].val_score if run.history else None,
             start=run.start,
         )
+        if self.topology.due(unit, context):
+            # The update could remove the very connections that say so.
+            self._check_state(run)
         clock.restart()
         changes = self.topology.advance(unit, self.model, context, batches)
         if changes is not None:
@@ -389,6 +390,11 @@ class Trainer:
     def _emit(self, event: str, *arguments) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)
+
+    def _check_state(self, run: Run) -> None:
+        """Raise DivergedError if weights or optimiser state are not finite."""
+        if not has_finite_state(self.model):
+            raise self._diverged("training ran into NaN or infinity", run.lr)
 
     def _diverged(self, what: str, lr: float) -> DivergedError:
         """Return the error that says what happened, and where it began."""

@@ -133,9 +133,11 @@ class Batches:
                 collector=collector,
             )
             if not np.isfinite(loss):
+                place = self._model.describe_fault()
                 raise DivergedError(
                     f"the loss became {loss} after step {context.step}, where the "
-                    "topology is updated; lower the learning rate or clip gradients"
+                    f"topology is updated{f' ({place})' if place else ''}; lower the "
+                    "learning rate or clip gradients"
                 )
 
     def connection_gradients(

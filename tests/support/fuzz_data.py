@@ -1,0 +1,248 @@
+"""Files of data that are fuzzed: how each is made, loaded, and read naively."""
+
+import csv
+import functools
+import gzip
+import io
+import itertools
+import pathlib
+import re
+import tempfile
+from typing import Any
+
+import numpy as np
+import scipy.io
+from scipy import sparse
+
+from support import mutations
+from support.data_files import LABELS, X
+from support.fuzzing import Case
+from truesparse import datasets
+from truesparse.errors import TruesparseError
+
+SPARSE = sparse.csr_array(X * (X > 0.3))
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+
+
+def written(write, name="file") -> bytes:
+    """Return what `write` writes to the path that it is given."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, name)
+        write(path)
+        return path.read_bytes()
+
+
+def table_of(X: Any, y: Any) -> list[tuple]:
+    """Return features and label of each row, in an order that a split keeps."""
+    X = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    targets = np.asarray(y).reshape(len(X), -1).tolist()
+    # Sums of duplicates differ in their last bits.
+    with np.errstate(over="ignore"):
+        rows = (X.astype(float).round(9) + 0.0).tolist()
+    return sorted(
+        (*row, *map(_label, target))
+        for row, target in zip(rows, targets, strict=True)
+    )  # fmt: skip
+
+
+def _label(value: Any) -> str:
+    """Return a label as text, numbers of equal value as the same."""
+    text = str(value).strip()
+    return repr(float(text) + 0.0) if _NUMBER.match(text) else text
+
+
+def load_data(path: pathlib.Path, **options: Any) -> list[tuple]:
+    """Load a data set unscaled; as a part is drawn at random, rows are sorted."""
+    data = datasets.load(
+        path, scale="none", dtype=np.float64, memory=1 << 26, **options
+    )
+    parts = [data.X_train, data.X_test]
+    join = sparse.vstack if data.is_sparse else np.concatenate
+    y = np.concatenate([data.y_train, data.y_test])
+    if data.task == "classification":
+        y = np.asarray(data.classes)[y]
+    return table_of(join(parts), y)
+
+
+def says(read) -> Any:
+    """Return a judge: whether a naive reader of the content gives the same rows."""
+    return lambda content, value: read(content) == value
+
+
+def naive_csv(content: bytes) -> list[tuple]:
+    text = content.decode("utf-8-sig")
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    head, *body = [row for row in rows if row and (len(row) > 1 or row[0].strip())]
+    place = [name.strip() for name in head].index("y")
+    # Spreadsheets end with empty rows.
+    while body and not any(cell.strip() for cell in body[-1]):
+        body.pop()
+    assert {len(row) for row in body} == {len(head)}
+    skipped = {place} | ({0} if not head[0].strip() else set())
+    X = [[_real(c) for i, c in enumerate(row) if i not in skipped] for row in body]
+    truths = [{row[i].strip().lower() for row in body} for i in range(len(head))]
+    for i, cells in enumerate(truths):
+        assert not cells & {"true", "false"} or cells <= {"true", "false"}, i
+    return table_of(X, [row[place] for row in body])
+
+
+def _real(cell: str) -> float:
+    cell = cell.strip()
+    if cell.lower() in ("true", "false"):
+        return float(cell.lower() == "true")
+    assert _NUMBER.match(cell), cell
+    return float(cell)
+
+
+def naive_svmlight(content: bytes) -> list[tuple]:
+    labels, rows = [], []
+    for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        label, *pairs = line.partition(b"#")[0].decode("ascii").split() or [None]
+        if label is None:
+            continue
+        labels.append(float(label))
+        pairs = [pair.split(":") for pair in pairs if not pair.startswith("qid:")]
+        row = {int(index): float(value) for index, value in pairs}
+        assert list(row) == sorted(row)
+        assert len(row) == len(pairs)
+        rows.append(row)
+    first = 0 if any(0 in row for row in rows) else 1
+    wide = np.zeros((len(rows), max(i for row in rows for i in row) + 1 - first))
+    for out, row in zip(wide, rows, strict=True):
+        for index, value in row.items():
+            out[index - first] = value
+    return table_of(wide, labels)
+
+
+def naive_arff(content: bytes) -> list[tuple]:
+    lines = [line.strip() for line in io.StringIO(content.decode("utf-8-sig"))]
+    lines = [line for line in lines if line and not line.startswith("%")]
+    start = next(
+        i for i, line in enumerate(lines) if line.lower().split()[0] == "@data"
+    )
+    rows = list(csv.reader(lines[start + 1 :], quotechar="'", skipinitialspace=True))
+    assert all(len(row) == start - 1 for row in rows)
+    return table_of([list(map(_real, r[:-1])) for r in rows], [r[-1] for r in rows])
+
+
+def naive_npz(content: bytes) -> list[tuple]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = dict(file)
+    x, y = (k for k in sorted(arrays, key=lambda k: k.lower() != "x") if k != "")
+    return table_of(_as_rows(arrays[x]), arrays[y])
+
+
+def naive_sparse_npz(content: bytes) -> list[tuple]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = dict(file)
+    data, indices, indptr, shape = (
+        arrays.pop(f"X_{name}") for name in ("data", "indices", "indptr", "shape")
+    )
+    wide = np.zeros(tuple(int(size) for size in shape))
+    for row, (start, stop) in enumerate(itertools.pairwise(indptr)):
+        for p in range(start, stop):
+            assert indices[p] >= 0
+            wide[row, indices[p]] += data[p]
+    return table_of(wide, arrays["y"])
+
+
+def naive_npy(content: bytes) -> list[tuple]:
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    return table_of(array[:, :-1], array[:, -1])
+
+
+def _as_rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(len(array), -1)
+
+
+def naive_mat(content: bytes) -> list[tuple]:
+    arrays = scipy.io.loadmat(io.BytesIO(content), mat_dtype=True)
+    x, y = arrays["X"], arrays["y"]
+    return table_of(x, y.T if y.shape[0] == 1 else y)
+
+
+def naive_parquet(content: bytes) -> list[tuple]:
+    import pyarrow.parquet
+
+    columns = pyarrow.parquet.read_table(io.BytesIO(content)).to_pydict()
+    y = columns.pop("y")
+    return table_of(np.array(list(columns.values()), float).T, y)
+
+
+def csv_text() -> bytes:
+    lines = [",".join(map(str, (*row, y))) for row, y in zip(X, LABELS, strict=True)]
+    return "\n".join(["a,b,c,d,e,y", *lines, ""]).encode()
+
+
+def svmlight_text() -> bytes:
+    rows = zip(SPARSE.toarray(), LABELS, strict=True)
+    return "".join(
+        f"{y} " + " ".join(f"{i + 1}:{v}" for i, v in enumerate(row) if v) + "\n"
+        for row, y in rows
+    ).encode()
+
+
+def arff_text() -> bytes:
+    head = "@relation r\n% remark\n@attribute 'a b' real\n@attribute c numeric\n"
+    head += "@attribute y {0,1,2}\n@data\n"
+    rows = zip(X, LABELS, strict=True)
+    return (head + "".join(f"{a},{b},'{y}'\n" for (a, b, *_), y in rows)).encode()
+
+
+def parquet(path: pathlib.Path) -> None:
+    import pandas as pd
+
+    columns = dict(zip("abcde", X.T, strict=True))
+    pd.DataFrame({**columns, "y": LABELS}).to_parquet(path)
+
+
+def _npz(path: pathlib.Path) -> None:
+    np.savez(path, X=X, y=LABELS)
+
+
+def _mat(path: pathlib.Path) -> None:
+    scipy.io.savemat(path, {"X": X, "y": LABELS})
+
+
+def _deflated_mat(path: pathlib.Path) -> None:
+    scipy.io.savemat(path, {"X": SPARSE, "y": LABELS}, do_compression=True)
+
+
+_CSV = {
+    **{"header": "yes", "delimiter": ",", "decimal": ".", "encoding": "utf-8-sig"},
+    **{"target": "y", "categorical": "error"},
+}
+_COLUMNS = {"target": "y", "categorical": "error"}
+_compress = functools.partial(gzip.compress, mtime=0)
+_text, _binary = mutations.TEXT, mutations.BINARY
+_zipped = (*_binary, *[mutations.in_members(_binary)] * 8)
+_gzipped = (*_binary, *[mutations.packed(_text, gzip.decompress, _compress)] * 8)
+_deflated = (*_binary, *[mutations.in_elements(_binary)] * 8)
+# Content or what writes it, mutations, naive reader, options.
+DATA: dict[str, tuple[Any, Any, Any, dict[str, str]]] = {
+    "a.npz": (_npz, _zipped, naive_npz, {}),
+    "csr.npz": (
+        lambda path: datasets.save_npz(path, SPARSE, LABELS),
+        *(_zipped, naive_sparse_npz, {}),
+    ),
+    "a.npy": (lambda path: np.save(path, np.c_[X, LABELS]), _binary, naive_npy, {}),
+    "a.csv": (csv_text(), _text, naive_csv, _CSV),
+    "z.csv.gz": (
+        _compress(csv_text()),
+        *(_gzipped, lambda content: naive_csv(gzip.decompress(content)), _CSV),
+    ),
+    "a.svm": (svmlight_text(), _text, naive_svmlight, {}),
+    "a.arff": (arff_text(), _text, naive_arff, _COLUMNS),
+    "a.parquet": (parquet, _binary, naive_parquet, _COLUMNS),
+    "a.mat": (_mat, _binary, naive_mat, {}),
+    "z.mat": (_deflated_mat, _deflated, naive_mat, {}),
+}
+
+
+def data_case(name: str) -> Case:
+    """Return a format of data."""
+    content, kinds, naive, options = DATA[name]
+    if callable(content):
+        content = written(content, name)
+    read = functools.partial(load_data, **options)
+    return Case(name, content, kinds, read, says(naive), (TruesparseError,))

@@ -1,0 +1,76 @@
+"""Damaged files of all kinds: refused in a line, or read as they are; no code runs.
+
+`tests/support/fuzzing.py` says what counts as a fault.
+"""
+
+import resource
+
+import pytest
+from support import fuzz_cases
+from support.fuzzing import damaged, fuzz
+from support.processes import run_script
+
+NAMES = (
+    *("a.npz", "csr.npz", "a.npy", "a.csv", "z.csv.gz", "a.svm", "a.arff"),
+    *("a.parquet", "a.mat", "z.mat", "model.sealed", "model.hostile"),
+    *("condensed.sealed", "condensed.hostile", "checkpoint.sealed"),
+    *("config.toml", "metrics.jsonl", "m.onnx"),
+)
+LIBRARIES = {"a.parquet": "pyarrow", "m.onnx": "onnx"}
+FILES = 200
+# Files of some kilobytes; libraries take more when they are first used.
+MOST_GROWTH = 1 << 27
+
+
+def case_of(name):
+    if name in LIBRARIES:
+        pytest.importorskip(LIBRARIES[name])
+    return fuzz_cases.make(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_files_are_refused_or_right(name, tmp_path):
+    figures = fuzz(case_of(name), 0, FILES, tmp_path)
+    assert not figures.faults
+    assert figures.files > 0.9 * FILES
+    assert figures.grown < MOST_GROWTH
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npz"])
+def test_the_same_seed_damages_alike(name):
+    case = case_of(name)
+    first, again, other = (
+        [damaged(case, seed, number) for number in range(20)] for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_faults_are_seen(tmp_path):
+    """A reader that takes what it should not, in each way that counts."""
+    case = case_of("a.csv")
+
+    def reader(path, act):
+        return act(path) if path.read_bytes() != case.content else "whole"
+
+    for act, word in (
+        (lambda path: "other", "silent"),
+        (lambda path: 1 / 0, "ZeroDivisionError"),
+        (lambda path: eval("'whole'"), "audit event exec"),
+        (lambda path: path.with_name("more").write_text("") and "", "audit event open"),
+    ):
+        bad = case._replace(load=lambda path, act=act: reader(path, act))
+        figures = fuzz(bad, 0, 5, tmp_path)
+        assert len(figures.faults) == figures.files
+        assert all(word in fault for fault in figures.faults)
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="no limit to set")
+def test_bombs_are_refused_within_memory():
+    """Files of a few megabytes or less that stand for many gigabytes."""
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("h5py")
+    results = run_script("run_bombs.py", threads=1)
+    refused = {"DataError", "MemoryLimitError", "ModelFileError"}
+    assert len(results) == 14
+    assert {name: kind for name, kind in results.items() if kind not in refused} == {}
