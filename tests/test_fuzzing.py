@@ -12,8 +12,7 @@ from support.processes import run_script
 
 NAMES = (
     *("a.npz", "csr.npz", "a.npy", "a.csv", "z.csv.gz", "a.svm", "a.arff"),
-    *("a.parquet", "a.mat", "z.mat", "model.sealed", "model.hostile"),
-    *("condensed.sealed", "condensed.hostile", "checkpoint.sealed"),
+    *("a.parquet", "a.mat", "z.mat", "model", "condensed", "checkpoint"),
     *("config.toml", "metrics.jsonl", "m.onnx"),
 )
 LIBRARIES = {"a.parquet": "pyarrow", "m.onnx": "onnx"}

@@ -18,6 +18,7 @@ from truesparse.errors import DataError, ModelFileError
 from truesparse.losses import Loss
 from truesparse.storage import models
 from truesparse.storage import predictor as predictors
+from truesparse.storage.predictor import Block
 
 pytestmark = hashes_may_wrap
 
@@ -89,6 +90,21 @@ def test_the_score_is_that_of_the_loss(name):
     scaled = how.transform(X, "float32")
     want = model.evaluate(scaled, targets, 32)[1]
     assert score.value == pytest.approx(want, abs=1e-5)
+
+
+def test_labels_that_are_formulas_are_text_for_spreadsheets():
+    labels = ["=1+1", "+a", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\tb", "\rb", "-1", "x"]
+    how = Preprocessing("classification", np.array(labels))
+    predictor = Predictor(make_model((4, 5, 8)), how)
+    block = Block(slice(0, 8), np.arange(8), -np.eye(8))
+    stream = text_io.StringIO(newline="")
+    write_csv(stream, predictor, iter([block]))
+    stream.seek(0)
+    rows = list(csv.DictReader(stream))
+    got = [row["prediction"] for row in rows]
+    assert got == [*(f"'{label}" for label in labels[:6]), "-1", "x"]
+    # Numbers stay numbers.
+    assert rows[7]["probability_x"] == "-1.0"
 
 
 def test_scores_of_targets_without_spread():

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from truesparse.common import checks
 from truesparse.errors import UsageError
@@ -59,6 +60,23 @@ def test_truth_values_are_those_of_python_and_numpy():
     for value in (0, None, "true", np.int64(1)):
         with pytest.raises(UsageError, match=r"^soft must be true or false, got"):
             checks.check_bools(soft=value)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "message"),
+    [
+        ([0, 2, 1, 0], "rise from 0"),
+        ([1, 1, 2, 2], "rise from 0"),
+        ([0, 1, 2, 3], "indices|index"),
+        ([0.0, 1.0, 2.0, 2.0], "whole numbers"),
+    ],
+)
+def test_index_arrays_are_checked(indptr, message):
+    matrix = sparse.csr_array((np.ones(2), [0, 1], [0, 1, 2, 2]), shape=(3, 2))
+    checks.check_compressed(matrix)
+    matrix.indptr = np.array(indptr)
+    with pytest.raises(ValueError, match=message):
+        checks.check_compressed(matrix)
 
 
 def test_a_path_is_text_or_a_path(tmp_path):

@@ -261,6 +261,13 @@ def test_a_delimiter_at_the_end_of_rows_but_not_of_the_header_is_refused(tmp_pat
     assert load(path, drop=4).classes.tolist() == ["no", "yes"]
 
 
+def test_a_header_that_has_lost_a_cell_is_none_of_row_names(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("width,y\n" + "".join(f"{i}.5,{i},{i % 2}\n" for i in range(20)))
+    with pytest.raises(DataError, match="line 2 has 3 cells, the header 2"):
+        load(path)
+
+
 def test_a_decimal_comma_between_spaces_is_not_guessed(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("".join(f"{i},25 a{i % 2}\n" for i in range(20)))

@@ -133,3 +133,12 @@ def test_good_features_are_returned_without_a_copy():
     assert check_features(np.asfortranarray(np.ones((3, 2)))).flags.c_contiguous
     assert check_features(np.ones((3, 2), dtype=">f8")).dtype == np.float32
     assert check_features(np.array([[1, 2.5]], dtype=object)).tolist() == [[1, 2.5]]
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.bsr_array])
+def test_bounds_that_fall_to_zero_are_refused(kind):
+    """SciPy's check passes over them, and its kernels then write anywhere."""
+    X = kind(np.eye(4))
+    X.indptr[-1] = 0
+    with pytest.raises(DataError, match="indptr must rise from 0"):
+        check_features(X)

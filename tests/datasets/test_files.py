@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy import sparse
+from support import mutations
 from support.data_files import LABELS, RNG, X, assert_same_rows, raw
 from support.datasets_invariants import assert_sound
 
@@ -132,6 +133,30 @@ def test_save_npz_refuses_what_load_could_not_read(folder, arrays, message):
     with pytest.raises(DataError, match=message):
         save_npz(folder / "a.npz", *arrays)
     assert not list(folder.iterdir())
+
+
+def test_an_array_is_all_that_its_file_holds(folder):
+    """NumPy reads as much as the header says, and keeps quiet about the rest."""
+    np.save(folder / "a.npy", np.c_[X, LABELS])
+    content = (folder / "a.npy").read_bytes()
+    np.savez(folder / "a.npz", X=X, y=LABELS)
+    for old, new, message in (
+        ("(30, 6)", "(20, 6)", "it holds more than"),
+        ("(30, 6)", "(40, 6)", "cannot read"),
+        ("<f8", "4f8", "4,.* is none"),
+        ("(30, 6)", "(-3, 6)", "is none"),
+        ("(30, 6), ", f"({2**62}, 6), ", "is none"),
+    ):
+        head = content[:128].replace(old.encode(), new.encode()).rstrip()
+        (folder / "b.npy").write_bytes(head.ljust(127) + b"\n" + content[128:])
+        with pytest.raises(DataError, match=message):
+            load(folder / "b.npy")
+        members = mutations.unpack_zip((folder / "a.npz").read_bytes())
+        head = members["X.npy"][:128].replace(b"(30, 5)", b"(20, 5)")
+        members["X.npy"] = head + members["X.npy"][128:]
+        (folder / "b.npz").write_bytes(mutations.pack_zip(members, True))
+        with pytest.raises(DataError, match="it holds more than"):
+            load(folder / "b.npz")
 
 
 def test_interrupted_writing_leaves_the_old_file(folder, monkeypatch):

@@ -156,3 +156,36 @@ def test_version_4_is_read(tmp_path):
     arrays = {"X": X, "Y": np.arange(30)[:, None] % 3}
     scipy.io.savemat(tmp_path / "a.mat", arrays, format="4")
     assert load(tmp_path / "a.mat", scale="none").n_features == 4
+
+
+def test_a_deflated_matrix_is_compared_with_its_checksum(tmp_path):
+    path = saved(tmp_path)[1]
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[132:136], "little")
+    content[135 + size] ^= 1  # the last byte of the first stream
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="incorrect data check"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(b"\0", "last 1 bytes are no element"), (bytes(8), "of type 0 is no matrix")],
+)
+def test_bytes_that_nothing_refers_to(more, message, tmp_path):
+    path = saved(tmp_path)[0]
+    path.write_bytes(path.read_bytes() + more)
+    with pytest.raises(DataError, match=message):
+        load(path)
+
+
+def test_logical_values_are_zeros_and_ones(tmp_path):
+    path = tmp_path / "a.mat"
+    truth = np.arange(12).reshape(6, 2) % 5 > 1
+    scipy.io.savemat(path, {"X": truth, "Y": np.arange(6) % 2})
+    content = path.read_bytes()
+    values = truth.T.astype("u1").tobytes()
+    assert content.count(values) == 1
+    path.write_bytes(content.replace(values, b"\2" + values[1:]))
+    with pytest.raises(DataError, match="X is logical, but not of zeros and ones"):
+        load(path)

@@ -60,6 +60,12 @@ def test_bad_targets_say_what_is_wrong(y, task, message):
     assert "\n" not in str(caught.value)
 
 
+def test_bytes_are_utf_8():
+    assert check_targets(["é".encode(), b"a"] * 3, 6)[0].tolist() == ["é", "a"] * 3
+    with pytest.raises(DataError, match="bytes that are no UTF-8 text"):
+        check_targets([b"\xe9", b"a"] * 3, 6)
+
+
 def test_text_among_the_numbers_of_a_quantity_is_no_label():
     y = [f"{i / 4}" for i in range(30)]
     y[7] = "unknown"

@@ -133,7 +133,7 @@ def write_csv(
 
     Labels are text of whoever made the data: see `plain_cell`.
     """
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(_Lines(stream), lineterminator="\r\n")
     writer.writerow(predictor.header(labels_only))
     is_label = predictor.task == "classification"
     cells = np.array([plain_cell(label) for label in predictor.classes.astype(str)])
@@ -147,6 +147,19 @@ def write_csv(
             # astype(str) writes each number with the digits that its dtype needs.
             text = [part[start : start + step].astype(str) for part in columns]
             writer.writerows(np.hstack(text).tolist())
+
+
+class _Lines:
+    """A stream for lines that end with a line feed.
+
+    A writer of Python quotes cells with a carriage return only if that ends its lines.
+    """
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        return self._stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def plain_cell(text: str) -> str:

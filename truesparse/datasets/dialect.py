@@ -118,6 +118,8 @@ def sniff(
         raise DataError(f"{path} has a header but no rows; give some")
     n_columns = len(body[0].cells)
     has_row_names = has_header and len(first.cells) == n_columns - 1
+    # A header that has lost a cell is none of R's.
+    has_row_names &= all(kind_of(row.cells[0], decimal) != "real" for row in body)
     if has_row_names and not any(row.cells[-1] for row in body):
         raise DataError(
             f"{path}: rows end with a delimiter, which the header does not; end all of "
@@ -135,15 +137,12 @@ def sniff(
                 f"{body[0].line + n_lines} has {n_columns}; every row needs a cell for "
                 "each column, and text that contains the delimiter needs quotes"
             )
-    names = None
-    if has_header:
-        names = [""] * has_row_names + first.cells
+    names = [""] * has_row_names + first.cells if has_header else None
     n_skipped = n_lines + (first.line if has_header else 0)
     cells = zip(*(row.cells for row in body), strict=True)
     kinds = tuple({kind_of(cell, decimal) for cell in set(column)} for column in cells)
-    return Dialect(
-        delimiter, decimal, n_skipped, names, n_columns, has_row_names, kinds
-    )
+    how = delimiter, decimal, n_skipped, names, n_columns, has_row_names
+    return Dialect(*how, kinds)
 
 
 def kind_of(cell: str, decimal: str = ".") -> str:

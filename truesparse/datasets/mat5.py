@@ -57,7 +57,8 @@ class _Matrix(NamedTuple):
 
 def is_mat5(start: bytes) -> bool:
     """Whether a file that begins so is of this level."""
-    return start[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
+    # In files of level 4 one of the first four bytes is zero.
+    return 0 not in start[:4] and start[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
 
 
 class Mat5File:
@@ -85,7 +86,7 @@ class Mat5File:
         self.kinds: dict[str, str] = {}
         for element in self._elements(memoryview(content)[_HEADER:]):
             if element.type not in (_MATRIX, _DEFLATED):
-                continue
+                raise ValueError(f"an element of type {element.type} is no matrix")
             matrix = self._describe(self._inflate(element, _MOST_DESCRIPTION))
             if matrix.name:  # others belong to objects
                 self._places[matrix.name] = element
@@ -104,7 +105,10 @@ class Mat5File:
         values = self._numbers(parts[0], size)
         if matrix.is_complex:
             values = values + 1j * self._numbers(parts[1], size)
-        elif not matrix.is_logical:
+        elif matrix.is_logical:
+            if values.size and not np.isin(values, (0, 1)).all():
+                raise ValueError(f"{name} is logical, but not of zeros and ones")
+        else:
             # Doubles lie in the smallest type that holds them.
             values = values.astype(matrix.kind)
         return values.reshape(matrix.shape, order="F")
@@ -222,6 +226,9 @@ class Mat5File:
 
 
 def _text(element: _Element) -> str:
+    """Return a name."""
+    if element.type != 1:
+        raise ValueError(f"a name has type {element.type}")
     return bytes(element.data).decode("latin-1")
 
 

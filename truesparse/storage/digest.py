@@ -117,7 +117,7 @@ def verify(path) -> bool:
     if actual.encode() != expected:
         raise ModelFileError(
             f"the content of {path} has changed since it was written: its digest is "
-            f"{actual[:12]}..., not {expected[:12].decode(errors='replace')}...; use "
+            f"{actual[:12]}..., not {ascii(expected[:12])[2:-1]}...; use "
             "another copy of the file, or skip this check with verify=False or "
             "--no-verify"
         )

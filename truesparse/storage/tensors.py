@@ -100,7 +100,8 @@ def open_tensors(path) -> Iterator[Any]:
     except ModelFileError:
         raise
     except (OSError, safetensors.SafetensorError) as error:
-        raise ModelFileError(f"cannot read model {path}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ModelFileError(f"cannot read model {path}: {reason}") from None
     except NOT_VALID as error:
         raise ModelFileError(f"model {path} is not valid: {error}") from None
 
