@@ -8,7 +8,7 @@ import pkgutil
 import signal
 
 import pytest
-from support.commands import NET, SMALL, Result, call
+from support.commands import NET, SMALL, Result, call, finish, start
 
 from truesparse import load
 from truesparse.storage.models import load_config
@@ -90,6 +90,20 @@ def test_before_the_first_step(
     # The same command then works.
     assert run(capsys, *RUN, "--out", folder).code == 0
     assert_same(load(folder), whole)
+
+
+@pytest.mark.compiled
+def test_while_kernels_are_compiled(tmp_path):
+    """The first step compiles; it is finished, as any other is."""
+    empty = str(tmp_path / "cache")
+    process = start(*RUN, "--out", "run", cwd=tmp_path, NUMBA_CACHE_DIR=empty)
+    assert any("compiling kernels" in line for line in process.stderr)
+    process.send_signal(signal.SIGTERM)
+    got = finish(process)
+    assert got.code == 143
+    [text] = got.err.splitlines()
+    assert text.startswith("stopped by SIGTERM; the model is saved in run/")
+    assert load(tmp_path / "run" / "model.safetensors").step == 1
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
