@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-
 from support.strategies import SEEDS, make_connections
+
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.condensed.layers import CondensedLayer
 from truesparse.kernels import jit

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from support.datasets_invariants import assert_sound
+
 from truesparse.datasets import load
 
 RNG = np.random.default_rng(0)

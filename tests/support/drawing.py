@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 from matplotlib.figure import Figure
-
 from support.strategies import layer, make_connections
+
 from truesparse.network.sparse_mlp import SparseMLP
 
 

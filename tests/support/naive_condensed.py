@@ -1,7 +1,6 @@
 """Dense float64 twins of the condensed layout, each in the fewest lines."""
 
 import numpy as np
-
 from support import naive
 
 

@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-
 from support import naive_patterns
 
 

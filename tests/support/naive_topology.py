@@ -1,7 +1,6 @@
 """Dense float64 twins of the topology algorithms: masks, weights, all gradients."""
 
 import numpy as np
-
 from support.naive import set_removed, smallest
 
 

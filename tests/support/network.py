@@ -2,9 +2,9 @@
 
 import numpy as np
 from scipy import sparse
-
 from support import naive
 from support.strategies import to_dense
+
 from truesparse.kernels.arrays import Csr
 from truesparse.kernels.loss import row_sums, store_delta
 from truesparse.losses import Loss

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 from scipy import sparse
-
 from support.network import make_model
 from support.strategies import SEEDS
+
 from truesparse import SparseMLP
 from truesparse.datasets import Preprocessing
 

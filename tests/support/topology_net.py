@@ -1,10 +1,10 @@
 """A small trained-looking net for tests of topology algorithms, and its gradients."""
 
 import numpy as np
-
 from support import naive
 from support.network import as_csr, mask_of
 from support.strategies import make_connections, to_dense
+
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.topology import Batches, UpdateContext

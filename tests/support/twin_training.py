@@ -1,9 +1,9 @@
 """Steps of a network beside steps of its dense twin."""
 
 import numpy as np
-
 from support.network import by_output
 from support.strategies import to_dense
+
 from truesparse.optimizers import Optimizer
 
 MOMENTUM = Optimizer("sgd", 0.9)
