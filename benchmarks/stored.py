@@ -14,7 +14,6 @@ committed.
 
 import functools
 import json
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.errors import DataError, UsageError
+from truesparse.reference.baseline.machine_record import code_state
 
 from .peers.machine import machine
 
@@ -118,19 +118,8 @@ def git_commit() -> str | None:
     not committed. The answer is that of the first call: later changes of the files do
     not reach a process that has imported them.
     """
-    try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        changes = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + (DIRTY if changes else "")
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    commit, is_clean = code_state(ROOT, CODE)
+    return commit if commit is None or is_clean else commit + DIRTY
 
 
 def results_file(

@@ -29,6 +29,7 @@ Around them
     export       models for SciPy, PyTorch and ONNX; also a command
     plots        pictures of models and runs
     analysis     what training made of a network: robustness, ranks, structure
+    reference    what other implementations are measured by; also a command
     torch        sparse layers for networks of PyTorch
 Ground
     errors       what a user can cause, each with its exit code

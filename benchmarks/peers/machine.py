@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from truesparse.reference.baseline.machine_record import processor, usable_cores
+
 PACKAGES = (
     "numpy",
     "scipy",
@@ -32,12 +34,12 @@ VECTOR_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "asimd", "sve")
 
 def machine() -> dict[str, object]:
     """Describe CPU, cores, memory, thread settings and versions, all JSON types."""
-    model, flags = _processor()
+    model, flags = processor()
     return {
         "cpu": model,
         "vector_flags": [flag for flag in VECTOR_FLAGS if flag in flags],
         "cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
+        "usable_cores": usable_cores(),
         "memory_gb": _memory_gb(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -53,24 +55,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> tuple[str, set[str]]:
-    """Return model name and feature flags, from the kernel where it lists them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine(), set()
-    fields = [(key.strip(), text) for key, _, text in (s.partition(":") for s in lines)]
-    known = dict(reversed(fields))
-    model = known.get("model name", platform.machine()).strip()
-    return model, set(known.get("flags", known.get("Features", "")).split())
-
-
-def _usable_cores() -> int | None:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _memory_gb() -> float | None:

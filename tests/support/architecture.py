@@ -24,6 +24,7 @@ PURPOSES = {
     "kernels": "compiled loops over arrays",
     "network": "all layers: SparseMLP",
     "plots": "pictures",
+    "reference": "what others are measured by",
     "sparse": "one layer",
     "storage": "model and run files",
     "topology": "what drops, what grows",
