@@ -13,6 +13,7 @@ from truesparse.common.checks import (
     check_share_below_one,
     choose,
 )
+from truesparse.errors import UsageError
 from truesparse.kernels import update
 
 DECAYS = ("l2", "decoupled", "set")
@@ -156,3 +157,17 @@ OPTIMIZERS: dict[str, type] = {
     "adamw": update.Adam,
     "rmsprop": update.RmsProp,
 }
+
+
+def as_optimizer(given: Optimizer | str) -> Optimizer:
+    """Return an optimiser, by its name or as it is.
+
+    Raises
+    ------
+    UsageError
+        If `given` is neither.
+    """
+    optimizer = Optimizer(given) if isinstance(given, str) else given
+    if not isinstance(optimizer, Optimizer):
+        raise UsageError(f"optimizer must be a name or an Optimizer, got {given!r}")
+    return optimizer

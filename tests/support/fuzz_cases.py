@@ -11,6 +11,7 @@ from typing import Any
 from support import mutations
 from support.fuzz_data import DATA, data_case, says, written
 from support.fuzzing import Case
+
 from truesparse import SparseMLP, checkpoint, datasets, load, save
 from truesparse.callbacks import Checkpoint
 from truesparse.commands import build

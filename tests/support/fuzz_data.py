@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import scipy.io
 from scipy import sparse
-
 from support import mutations
 from support.data_files import LABELS, X
 from support.fuzzing import Case
+
 from truesparse import datasets
 from truesparse.errors import TruesparseError
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from support.mutations import Mutation
+
 from truesparse.common.memory import peak_rss
 
 _SLOW_SECONDS = 10.0

@@ -1,7 +1,6 @@
 """bfloat16 from its definition, and a dense net that rounds where kernels store."""
 
 import numpy as np
-
 from support import naive
 from support.naive import wide
 

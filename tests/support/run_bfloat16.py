@@ -8,9 +8,9 @@ import hashlib
 
 import numpy as np
 import scipy.sparse
-
 from support.naive_bfloat16 import bits
 from support.strategies import layer, tile_for
+
 from truesparse.kernels import simd
 from truesparse.kernels.arrays import Head, SparseBatch
 from truesparse.kernels.bfloat16 import BFLOAT16, read, write

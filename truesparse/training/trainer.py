@@ -15,7 +15,7 @@ from truesparse.common import rng
 from truesparse.common.checks import check_bools, check_positive, check_whole
 from truesparse.errors import DataError, DivergedError, StorageError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.optimizers import Optimizer
+from truesparse.optimizers import Optimizer, as_optimizer
 from truesparse.schedules import LearningRate
 from truesparse.topology import Batches, TopologyAlgorithm, UpdateContext
 from truesparse.topology import make as make_topology
@@ -91,13 +91,7 @@ class Trainer:
         if not isinstance(model, SparseMLP):
             raise UsageError(f"model must be a SparseMLP, got {model!r}")
         self.model = model
-        if isinstance(optimizer, str):
-            optimizer = Optimizer(optimizer)
-        if not isinstance(optimizer, Optimizer):
-            raise UsageError(
-                f"optimizer must be a name or an Optimizer, got {optimizer!r}"
-            )
-        self.optimizer = optimizer
+        self.optimizer = as_optimizer(optimizer)
         self.lr = lr if isinstance(lr, LearningRate) else LearningRate(lr)
         self.topology = make_topology(topology)
         self.epochs = check_whole("epochs", epochs, 1)
