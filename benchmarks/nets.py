@@ -58,6 +58,8 @@ class Case:
     targets : tuple of Target
     epoch_steps : int, optional
         Steps of an epoch whose length is to be reported.
+    rounds : bool
+        Whether to time it with activations in bfloat16, too.
     """
 
     key: str
@@ -65,6 +67,7 @@ class Case:
     batch: int
     targets: tuple[Target, ...] = ()
     epoch_steps: int | None = None
+    rounds: bool = False
 
     @property
     def title(self) -> str:
@@ -94,6 +97,9 @@ def at_most(figure: str, bound: float, text: str) -> Target:
     return Target(figure, bound, False, text)
 
 
+# The figure of step.py for activations in bfloat16.
+ROUNDED = "bfloat16_vs_fastest_peer"
+
 BYTES_TARGETS = (
     at_most("bytes_sgd", 20.0, "20 bytes a weight with momentum"),
     at_most("bytes_adam", 24.0, "24 bytes a weight with Adam"),
@@ -109,7 +115,9 @@ CASES = {
             (
                 at_least("vs_fastest_peer", 2.5, "2.5x the fastest peer"),
                 at_least("vs_torch_dense", 12, "12x torch dense"),
+                at_least(ROUNDED, 2.5, "bfloat16: 2.5x the fastest peer"),
             ),
+            rounds=True,
         ),
         Case(
             "4000",
@@ -119,13 +127,19 @@ CASES = {
                 at_least("vs_fastest_peer", 3, "3x the fastest peer"),
                 at_least("vs_torch_dense", 75, "75x torch dense"),
                 at_least("of_sgemm", 0.5, "half the sgemm rate"),
+                at_least(ROUNDED, 2.8, "bfloat16: 2.8x the fastest peer"),
             ),
+            rounds=True,
         ),
         Case(
             "30000",
             NetSpec((3312, 30000, 30000, 30000, 5), 10),
             128,
-            (at_least("vs_set_numba", 7, "7x SET in Numba (Curci)"),),
+            (
+                at_least("vs_set_numba", 7, "7x SET in Numba (Curci)"),
+                at_least(ROUNDED, 9, "bfloat16: 9x the fastest peer"),
+            ),
+            rounds=True,
         ),
         Case(
             "30000b2",
@@ -151,8 +165,10 @@ CASES = {
             (
                 at_most("ms", 170, "170 ms"),
                 at_most("epoch_s", 85, "an epoch of CIFAR-10 in 85 s"),
+                at_least(ROUNDED, 2.7, "bfloat16: 2.7x the fastest peer"),
             ),
             epoch_steps=CIFAR10_STEPS,
+            rounds=True,
         ),
     )
 }
@@ -170,7 +186,16 @@ SMOKE_CASES = {
             ),
             epoch_steps=10,
         ),
-        Case("tinyb2", NetSpec((20, 60, 60, 5), 4), 2, (at_most("ms", 100, "100 ms"),)),
+        Case(
+            "tinyb2",
+            NetSpec((20, 60, 60, 5), 4),
+            2,
+            (
+                at_most("ms", 100, "100 ms"),
+                at_least(ROUNDED, 0.001, "bfloat16: 0.001x the fastest peer"),
+            ),
+            rounds=True,
+        ),
     )
 }
 

@@ -14,6 +14,7 @@ weights and batch. The figures of a case, for which nets.py has targets:
     of_bound          least possible time of a step over the time measured
     vs_NAME           time of peer NAME over that of truesparse
     vs_fastest_peer   the same for the fastest of them
+    bfloat16_...      ms, and vs_fastest_peer, with activations in bfloat16
     init_s, update_s  building the net; one SET update with what it costs the next step
     epoch_s           an epoch of CIFAR-10
     cold_s, warm_s    first build and first step, kernels to be compiled or loaded
@@ -47,6 +48,8 @@ TRUESPARSE = "truesparse"
 # By name: importing it would make this process large, and with it the least peak memory
 # that its children can report.
 BUILDER = "benchmarks.peers.truesparse_step:Truesparse"
+ROUNDED = "truesparse_bfloat16"
+_OURS = {TRUESPARSE: BUILDER, ROUNDED: "benchmarks.peers.truesparse_step:Rounded"}
 # Relative difference of float32 sums in different orders.
 LOSS_TOLERANCE = 1e-3
 
@@ -61,14 +64,16 @@ def run_case(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         As `parse` returns them.
     """
     timings, workers, refused = time_workers(case, options)
-    rows = [row(name, case, timings[name], workers[name]) for name in timings]
+    rows = {name: row(name, case, timings[name], workers[name]) for name in timings}
+    rounded = rows.pop(ROUNDED, None)
     return {
         "key": case.key,
         "title": case.title,
         "batch": case.batch,
         "nnz": case.net.nnz,
         "neurons": sum(case.net.sizes[1:-1]),
-        "rows": sorted(rows, key=lambda r: r["ms"]),
+        "rows": sorted(rows.values(), key=lambda r: r["ms"]),
+        "rounded": rounded,
         "refused": refused,
         "own": figures_of_a_user(case, options),
     }
@@ -76,13 +81,19 @@ def run_case(case: Case, options: argparse.Namespace) -> dict[str, Any]:
 
 def derive(case: Case, result: dict[str, Any], rates: dict[str, Any]) -> None:
     """Add to a result what depends on the rates of the machine, and the targets."""
-    for entry in result["rows"]:
+    for entry in measured(result):
         entry["of_sgemm"] = entry["gflops"] / rates["sgemm_gflops"]
     result["losses_agree"] = losses_agree(result["rows"])
     result["figures"] = figures(case, result, rates)
     result["targets"] = [
         judge(target, result["figures"]) for target in (*case.targets, *BYTES_TARGETS)
     ]
+
+
+def measured(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a case, that of activations in bfloat16 last."""
+    rounded = result["rounded"]
+    return result["rows"] + ([] if rounded is None else [rounded])
 
 
 def losses_agree(rows: list[dict[str, Any]]) -> bool:
@@ -99,10 +110,11 @@ def time_workers(
     refused: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
-        for name in (TRUESPARSE, *options.peers):
-            builder, python = (BUILDER, sys.executable)
-            if name != TRUESPARSE:
-                builder, python = name, options.peer_python
+        ours = list(_OURS)[: 1 + case.rounds]
+        for name in (*ours, *options.peers):
+            builder, python = _OURS.get(name, name), options.peer_python
+            if name in _OURS:
+                python = sys.executable
             try:
                 worker = Worker(
                     builder,
@@ -114,7 +126,7 @@ def time_workers(
                     python=python,
                 )
             except WorkerError as error:
-                if name == TRUESPARSE:
+                if name in _OURS:
                     raise
                 refused[name] = str(error)
                 continue
@@ -186,6 +198,10 @@ def figures(
     }
     values["vs_fastest_peer"] = min(peers.values(), default=None)
     values |= {f"vs_{name}": ratio for name, ratio in peers.items()}
+    if rounded := result["rounded"]:
+        fastest, share = values["vs_fastest_peer"], rounded["ms"] / ours["ms"]
+        values["bfloat16_ms"] = rounded["ms"]
+        values["bfloat16_vs_fastest_peer"] = fastest and fastest / share
     keys = ["init_s", "update_s", "bytes_sgd", "bytes_adam", "cold_s"]
     keys += ["bytes_sgd_all", "bytes_adam_all", "peak_step_mb", "peak_update_mb"]
     values |= {key: probed[key] for key in keys}
@@ -212,14 +228,14 @@ def describe(result: dict[str, Any]) -> str:
     values = result["figures"]
     lines = [
         f"\n{result['title']}: {result['nnz']:,} weights",
-        f"  {'':<12} {'ms':>9} {'quartiles':>19} {'ns/(w s)':>9} {'GFLOP/s':>8}"
+        f"  {'':<19} {'ms':>9} {'quartiles':>19} {'ns/(w s)':>9} {'GFLOP/s':>8}"
         f" {'of sgemm':>8} {'peak MB':>8} {'1st loss':>8}",
     ]
-    for entry in result["rows"]:
+    for entry in measured(result):
         quartiles = f"{entry['q1_ms']:.3g} to {entry['q3_ms']:.3g}"
         peak = "-" if entry["peak_mb"] is None else f"{entry['peak_mb']:.0f}"
         lines.append(
-            f"  {entry['name']:<12} {entry['ms']:>9.3f} {quartiles:>19}"
+            f"  {entry['name']:<19} {entry['ms']:>9.3f} {quartiles:>19}"
             f" {entry['ns']:>9.3f} {entry['gflops']:>8.1f} {entry['of_sgemm']:>8.2f}"
             f" {peak:>8} {entry['loss']:>8.4f}"
         )

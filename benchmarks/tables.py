@@ -3,8 +3,9 @@
 `TABLES`, `METHOD_TABLES` and `README_TABLES` name them, and report.py puts them where a
 document asks for them. A function takes `Results` and returns text;
 `MissingResultsError` says which program to run. Tables of accuracy are in
-tables_accuracy.py, tables_methods.py, tables_choice.py, tables_chts.py,
-tables_estimators.py and tables_defaults.py, those of README.md in tables_readme.py.
+tables_accuracy.py, tables_dtypes.py, tables_methods.py, tables_choice.py,
+tables_chts.py, tables_estimators.py and tables_defaults.py, those of README.md in
+tables_readme.py.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from .tables_accuracy import accuracy, regrow
 from .tables_choice import choice
 from .tables_chts import methods_chts
 from .tables_defaults import readme_wide, regression, wide
+from .tables_dtypes import activation_dtypes
 from .tables_estimators import estimators
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
 from .tables_readme import PEER_NAMES, readme_accuracy, readme_scale, readme_speed
@@ -38,6 +40,7 @@ def step(results: Results) -> str:
                 f"({PEER_NAMES[best['name']]}, {digits(best['ms'])} ms)"
             )
         dense = f.get("vs_torch_dense")
+        rounded = case.get("rounded")
         rows.append(
             (
                 case["title"],
@@ -51,6 +54,22 @@ def step(results: Results) -> str:
                 "no memory" if dense is None else f"{digits(dense)}x",
             )
         )
+        if rounded:
+            gain = f["ms"] / rounded["ms"]
+            times = f["vs_fastest_peer"] and f["vs_fastest_peer"] * gain
+            rows.append(
+                (
+                    "the same, activations in bfloat16",
+                    count(case["nnz"]),
+                    digits(rounded["ms"]),
+                    digits(rounded["ns"]),
+                    digits(rounded["gflops"]),
+                    f"{rounded['of_sgemm']:.0%}",
+                    ABSENT,
+                    f"{digits(times)}x" if times else ABSENT,
+                    ABSENT if dense is None else f"{digits(dense * gain)}x",
+                )
+            )
     head = ["net", "weights", "ms a step", "ns per weight and sample"]
     head += ["GFLOP/s", "of the sgemm rate", "of the lower bound"]
     head += ["faster than the fastest peer", "than torch dense"]
@@ -283,6 +302,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "condensed": condensed,
     "accuracy": accuracy,
     "regrow": regrow,
+    "activation_dtypes": activation_dtypes,
     "methods_mnist": methods_mnist,
     "methods_fashion": methods_fashion,
     "methods_fashion_32": methods_fashion_32,

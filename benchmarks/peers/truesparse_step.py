@@ -2,7 +2,8 @@
 
     Worker("benchmarks.peers.truesparse_step:Truesparse", net, batch)
 
-It is not in ``PEERS``, which lists what it is compared with.
+`Rounded` does the same with activations in bfloat16. They are not in ``PEERS``, which
+lists what they are compared with.
 """
 
 import numpy as np
@@ -21,6 +22,7 @@ class Truesparse(Peer):
     """SparseMLP on the layers of the task, SGD with momentum."""
 
     name = "truesparse"
+    activation_dtype = "float32"
 
     def __init__(self, task: Task) -> None:
         limit_spinning()  # as the commands do
@@ -34,7 +36,8 @@ class Truesparse(Peer):
             )
             name = "identity" if index == len(drawn) - 1 else "relu"
             layers.append(SparseLayer(connections, layer_activation(name, index)))
-        self._model = SparseMLP.from_layers(layers, "softmax", task.seed)
+        how = "softmax", task.seed, self.activation_dtype
+        self._model = SparseMLP.from_layers(layers, *how)
         self._optimizer = Optimizer("sgd", momentum=MOMENTUM)
         self._targets = labels.astype(np.int32)
         self._samples = np.arange(task.batch)
@@ -46,3 +49,10 @@ class Truesparse(Peer):
         return self._model.train_batch(
             self._x, self._targets, self._samples, self._optimizer, LEARNING_RATE
         )
+
+
+class Rounded(Truesparse):
+    """The same with activations in bfloat16."""
+
+    name = "truesparse_bfloat16"
+    activation_dtype = "bfloat16"

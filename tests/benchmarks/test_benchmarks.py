@@ -91,6 +91,10 @@ def test_step_reports_every_figure(step_results):
     [case] = step_results["cases"]
     rows = {row["name"]: row for row in case["rows"]}
     assert rows.keys() == {"truesparse", "scipy_csr"}
+    rounded = case["rounded"]
+    assert rounded["name"] == "truesparse_bfloat16"
+    assert rounded["loss"] == pytest.approx(rows["truesparse"]["loss"], rel=0.02)
+    assert rounded["loss"] != rows["truesparse"]["loss"]
     assert "GB" in case["refused"]["sklearn_mlp"]
     assert case["losses_agree"]
     ours, result = rows["truesparse"], case["figures"]
@@ -100,6 +104,8 @@ def test_step_reports_every_figure(step_results):
     assert ours["gflops"] == pytest.approx(flops / ours["ms"] * 1e-6)
     ratio = rows["scipy_csr"]["ms"] / ours["ms"]
     assert result["vs_fastest_peer"] == result["vs_scipy_csr"] == pytest.approx(ratio)
+    ratio = rows["scipy_csr"]["ms"] / rounded["ms"]
+    assert result["bfloat16_vs_fastest_peer"] == pytest.approx(ratio)
     assert result["of_bound"] == pytest.approx(result["bound_ms"] / result["ms"])
     # Batch 2 scatters in every layer: index, value and momentum, no column view.
     assert result["bytes_sgd"] == 12
@@ -108,7 +114,7 @@ def test_step_reports_every_figure(step_results):
     for key in ("init_s", "update_s", "warm_s"):
         assert result[key] > 0
     verdicts = {t["figure"]: t["met"] for t in case["targets"]}
-    assert verdicts.keys() == {"ms", "bytes_sgd", "bytes_adam"}
+    assert verdicts.keys() == {"ms", nets.ROUNDED, "bytes_sgd", "bytes_adam"}
     assert verdicts["bytes_sgd"] is True
 
 
@@ -120,6 +126,11 @@ def test_step_results_fill_the_tables(step_results, tmp_path):
         assert TINY.title in text
         assert "smoke" in text
     assert "scikit-learn: dense arrays need" in report.table("peers", results)
+    assert "the same, activations in bfloat16 |" in report.table("step", results)
+    # Files of former programs have no such row.
+    del step_results["cases"][0]["rounded"]
+    (tmp_path / "step.json").write_text(json.dumps(step_results))
+    assert "bfloat16 |" not in report.table("step", results)
 
 
 def test_different_losses_are_noticed():
