@@ -8,7 +8,9 @@ Everything for people goes to stderr; ``--json`` prints one object on stdout.
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -22,7 +24,7 @@ from truesparse.commands.config_files import read_toml, to_toml
 from truesparse.commands.flags import parse_flags
 from truesparse.common.tasks import TASKS
 from truesparse.common.writing import write_error
-from truesparse.errors import DivergedError, StorageError, UsageError
+from truesparse.errors import DivergedError, ModelFileError, StorageError, UsageError
 from truesparse.storage import run_folder
 
 if TYPE_CHECKING:
@@ -134,7 +136,8 @@ def run(
             stack.enter_context(run_folder.claim(folder))
         say(train_report.format_start(job.data, trainer.model, n_threads))
         stack.enter_context(shell.announcing_compilation(say))
-        history = _fit(trainer, job.data, earlier, say)
+        with resume.naming_out(pathlib.Path(trainer.snapshot_path).parent):
+            history = _fit(trainer, job.data, earlier, say)
     result = train_report.summarise(trainer, history, estimate, started)
     say(train_report.format_result(result, score_name))
     return run_folder.as_json(result)
@@ -195,23 +198,24 @@ def _build(
     else:
         resume.check_data(saved, about)
         model, folder = saved.model, pathlib.Path(str(config.out))
-    trainer = build.make_trainer(
-        config,
-        model,
-        callbacks=build.make_callbacks(
+    with resume.naming_out(folder):
+        trainer = build.make_trainer(
             config,
-            folder,
-            about=about,
+            model,
+            callbacks=build.make_callbacks(
+                config,
+                folder,
+                about=about,
+                save_options=save_options,
+                score_name=score_name,
+            ),
+            snapshot_path=folder / run_folder.MODEL,
             save_options=save_options,
-            score_name=score_name,
-        ),
-        snapshot_path=folder / run_folder.MODEL,
-        save_options=save_options,
-    )
-    if saved is None:
-        return trainer, None
-    earlier = resume.start(saved, trainer, say)
-    resume.rewrite_config(config)
+        )
+        if saved is None:
+            return trainer, None
+        earlier = resume.start(saved, trainer, say)
+        resume.rewrite_config(config)
     return trainer, earlier
 
 
@@ -222,13 +226,17 @@ def _make_folder(config: RunConfig) -> pathlib.Path:
     else:
         stem = run_folder.file_name(pathlib.Path(config.data).stem)
         numbered = (pathlib.Path("runs") / f"{stem}-{n}" for n in range(1, 1_000_000))
-        folder = next(path for path in numbered if not path.exists())
+        folder = next(path for path in numbered if not os.path.exists(path))
     hint = "give another --out"
+    path, file = folder / run_folder.CONFIG, None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / run_folder.CONFIG, "x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8") as file:
             file.write(to_toml(config))
     except OSError as error:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()  # half of it would look like a run
         raise write_error("run folder", folder, error, hint) from None
     except ValueError as error:  # a name that no system takes
         raise UsageError(
@@ -246,7 +254,7 @@ def _fit(
     """Train, and save the model, also if the run is interrupted or diverges."""
     from truesparse.callbacks import Interrupted
 
-    path = trainer.snapshot_path
+    path, first_step = trainer.snapshot_path, trainer.model.step
     try:
         history = trainer.fit(
             data.X_train,
@@ -262,6 +270,10 @@ def _fit(
     except DivergedError as error:
         _save(trainer)
         raise DivergedError(f"{error}, saved in {path}") from None
+    except ModelFileError as error:
+        # The best model, or after a divergence the last good one, cannot be read.
+        note = _save_last(trainer) if trainer.model.step > first_step else ""
+        raise ModelFileError(f"{error}{note}") from None
     _save(trainer)
     return history
 
@@ -273,7 +285,7 @@ def _save(trainer: "Trainer") -> None:
 
     Raises
     ------
-    StorageError or UsageError
+    StorageError
         If it could not be saved in the folder; the message says where it is.
     """
     from truesparse.callbacks import MetricsFile
@@ -283,16 +295,30 @@ def _save(trainer: "Trainer") -> None:
     try:
         models.save(trainer.model, path, **options)
     except (StorageError, UsageError) as error:
-        hint = resume.hint(path.parent)
+        folder = None
         try:
             folder = tempfile.mkdtemp(prefix="truesparse-")
             second = models.save(trainer.model, f"{folder}/{path.name}", **options)
         except (OSError, UsageError) as other:
-            raise type(error)(f"{error}; nor elsewhere: {other}{hint}") from None
-        raise type(error)(f"{error}; the model is in {second} instead{hint}") from None
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(folder)
+            raise StorageError(f"{error}; nor elsewhere: {other}") from None
+        raise StorageError(f"{error}; the model is in {second} instead") from None
     for callback in trainer.callbacks:
         if isinstance(callback, MetricsFile):
             callback.end(trainer.run)
+
+
+def _save_last(trainer: "Trainer") -> str:
+    """Save the model as it is, if it is finite, and return what to say of it."""
+    from truesparse.training.snapshot import has_finite_weights
+
+    path, text = pathlib.Path(trainer.snapshot_path), ""
+    if has_finite_weights(trainer.model):
+        _save(trainer)
+        text = f"; the model of the last epoch is saved in {path}"
+    return f"{text}{resume.hint(path.parent)}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- promises: begin -->\n", "<!-- promises: end -->\n"
 # Promises that tests show without a lane here.
 SHORT = {
-    "a damaged checkpoint gives way to the one before; second processes, remains": (
+    "a damaged checkpoint gives way to the one before; a second process is refused": (
         "pytest tests/commands/test_run_folder_faults.py"
     ),
     "damaged files of data are refused in one line": (

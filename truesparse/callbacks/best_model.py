@@ -1,5 +1,6 @@
 """The best model of a run, kept in a file."""
 
+import os
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
@@ -69,11 +70,13 @@ class BestModel(Callback):
             self._saved = SavedModel(self._path, **self._options)
         if self.best is None:
             return
-        if not self._saved.path.exists():
+        try:
+            os.stat(self._saved.path)
+        except OSError as error:
             raise ModelFileError(
-                f"the best model so far, of epoch {self.epoch}, is missing: there is "
-                f"no file {self._saved.path}; put it back or start a new run"
-            )
+                f"the best model so far, of epoch {self.epoch}, is missing: "
+                f"{self._saved.path}: {error.strerror}; put it back or start a new run"
+            ) from None
         if models.load_step(self._saved.path) != self._monitor.step:
             message = (
                 f"the best model of epoch {self.epoch} was replaced by a better one "
@@ -91,8 +94,10 @@ class BestModel(Callback):
             try:
                 self._saved.write(run.model)
             except (StorageError, UsageError) as error:
-                # The best model is the best of those that are saved.
-                self._monitor.restore(before)
+                # The best model is the best of those that are saved. If only the
+                # flush has failed, this one is.
+                if not self._is_saved(run.model.step):
+                    self._monitor.restore(before)
                 for each in run.trainer.callbacks:
                     each.on_warning(run, str(error))
 
@@ -105,6 +110,14 @@ class BestModel(Callback):
                 # The run's state no longer belongs to this model.
                 run.intact = False
             self.restored = True
+
+    def _is_saved(self, step: int) -> bool:
+        """Whether the file holds the model of a step."""
+        assert self._saved is not None
+        try:
+            return models.load_step(self._saved.path) == step
+        except ModelFileError:
+            return False
 
     def state(self) -> dict[str, Any]:
         """Return which epoch is the best; the model is in its file."""

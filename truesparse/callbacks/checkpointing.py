@@ -1,11 +1,13 @@
 """Writing checkpoints during a run, at little cost."""
 
+import errno
 import math
 import os
 import time
 from typing import Any
 
 from truesparse.common.checks import as_path, check_share, check_whole
+from truesparse.common.writing import write_error
 from truesparse.errors import StorageError, UsageError
 from truesparse.storage.run_folder import previous_path
 from truesparse.training import checkpoints
@@ -88,11 +90,12 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, run) -> None:
         """Check that the folder of the file exists, and start the clock."""
-        if not os.path.isdir(self.path.parent) or os.path.isdir(self.path):
-            raise UsageError(
-                f"cannot write checkpoint {str(self.path)!r}: give a file in a folder "
-                "that exists"
-            )
+        try:
+            if os.path.isdir(self.path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            os.stat(os.path.join(self.path.parent, ""))  # fails for a file, too
+        except OSError as error:
+            raise write_error("checkpoint", self.path, error) from None
         self._last = None
         self._written_at = time.perf_counter()
         self._cost = checkpoints.size(run.model) / _BYTES_PER_SECOND

@@ -40,6 +40,8 @@ class MetricsFile(Callback):
         self.path, self.epoch_fields = as_path(path, "metrics"), epoch_fields
         self.ends, self._has_ended = ends, False
         self._missing, self._problem = 0, ""
+        self._bytes = 0  # up to the end of the last whole line
+        self._is_torn = False  # whether half a line stands after it
         try:
             self._append("")
         except OSError as error:
@@ -107,8 +109,13 @@ class MetricsFile(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return the length of the file."""
-        exists = os.path.exists(self.path)
-        return {"bytes": os.path.getsize(self.path) if exists else 0}
+        try:
+            size = os.path.getsize(self.path)
+        except FileNotFoundError:
+            size = 0
+        except OSError:
+            size = self._bytes
+        return {"bytes": self._bytes if self._is_torn else size}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remove the later epochs and updates, which the resumed run repeats."""
@@ -122,6 +129,7 @@ class MetricsFile(Callback):
                 file.truncate(min(size, os.path.getsize(self.path)))
                 file.seek(0, os.SEEK_END)
                 file.writelines(later)
+                self._bytes = file.tell()
         except OSError as error:
             raise write_error("metrics", self.path, error) from None
 
@@ -129,16 +137,22 @@ class MetricsFile(Callback):
         """Append a text as a whole or not at all."""
         # Unbuffered, so that closing the file has nothing left to write.
         with open(self.path, "ab", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
+            if self._is_torn:
+                file.truncate(self._bytes)
+                self._is_torn = False
+            self._bytes = file.seek(0, os.SEEK_END)
             data = text.encode()
             written = 0
             try:
                 while written < len(data):
                     written += file.write(data[written:])
             except OSError:
+                self._is_torn = True
                 with contextlib.suppress(OSError):
-                    file.truncate(size)
+                    file.truncate(self._bytes)
+                    self._is_torn = False
                 raise
+            self._bytes += written
 
     def _warn(self, run) -> None:
         """Warn all other callbacks of lines that could not be written."""

@@ -5,6 +5,7 @@ They come block by block, and CSV is written block by block.
 
 import contextlib
 import csv
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import IO, Any
@@ -107,9 +108,9 @@ def check_out(out: str, inputs: tuple[str | pathlib.Path, ...]) -> pathlib.Path:
     """
     path = pathlib.Path(out).expanduser()
     choose(path.suffix.lower(), ENDINGS, "ending", " of --out")
-    if path.is_dir() or not path.parent.is_dir():
+    if os.path.isdir(path) or not os.path.isdir(path.parent):
         reason = "it is a folder"
-        if not path.is_dir():
+        if not os.path.isdir(path):
             reason = f"there is no folder {path.parent}"
         raise UsageError(f"cannot write predictions to {out}: {reason}")
     for given in inputs:

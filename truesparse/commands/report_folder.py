@@ -62,11 +62,11 @@ def read_folder(path: Any, verify: bool = True) -> RunFolder:
     folder = pathlib.Path(path)
     try:
         exists = {name: os.path.lexists(folder / name) for name in _MISSING}
-        is_folder = folder.is_dir()
+        is_folder = os.path.isdir(folder)
     except ValueError as error:
         raise UsageError(f"not a run folder: {str(path)!r}: {error}") from None
     if not any(exists.values()):
-        reason = "it is a file" if folder.exists() else "there is no such folder"
+        reason = "it is a file" if os.path.exists(folder) else "there is no such folder"
         if is_folder:
             reason = f"it holds none of {', '.join(_MISSING)}"
         raise UsageError(

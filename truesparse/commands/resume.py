@@ -4,18 +4,19 @@ The folder has ``config.toml`` with all options of the run, and
 ``checkpoint.safetensors``, see training/checkpoints.py.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import shlex
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig, flag, merge
 from truesparse.commands.config_files import parse_toml, read_toml, to_toml
 from truesparse.common.writing import replacing
-from truesparse.errors import DataError, ModelFileError, UsageError
+from truesparse.errors import DataError, ModelFileError, StorageError, UsageError
 from truesparse.storage.run_folder import (
     CHECKPOINT,
     CONFIG,
@@ -136,7 +137,7 @@ def completion(config: RunConfig, saved: "Saved") -> str:
     """
     run, folder = saved.run, str(config.out)
     options = parse_toml(str(saved.config), f"the metadata of {saved.path}")
-    if is_unfinished(folder) or not os.path.exists(f"{folder}/{MODEL}"):
+    if is_unfinished(folder) or not _has_final_model(saved, folder):
         return ""
     if config.epochs is not None and run.epoch >= config.epochs:
         return (
@@ -150,6 +151,24 @@ def completion(config: RunConfig, saved: "Saved") -> str:
             f"{run.epoch}; to train longer give a larger --early-stopping"
         )
     return ""
+
+
+def _has_final_model(saved: "Saved", folder: str) -> bool:
+    """Whether the model of the folder is the one that a complete run leaves.
+
+    During a run that file holds the last good model, which stays there if the final
+    one cannot be written.
+    """
+    from truesparse.storage import models
+
+    step = saved.model.step
+    for name, state in saved.callbacks:
+        if name == "BestModel" and state["best"] is not None:
+            step = state["step"]
+    try:
+        return models.load_step(f"{folder}/{MODEL}") == step
+    except ModelFileError:
+        return False
 
 
 def fingerprint(data: "Dataset") -> dict[str, Any]:
@@ -184,7 +203,10 @@ def check_data(saved: "Saved", about: dict[str, Any]) -> None:
 def rewrite_config(config: RunConfig) -> None:
     """Write the configuration to the run folder, if flags have changed it."""
     path, text = pathlib.Path(str(config.out)) / CONFIG, to_toml(config)
-    if path.read_text(encoding="utf-8") != text:
+    before = None
+    with contextlib.suppress(OSError):
+        before = path.read_text(encoding="utf-8")
+    if before != text:
         with replacing(path, "configuration") as partial:
             partial.write_text(text, encoding="utf-8")
 
@@ -214,7 +236,18 @@ def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Ru
 
 def hint(folder: pathlib.Path) -> str:
     """Return how to resume a run, if it has a checkpoint; else nothing."""
-    has_one = any((folder / name).exists() for name in (CHECKPOINT, PREVIOUS))
+    has_one = any(os.path.exists(folder / name) for name in (CHECKPOINT, PREVIOUS))
     return (
         f"; resume the run with --resume {shlex.quote(str(folder))}" if has_one else ""
     )
+
+
+@contextlib.contextmanager
+def naming_out(folder: pathlib.Path) -> Iterator[None]:
+    """Add to errors of the disk that the folder is on what can be done."""
+    try:
+        yield
+    except StorageError as error:
+        how = hint(folder)
+        other = ", or choose another --out" if how else "; choose another --out"
+        raise StorageError(f"{error}{how}{other}") from None

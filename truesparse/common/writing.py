@@ -94,13 +94,13 @@ def write_error(
     what: str,
     path: Any,
     error: OSError,
-    hint: str = "give a file in a folder that exists",
+    hint: str | None = None,
 ) -> TruesparseError:
-    """Return the error that says why a file cannot be written."""
+    """Return the error that says why a file cannot be written, and what to do."""
     text = f"cannot write {what} {str(path)!r}: {error.strerror or error}"
     if error.errno in _WRONG_PATH:
-        return UsageError(f"{text}; {hint}")
-    return StorageError(text)
+        return UsageError(f"{text}; {hint or 'give a file in a folder that exists'}")
+    return StorageError(text if hint is None else f"{text}; {hint}")
 
 
 def sweep(folder: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """Data sets from files: by the ending of their name, texts also by what they hold."""
 
+import os
 from pathlib import Path
 
 from truesparse.datasets.arff import read_arff
@@ -64,7 +65,7 @@ def read_file(
     UsageError
         If an option means nothing for the format.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         if find_matrix(path) is not None:
             return read_cells(path, options, expected)
         raise DataError(f"cannot read {path}: it is a folder; give a file in it")

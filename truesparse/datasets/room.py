@@ -4,6 +4,7 @@ Linux grants memory until it is written to, so an allocation that is too large d
 fail: the process is killed later, without a message.
 """
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def require_room_for_file(path: Path, dtype: np.dtype, memory: int) -> None:
     MemoryLimitError
         If loading would take more than `memory`.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         return
     needed = loading_bytes(path, dtype)
     if needed > memory:

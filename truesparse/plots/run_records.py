@@ -132,7 +132,7 @@ class History:
                 "a run must be the path of a run folder or its metrics.jsonl, got "
                 f"{type(path).__name__}"
             ) from None
-        if file.is_dir():
+        if os.path.isdir(file):
             file = file / METRICS
         try:
             with open(file, encoding="utf-8", errors="replace") as lines:

@@ -8,6 +8,7 @@ Loading checks every index array before a kernel sees it.
 """
 
 import json
+import os
 import pathlib
 import warnings
 
@@ -174,10 +175,10 @@ def find_model(path) -> pathlib.Path:
         folder = pathlib.Path(path)
     except TypeError:
         raise ModelFileError(f"cannot read model {path!r}: give a path") from None
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return folder
     names = run_folder.MODELS
-    files = [folder / name for name in names if (folder / name).is_file()]
+    files = [folder / name for name in names if os.path.isfile(folder / name)]
     if not files:
         raise ModelFileError(
             f"folder {path} holds no {' or '.join(names)}; give a run folder or a "

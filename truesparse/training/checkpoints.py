@@ -10,6 +10,7 @@ import functools
 import importlib.metadata
 import json
 import math
+import os
 import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -237,7 +238,7 @@ def read(path, *, verify: bool = True) -> Saved:
         return _read(path, verify)
     except ModelFileError as error:
         previous = previous_path(path)
-        if not previous.exists():
+        if not os.path.exists(previous):
             raise
         try:
             saved = _read(previous, verify)

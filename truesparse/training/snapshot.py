@@ -11,7 +11,7 @@ import time
 import weakref
 
 from truesparse.common.checks import as_path
-from truesparse.errors import ModelFileError
+from truesparse.errors import DivergedError, ModelFileError
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
@@ -111,6 +111,21 @@ class Snapshot(SavedModel):
     def __init__(self, model: SparseMLP, path=None, **options):
         super().__init__(path, **options)
         self.write(model)
+
+    def put_back(self, model: SparseMLP, error: DivergedError) -> None:
+        """Restore the model after an error.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be read; the message begins with that of the error.
+        """
+        try:
+            self.restore(model)
+        except ModelFileError as other:
+            raise ModelFileError(
+                f"{error}; the last good model is lost: {other}"
+            ) from None
 
     def take(self, model: SparseMLP) -> None:
         """Save the model if it is finite and the last time was long enough ago."""

@@ -156,6 +156,9 @@ class Trainer:
         DivergedError
             If the loss or weights become NaN or infinite. The model is then the last
             good one.
+        ModelFileError
+            If that one, or the best one of BestModel, cannot be read. The model stays
+            as it is.
         """
         model = self.model
         if not has_finite_weights(model):
@@ -248,7 +251,7 @@ class Trainer:
                 run.intact, run.error = False, str(error)
                 if snapshot is None:
                     raise
-                snapshot.restore(model)
+                snapshot.put_back(model, error)
                 done = first_epoch + (model.step - first_step) // run.n_batches
                 which = f"the one after epoch {done}" if done else "the untrained one"
                 raise DivergedError(f"{error}; the model is {which}") from None

@@ -1,0 +1,289 @@
+"""Runs of the command line on a disk that fails, and what must hold after each."""
+
+import contextlib
+import errno
+import functools
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from unittest import mock
+
+import numpy as np
+from support import golden
+from support.commands import NET, SMALL
+from support.io_faults import CAUSES, EXTENTS, SHORT, Fault, injected
+
+from truesparse import checkpoint, load, predict, report, train
+from truesparse.errors import TruesparseError
+from truesparse.storage import models
+
+RUN = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--restore-best"]
+OUTPUTS = ("report.html", "predictions.csv", "predictions.npz")
+_PARTIAL = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?|\.lock")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command whose files are in the folder ``run``.
+
+    Attributes
+    ----------
+    words : list of str
+    main : callable
+    starts_from : list of str, optional
+        Words of the training that comes first, without faults.
+    output : str, optional
+        File that the command writes, if it does not train.
+    """
+
+    words: list[str]
+    main: Callable = train.main
+    starts_from: list[str] | None = None
+    output: str | None = None
+
+
+_TO_FILE = ["run", "rows.csv", "--out"]
+SCENARIOS = {
+    "train": Scenario([*RUN, "--out", "run"]),
+    "resume": Scenario(["--resume", "run", "--epochs", "5"], starts_from=RUN),
+    "report": Scenario(["run"], report.main, RUN, "report.html"),
+    "predict": Scenario(
+        [*_TO_FILE, "run/predictions.csv"], predict.main, RUN, "predictions.csv"
+    ),
+    "predict_npz": Scenario(
+        [*_TO_FILE, "run/predictions.npz"], predict.main, RUN, "predictions.npz"
+    ),
+}
+
+
+@functools.cache
+def _template(name: str) -> str:
+    """Return a folder in which the scenario begins; it lives as long as the process."""
+    place = tempfile.TemporaryDirectory()
+    _KEEP.append(place)
+    with contextlib.chdir(place.name):
+        draw = np.random.default_rng(0)
+        np.savetxt("rows.csv", draw.random((5, 4)), delimiter=",", fmt="%.3f")
+        os.mkdir("tmp")
+        words = SCENARIOS[name].starts_from
+        if words is not None:
+            code, said = call(train.main, [*words, "--out", "run"])
+            assert code == 0, said
+            output = SCENARIOS[name].output
+            if output is not None:
+                pathlib.Path("run", output).write_text("old")
+    return place.name
+
+
+_KEEP: list[tempfile.TemporaryDirectory] = []
+
+
+@functools.cache
+def reference(name: str) -> tuple[str, int]:
+    """Return the digest of what a scenario gives without faults, and its calls."""
+    with _folder(name), injected("run") as calls:
+        code, said = call(SCENARIOS[name].main, SCENARIOS[name].words)
+        assert code == 0, said
+        return _result(name), len(calls.names)
+
+
+def _result(name: str) -> str:
+    output = SCENARIOS[name].output
+    if output is None:
+        return golden.digest(load("run/model.safetensors"))
+    return "new" if pathlib.Path("run", output).read_bytes() != b"old" else "old"
+
+
+def call(main, words) -> tuple[int, str]:
+    """Return the exit code of a command and what it said, warnings included."""
+    said = io.StringIO()
+    with (
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("always")
+        code = main(words)
+    return code, said.getvalue()
+
+
+@contextlib.contextmanager
+def _folder(name: str):
+    """Work in a copy of the template, where temporary files go as well."""
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copytree(_template(name), place, dirs_exist_ok=True)
+        with (
+            contextlib.chdir(place),
+            mock.patch("tempfile.tempdir", os.path.join(place, "tmp")),
+        ):
+            yield pathlib.Path(place)
+
+
+@contextlib.contextmanager
+def _saves():
+    """Yield by path the steps that a file may hold: saved, or tried to be since."""
+    steps: dict[str, list[int]] = {}
+    failed: list[str] = []
+    save = models.save
+
+    def watched(model, path, **options):
+        path = os.fspath(path)
+        try:
+            result = save(model, path, **options)
+        except TruesparseError as error:
+            failed.append(str(error))
+            if path in steps:
+                steps[path].append(model.step)
+            raise
+        steps[path] = [model.step]
+        return result
+
+    with mock.patch.object(models, "save", watched):
+        yield steps, failed
+
+
+def draw_faults(draw, name: str, count: int) -> list[Fault]:
+    """Return faults at any call of a scenario."""
+    n_calls = reference(name)[1]
+    return [
+        Fault(
+            int(draw.integers(n_calls)),
+            CAUSES[draw.integers(len(CAUSES))],
+            EXTENTS[draw.integers(len(EXTENTS))],
+        )
+        for _ in range(count)
+    ]
+
+
+def every_fault(name: str) -> list[Fault]:
+    """Return each cause and extent at each call of a scenario."""
+    return [
+        Fault(index, cause, extent)
+        for index in range(reference(name)[1])
+        for cause in CAUSES
+        for extent in EXTENTS
+    ]
+
+
+def attempt(name: str, fault: Fault, whole: bool = False) -> tuple[str, list[str]]:
+    """Run a scenario with a fault; return what became of it, and what was wrong.
+
+    Parameters
+    ----------
+    name : str
+    fault : Fault
+    whole : bool
+        Whether the folder of temporary files is on the same disk.
+    """
+    want, _ = reference(name)
+    scenario, wrong = SCENARIOS[name], []
+    with _folder(name):
+        with (
+            _saves() as (steps, failed),
+            injected("." if whole else "run", fault) as calls,
+        ):
+            try:
+                code, said = call(scenario.main, scenario.words)
+            except BaseException as error:
+                return "raised", [f"raised {error!r}"]
+        if calls.failing is None:
+            return "not reached", []
+        where = calls.names[fault.index]
+        if "Traceback" in said:
+            wrong.append(f"traceback: {said}")
+        # What cannot be read is refused, as ever, before or after the training.
+        is_unread = code == 6 and "best.safetensors" in said
+        is_refused = code in (2, 4, 6) and scenario.starts_from and not steps
+        if code not in (0, 7) and not is_unread and not is_refused:
+            wrong.append(f"code {code}: {said}")
+        last = said.strip().splitlines()[-1] if said.strip() else ""
+        if code == 7:
+            number = errno.ENOSPC if fault.cause == SHORT else fault.cause
+            if os.strerror(number) not in last:
+                wrong.append(f"no cause in {last!r}")
+            if scenario.output is None and "--out" not in last:
+                wrong.append(f"no --out in {last!r}")
+        elif (
+            code == 0
+            and _result(name) != want
+            and not any("best" in text for text in failed)
+        ):
+            wrong.append("code 0, but not the result")
+        if failed and "cannot write" not in said:
+            wrong.append(f"said nothing of {failed}")
+        wrong += _check_saved(steps)
+        if scenario.output is not None:
+            with contextlib.suppress(FileNotFoundError):
+                content = pathlib.Path("run", scenario.output).read_bytes()
+                if content != b"old" and not _is_whole(scenario.output):
+                    wrong.append(f"half of {scenario.output} is there")
+        # The best model is the best of those that could be saved.
+        is_other = any("best" in text for text in failed)
+        wrong += _check_next_run(name, None if is_other else want, steps)
+        wrong = [f"{where}: {text}" for text in wrong]
+    return f"code {code}", wrong
+
+
+def _is_whole(output: str) -> bool:
+    path = pathlib.Path("run", output)
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return len(file["prediction"]) == 5
+    text = path.read_text()
+    return (
+        text.endswith("</html>\n") if path.suffix == ".html" else text.count("\n") == 6
+    )
+
+
+def _check_saved(steps: dict[str, list[int]]) -> list[str]:
+    """Return which saved files cannot be read, or hold something else."""
+    wrong = []
+    for path, accepted in steps.items():
+        try:
+            if path.endswith("checkpoint.safetensors"):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of the previous one
+                    step = checkpoint.read(path).model.step
+            else:
+                step = load(path).step
+        except TruesparseError as error:
+            wrong.append(f"lost: {error}")
+            continue
+        if step not in accepted:
+            wrong.append(f"{path} holds step {step}, not one of {accepted}")
+    return wrong
+
+
+def _check_next_run(name: str, want: str | None, steps) -> list[str]:
+    """Return what is wrong when the disk works again; `want` is the known result."""
+    scenario = SCENARIOS[name]
+    has_checkpoint = any(path.endswith("checkpoint.safetensors") for path in steps)
+    words = scenario.words
+    if scenario.output is None and (scenario.starts_from or has_checkpoint):
+        words = ["--resume", "run", "--epochs", "5" if scenario.starts_from else "3"]
+    elif scenario.output is None:
+        shutil.rmtree("run", ignore_errors=True)
+    code, said = call(scenario.main, words)
+    if code:
+        return [f"the next run ends with {code}: {said}"]
+    got, wrong = _result(name), []
+    if want is not None and got != want:
+        wrong.append("the next run gives another result")
+    stray = [file.name for file in pathlib.Path("run").iterdir()]
+    stray = [file for file in stray if _PARTIAL.fullmatch(file)]
+    if stray and scenario.output is None:
+        wrong.append(f"the next run leaves {stray}")
+    lines = pathlib.Path("run", "metrics.jsonl").read_text().splitlines()
+    epochs = [
+        line["epoch"] for line in map(json.loads, lines) if line["event"] == "epoch"
+    ]
+    if epochs != sorted(set(epochs)):
+        wrong.append(f"metrics of epochs {epochs}")
+    return wrong
