@@ -1,12 +1,16 @@
 """Training gives the same bits for any number of threads, and again in another run."""
 
+import dataclasses
 import threading
 
 import pytest
+from support.configurations import draw_configuration, result
 from support.processes import run_script
 
+from tests.long.lanes.configurations import compare
 from truesparse.errors import UsageError
 from truesparse.kernels import jit
+from truesparse.topology import ALGORITHMS
 
 
 @pytest.mark.compiled
@@ -16,6 +20,26 @@ def test_bits_do_not_depend_on_threads_nor_on_the_run():
     assert first["1"] == first["2"] == first["4"]
     again = run_script("run_training.py", "3", threads=3)
     assert again["3"] == first["1"]
+
+
+@pytest.mark.compiled
+def test_random_trainings_give_the_same_bits_however_they_are_run():
+    figures = compare(0, 2)
+    assert not figures.failures
+    assert figures.outcomes["equal"] == 2
+
+
+@pytest.mark.compiled
+def test_configurations_differ_and_have_all_topologies():
+    drawn = [draw_configuration(seed) for seed in range(len(ALGORITHMS))]
+    assert {each.topology["name"] for each in drawn} == set(ALGORITHMS)
+    small = draw_configuration(0, largest=20), draw_configuration(1, largest=20)
+    digests = [result(each) for each in small]
+    assert digests[0] != digests[1]
+    assert digests == [result(each) for each in small]
+    # Another seed of the model is another training.
+    other = dataclasses.replace(small[0], model=small[0].model | {"seed": 1})
+    assert result(other) != digests[0]
 
 
 @pytest.mark.compiled
