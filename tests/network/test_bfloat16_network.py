@@ -188,6 +188,9 @@ def test_what_does_not_fit_is_refused():
         SparseMLP([4, 3], dtype="float64", activation_dtype="float32")
     with pytest.raises(UsageError, match="unknown activation_dtype 'float16'"):
         SparseMLP([4, 3], activation_dtype="float16")
+    # Before anything is drawn.
+    with pytest.raises(UsageError, match="unknown activation_dtype"):
+        SparseMLP([10**9, 10**9], activation_dtype="float8")
     model = make_model(**BF16)
     with pytest.raises(UsageError, match="float32 or bfloat16"):
         model.activation_dtype = "float64"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from truesparse.common.checks import choose
+from truesparse.common.checks import choose, float_type
 from truesparse.errors import UsageError
 from truesparse.kernels.bfloat16 import BFLOAT16
 
@@ -42,6 +42,13 @@ def choose_activation_dtype(name: str | None, dtype: np.dtype | type | str) -> s
             f"{weights}, got {name}; bfloat16 needs the dtype float32"
         )
     return name
+
+
+def weight_dtype(dtype: str, activation_dtype: str | None) -> type:
+    """Return the dtype of the weights; UsageError unless activations suit it."""
+    weights = float_type(dtype)
+    choose_activation_dtype(activation_dtype, weights)
+    return weights
 
 
 def stored_dtype(name: str) -> np.dtype:

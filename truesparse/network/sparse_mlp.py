@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from truesparse.common import rng
-from truesparse.common.checks import check_whole, float_type
+from truesparse.common.checks import check_whole
 from truesparse.datasets import Preprocessing
 from truesparse.drawing import draw_layers as drawing
 from truesparse.errors import DataError, UsageError
@@ -20,6 +20,7 @@ from truesparse.network import backprop, faults, feedforward, inputs
 from truesparse.network.buffers import Buffers
 from truesparse.network.exportable import Exportable
 from truesparse.network.layer_stack import LayerStack
+from truesparse.network.precision import weight_dtype
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
@@ -107,7 +108,7 @@ class SparseMLP(LayerStack, Exportable):
             epsilon=epsilon,
             density=density,
             hidden=drawing.Hidden(activation, activation_parameter, dropout),
-            dtype=float_type(dtype),
+            dtype=weight_dtype(dtype, activation_dtype),
             seed=seed,
             data=init_data,
             options=init_options,
@@ -191,7 +192,7 @@ class SparseMLP(LayerStack, Exportable):
             weights,
             biases,
             hidden=drawing.Hidden(activation, activation_parameter, dropout),
-            dtype=float_type(dtype),
+            dtype=weight_dtype(dtype, activation_dtype),
             seed=seed,
         )
         return cls.from_layers(list(layers), loss, seed, activation_dtype)
