@@ -122,11 +122,14 @@ def run(
                 return {"complete": True, "epochs": saved.run.epoch}
         else:
             resume.check_folder(config.out)
+        if not quiet:
+            stack.enter_context(_showing_work())
         job = _load(config, saved)
         estimate = build.estimate(job.config, job.data)
         if dry:
             return _compare_with_room(estimate, say)
-        memory.require(max(estimate.total - memory.current_rss(), 0))
+        # Only a run finds out which kernels it has to compile.
+        memory.require(max(estimate.first_total - memory.current_rss(), 0))
         score_name = TASKS[job.data.task].score
         trainer, earlier = _build(job, None if quiet else score_name, say)
         if not resumes:
@@ -141,6 +144,14 @@ def run(
     result = train_report.summarise(trainer, history, estimate, started)
     say(train_report.format_result(result, score_name))
     return run_folder.as_json(result)
+
+
+def _showing_work() -> contextlib.AbstractContextManager[None]:
+    """Show the progress of long work between steps in a ``with`` statement."""
+    from truesparse.callbacks import WorkProgress
+    from truesparse.common.work import listening
+
+    return listening(WorkProgress())
 
 
 def _load(config: RunConfig, saved: "Saved | None") -> _Job:
@@ -175,8 +186,9 @@ def _compare_with_room(
     room, limit = memory.available()
     room += memory.current_rss()
     say(f"{estimate.table()}\n{'available':<22} {memory.human(room):>10}, {limit}")
-    sizes = {**dataclasses.asdict(estimate), "total": estimate.total}
-    return {**sizes, "available": room, "fits": estimate.total <= room}
+    sizes = dataclasses.asdict(estimate)
+    sizes |= {"total": estimate.total, "first_total": estimate.first_total}
+    return {**sizes, "available": room, "fits": estimate.first_total <= room}
 
 
 def _build(

@@ -26,8 +26,6 @@ CASES = [
     ("itop", {"removal": "taylor"}),
     ("synflow", {"rounds": 2}),
 ]
-# Lists and counters whose size has nothing to do with the layer's.
-FIXED = {"cht": 50e6}
 
 
 def peak_of_update(algorithm, sizes):
@@ -72,13 +70,16 @@ def test_an_update_holds_what_the_algorithm_says(name, options):
         sizes, optimizer = (*[WIDTH] * (n_layers + 1), 4), Optimizer("sgd")
         given = {"epsilon": EPSILON, "optimizer": optimizer, "batch_size": BATCH}
         without = estimate(sizes, evolves=False, **given)
-        growth = algorithm.growth
-        given |= {"update_bytes": algorithm.update_bytes(4), "growth": growth}
+        given |= {
+            "update_bytes": algorithm.update_bytes(4),
+            "scratch_bytes": algorithm.scratch_bytes,
+            "growth": algorithm.growth,
+        }
         want = estimate(sizes, **given).total - without.total + without.rewiring
         got = peak_of_update(algorithm, sizes)
         # The net itself takes more: this is less than a twentieth of a run's memory.
-        assert got < 1.08 * want + FIXED.get(name, 0), n_layers
-        assert got > want / 2.5, n_layers
+        assert got < 1.15 * want, n_layers
+        assert got > want / 1.7, n_layers
 
 
 def test_every_algorithm_is_looked_at():

@@ -41,6 +41,7 @@ def train(sizes, epsilon, batch, optimizer, kind):
 if __name__ == "__main__":
     batch, optimizer, epsilon = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     kind, sizes = sys.argv[4], [int(size) for size in sys.argv[5:]]
+    memory.return_freed_arrays()  # as the commands do
     # Libraries and compilation are an item of their own.
     train([8] * len(sizes), 1, batch, optimizer, kind)
     before = memory.current_rss()

@@ -9,6 +9,7 @@ early_stopping  stopping a run that no longer improves
 monitor         the number by which those two compare epochs
 signals         stopping a run by Ctrl-C or SIGTERM, ready to be resumed
 progress        progress for people: a bar or lines
+work_progress   the same for drawing a large net and updating its topology
 metrics         metrics for programs: one JSON object a line
 tensorboard     curves for TensorBoard
 history         the records of a run as columns of tables
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from truesparse.callbacks.progress import Progress
     from truesparse.callbacks.signals import Interrupted, StopOnSignal
     from truesparse.callbacks.tensorboard import TensorBoard
+    from truesparse.callbacks.work_progress import WorkProgress
 
 _HOMES = {
     "BestModel": "best_model",
@@ -45,6 +47,7 @@ _HOMES = {
     "Progress": "progress",
     "StopOnSignal": "signals",
     "TensorBoard": "tensorboard",
+    "WorkProgress": "work_progress",
 }
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "Progress",
     "StopOnSignal",
     "TensorBoard",
+    "WorkProgress",
 ]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

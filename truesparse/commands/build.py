@@ -120,11 +120,14 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
     import numpy as np
 
     from truesparse.commands.estimate import (
+        RUNTIME_BYTES,
+        TRAINING_BYTES,
         NetPlan,
         TrainingPlan,
         estimate_run,
         measure_data,
     )
+    from truesparse.common.memory import current_rss
 
     batch_size = min(config.batch_size, data.X_train.shape[0])
     algorithm = make_topology(config)
@@ -144,12 +147,16 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         batch_size,
         evolves=config.topology != "static",
         update_bytes=algorithm.update_bytes(np.dtype(config.dtype).itemsize),
+        scratch_bytes=algorithm.scratch_bytes,
         growth=algorithm.growth,
         needs_batches=algorithm.needs_batches,
         clips=config.clip_norm is not None,
     )
     parts = data.X_train, data.X_test, data.y_train, data.y_test
-    return estimate_run(net, training, measure_data(parts, batch_size))
+    size = measure_data(parts, batch_size)
+    # Readers of some files load large libraries: 140 MB for .svm files.
+    held = current_rss() - size.n_bytes + TRAINING_BYTES
+    return estimate_run(net, training, size, max(held, RUNTIME_BYTES))
 
 
 def layer_sizes(config: RunConfig, data: "Dataset") -> tuple[int, ...]:

@@ -3,7 +3,8 @@
 The estimate counts what a run holds at its peak: connections with their column view
 and optimiser state; activations; data; the marks and new arrays of a topology update,
 or what drawing a layer takes if that is more; Python with its libraries and compiled
-kernels.
+kernels. The first run of a kind on a machine compiles kernels, and what that takes is
+not given back: an estimate says both totals.
 """
 
 import itertools
@@ -21,17 +22,22 @@ from truesparse.network.buffers import padded_columns
 from truesparse.network.inputs import batch_room
 from truesparse.network.precision import choose_activation_dtype, stored_dtype
 from truesparse.optimizers import Optimizer
-from truesparse.sparse.connections import position_dtype
+from truesparse.sparse.connections import VIEW_TASKS, position_dtype
 from truesparse.sparse.layer import scatter_tasks, scatters
 
-# Measured: Python 3.11 with NumPy, SciPy, Numba and compiled kernels, 2026-11.
-RUNTIME_BYTES = 330_000_000
+# Measured by benchmarks/memory.py: Python 3.11 with NumPy, SciPy, Numba and kernels
+# loaded from the cache, and what compiling them takes more, 2026-11.
+RUNTIME_BYTES = 188_000_000
+# The part of it that a process takes between reading its data and its first update.
+TRAINING_BYTES = 62_000_000
+COMPILER_BYTES = 140_000_000
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Bytes by purpose.
 
+    `compiler` counts in a run that has kernels to compile, as the first one has.
     `dense` is what the weights and optimiser state of a fully connected network of
     the same shape would take.
     """
@@ -44,17 +50,27 @@ class Estimate:
     data: int
     rewiring: int
     runtime: int
+    compiler: int
     dense: int
 
     @property
     def total(self) -> int:
-        """Bytes of the run at its peak."""
+        """Bytes of the run at its peak, with kernels compiled before."""
+        return self.first_total - self.compiler
+
+    @property
+    def first_total(self) -> int:
+        """Bytes at its peak of a run that compiles its kernels."""
         return sum(asdict(self).values()) - self.dense
 
     def table(self) -> str:
         """Return the estimate as aligned lines."""
         rows = [(name.replace("_", " "), size) for name, size in asdict(self).items()]
-        rows[-1:] = [("total", self.total), ("dense network instead", self.dense)]
+        rows[-2:] = [
+            ("total", self.total),
+            ("first, while compiling", self.first_total),
+            ("dense network instead", self.dense),
+        ]
         return "\n".join(f"{name:<22} {human(size):>10}" for name, size in rows)
 
 
@@ -117,6 +133,8 @@ class TrainingPlan:
         Memory of an update besides a layer's new arrays, in bytes a connection: of all
         layers, and of one at a time. See topology/parts/topology_update.py; the
         default is enough for SET with zeta 0.3.
+    scratch_bytes : int
+        Memory of an update whatever the size of the net.
     growth : float
         Connections that a layer can have at most, as a multiple of those at first.
     clips : bool
@@ -129,6 +147,7 @@ class TrainingPlan:
     batch_size: int = 128
     evolves: bool = True
     update_bytes: tuple[float, float] = (4.0, 2.0)
+    scratch_bytes: int = 0
     growth: float = 1.0
     clips: bool = False
     needs_batches: bool = False
@@ -156,7 +175,10 @@ class DataSize:
 
 
 def estimate_run(
-    net: NetPlan, training: TrainingPlan, data: DataSize | None = None
+    net: NetPlan,
+    training: TrainingPlan,
+    data: DataSize | None = None,
+    runtime: int = RUNTIME_BYTES,
 ) -> Estimate:
     """Return the bytes that a training run needs, allocating nothing.
 
@@ -166,6 +188,8 @@ def estimate_run(
     training : TrainingPlan
     data : DataSize, optional
         By default dense data that take no memory themselves.
+    runtime : int
+        Bytes of Python with its libraries and compiled kernels.
     """
     data = DataSize() if data is None else data
     itemsize = np.dtype(net.dtype).itemsize
@@ -178,7 +202,7 @@ def estimate_run(
             for (n_in, n_out), count in zip(net.shapes, counts, strict=True)
         ]
     nnz, n_inputs = sum(counts), net.layer_sizes[0]
-    view, partial = _view_sizes(net, counts, columns, data)
+    views, partial = _view_sizes(net, counts, columns, data)
     n_slopes, n_parameters = _count_of_neurons(net)
     n_out, stored = net.layer_sizes[-1], net.activation_bytes
     hidden = sum(net.layer_sizes[1:-1]) + n_slopes
@@ -192,59 +216,80 @@ def estimate_run(
     activations = inputs + columns * (stored * hidden + last * n_out)
     activations += itemsize * columns * partial
     # Layers are drawn when there are neither views nor state nor activations.
-    drawing = max(0, drawing - view - state - activations)
+    drawing -= sum(views) + state + activations
+    rewiring = _rewiring_bytes(net, training, counts, views, columns)
     cells = sum(n_in * n_out for n_in, n_out in net.shapes)
     return Estimate(
         weights=itemsize * (nnz + 2 * n_parameters),
         indices=4 * nnz + 8 * sum(net.layer_sizes[:-1]),
-        column_view=view,
+        column_view=sum(views),
         optimizer=state,
         activations=activations,
         data=data.n_bytes,
-        rewiring=max(_rewiring_bytes(net, training, counts, columns), drawing),
-        runtime=RUNTIME_BYTES,
+        rewiring=max(rewiring, _view_building_bytes(net, views), drawing, 0),
+        runtime=runtime,
+        compiler=COMPILER_BYTES,
         dense=itemsize * (1 + training.n_moments) * cells,
     )
 
 
 def _view_sizes(
     net: NetPlan, counts: list[int], columns: int, data: DataSize
-) -> tuple[int, int]:
-    """Return the bytes of column views, and the rows of partial sums without one."""
+) -> tuple[list[int], int]:
+    """Return the bytes of each column view, and the rows of partial sums."""
     itemsize = np.dtype(net.dtype).itemsize
-    view = partial = 0
+    views, partial = [], 0
     for index, ((n_in, n_out), count) in enumerate(
         zip(net.shapes, counts, strict=True)
     ):
         takes_sparse = index == 0 and data.sparse_room is not None
         if scatters(n_in, n_out, columns, itemsize) and not takes_sparse:
             partial = max(partial, scatter_tasks(count, n_out) * n_out)
+            views.append(0)
         else:
             position = np.dtype(position_dtype(count)).itemsize
-            view += (4 + position) * count + 8 * (n_out + 1)
-    return view, partial
+            views.append((4 + position) * count + 8 * (n_out + 1))
+    return views, partial
 
 
 def _rewiring_bytes(
-    net: NetPlan, training: TrainingPlan, counts: list[int], columns: int
+    net: NetPlan,
+    training: TrainingPlan,
+    counts: list[int],
+    views: list[int],
+    columns: int,
 ) -> int:
-    """Return what a topology update takes at its peak."""
+    """Return what a topology update takes at its peak, beside what the run holds."""
     if not training.evolves:
         return 0
     of_all, of_one = training.update_bytes
+    layers = list(zip(net.shapes, counts, views, strict=True))
+    marked = sum(count for (n_in, n_out), count, _ in layers if count < n_in * n_out)
+    peak, gone = 0.0, 0
     itemsize = np.dtype(net.dtype).itemsize
-    per_connection = 4 + itemsize * (1 + training.n_moments) + of_one
-    marked, rebuilt = 0, 0.0
-    for (n_in, n_out), count in zip(net.shapes, counts, strict=True):
-        if count < n_in * n_out:
-            # For a moment one layer exists twice, beside what is held of all.
-            marked += count
-            rebuilt = max(rebuilt, per_connection * count + 32 * n_in)
-    widened = 0
     if training.needs_batches and net.activation_bytes != itemsize:
-        # Inputs and deltas of one layer, before it is rewired.
+        # Inputs and deltas of one layer, before any is rewired.
         widened = itemsize * columns * max(map(sum, net.shapes))
-    return math.ceil(of_all * marked + max(rebuilt, widened))
+        peak = of_all * marked + widened
+    for (n_in, n_out), count, view in layers:
+        if count < n_in * n_out:
+            # New indices, and the counts that lead to them. Earlier layers have given
+            # up their marks and their view by then.
+            layer = (4 + of_one) * count + 16 * n_in + training.scratch_bytes
+            peak = max(peak, of_all * marked + layer - gone)
+            marked -= count
+            gone += view
+    return math.ceil(peak)
+
+
+def _view_building_bytes(net: NetPlan, views: list[int]) -> int:
+    """Return what building the views takes at its peak, beside what the run holds."""
+    peak, missing = 0, sum(views)
+    for (_, n_out), view in zip(net.shapes, views, strict=True):
+        missing -= view
+        if view:
+            peak = max(peak, VIEW_TASKS * 8 * n_out - missing)
+    return peak
 
 
 def _count_of_neurons(net: NetPlan) -> tuple[int, int]:

@@ -210,8 +210,9 @@ def from_keys(n_in: int, n_out: int, keys: np.ndarray, dtype: type) -> Connectio
     """
     nnz = keys.size
     bounds = np.arange(n_in + 1, dtype=np.int64) * n_out
-    indptr = np.searchsorted(keys, bounds).astype(np.int64)
-    keys -= np.repeat(bounds[:-1], np.diff(indptr))
+    indptr = np.searchsorted(keys, bounds).astype(np.int64, copy=False)
+    del bounds
+    keys %= n_out
     columns = keys.astype(np.int32)
     return Connections.unchecked(n_in, n_out, indptr, columns, np.zeros(nnz, dtype))
 

@@ -10,6 +10,7 @@ import scipy.sparse
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.common import memory, rng
 from truesparse.common.checks import choose
+from truesparse.common.work import work
 from truesparse.drawing.budget import DISTRIBUTIONS, allocate, check_layer_sizes
 from truesparse.drawing.cells import draw_weights, erdos_renyi
 from truesparse.drawing.patterns import INIT_TOPOLOGIES, PATTERNS, pattern_of
@@ -125,19 +126,21 @@ def draw_layers(
             f"init_data, or take {others}"
         )
     _require_room(sizes, counts, np.dtype(dtype).itemsize)
-    for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        activation = hidden.of(index, len(sizes) - 1)
-        draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
-        shape = n_in, n_out, counts[index], draw, dtype
-        if pattern.needs_data and index > 0:
-            connections = erdos_renyi(*shape)
-        else:
-            connections = pattern.draw(*shape, **options)
-        draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
-        connections.values[:] = draw_weights(
-            weight_init, connections, counts[index], draw
-        )
-        yield _make_layer(connections, activation, seed, index)
+    with work("drawing connections", sum(counts)) as advance:
+        for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+            activation = hidden.of(index, len(sizes) - 1)
+            draw = rng.stream(seed, rng.Purpose.TOPOLOGY_INIT, layer=index)
+            shape = n_in, n_out, counts[index], draw, dtype
+            if pattern.needs_data and index > 0:
+                connections = erdos_renyi(*shape)
+            else:
+                connections = pattern.draw(*shape, **options)
+            draw = rng.stream(seed, rng.Purpose.WEIGHT_INIT, layer=index)
+            connections.values[:] = draw_weights(
+                weight_init, connections, counts[index], draw
+            )
+            advance(counts[index])
+            yield _make_layer(connections, activation, seed, index)
 
 
 def _require_room(sizes: Sequence[int], counts: Sequence[int], itemsize: int) -> None:

@@ -126,12 +126,10 @@ def ranks_to_keys(starts, csr, dropped, kept_indptr, n_out, ranks):
 
 
 @inner_kernel
-def _merge_rows(rows, csr, moments, dropped, new, n_out, out, out_moments):
-    has_first, has_second = moments.first.size > 0, moments.second.size > 0
-    keys = new.keys
+def _merge_index_rows(rows, csr, dropped, keys, n_out, out_indptr, out_indices):
     q = _first_at_least(keys, np.int64(rows[0]) * n_out)
     for i in range(rows[0], rows[1]):
-        position = out.indptr[i]
+        position = out_indptr[i]
         p, stop = csr.indptr[i], csr.indptr[i + 1]
         row_end = (i + 1) * n_out
         while True:
@@ -141,41 +139,72 @@ def _merge_rows(rows, csr, moments, dropped, new, n_out, out, out_moments):
             if p >= stop and not has_new:
                 break
             if has_new and (p >= stop or keys[q] - i * n_out < csr.indices[p]):
-                out.indices[position] = keys[q] - i * n_out
-                out.values[position] = new.values[q]
+                out_indices[position] = keys[q] - i * n_out
                 q += 1
             else:
                 is_taken = has_new and keys[q] - i * n_out == csr.indices[p]
-                out.indices[position] = -1 if is_taken else csr.indices[p]
-                out.values[position] = csr.values[p]
-                if has_first:
-                    out_moments.first[position] = moments.first[p]
-                if has_second:
-                    out_moments.second[position] = moments.second[p]
+                out_indices[position] = -1 if is_taken else csr.indices[p]
                 p += 1
             position += 1
 
 
 @parallel_kernel
-def merge(starts, csr, moments, dropped, new, n_out, out, out_moments):
-    """Write the connections without the dropped ones and with the new ones.
+def merge_indices(starts, csr, dropped, keys, n_out, out_indptr, out_indices):
+    """Write the columns of the connections without the dropped and with the new ones.
 
     Parameters
     ----------
     starts : (n_tasks + 1,) int64 array
     csr : Csr
-        The old connections.
-    moments : Moments
-        Their optimiser state.
+        The old connections; their values are not read.
     dropped : (nnz,) bool array
-    new : Growth
+    keys : (k,) int64 array
+        New cells row * n_out + column, ascending.
     n_out : int
-    out : Csr
-        `indptr` is given, `indices` and `values` are written. The index becomes -1
-        where a new cell is connected already.
-    out_moments : Moments
-        Zero on entry; written for the connections that remain.
+    out_indptr : (n_in + 1,) int64 array
+        Given.
+    out_indices : (new nnz,) int32 array
+        -1 where a new cell is connected already.
     """
     for task in prange(starts.size - 1):
         rows = (starts[task], starts[task + 1])
-        _merge_rows(rows, csr, moments, dropped, new, n_out, out, out_moments)
+        _merge_index_rows(rows, csr, dropped, keys, n_out, out_indptr, out_indices)
+
+
+@inner_kernel
+def _merge_value_rows(rows, old, dropped, new, n_out, out):
+    has_values = new.values.size > 0
+    keys = new.keys
+    q = _first_at_least(keys, np.int64(rows[0]) * n_out)
+    for i in range(rows[0], rows[1]):
+        p = old.indptr[i]
+        for position in range(out.indptr[i], out.indptr[i + 1]):
+            if q < keys.size and keys[q] == i * n_out + out.indices[position]:
+                out.values[position] = new.values[q] if has_values else 0
+                q += 1
+            else:
+                while dropped[p]:
+                    p += 1
+                out.values[position] = old.values[p]
+                p += 1
+
+
+@parallel_kernel
+def merge_values(starts, old, dropped, new, n_out, out):
+    """Write one number for each connection: the old one, or that of a new connection.
+
+    Parameters
+    ----------
+    starts : (n_tasks + 1,) int64 array
+    old : Csr
+        The old connections; their indices are not read.
+    dropped : (nnz,) bool array
+    new : Growth
+        Without values, new connections get 0.
+    n_out : int
+    out : Csr
+        The new connections, as `merge_indices` wrote them; `values` are written.
+    """
+    for task in prange(starts.size - 1):
+        rows = (starts[task], starts[task + 1])
+        _merge_value_rows(rows, old, dropped, new, n_out, out)

@@ -23,7 +23,9 @@ def balance(indptr: np.ndarray, n_tasks: int = N_TASKS) -> np.ndarray:
         are left out. The ranges depend on the pattern alone, never on the threads.
     """
     n_rows = indptr.size - 1
-    work = indptr + _ROW_COST * np.arange(n_rows + 1)
+    work = np.arange(n_rows + 1)
+    work *= _ROW_COST
+    work += indptr
     cuts = np.searchsorted(work, np.linspace(0, work[-1], n_tasks + 1))
     cuts[0], cuts[-1] = 0, n_rows
     return np.unique(cuts).astype(np.int64)

@@ -6,6 +6,7 @@ where outputs gather their inputs, is built on first use and dropped when the to
 changes.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,20 @@ import scipy.sparse
 
 from truesparse.common.checks import check_compressed, check_whole
 from truesparse.errors import UsageError
-from truesparse.kernels import rewire as rewire_kernels
-from truesparse.kernels.arrays import Csc, Csr, Growth, Moments
+from truesparse.kernels.arrays import Csc, Csr, Moments
+from truesparse.kernels.rewire import find
 from truesparse.kernels.transpose import build_view
 from truesparse.sparse.balance import TASK_SIZE, balance
+from truesparse.sparse.rewiring import Rewiring
 
 LARGEST_SIDE = np.iinfo(np.int32).max
 # Each task of the counting sort has a counter for every column: more would cost memory.
-_VIEW_TASKS = 4
+VIEW_TASKS = 4
 
 
 def new_moments(values: np.ndarray, first: bool, second: bool) -> Moments:
     """Return zero optimiser state for a vector of values; empty where not needed."""
-    empty = values[:0]
+    empty = np.empty(0, values.dtype)  # a slice would hold on to all values
     return Moments(
         np.zeros_like(values) if first else empty,
         np.zeros_like(values) if second else empty,
@@ -171,7 +173,7 @@ class Connections:
     def contains(self, keys: np.ndarray) -> np.ndarray:
         """Return which cells are connected, for int64 keys row * n_out + column."""
         is_connected = np.empty(keys.size, bool)
-        rewire_kernels.find(self.csr, self.n_out, keys, TASK_SIZE, is_connected)
+        find(self.csr, self.n_out, keys, TASK_SIZE, is_connected)
         return is_connected
 
     def allocate_moments(self, first: bool, second: bool) -> None:
@@ -192,36 +194,30 @@ class Connections:
             (or dropped by this call).
         new_values : (k,) array
             Their weights; their optimiser state is zero.
+
+        Raises
+        ------
+        UsageError
+            If the arguments do not fit the layer, which then stays as it is. Where
+            memory runs out later, it has no connections any more.
         """
         with np.errstate(over="ignore"):
             # A number that becomes infinite is refused below.
             new_values = np.asarray(new_values, self.values.dtype, order="C")
         self._check_change(dropped, keys, new_values)
-        counts = np.empty(self.n_in + 1, np.int64)
-        rewire_kernels.count_kept(self.row_tasks, self.indptr, dropped, counts)
-        bounds = np.arange(self.n_in + 1, dtype=np.int64) * self.n_out
-        indptr = np.cumsum(counts)
-        indptr += np.searchsorted(keys, bounds)
-        del counts, bounds
-        nnz = int(indptr[-1])
-        out = Csr(indptr, np.empty(nnz, np.int32), np.empty(nnz, self.values.dtype))
-        moments = new_moments(out.values, *self._has_moments)
-        rewire_kernels.merge(
-            self.row_tasks,
-            self.csr,
-            self.moments,
-            dropped,
-            Growth(keys, new_values),
-            self.n_out,
-            out,
-            moments,
+        change = Rewiring(
+            self.row_tasks, self.csr, dropped, keys, new_values, self.n_out
         )
-        if out.indices.min(initial=0) < 0:
-            raise UsageError(
-                "keys hold a cell that is connected already: drop its connection in "
-                "the same call, or leave it out"
-            )
-        self._replace(indptr, out.indices, out.values, moments)
+        arrays = [self.values, *self.moments]
+        try:
+            self._clear()
+            values, *moments = change.carry_over(arrays)
+        except KeyboardInterrupt:
+            # Half a change would be worse than a late interrupt.
+            values, *moments = change.carry_over(arrays)
+            self._replace(change.indptr, change.indices, values, moments)
+            raise
+        self._replace(change.indptr, change.indices, values, moments)
 
     def adopt(self, other: "Connections") -> None:
         """Share the arrays of another layer of the same shape and dtype."""
@@ -279,9 +275,16 @@ class Connections:
         if self._view is not None:
             self._check_view(self._view)
 
-    def _replace(self, indptr, indices, values, moments: Moments) -> None:
+    def _clear(self) -> None:
+        """Let go of all arrays; the layer has no connections then."""
+        self.indptr, self.indices = np.zeros_like(self.indptr), np.empty(0, np.int32)
+        self.values = np.empty(0, self.values.dtype)
+        self.moments = new_moments(self.values, False, False)
+        self._view = None
+
+    def _replace(self, indptr, indices, values, moments: Iterable[np.ndarray]) -> None:
         self.indptr, self.indices, self.values = indptr, indices, values
-        self.moments = moments
+        self.moments = Moments(*moments)
         self._view = None
         self.version += 1
         self._set_tasks()
@@ -324,7 +327,7 @@ class Connections:
         self.longest_row = int(np.diff(self.indptr).max())
 
     def _build_view(self) -> Csc:
-        tasks = balance(self.indptr, _VIEW_TASKS)
+        tasks = balance(self.indptr, VIEW_TASKS)
         view = Csc(
             np.empty(self.n_out + 1, np.int64),
             np.empty(self.nnz, np.int32),

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from truesparse.common.rng import Purpose
+from truesparse.common.work import Advance, work
 from truesparse.drawing.cells import (
     draw_weights,
     is_among,
@@ -62,6 +63,8 @@ class TopologyAlgorithm(Options):
     needs_batches: ClassVar[bool] = False
     # Whether an update goes by the score on validation data.
     needs_score: ClassVar[bool] = False
+    # Memory that an update takes whatever the size of the net, in bytes.
+    scratch_bytes: ClassVar[int] = 0
     # Steps between two looks at a batch, also between updates; 0 for none.
     sample_every: int = 0
 
@@ -73,6 +76,14 @@ class TopologyAlgorithm(Options):
         self.budgets: dict[int, float] = {}
         # The first epoch in which unimportant neurons may lose their inputs again.
         self.importance_epoch = 0
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a layer can be done with before the next is looked at.
+
+        An update then holds no more than what one layer takes.
+        """
+        return False
 
     @property
     def growth(self) -> float:
@@ -145,9 +156,19 @@ class TopologyAlgorithm(Options):
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
     ) -> list[LayerChange]:
         """Change the model's topology and return what changed."""
-        update = Update(model, context, self.evolving_layers(model), batches)
-        if not update.connections:
-            return []
+        layers = self.evolving_layers(model)
+        groups = [[index] for index in layers] if self.takes_turns else [layers]
+        total = sum(model.layers[index].connections.nnz for index in layers)
+        changes: list[LayerChange] = []
+        with work("updating the topology", total) as advance:
+            for group in filter(None, groups):
+                update = Update(model, context, group, batches)
+                changes += self._update(update, advance)
+        return changes
+
+    def _update(self, update: Update, advance: Advance) -> list[LayerChange]:
+        """Change the layers of one Update, and count their connections as done."""
+        context = update.context
         self.drop(update)
         if self.importance.is_due(context, self.importance_epoch):
             self.importance_epoch = context.epoch + self.importance.every
@@ -162,7 +183,11 @@ class TopologyAlgorithm(Options):
             grown = {index: np.empty(0, np.int64) for index in update.connections}
         else:
             grown = self.grow(update)
-        changes = [self._rewire(update, i, grown.pop(i)) for i in update.connections]
+        changes = []
+        for index, connections in update.connections.items():
+            nnz = connections.nnz
+            changes.append(self._rewire(update, index, grown.pop(index)))
+            advance(nnz)
         if self.redistributes:
             self.budgets |= {change.layer: change.nnz / share for change in changes}
         return changes

@@ -85,7 +85,7 @@ class DstEe(Rigl):
         """
         of_all, of_one = super().update_bytes(itemsize)
         counters = 2.0 * (8 + itemsize)
-        return of_all + counters, of_one + 2.0 * counters
+        return of_all + counters, of_one + 2.6 * counters
 
     def drop(self, update: Update) -> None:
         """Count the connections, then mark those of smallest magnitude."""

@@ -55,7 +55,7 @@ class Grasp(SupersetPruning):
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what `begin` holds, see update_bytes: weights, gradients, scores."""
-        return 50.0, 16.0
+        return 40.0, 29.0
 
     def scores(
         self,

@@ -42,7 +42,7 @@ class MagnitudePruning(TopologyAlgorithm):
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: magnitudes and their order."""
         if self.scope == "layer":
-            return 2.0 + itemsize, 2.0 * itemsize
+            return 1.0, float(itemsize)
         return 2.0 + 3 * itemsize, 0.0
 
     def share_left(self, context: UpdateContext) -> float:

@@ -82,6 +82,16 @@ class Set(SignedRemoval):
 
     name = "set"
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether no stage looks at two layers together."""
+        return not (self.chain_removal or self.importance.share)
+
+    def update_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds, see update_bytes: one layer's where it can."""
+        of_all, of_one = super().update_bytes(itemsize)
+        return (0.0, of_all + of_one) if self.takes_turns else (of_all, of_one)
+
 
 def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:
     """Mark the weights that are 0, then those nearest to 0 up to the fraction.

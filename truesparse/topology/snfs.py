@@ -114,7 +114,7 @@ class Snfs(TaylorRemoval, SampledCells):
         of_all, of_one = update_bytes(self.zeta, itemsize)
         of_all += itemsize if self.removal == "taylor" else 0
         # Columns, their order and ranks of the pool's cells, for shares of neurons.
-        of_one += (1.0 + self.gamma) * (32 if self.grow_by == "neuron" else 0)
+        of_one += (1.0 + self.gamma) * (32 if self.grow_by == "neuron" else 5)
         return of_all + (1.0 + self.gamma) * (8 + 2 * itemsize), of_one
 
     def drop(self, update: Update) -> None:

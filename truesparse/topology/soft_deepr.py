@@ -122,8 +122,10 @@ class SoftDeepr(DeepRewiring):
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: cells and their thetas."""
         of_all, of_one = super().update_bytes(itemsize)
-        followed = self.window * (8 + itemsize)
-        return of_all + followed, of_one + 3.0 * followed
+        # For each connection that there was at first, not of those that have grown.
+        followed = self.window * (8 + itemsize) / self.growth
+        # Measured: both lists are merged and sorted.
+        return of_all + followed, of_one + 5.3 * followed
 
     def drop(self, update: Update) -> None:
         """Move all thetas, and mark the connections that become dormant."""

@@ -87,9 +87,9 @@ class Srigl(GuidedGrowth):
         """Return what an update holds, see update_bytes: candidates and ranks."""
         of_all, of_one = super().update_bytes(itemsize)
         # Connections are candidates, too. All are ranked, with columns, before the
-        # new arrays exist, of 4 bytes and a weight.
+        # new indices exist, of 4 bytes.
         candidate, ranked = 8 + itemsize, (self.gamma + 1.0) * (12 + itemsize)
-        return of_all + candidate, max(of_one, ranked - (4 + itemsize))
+        return of_all + candidate, max(of_one, ranked - 4)
 
     def drop(self, update: Update) -> None:
         """Mark small weights, inputs of ablated neurons, and surplus inputs."""

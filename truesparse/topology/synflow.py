@@ -48,7 +48,7 @@ class Synflow(SupersetPruning):
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what `begin` holds, see update_bytes: magnitudes, scores, order."""
-        return 34.0, 16.0
+        return 28.0, 0.0
 
     def choose_dropped(
         self,

@@ -107,7 +107,7 @@ class Wast(SignedRemoval):
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: scores and keys of a layer."""
         of_all, of_one = super().update_bytes(itemsize)
-        return of_all, of_one + 2.0 * itemsize + 24.0
+        return of_all, of_one + 2.0 * itemsize + 16.0
 
     def look(self, update: Update) -> None:
         """Add one batch to the importances."""

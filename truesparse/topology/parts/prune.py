@@ -115,5 +115,6 @@ def drop_per_sign(values: np.ndarray, fraction: float) -> np.ndarray:
     negated = -values
     negated.partition(n - 1 - high)
     highest = -negated[n - 1 - high]
+    del negated
     dropped = (values >= lowest) & (values <= highest)
     return np.zeros(n, bool) if dropped.all() else dropped

@@ -1,0 +1,191 @@
+"""Compare the estimate of a run's memory with what the run takes.
+
+    python -m benchmarks.memory                         25 minutes
+    python -m benchmarks.memory --parts warm            4 minutes
+    python -m benchmarks.memory --largest 100000000     an hour, 16 GB
+
+Every case is a command line of ``python -m truesparse.train``, run in a process of its
+own: once with ``--dry-run`` for the estimate, then for the peak of its resident memory
+as the system counts it (``wait4``), with compiled kernels (warm) and with none (cold).
+A ratio is the estimate divided by the peak: 1.05 is 5 % too much, below 1 too little.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .options import OUT_HELP, names, program
+from .probe import clean_environment, run_json
+from .stored import ROOT, refuse_uncommitted, results_file, write_results
+
+PARTS = ("warm", "cold")
+LARGEST = 10_000_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run to be measured.
+
+    Parameters
+    ----------
+    neurons : int
+        Hidden neurons.
+    flags : str
+        More flags of ``python -m truesparse.train``.
+    data : str
+        Name of a data set, or "dense" or "csr" for files that this program makes.
+    """
+
+    neurons: int
+    flags: str = ""
+    data: str = "digits"
+
+    def words(self, folder: Path) -> list[str]:
+        """Return the words of the command line, with files and results in `folder`."""
+        file = {"dense": "dense.npz", "csr": "rows.svm"}.get(self.data)
+        data = self.data if file is None else str(folder / file)
+        words = ["--epochs=3", f"--neurons={self.neurons}", f"--data={data}"]
+        return [*words, *self.flags.split()]
+
+
+CASES = {
+    "small": Case(1_000),
+    "hundred_thousand": Case(100_000),
+    "million": Case(1_000_000),
+    "million_b8": Case(1_000_000, "--batch-size=8", "iris"),
+    "three_million_static": Case(3_000_000, "--batch-size=8 --topology=static", "iris"),
+    "ten_million": Case(10_000_000, "--depth=10 --batch-size=8", "iris"),
+    "hundred_million": Case(100_000_000, "--depth=10 --batch-size=8", "iris"),
+    "adam": Case(500_000, "--optimizer=adam"),
+    "float64": Case(500_000, "--dtype=float64"),
+    "clipped": Case(500_000, "--clip-norm=1"),
+    "gelu": Case(500_000, "--activation=gelu"),
+    "srelu": Case(500_000, "--activation=srelu"),
+    "sgd_plain": Case(500_000, "--momentum=0 --epsilon=10"),
+    "rigl": Case(500_000, "--topology=rigl --update-every=2 --update-unit=step"),
+    "gse": Case(200_000, "--topology=gse"),
+    "chts": Case(100_000, "--topology=chts"),
+    "soft_deepr": Case(500_000, "--topology=soft_deepr"),
+    "granet": Case(200_000, "--topology=granet"),
+    "snfs": Case(300_000, "--topology=snfs"),
+    "bsf": Case(200_000, "--init-topology=bsf"),
+    "dense": Case(100_000, "", "dense"),
+    "csr": Case(100_000, "", "csr"),
+    "csr_million": Case(1_000_000, "--batch-size=32", "csr"),
+}
+
+
+def make_files(folder: Path) -> None:
+    """Write the data of the cases "dense" (80 MB) and "csr" (0.5 million entries)."""
+    draw = np.random.default_rng(0)
+    X = draw.standard_normal((20_000, 1_000), dtype=np.float32)
+    np.savez(folder / "dense.npz", X=X, y=draw.integers(0, 5, len(X)))
+    with open(folder / "rows.svm", "w", encoding="ascii") as file:
+        for label in draw.integers(0, 5, 5_000):
+            columns = np.unique(draw.integers(1, 50_001, 100))
+            file.write(f"{label} {' '.join(f'{column}:1' for column in columns)}\n")
+
+
+def estimate(case: Case, folder: Path, threads: int) -> dict[str, Any]:
+    """Return what ``--dry-run`` says."""
+    words = [*case.words(folder), f"--threads={threads}", "--dry-run"]
+    environment = clean_environment(threads)
+    return run_json("truesparse.train", *words, environment=environment)
+
+
+def peak(case: Case, folder: Path, threads: int, cache: str | None = None) -> int:
+    """Run a case and return the most bytes that it held, as ``wait4`` counts them."""
+    with tempfile.TemporaryDirectory() as out:
+        words = [*case.words(folder), f"--out={out}/run", f"--threads={threads}"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "truesparse.train", *words, "--quiet"],
+            cwd=ROOT,
+            env=clean_environment(threads, cache),
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the row of a case."""
+    case = CASES[name]
+    said = estimate(case, folder, options.threads)
+    row: dict[str, Any] = {"case": name, "neurons": case.neurons, "flags": case.flags}
+    row |= {"data": case.data, "estimate": said}
+    totals = {"warm": said["total"], "cold": said["first_total"]}
+    for part in options.parts:
+        if part == "warm":
+            got = peak(case, folder, options.threads)
+        else:
+            with tempfile.TemporaryDirectory() as cache:
+                got = peak(case, folder, options.threads, cache)
+        row[part] = {"peak": got, "estimate": totals[part], "ratio": totals[part] / got}
+    return row
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row as text."""
+    parts = [
+        f"{part} {row[part]['estimate'] / 1e6:>8,.0f} MB said, "
+        f"{row[part]['peak'] / 1e6:>8,.0f} taken, {row[part]['ratio']:.3f}"
+        for part in PARTS
+        if part in row
+    ]
+    return f"{row['case']:<22} {'; '.join(parts)}"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory",
+        description="Compare the estimated memory of runs with what they take.",
+    )
+    parser.add_argument("--parts", help=f"some of {', '.join(PARTS)} (default: both)")
+    parser.add_argument("--cases", help=f"some of {', '.join(CASES)} (default: all)")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=LARGEST,
+        metavar="N",
+        help="leave out cases of more hidden neurons (default: 10 million)",
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
+    options = parser.parse_args(arguments)
+    is_published = options.parts is None and options.cases is None
+    options.out = results_file(options.out, "memory.json", is_published=is_published)
+    options.parts = names(options.parts, PARTS, "part")
+    wanted = names(options.cases, CASES, "case")
+    options.cases = [name for name in wanted if CASES[name].neurons <= options.largest]
+    return options
+
+
+@program
+def main(arguments: list[str] | None = None) -> None:
+    """Measure the cases asked for and write their rows."""
+    options = parse(arguments)
+    refuse_uncommitted(options.out)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        make_files(Path(folder))
+        for name in options.cases:
+            if options.parts == ["warm"]:
+                # Compiles what is not compiled yet.
+                peak(CASES[name], Path(folder), options.threads)
+            rows.append(measure(name, Path(folder), options))
+            print(line(rows[-1]), flush=True)
+    write_results(options.out, {"threads": options.threads, "rows": rows})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
