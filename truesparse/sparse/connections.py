@@ -208,16 +208,15 @@ class Connections:
         change = Rewiring(
             self.row_tasks, self.csr, dropped, keys, new_values, self.n_out
         )
-        arrays = [self.values, *self.moments]
+        pairs = zip(self.moments, self._has_moments, strict=True)
+        arrays = [self.values, *(moment if has else None for moment, has in pairs)]
         try:
             self._clear()
-            values, *moments = change.carry_over(arrays)
-        except KeyboardInterrupt:
-            # Half a change would be worse than a late interrupt.
+            change.carry_over(arrays)
+        finally:
+            # After an interrupt too: half a change would be worse than a late one.
             values, *moments = change.carry_over(arrays)
             self._replace(change.indptr, change.indices, values, moments)
-            raise
-        self._replace(change.indptr, change.indices, values, moments)
 
     def adopt(self, other: "Connections") -> None:
         """Share the arrays of another layer of the same shape and dtype."""

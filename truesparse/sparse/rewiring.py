@@ -70,18 +70,19 @@ class Rewiring:
 
         Parameters
         ----------
-        arrays : list of (nnz,) or (0,) arrays
-            Values, then moments, which are 0 for new connections. The list is emptied
-            on the way. If an interrupt ends this, another call does the rest.
+        arrays : list of (nnz,) arrays or None
+            Values, then moments, which are 0 for new connections; None for a moment
+            that there is not. The list is emptied on the way. If an interrupt ends
+            this, another call does the rest.
         """
         while (place := len(self._carried)) < len(arrays):
             self._carried.append(self._carry(arrays[place], is_first=place == 0))
             arrays[place] = None
         return self._carried
 
-    def _carry(self, old: np.ndarray, is_first: bool) -> np.ndarray:
-        if old.size == 0 and not is_first:
-            return old  # an optimiser without this moment
+    def _carry(self, old: np.ndarray | None, is_first: bool) -> np.ndarray:
+        if old is None:
+            return np.empty(0, self._new.values.dtype)
         out = np.empty(self.indices.size, old.dtype)
         new = self._new if is_first else self._new._replace(values=out[:0])
         merge_values(
