@@ -8,18 +8,20 @@ import random
 import tomllib
 from typing import Any
 
+import numpy as np
 from support import mutations
 from support.fuzz_data import DATA, data_case, says, written
 from support.fuzzing import Case
 
-from truesparse import SparseMLP, checkpoint, datasets, load, save
+from truesparse import Predictor, SparseMLP, checkpoint, datasets, load, save
 from truesparse.callbacks import Checkpoint
 from truesparse.commands import build
 from truesparse.commands.config import RunConfig, merge
 from truesparse.commands.config_files import read_toml, to_toml
+from truesparse.commands.describe import describe_file
 from truesparse.condensed import CondensedMLP
 from truesparse.datasets import Preprocessing
-from truesparse.errors import DataError, ModelFileError, TruesparseError, UsageError
+from truesparse.errors import DataError, TruesparseError, UsageError
 from truesparse.plots.run_records import History
 from truesparse.storage import digest, models
 from truesparse.training.trainer import Trainer
@@ -27,9 +29,10 @@ from truesparse.training.trainer import Trainer
 # Models ------------------------------------------------------------------------------
 
 
-def load_hostile(read, path: pathlib.Path) -> bool:
-    """Load a file whose digest is right, whatever it holds."""
-    read(path)
+def use_model(read, path: pathlib.Path) -> bool:
+    """Describe a file whose digest is right, whatever it holds; load it and predict."""
+    describe_file(path)
+    Predictor(read(path)).predict(np.ones((3, 4)))
     return True
 
 
@@ -79,7 +82,7 @@ def _model() -> SparseMLP:
 MODELS = {
     "model": (_save_model, load),
     "condensed": (_save_condensed, CondensedMLP.load),
-    "checkpoint": (_save_checkpoint, checkpoint.read),
+    "checkpoint": (_save_checkpoint, lambda path: checkpoint.read(path).model),
 }
 
 
@@ -92,8 +95,8 @@ def model_case(name: str) -> Case:
     # Numbers of the header count most.
     kinds = (*mutations.BINARY, *mutations.TEXT, *[mutations.change_number] * 9)
     kinds = tuple(map(behind_the_digest, kinds))
-    load_it = functools.partial(load_hostile, read)
-    return Case(name, written(write), kinds, load_it, _never, (ModelFileError,))
+    load_it = functools.partial(use_model, read)
+    return Case(name, written(write), kinds, load_it, _never, (TruesparseError,))
 
 
 # Runs --------------------------------------------------------------------------------
