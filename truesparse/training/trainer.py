@@ -157,8 +157,7 @@ class Trainer:
             If the loss or weights become NaN or infinite. The model is then the last
             good one.
         ModelFileError
-            If that one, or the best one of BestModel, cannot be read. The model stays
-            as it is.
+            If that one, or the best of BestModel, cannot be read; the model stays.
         """
         model = self.model
         if not has_finite_weights(model):
@@ -230,10 +229,7 @@ class Trainer:
         last: int,
         is_new: bool,
     ) -> None:
-        """Train until `last` epochs are done.
-
-        If loss or weights are no longer finite, the model becomes the last good one.
-        """
+        """Train until `last` epochs are done, or fall back on the last good model."""
         model = self.model
         run.trainer, run.error = self, ""
         with self._snapshot() as snapshot:
