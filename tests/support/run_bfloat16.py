@@ -53,10 +53,11 @@ def digest():
     numbers = all_bits().view(np.float32)
     numbers = numbers[~np.isnan(numbers)]
     numbers = numbers[: numbers.size // 48 * 48]
-    results = [np.zeros(numbers.size, BFLOAT16), np.zeros((0, 48), BFLOAT16)]
-    store_numbers(numbers, results[0])
-    results[1] = np.zeros((numbers.size // 48, 48), BFLOAT16)
-    store_tiles(simd.make_tile(48), numbers.reshape(-1, 48), results[1])
+    one_by_one = np.zeros(numbers.size, BFLOAT16)
+    store_numbers(numbers, one_by_one)
+    in_tiles = np.zeros((numbers.size // 48, 48), BFLOAT16)
+    store_tiles(simd.make_tile(48), numbers.reshape(-1, 48), in_tiles)
+    results = [one_by_one, in_tiles]
     draw = np.random.default_rng(0)
     matrix = scipy.sparse.random_array((40, 30), density=0.3, rng=draw, format="csr")
     matrix.data = draw.integers(1, 9, matrix.nnz) / np.float32(4)
