@@ -264,10 +264,13 @@ def condensed(results: Results) -> str:
         if "target_dense_met" in row:
             met = row["target_dense_met"], row["target_csr_met"]
             verdict = ", ".join(VERDICTS[each] for each in met)
+        if "target_varying_met" in row:
+            verdict = VERDICTS[row["target_varying_met"]] + " (1.5x, predict)"
         times = row["timings"]
+        is_constant = row.get("fan_in", "constant") == "constant"
         rows.append(
             (
-                row["shape"],
+                row["shape"] + ("" if is_constant else ", varying fan-in"),
                 f"{row['sparsity']:g} %",
                 f"{row['threads']}",
                 digits(times["condensed"]["median"] * 1e6),

@@ -11,7 +11,6 @@ from support.condensed_layers import layer_of
 from truesparse import Predictor, datasets
 from truesparse.commands.describe import describe_file
 from truesparse.condensed import CondensedMLP
-from truesparse.condensed.layers import CondensedLayer
 from truesparse.errors import ModelFileError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
@@ -27,11 +26,7 @@ def mixed():
 
 def arrays(model):
     for layer in model.layers:
-        yield from (layer.neurons, layer.bias)
-        if isinstance(layer, CondensedLayer):
-            yield from (layer.weights, layer.inputs)
-        else:
-            yield from layer.connections.csr
+        yield from (layer.neurons, layer.bias, *layer.by_output())
     yield model.constants
 
 

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from scipy import sparse
 from support import naive_condensed as twin
 from support.compare import TOLERANCE, assert_close
-from support.condensed_layers import layer_of
+from support.condensed_layers import layer_of, rows_of
 from support.network import make_twin, mask_of
-from support.strategies import DTYPES, MAX_SIDE, SEEDS, to_dense
+from support.strategies import DTYPES, MAX_SIDE, SEEDS, masks, to_dense
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.condensed import CondensedMLP
-from truesparse.condensed.convert import condense
-from truesparse.condensed.layers import CondensedLayer, RowsLayer
+from truesparse.drawing.patterns import INIT_TOPOLOGIES
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.condensed import (
     many_samples,
@@ -26,6 +25,8 @@ from truesparse.kernels.condensed import (
 from truesparse.kernels.jit import DISABLED, most_threads, set_threads
 from truesparse.kernels.simd import make_tile
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.sparse.condensed_layer import CondensedLayer
+from truesparse.sparse.condensing import condense
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
@@ -55,16 +56,14 @@ def constant_masks(draw, n_in=None):
 
 @BOTH
 def test_a_layer_is_the_dense_product_of_its_active_neurons(dtype):
-    @given(constant_masks(), NAMES, SEEDS, st.integers(1, 5))
+    @given(st.one_of(constant_masks(), masks()), NAMES, SEEDS, st.integers(1, 5))
     def compare(mask, name, seed, task_size):
         layer, draw = layer_of(mask, dtype, name, seed)
         got = condense(layer.connections, layer.bias, layer.activation)
         want = twin.condensed(mask, to_dense(layer.connections))
         weights, inputs, neurons = want
-        shape = (len(neurons), mask.sum(0).max() if neurons else 0)
-        assert got.weights.shape == got.inputs.shape == shape
-        assert got.weights.tolist() == weights
-        assert got.inputs.tolist() == inputs
+        assert rows_of(got) == (weights, inputs)
+        assert got.fan_ins.tolist() == [len(row) for row in inputs]
         assert got.neurons.tolist() == neurons
         bias = layer.bias[neurons]
         assert got.bias.tolist() == bias.tolist()
@@ -77,10 +76,13 @@ def test_a_layer_is_the_dense_product_of_its_active_neurons(dtype):
         # The other kernels.
         how = layer.activation.for_inference()
         room = np.full(got.room(1), np.nan, dtype)
-        one_sample_parallel(first, room, *how[:2], task_size, *got.blocks)
+        n_in = len(mask)
+        one_sample_parallel(first, room, *how[:2], n_in, task_size, *got.blocks)
         np.testing.assert_array_equal(room.reshape(-1)[: out.size], out)
         room = np.full(got.room(32), np.nan, dtype)
         many_samples(tile_of(dtype), got.blocks, x, room, how, task_size)
+        # The same bits: the order of sums is one.
+        np.testing.assert_array_equal(room[: out.size, 0], out)
         for column in range(0, 32, 9):
             sample = x[:, column]
             expected = twin.forward(weights, inputs, bias, name, sample)
@@ -93,7 +95,7 @@ def test_a_layer_is_the_dense_product_of_its_active_neurons(dtype):
 FIXED = [name for name in ACTIVATIONS if not LayerActivation(name).is_trained]
 
 
-@given(constant_masks(), st.sampled_from(FIXED))
+@given(st.one_of(constant_masks(), masks()), st.sampled_from(FIXED))
 def test_all_fixed_activations(mask, name):
     layer, draw = layer_of(mask, np.float64, name)
     weights, inputs, neurons = twin.condensed(mask, to_dense(layer.connections))
@@ -103,8 +105,10 @@ def test_all_fixed_activations(mask, name):
     assert_close(got, want, 1.0 + twin.scale(weights, inputs, bias, x))
 
 
-def test_results_do_not_depend_on_the_number_of_threads():
-    mask = np.random.default_rng(0).random((300, 700)).argsort(0) < 20
+@pytest.mark.parametrize("is_constant", [True, False])
+def test_results_do_not_depend_on_the_number_of_threads(is_constant):
+    mask = np.random.default_rng(0).random((300, 700))
+    mask = mask.argsort(0) < 20 if is_constant else mask < 0.07
     layer, draw = layer_of(mask, np.float32, "relu")
     got = condense(layer.connections, layer.bias, layer.activation)
     how, results = layer.activation.for_inference(), []
@@ -113,31 +117,49 @@ def test_results_do_not_depend_on_the_number_of_threads():
         for threads in range(1, most_threads() + 1):
             set_threads(threads)
             one, many = (np.empty(got.room(n), np.float32) for n in (1, 32))
-            one_sample_parallel(x[:, 0].copy(), one, *how[:2], 3, *got.blocks)
+            one_sample_parallel(x[:, 0].copy(), one, *how[:2], 300, 3, *got.blocks)
             many_samples(tile_of(np.float32), got.blocks, x, many, how, 3)
             results.append((one, many))
     finally:
         set_threads(most_threads())
     serial = np.empty(got.room(1), np.float32)
-    one_sample(x[:, 0].copy(), serial, *how[:2], *got.blocks)
+    one_sample(x[:, 0].copy(), serial, *how[:2], 300, *got.blocks)
+    assert (got.blocks.order.size == 0) == is_constant
     for one, many in results:
         np.testing.assert_array_equal(one, serial)
         np.testing.assert_array_equal(many, results[0][1])
 
 
-def test_fan_ins_that_differ_are_named():
-    mask = np.array([[1, 0, 1], [1, 0, 1], [1, 0, 0]], bool)
-    layer, _ = layer_of(mask, np.float32)
-    with pytest.raises(UsageError, match="got 2 to 3"):
-        condense(layer.connections, layer.bias, layer.activation)
+def test_biases_of_another_number_are_refused():
+    layer, _ = layer_of(np.ones((3, 3), bool), np.float32)
     with pytest.raises(UsageError, match="bias must be 3"):
         condense(layer.connections, layer.bias[:2], layer.activation)
 
 
+@BOTH
+def test_infinity_reaches_its_own_neurons_alone(dtype):
+    mask = np.random.default_rng(1).random((30, 40)) < 0.3
+    mask[:, 7] = True  # so that the lanes beside it are padded
+    mask[0] = np.arange(40) % 3 == 0
+    layer, draw = layer_of(mask, dtype)
+    got = condense(layer.connections, layer.bias, layer.activation)
+    for wrong in (np.inf, -np.inf, np.nan):
+        x = draw.standard_normal(30).astype(dtype)
+        x[0] = wrong
+        out = got.forward(x)
+        assert (np.isfinite(out) == ~mask[0]).all()
+        sign = wrong * np.sign(to_dense(layer.connections)[0, mask[0]])
+        np.testing.assert_array_equal(out[mask[0]], sign)
+        batch, room = np.repeat(x[:, None], 32, 1), np.empty(got.room(32), dtype)
+        got.run_batch(tile_of(dtype), batch, room)
+        np.testing.assert_array_equal(room[:40, 5], out)
+
+
 VALID = {
     "n_in": 3,
-    "weights": np.ones((2, 2), np.float32),
-    "inputs": np.array([[0, 2], [1, 2]], np.int32),
+    "indptr": np.array([0, 2, 3]),
+    "inputs": np.array([0, 2, 1], np.int32),
+    "weights": np.ones(3, np.float32),
     "neurons": np.array([1, 5], np.int32),
     "bias": np.zeros(2, np.float32),
     "activation": LayerActivation("relu"),
@@ -149,21 +171,26 @@ VALID = {
     [
         ({"n_in": 2}, "0 to n_in - 1 = 1, got 0 to 2"),
         ({"n_in": -1}, "n_in"),
-        ({"weights": np.ones((2, 2), np.float16)}, "float16"),
-        ({"weights": np.ones(4, np.float32)}, "weights"),
-        ({"weights": np.ones((2, 3), np.float32)}, "shape of weights"),
-        ({"inputs": np.array([[0, 2], [1, 2]])}, "int64"),
-        ({"inputs": np.array([[0, 2], [-1, 2]], np.int32)}, "got -1 to 2"),
-        ({"inputs": np.array([[2, 0], [1, 2]], np.int32)}, "ascend"),
+        ({"indptr": np.array([0, 3])}, "indptr must be 3 int64"),
+        ({"indptr": np.array([0, 2, 3], np.int32)}, "int32"),
+        ({"indptr": np.array([0, 2, 2])}, "rise from 0 to nnz = 3"),
+        ({"indptr": np.array([1, 2, 3])}, "starts at 1"),
+        ({"indptr": np.array([0, 4, 3])}, "indptr must rise"),
+        ({"weights": np.ones(3, np.float16)}, "float16"),
+        ({"weights": np.ones((3, 1), np.float32)}, "weights"),
+        ({"weights": np.ones(2, np.float32)}, "shape of weights"),
+        ({"inputs": np.array([0, 2, 1])}, "int64"),
+        ({"inputs": np.array([-1, 2, 1], np.int32)}, "got -1 to 2"),
+        ({"inputs": np.array([2, 0, 1], np.int32)}, "ascend"),
         ({"neurons": np.array([1, 1], np.int32)}, "neurons"),
         ({"neurons": np.array([-1, 1], np.int32)}, "neurons"),
         ({"neurons": np.array([1], np.int32)}, "neurons"),
-        ({"bias": np.zeros(3, np.float32)}, "bias"),
+        ({"bias": np.zeros(3, np.float32)}, "neurons must be 3"),
         ({"bias": np.zeros(2)}, "bias"),
     ],
 )
 def test_arrays_that_form_no_layer_are_refused(wrong, message):
-    assert CondensedLayer(**VALID).nnz == 4
+    assert CondensedLayer(**VALID).nnz == 3
     with pytest.raises(UsageError, match=message):
         CondensedLayer(**(VALID | wrong))
 
@@ -231,52 +258,39 @@ def test_a_condensed_model_predicts_as_the_model_does(dtype):
     compare()
 
 
-def test_which_layers_are_condensed():
-    model = SparseMLP([30, 40, 20, 5], density=0.2, seed=3, activation="tanh")
-    mask = np.random.default_rng(1).random((20, 5)) < 2.0
-    model.layers[2] = layer_of(mask, np.float32)[0]
-    fast = CondensedMLP.from_model(model)
-    kinds = [type(layer) for layer in fast.layers]
-    assert kinds == [RowsLayer, RowsLayer, CondensedLayer]
-    assert fast.layers[2].fan_in == fast.layers[1].n_active
-    assert fast.nnz <= model.nnz
-    x = np.random.default_rng(2).standard_normal((50, 30)).astype(np.float32)
-    want = model.decision_function(x)
-    for size in (1, 50):
-        got = fast.decision_function(x, size)
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+def test_every_topology_is_condensed():
+    for name in INIT_TOPOLOGIES:
+        draw = np.random.default_rng(2)
+        x = draw.standard_normal((50, 30)).astype(np.float32)
+        settings = {"density": 0.2, "init_topology": name, "activation": "tanh"}
+        data = {"init_data": x} if name == "csti" else {}
+        model = SparseMLP([30, 40, 20, 5], seed=3, **settings, **data)
+        fast = CondensedMLP.from_model(model)
+        assert all(isinstance(layer, CondensedLayer) for layer in fast.layers)
+        assert fast.nnz <= model.nnz
+        want = model.decision_function(x)
+        for size in (1, 50):
+            got = fast.decision_function(x, size)
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("extra", "kind"), [(1, CondensedLayer), (2, RowsLayer)])
-def test_fan_ins_may_differ_by_one(extra, kind):
-    mask = np.zeros((100, 70), bool)
-    mask[10:17] = True
-    mask[50 : 50 + extra, ::3] = True
-    model = SparseMLP.from_layers([layer_of(mask, np.float32)[0]])
-    fast = CondensedMLP.from_model(model)
-    assert [type(layer) for layer in fast.layers] == [kind]
-    x = np.random.default_rng(2).standard_normal((50, 100)).astype(np.float32)
-    want = model.decision_function(x)
-    for size in (1, 50):
-        got = fast.decision_function(x, size)
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-    # As where the number of connections is no multiple of that of the neurons.
-    model = SparseMLP([100, 70, 5], density=0.077, init_topology="constant_fan_in")
-    counts = np.bincount(model.layers[0].connections.indices)
-    assert counts.max() - counts.min() == 1
-    fast = CondensedMLP.from_model(model)
-    assert all(isinstance(layer, CondensedLayer) for layer in fast.layers)
+def test_little_is_padded_where_fan_ins_differ():
+    draw = np.random.default_rng(0)
+    mask = draw.random((400, 320)) < draw.choice([0.02, 0.3], 320)
+    layer, _ = layer_of(mask, np.float32)
+    got = condense(layer.connections, layer.bias, layer.activation)
+    assert got.nnz < got.blocks.weights.size < 1.1 * got.nnz
+    assert got.bias.tolist() == layer.bias[got.neurons].tolist()
 
 
-def test_rows_that_lost_constant_inputs_are_filled_up():
+def test_constant_inputs_become_biases():
     first = np.array([[1, 0, 1], [1, 0, 1]], bool)  # the middle neuron is constant
     second = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 1]], bool)
     layers = [layer_of(first, np.float64, "logistic"), layer_of(second, np.float64)]
     model = SparseMLP.from_layers([layer for layer, _ in layers])
     fast = CondensedMLP.from_model(model)
     got = fast.layers[1]
-    assert got.inputs.tolist() == [[0, 0], [1, 1], [0, 1]]
-    assert (got.weights[:2, 1] == 0).all()
+    assert rows_of(got)[1] == [[0], [1], [0, 1]]
     # What the constant contributes is in the biases.
     dense, bias = to_dense(model.layers[1].connections), model.layers[1].bias
     constant = 1 / (1 + np.exp(-model.layers[0].bias[1]))

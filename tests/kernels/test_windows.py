@@ -23,14 +23,14 @@ from support.condensed_layers import (
     layers,
     make_layer,
     pack,
+    rectangle,
+    rows_of,
     sample,
 )
 from support.strategies import SEEDS
 
 from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
-from truesparse.condensed import layers as condensed
-from truesparse.condensed.layers import CondensedLayer, RowsLayer
 from truesparse.kernels import jit
 from truesparse.kernels.condensed import one_sample
 from truesparse.kernels.simd import make_tile
@@ -40,6 +40,9 @@ from truesparse.kernels.windows import (
     one_sample_by_windows_parallel,
 )
 from truesparse.losses import Loss
+from truesparse.sparse import condensed_layer as condensed
+from truesparse.sparse.condensed_layer import CondensedLayer
+from truesparse.sparse.condensing import condense
 from truesparse.sparse.connections import Connections
 
 
@@ -49,7 +52,7 @@ def test_the_bits_are_those_of_the_plain_kernel(layer, seed, width, task_size):
     windows = make_tile(width), *pack(layer, width)
     x, code = sample(layer, seed), layer.activation.for_inference()[:2]
     want = np.full(layer.room(1), np.nan, np.float32)
-    one_sample(x, want, *code, *layer.blocks)
+    one_sample(x, want, *code, layer.n_in, *layer.blocks)
     # What follows the inputs, as in the buffer of the layer before, is not read.
     longer = np.append(x, [np.nan, np.inf]).astype(np.float32)
     for given_x in (x, longer):
@@ -60,7 +63,7 @@ def test_the_bits_are_those_of_the_plain_kernel(layer, seed, width, task_size):
         out[:] = np.nan
         assert one_sample_by_windows_parallel(given_x, out, *code, task_size, *windows)
         np.testing.assert_array_equal(out.ravel()[: layer.n_active], expected)
-    lists = layer.weights.tolist(), layer.inputs.tolist()
+    lists = rows_of(layer)
     scale = 1.0 + twin.scale(*lists, layer.bias, x)
     dense = twin.forward(*lists, layer.bias, layer.activation.name, x)
     assert_close(got, dense, scale)
@@ -88,11 +91,11 @@ def test_connections_of_the_same_input_keep_their_order(seed, width):
     generator = np.random.default_rng(seed)
     inputs = np.sort(generator.integers(0, 64, (128, 60)), 1).astype(np.int32)
     drawn = make_layer(64, 128, 60, "identity", seed)
-    arrays = drawn.weights, inputs, drawn.neurons, drawn.bias
-    layer = CondensedLayer(64, *arrays, drawn.activation)
+    arrays = drawn.by_output()[2].reshape(128, 60), inputs, drawn.neurons, drawn.bias
+    layer = rectangle(64, *arrays, drawn.activation)
     x, got = sample(layer), np.empty(layer.room(1), np.float32)
     want, code = np.empty_like(got), layer.activation.for_inference()[:2]
-    one_sample(x, want, *code, *layer.blocks)
+    one_sample(x, want, *code, layer.n_in, *layer.blocks)
     assert one_sample_by_windows(x, got, *code, make_tile(width), *pack(layer, width))
     np.testing.assert_array_equal(got, want)
 
@@ -114,8 +117,9 @@ def test_tasks_activate_neurons_of_their_own_alone():
 @pytest.mark.compiled
 def test_subnormals_are_flushed_within_and_kept_outside():
     tiny, drawn = np.float32(1e-20), make_layer(128, 100, 40, "identity")
-    weights, no_bias = drawn.weights * tiny, np.zeros_like(drawn.bias)
-    arrays = weights, drawn.inputs, drawn.neurons, no_bias
+    indptr, inputs, weights = drawn.by_output()
+    weights, no_bias = weights * tiny, np.zeros_like(drawn.bias)
+    arrays = indptr, inputs, weights, drawn.neurons, no_bias
     layer = CondensedLayer(128, *arrays, drawn.activation)
     x, code = sample(layer) * tiny, layer.activation.for_inference()[:2]
     windows = make_tile(NARROW), *pack(layer)
@@ -127,14 +131,14 @@ def test_subnormals_are_flushed_within_and_kept_outside():
         assert kernel(x, out, *code, *more, *windows)
         assert (out == 0).all()
         assert np.float32(1e-41) * np.float32(0.5) > 0
-    assert (weights[0].astype(float) * x[0] != 0).all()
+    assert (weights[:40].astype(float) * x[inputs[:40]] != 0).all()
 
 
 @NEEDS_AVX512
 def test_units_of_srelu_follow_either_way(monkeypatch):
     drawn, outputs = make_layer(128, 100, 40, "identity"), []
     units = np.random.default_rng(2).random((4, 100), np.float32)
-    arrays = drawn.weights, drawn.inputs, drawn.neurons, drawn.bias
+    arrays = *drawn.by_output(), drawn.neurons, drawn.bias
     layer = CondensedLayer(128, *arrays, LayerActivation("srelu"), units)
     for has in (True, False):
         monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda has=has: has)
@@ -154,7 +158,7 @@ def test_a_number_that_is_not_finite_reaches_its_own_neurons_alone(wrong):
     assert not one_sample_by_windows(x, out, 0, 0.0, *windows)
     assert not one_sample_by_windows_parallel(x, out, 0, 0.0, 1, *windows)
     assert (out == 7.0).all()
-    has_it = (layer.inputs == 20).any(1)
+    has_it = np.array([20 in row for row in rows_of(layer)[1]])
     assert 0 < has_it.sum() < 100
     assert (np.isfinite(layer.forward(x)) == ~has_it).all()
 
@@ -168,17 +172,19 @@ def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
         return True
 
     name = "one_sample_by_windows"
-    monkeypatch.setattr(f"truesparse.condensed.layers.{name}", called)
+    monkeypatch.setattr(f"truesparse.sparse.condensed_layer.{name}", called)
     monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: False)
     want = layer.forward(x)
     assert "windows" not in vars(layer)
     monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: True)
     layer.forward(x)
     assert calls[0][4:] == layer.windows
+    indptr, inputs, weights = layer.by_output()
     double = CondensedLayer(
         128,
-        layer.weights.astype(float),
-        layer.inputs,
+        indptr,
+        inputs,
+        weights.astype(float),
         layer.neurons,
         layer.bias.astype(float),
         layer.activation,
@@ -239,12 +245,12 @@ print(json.dumps([jit.has_avx512(), layer.forward(sample(layer)).tolist()]))
 
 
 def make_model():
-    """Return a model of two condensed layers, and one in CSR between them."""
+    """Return a model of layers with and without constant fan-in."""
     layers = make_layer(768, 1000, 77), make_layer(100, 10, 50, "identity")
     uneven = np.random.default_rng(0).random((1000, 100)) < 0.1
     connections = Connections.from_scipy(sparse.coo_array(uneven.astype(np.float32)))
-    neurons, bias = np.arange(100, dtype=np.int32), np.zeros(100, np.float32)
-    rows = RowsLayer(connections, neurons, bias, LayerActivation("tanh"))
+    bias = np.zeros(100, np.float32)
+    rows = condense(connections, bias, LayerActivation("tanh"))
     parts = [layers[0], rows, layers[1]]
     return CondensedMLP(768, parts, np.zeros(10, np.float32), Loss("squared"))
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import naive_condensed as twin
-from support.condensed_layers import WIDTHS, layers, make_layer, pack
+from support.condensed_layers import WIDTHS, layers, make_layer, pack, rows_of
 
 from truesparse.condensed import CondensedMLP
-from truesparse.condensed import layers as condensed
 from truesparse.kernels import jit
 from truesparse.kernels.windows import (
     LANES,
@@ -22,6 +21,7 @@ from truesparse.kernels.windows import (
     pack_windows,
 )
 from truesparse.losses import Loss
+from truesparse.sparse import condensed_layer as condensed
 
 
 def group_steps(windows, group):
@@ -39,10 +39,10 @@ def group_steps(windows, group):
 
 @given(layers(), WIDTHS)
 def test_steps_are_those_of_the_naive_order(layer, width):
-    got = pack(layer, width)
+    got, (weights, inputs) = pack(layer, width), rows_of(layer)
     for group in range(len(got.bias)):
         part = slice(group * NEURONS, (group + 1) * NEURONS)
-        arrays = layer.weights[part], layer.inputs[part].tolist()
+        arrays = weights[part], inputs[part]
         assert group_steps(got, group) == twin.windows(*arrays, layer.n_in, width)
     # Whoever waits reads within the window, too, and that within the sample.
     assert all(byte < width for byte in got.places.tobytes())
@@ -135,7 +135,7 @@ def test_a_model_shares_the_cache_among_its_layers():
 
 def test_packing_takes_memory_for_some_neurons_at_a_time(monkeypatch):
     layer = make_layer(4000, 40 * NEURONS, 10)
-    arrays = layer.weights, layer.inputs, layer.bias
+    arrays = *layer.by_output(), layer.bias, layer.blocks.order
     peaks = []
     for at_once in (NEURONS, 40 * NEURONS * 11):
         monkeypatch.setattr("truesparse.kernels.windows._AT_ONCE", at_once)

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from support.strategies import SEEDS, make_connections
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
-from truesparse.condensed.layers import CondensedLayer
 from truesparse.kernels import jit
 from truesparse.kernels.windows import NARROW, WIDE, pack_windows
+from truesparse.sparse.condensed_layer import CondensedLayer
 from truesparse.sparse.layer import SparseLayer
 
 NEEDS_AVX512 = pytest.mark.skipif(
@@ -39,7 +39,22 @@ def make_layer(n_in, n, k, name="relu", seed=0, with_zeros=False):
         weights[generator.random((n, k)) < 0.1] = 0.0
     bias = generator.standard_normal(n, np.float32)
     neurons = np.arange(n, dtype=np.int32)
-    return CondensedLayer(n_in, weights, inputs, neurons, bias, LayerActivation(name))
+    return rectangle(n_in, weights, inputs, neurons, bias, LayerActivation(name))
+
+
+def rectangle(n_in, weights, inputs, *outputs):
+    """Return a layer of (n, k) weights and inputs."""
+    n, k = weights.shape
+    indptr = np.arange(0, n * k + 1, k) if k else np.zeros(n + 1, np.int64)
+    return CondensedLayer(n_in, indptr, inputs.ravel(), weights.ravel(), *outputs)
+
+
+def rows_of(layer):
+    """Return the weights and the inputs of every neuron as lists."""
+    indptr, inputs, weights = layer.by_output()
+    cuts = indptr[1:-1]
+    lists = ([part.tolist() for part in np.split(a, cuts)] for a in (weights, inputs))
+    return tuple(each if layer.n_active else [] for each in lists)
 
 
 def sample(layer, seed=1):
@@ -47,7 +62,7 @@ def sample(layer, seed=1):
 
 
 def pack(layer, width=NARROW, most=ANY):
-    arrays = layer.weights, layer.inputs, layer.bias
+    arrays = *layer.by_output(), layer.bias, layer.blocks.order
     return pack_windows(*arrays, layer.n_in, width, most)
 
 

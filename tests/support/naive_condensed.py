@@ -5,7 +5,7 @@ from support import naive
 
 
 def condensed(mask, dense):
-    """Return weights, inputs (both (n_active, k)) and neurons of a layer."""
+    """Return weights and inputs of every active neuron, and which those are."""
     neurons = [i for i in range(mask.shape[1]) if mask[:, i].any()]
     inputs = [list(np.flatnonzero(mask[:, i])) for i in neurons]
     weights = [
@@ -25,7 +25,8 @@ def forward(weights, inputs, bias, name, x):
 
 def scale(weights, inputs, bias, x):
     """Return the sum of the absolute terms of each neuron."""
-    return forward(np.abs(weights), inputs, np.abs(bias), "identity", np.abs(x))
+    absolute = [np.abs(row) for row in weights]
+    return forward(absolute, inputs, np.abs(bias), "identity", np.abs(x))
 
 
 def alive(masks):

@@ -1,8 +1,7 @@
-"""Condensed models: constant fan-in layers without row pointers, for predictions.
+"""Condensed models: layers without row pointers, for predictions.
 
 condensed_mlp  CondensedMLP, a trained model in condensed layers
-layers         layers for prediction: condensed ones, and others in CSR
-convert        how trained layers become layers for prediction
+layer_files    the layers in its files
 """
 
 from typing import TYPE_CHECKING

@@ -180,7 +180,7 @@ def is_condensed(model: Any) -> bool:
 
 
 def _from_connections(layer: Any) -> LayerByOutput:
-    """Return a SparseLayer or a condensed model's layer in CSR."""
+    """Return a SparseLayer."""
     connections = layer.connections
     csc = connections.to_scipy().tocsc()
     return _layer(layer, connections.n_in, csc.indptr, csc.indices, csc.data)
@@ -188,14 +188,7 @@ def _from_connections(layer: Any) -> LayerByOutput:
 
 def _from_condensed(layer: Any) -> LayerByOutput:
     """Return a layer of a condensed model."""
-    if hasattr(layer, "connections"):
-        return _from_connections(layer)
-    inputs, weights = layer.inputs, layer.weights
-    # Short rows are filled up with their last input and weight 0.
-    is_real = np.ones(inputs.shape, bool)
-    is_real[:, 1:] = inputs[:, 1:] > inputs[:, :-1]
-    indptr = _indptr(is_real.sum(axis=1))
-    return _layer(layer, layer.n_in, indptr, inputs[is_real], weights[is_real])
+    return _layer(layer, layer.n_in, *layer.by_output())
 
 
 def _layer(

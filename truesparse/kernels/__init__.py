@@ -18,9 +18,11 @@ Topology
     paths         scores of absent cells by paths of three connections
     path_draws    draws of such paths, and with them of cells
     patterns      draws of initial connections that depend on each other
-Layers of constant fan-in, after training
-    condensed     products of all neurons at once
+Predictions on a few samples
+    condensed     products by output neuron, 16 neurons at once
     windows       the same for one sample, with AVX-512
+    sparse_sample first layer for one sparse sample
+    fingerprint   whether arrays still hold what they held
 What they are made of
     arrays        NamedTuples of arrays that kernels take
     aligned       arrays that start on a cache line

@@ -1,15 +1,22 @@
-"""Products of a layer whose neurons all have k inputs: y_i = f(b_i + sum_j w_ij x_c).
+"""Products by output neuron for few samples: y_i = f(b_i + sum_c w_ic x_c).
 
-c = inputs[i, j]. Weights and inputs are stored for blocks of 16 neurons, row j of a
-block holding the j-th connection of each, so that for one sample a vector lane is a
-neuron: no row pointers, no sum across lanes, no remainder. Such a product is as slow as
-fetching x one number at a time; the instruction here reads two indices with one load of
-64 bits.
+Weights and inputs are stored for blocks of 16 neurons, a row of a block holding a
+connection of each, so that for one sample a vector lane is a neuron: no row pointers,
+no sum across lanes, no remainder. A block has as many rows as its neuron of most
+connections; the others are padded by weights 0 of input 0. Where neurons differ in
+their number of connections they are sorted by it, so that little is padded
+(SELL-C-sigma: Kreutzer et al., SIAM J. Sci. Comput. 36, 2014; here C = 16 and sigma is
+the whole layer). Every neuron adds up its inputs in the order given, so that its place
+changes no bit.
 
-One sample through 768 x 3072 at 90 % sparsity, one thread: 57 us; with an index a load
-70, with gather instructions 105, with a neuron a row 75 and more (EPYC 7003, 2026-11).
-16-bit indices would take 52, for a second kind of every kernel. With AVX-512,
-kernels/windows.py takes a third, in the cache.
+Such a product is as slow as fetching x one number at a time; the instruction here reads
+two indices with one load of 64 bits. One sample through 768 x 3072 at 90 % sparsity,
+one thread: 57 us; with an index a load 70, with gather instructions 105, with a neuron
+a row 75 and more (EPYC 7003, 2026-11). 16-bit indices would take 52, for a second kind
+of every kernel. With AVX-512, kernels/windows.py takes a third, in the cache.
+
+A sample with infinity or NaN takes a loop that looks at no padding: times 0, it would
+spoil the sums of neurons that have nothing to do with it.
 """
 
 from typing import NamedTuple
@@ -20,7 +27,7 @@ from numba import types
 from numba.core.extending import intrinsic
 
 from truesparse.kernels import jit
-from truesparse.kernels.activation import activate_rows, infer_rows
+from truesparse.kernels.activation import activate_row, activate_rows, infer_rows
 from truesparse.kernels.aligned import aligned_zeros
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
@@ -39,26 +46,95 @@ _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 
 class Blocks(NamedTuple):
-    """Connections of a layer of constant fan-in k; the last block may be padded."""
+    """Connections of a layer, a neuron a lane."""
 
-    weights: np.ndarray  # (n_blocks * k, 16) float
-    inputs: np.ndarray  # (n_blocks * k, 16) int32
+    weights: np.ndarray  # (n_rows, 16) float
+    inputs: np.ndarray  # (n_rows, 16) int32
     bias: np.ndarray  # (n_blocks, 16) float
+    first: np.ndarray  # (n_blocks + 1,) int64: first row of every block
+    counts: np.ndarray  # (n_blocks, 16) int32: connections without the padding
+    order: np.ndarray  # (n_blocks * 16,) int32: neuron of each lane; (0,) for 0, 1, ...
 
 
-def pack_blocks(rows):
-    """Return (n, k) as blocks of 16 rows, (n_blocks * k, 16), the last padded by 0."""
-    n, k = rows.shape
-    block, lane = np.divmod(np.arange(n), LANES)
-    out = aligned_zeros((-(-n // LANES), k, LANES), rows.dtype)
-    out[block, :, lane] = rows
-    return out.reshape(len(out) * k, LANES)
+def sort_by_fan_in(indptr):
+    """Return the order in which neurons are packed, most connections first.
+
+    Parameters
+    ----------
+    indptr : (n + 1,) int64 array
+
+    Returns
+    -------
+    (n_blocks * 16,) int32 array
+        (0,) where the fan-ins differ by one at most. Numbers from n on are padding.
+    """
+    counts = np.diff(indptr)
+    if counts.size == 0 or counts.max() - counts.min() <= 1:
+        return np.empty(0, np.int32)
+    order = np.arange(-(-counts.size // LANES) * LANES, dtype=np.int32)
+    order[: counts.size] = np.argsort(-counts, kind="stable")
+    return order
 
 
-def unpack_blocks(blocks, n, k):
-    """Return the (n, k) array that pack_blocks was given."""
-    block, lane = np.divmod(np.arange(n), LANES)
-    return blocks.reshape(-(-n // LANES), k, LANES)[block, :, lane]
+def pack_blocks(indptr, inputs, weights, bias, order):
+    """Return the Blocks of a layer.
+
+    Parameters
+    ----------
+    indptr : (n + 1,) int64 array
+    inputs : (nnz,) int32 array
+    weights : (nnz,) float array
+    bias : (n,) float array
+    order : array
+        Return value of `sort_by_fan_in`.
+    """
+    n = bias.size
+    n_blocks = -(-n // LANES)
+    counts = np.zeros(n_blocks * LANES, np.int32)
+    counts[:n] = np.diff(indptr)
+    sorted_bias = aligned_zeros((n_blocks, LANES), bias.dtype)
+    sorted_bias.ravel()[:n] = bias
+    neurons = np.arange(n, dtype=np.int32)
+    if order.size:
+        neurons = order[:n]  # what is padding comes last
+        counts = counts[order]
+        sorted_bias.ravel()[:] = sorted_bias.ravel()[order]
+    counts = counts.reshape(n_blocks, LANES)
+    first = np.zeros(n_blocks + 1, np.int64)
+    np.cumsum(counts.max(1, initial=0), out=first[1:])
+    blocks = Blocks(
+        aligned_zeros((first[-1], LANES), weights.dtype),
+        aligned_zeros((first[-1], LANES), np.int32),
+        sorted_bias,
+        first,
+        counts,
+        order,
+    )
+    _fill(indptr, inputs, weights, neurons, first, *blocks[:2])
+    return blocks
+
+
+@kernel
+def _fill(indptr, inputs, weights, neurons, first, out_weights, out_inputs):
+    """Write the connections of every lane into its block."""
+    for place in range(neurons.size):
+        block, lane = divmod(place, LANES)
+        row, neuron = first[block], neurons[place]
+        for k in range(indptr[neuron + 1] - indptr[neuron]):
+            out_weights[row + k, lane] = weights[indptr[neuron] + k]
+            out_inputs[row + k, lane] = inputs[indptr[neuron] + k]
+
+
+def unpack_blocks(blocks, n):
+    """Return indptr, inputs and weights of n neurons, as `pack_blocks` takes them."""
+    places = np.arange(n)
+    if blocks.order.size:
+        places = np.argsort(blocks.order, kind="stable")[:n]
+    counts = blocks.counts.ravel()[places].astype(np.int64)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    block, lane = np.divmod(np.repeat(places, counts), LANES)
+    rows = blocks.first[block] + np.arange(block.size) - np.repeat(indptr[:-1], counts)
+    return indptr, blocks.inputs[rows, lane], blocks.weights[rows, lane]
 
 
 @intrinsic
@@ -104,63 +180,129 @@ if jit.DISABLED:
 
 
 @inner_kernel
-def _one_sample(blocks, x, out, code, parameter, start, stop):
-    weights, inputs, tile = blocks.weights, blocks.inputs, (0,)
-    fan_in = weights.shape[0] // max(blocks.bias.shape[0], 1)
-    rows = out.reshape(out.size // LANES, LANES)
+def is_finite(x):
+    """Whether a vector holds neither infinity nor NaN."""
+    largest = x.dtype.type(np.inf)
+    wrong = 0
+    for i in range(x.size):
+        wrong += not -largest < x[i] < largest
+    return wrong == 0
+
+
+@inner_kernel
+def _padded_sums(blocks, x, rows, start, stop):
+    weights, inputs, first, tile = blocks.weights, blocks.inputs, blocks.first, (0,)
     for block in range(start, stop):
         sums = load(tile, blocks.bias, block, 0)
-        for row in range(block * fan_in, (block + 1) * fan_in):
+        for row in range(first[block], first[block + 1]):
             sums = add_gathered(sums, load(tile, weights, row, 0), x, inputs, row)
         store(rows, block, 0, sums)
+
+
+@inner_kernel
+def _exact_sums(blocks, x, rows, start, stop):
+    weights, inputs, first = blocks.weights, blocks.inputs, blocks.first
+    for block in range(start, stop):
+        for lane in range(LANES):
+            total = blocks.bias[block, lane]
+            for k in range(blocks.counts[block, lane]):
+                row = first[block] + k
+                total += weights[row, lane] * x[inputs[row, lane]]
+            rows[block, lane] = total
+
+
+@inner_kernel
+def put_in_order(order, rows, out, start, stop):
+    """Copy numbers start to stop of `rows` to their neurons' places in `out`."""
+    sums, neurons = rows.reshape(rows.size), out.reshape(out.size)
+    for place in range(start, min(stop, order.size)):
+        neurons[order[place]] = sums[place]
+
+
+@inner_kernel
+def split_room(order, out):
+    """Return the part of `out` for lanes as they are packed: the second, if sorted."""
+    return out[out.shape[0] // 2 :] if order.size > 0 else out
+
+
+@inner_kernel
+def _one_sample(blocks, x, out, finite, code, parameter, start, stop):
+    part = split_room(blocks.order, out)
+    rows = part.reshape(part.size // LANES, LANES)
+    if finite:
+        _padded_sums(blocks, x, rows, start, stop)
+    else:
+        _exact_sums(blocks, x, rows, start, stop)
     infer_rows(code, parameter, rows, start, stop)
+    put_in_order(blocks.order, rows, out, start * LANES, stop * LANES)
 
 
 @kernel
-def one_sample(x, out, code, parameter, *fields):
+def one_sample(x, out, code, parameter, n_in, *fields):
     """Compute out = f(bias + W^T x) of one sample, on one thread.
 
     Parameters
     ----------
-    x : (n_in,) float array
+    x : (n_in or more,) float array
     out : (m, 16 or a multiple) float array
-        The neurons in order; numbers beyond the last neuron have no meaning.
+        The neurons in order; numbers beyond the last neuron have no meaning. If the
+        blocks are sorted, the second half is room for them.
     code, parameter : int, float
         The fields of an Activation.
+    n_in : int
     *fields
         The fields of Blocks. Numba looks at them faster than at the whole.
     """
     blocks = Blocks(*fields)
+    finite, n_blocks = is_finite(x[:n_in]), blocks.bias.shape[0]
     state = flush_subnormals()
-    _one_sample(blocks, x, out, code, parameter, 0, blocks.bias.shape[0])
+    _one_sample(blocks, x, out, finite, code, parameter, 0, n_blocks)
     restore_subnormals(state)
 
 
 @parallel_kernel
-def one_sample_parallel(x, out, code, parameter, task_size, *fields):
+def one_sample_parallel(x, out, code, parameter, n_in, task_size, *fields):
     """Do the same on all threads, `task_size` blocks a task."""
     blocks = Blocks(*fields)
-    n_blocks = blocks.bias.shape[0]
+    finite, n_blocks = is_finite(x[:n_in]), blocks.bias.shape[0]
     for task in prange((n_blocks + task_size - 1) // task_size):
         state = flush_subnormals()
         start = task * task_size
         stop = min(start + task_size, n_blocks)
-        _one_sample(blocks, x, out, code, parameter, start, stop)
+        _one_sample(blocks, x, out, finite, code, parameter, start, stop)
         restore_subnormals(state)
 
 
 @inner_kernel
-def _four_rows(tile, blocks, x, out, block, lane):
-    """Compute the sums of four neighbouring neurons at once, to hide latency."""
+def _row_of(blocks, place):
+    """Return the row of `out` that a lane belongs to."""
+    return blocks.order[place] if blocks.order.size > 0 else np.int32(place)
+
+
+@inner_kernel
+def _finish_row(tile, blocks, x, out, sums, place, done, column):
+    """Add a neuron's connections from number `done` on, and write its sum."""
+    block, lane = divmod(place, LANES)
+    first = blocks.first[block]
+    for row in range(first + done, first + blocks.counts[block, lane]):
+        weight, i = blocks.weights[row, lane], blocks.inputs[row, lane]
+        sums = add_scaled(sums, weight, load(tile, x, i, column))
+    store(out, _row_of(blocks, place), column, sums)
+
+
+@inner_kernel
+def _four_rows(tile, blocks, x, out, place):
+    """Compute the sums of four neighbouring lanes at once, to hide latency."""
     weights, inputs, bias = blocks.weights, blocks.inputs, blocks.bias
-    fan_in = weights.shape[0] // bias.shape[0]
-    first = block * LANES + lane
+    block, lane = divmod(place, LANES)
+    first, counts = blocks.first[block], blocks.counts[block, lane : lane + 4]
+    done = min(min(counts[0], counts[1]), min(counts[2], counts[3]))
     for column in range(0, x.shape[1], columns(tile)):
         a = full(tile, x, bias[block, lane])
         b = full(tile, x, bias[block, lane + 1])
         c = full(tile, x, bias[block, lane + 2])
         d = full(tile, x, bias[block, lane + 3])
-        for row in range(block * fan_in, (block + 1) * fan_in):
+        for row in range(first, first + done):
             i = inputs[row, lane]
             a = add_scaled(a, weights[row, lane], load(tile, x, i, column))
             i = inputs[row, lane + 1]
@@ -169,18 +311,21 @@ def _four_rows(tile, blocks, x, out, block, lane):
             c = add_scaled(c, weights[row, lane + 2], load(tile, x, i, column))
             i = inputs[row, lane + 3]
             d = add_scaled(d, weights[row, lane + 3], load(tile, x, i, column))
-        store(out, first, column, a)
-        store(out, first + 1, column, b)
-        store(out, first + 2, column, c)
-        store(out, first + 3, column, d)
+        _finish_row(tile, blocks, x, out, a, place, done, column)
+        _finish_row(tile, blocks, x, out, b, place + 1, done, column)
+        _finish_row(tile, blocks, x, out, c, place + 2, done, column)
+        _finish_row(tile, blocks, x, out, d, place + 3, done, column)
 
 
 @inner_kernel
 def _many_samples(tile, blocks, x, out, activation, start, stop):
-    for block in range(start, stop):
-        for lane in range(0, LANES, 4):
-            _four_rows(tile, blocks, x, out, block, lane)
-    activate_rows(activation, out, out, start * LANES, stop * LANES)
+    for place in range(start * LANES, stop * LANES, 4):
+        _four_rows(tile, blocks, x, out, place)
+    if blocks.order.size > 0:
+        for place in range(start * LANES, stop * LANES):
+            activate_row(activation, out, out, blocks.order[place])
+    else:
+        activate_rows(activation, out, out, start * LANES, stop * LANES)
 
 
 @parallel_kernel

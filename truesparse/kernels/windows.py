@@ -1,4 +1,4 @@
-"""One sample through neurons that all have k inputs, x looked up in registers.
+"""One sample through packed neurons, x looked up in registers.
 
 Fetching x one number at a time bounds kernels/condensed.py. AVX-512 looks up 16
 numbers at once, among 32 in two registers. So the connections are put in an order in
@@ -7,9 +7,9 @@ a connection each from the same *window* of inputs, which registers hold. A neur
 without a connection there waits, with a weight of 0.
 
 A window has 32 inputs where the layer then fits the cache, else 64, or there are no
-windows, see condensed/layers.py: at 90 % sparsity they store 1.57 and 1.30 weights a
-connection, and a step takes 2.5 and 4.3 ns in the cache, 11 either way outside (Xeon
-with AVX-512 FP16, 2026-11).
+windows, see sparse/condensed_layer.py: at 90 % sparsity they store 1.57 and 1.30
+weights a connection, and a step takes 2.5 and 4.3 ns in the cache, 11 either way
+outside (Xeon with AVX-512 FP16, 2026-11).
 
 Every neuron still adds up its inputs in ascending order, so results equal those of
 kernels/condensed.py to the bit, except for the sign of zeros. A sample with infinity or
@@ -31,6 +31,7 @@ from numba.core.extending import intrinsic
 from truesparse.kernels import jit
 from truesparse.kernels.activation import infer_rows
 from truesparse.kernels.aligned import aligned_zeros
+from truesparse.kernels.condensed import is_finite, put_in_order, split_room
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     LANES,
@@ -51,7 +52,6 @@ STEP_BYTES = 5 * NEURONS  # a weight and a place for each neuron
 _SHIFTS = np.arange(0, 32, 8, dtype=np.uint32)[:, None]
 _AT_ONCE = 1 << 19  # connections packed at a time, so that memory is bounded
 _INT32 = ir.IntType(32)
-_EXPONENT = np.int32(0x7F800000)  # bits that are all set in infinity and NaN
 
 
 class Windows(NamedTuple):
@@ -62,19 +62,23 @@ class Windows(NamedTuple):
     starts: np.ndarray  # (n_steps,) int64: first input of the window
     first: np.ndarray  # (n_groups + 1,) int64: first step of every 64 neurons
     bias: np.ndarray  # (n_groups, 64) float32
+    order: np.ndarray  # as in Blocks
     n_in: int
 
 
-def pack_windows(weights, inputs, bias, n_in, width, most_weights):
+def pack_windows(indptr, inputs, weights, bias, order, n_in, width, most_weights):
     """Return the Windows of a layer, or None if they do not fit.
 
     Parameters
     ----------
-    weights : (n, k) float32 array
+    indptr : (n + 1,) int64 array
+    inputs : (nnz,) int32 array
+        Ascending for each neuron.
+    weights : (nnz,) float32 array
         Connections of weight 0 are left out.
-    inputs : (n, k) int32 array
-        Ascending in a row.
     bias : (n,) float32 array
+    order : array
+        Return value of condensed.sort_by_fan_in.
     n_in : int
     width : int
         Inputs of a window, NARROW or WIDE.
@@ -83,16 +87,27 @@ def pack_windows(weights, inputs, bias, n_in, width, most_weights):
     """
     if n_in < width or np.count_nonzero(weights) > most_weights:
         return None
-    n, k = weights.shape
-    at_once = max(1, _AT_ONCE // (k + 1) // NEURONS) * NEURONS
-    parts, room = [], most_weights // NEURONS
-    for start in range(0, max(n, 1), at_once):
-        rows = slice(start, start + at_once)
-        part = _pack_some(weights[rows], inputs[rows], n_in, width, room)
+    indptr, inputs, weights = _without_zeros(indptr, inputs, weights)
+    n = bias.size
+    neurons = order[:n] if order.size else np.arange(n)
+    counts = np.diff(indptr)[neurons]
+    # A group takes as many steps as its neuron of most connections, or more. This also
+    # bounds the memory of the rectangles below.
+    groups = np.arange(0, n, NEURONS)
+    most = np.maximum.reduceat(counts, groups) if n else counts
+    if most.sum() * NEURONS > most_weights:
+        return None
+    parts, room, start = [], most_weights // NEURONS, 0
+    while start < max(n, 1):
+        k = int(most[start // NEURONS :].max(initial=0))
+        stop = start + max(1, _AT_ONCE // (k + 1) // NEURONS) * NEURONS
+        rows = _rectangle(indptr, inputs, weights, neurons[start:stop], n_in, k)
+        part = _pack_some(*rows, n_in, width, room)
         if part is None:
             return None
         parts.append(part)
         room -= len(part[1])
+        start = stop
     counts, *steps = zip(*parts, strict=True)
     first = np.concatenate([[0], np.concatenate(counts).cumsum()])
     windows = Windows(
@@ -101,31 +116,46 @@ def pack_windows(weights, inputs, bias, n_in, width, most_weights):
         np.zeros(first[-1], np.int64),
         first,
         aligned_zeros((len(first) - 1, NEURONS), np.float32),
+        order,
         n_in,
     )
-    windows.bias.ravel()[:n] = bias
+    windows.bias.ravel()[:n] = bias[neurons]
     for out, arrays in zip(windows[:3], steps, strict=True):
         np.concatenate(arrays, out=out)
     return windows
 
 
-def _pack_some(weights, inputs, n_in, width, most_steps):
+def _without_zeros(indptr, inputs, weights):
+    stays = weights != 0
+    if stays.all():
+        return indptr, inputs, weights
+    before = np.concatenate([[0], np.cumsum(stays)])
+    return before[indptr], inputs[stays], weights[stays]
+
+
+def _rectangle(indptr, inputs, weights, neurons, n_in, k):
+    """Return inputs and weights of some neurons as (m, k + 1) arrays, m full groups.
+
+    Input n_in stands for no connection: it ends each row and fills the last group.
+    """
+    shape = -(-len(neurons) // NEURONS) * NEURONS, k + 1
+    rows, values = np.full(shape, n_in, np.int32), np.zeros(shape, np.float32)
+    starts, counts = indptr[neurons], np.diff(indptr)[neurons]
+    taken = np.arange(k + 1) < counts[:, None]
+    row, place = np.nonzero(taken)
+    cells = starts[row] + place
+    rows[row, place], values[row, place] = inputs[cells], weights[cells]
+    return rows, values
+
+
+def _pack_some(rows, values, n_in, width, most_steps):
     """Return the number of steps of each 64 neurons, and weights, places, starts.
 
     Return None if there are more than `most_steps`.
     """
-    n, k = weights.shape
-    n_groups = -(-n // NEURONS)
-    # Input n_in stands for no connection: it ends each row and fills the last group.
-    rows = np.full((n_groups * NEURONS, k + 1), n_in, np.int32)
-    rows[:n, :k] = np.where(weights != 0, inputs, n_in)
-    order = rows.argsort(1, kind="stable")
-    values = np.zeros(rows.shape, np.float32)
-    values[:n, :k] = weights
-    values = np.take_along_axis(values, order, 1).ravel()
-    rows = np.take_along_axis(rows, order, 1).ravel()
-
-    at = np.arange(0, rows.size, k + 1).reshape(n_groups, NEURONS)
+    n_groups, length = len(rows) // NEURONS, rows.shape[1]
+    rows, values = rows.ravel(), values.ravel()
+    at = np.arange(0, rows.size, length).reshape(n_groups, NEURONS)
     groups, steps, counts = np.arange(n_groups), [], np.zeros(n_groups, np.int64)
     while (groups := groups[rows[at[groups]].min(1, initial=n_in) < n_in]).size:
         counts[groups] += 1
@@ -208,25 +238,18 @@ if jit.DISABLED:
 
 
 @inner_kernel
-def _is_finite(x):
-    bits, highest = x.view(np.int32), np.int32(0)
-    for i in range(bits.size):
-        highest = max(highest, bits[i] & _EXPONENT)
-    return highest < _EXPONENT
-
-
-@inner_kernel
 def _some_groups(window_tile, windows, x, out, code, parameter, start, stop):
     weights, places, row = windows.weights, windows.places, x.reshape(1, x.size)
-    tile = (0, 0, 0, 0)
+    tile, part = (0, 0, 0, 0), split_room(windows.order, out)
     for group in range(start, stop):
         sums = load(tile, windows.bias, group, 0)
         for step in range(windows.first[group], windows.first[group + 1]):
             window = load(window_tile, row, 0, windows.starts[step])
             factors = load(tile, weights, step, 0)
             sums = add_looked_up(sums, factors, window, places, step)
-        store(out, group, 0, sums)
-    infer_rows(code, parameter, out, start, stop)
+        store(part, group, 0, sums)
+    infer_rows(code, parameter, part, start, stop)
+    put_in_order(windows.order, part, out, start * NEURONS, stop * NEURONS)
 
 
 @kernel
@@ -237,7 +260,8 @@ def one_sample_by_windows(x, out, code, parameter, window_tile, *fields):
     ----------
     x : (n_in or more,) float32 array
     out : (n_groups, 64) float32 array
-        The neurons in order; numbers beyond the last neuron have no meaning.
+        The neurons in order; numbers beyond the last neuron have no meaning. If they
+        are sorted, (2 * n_groups, 64): the second half is room for that.
     code, parameter : int, float
         The fields of an Activation.
     window_tile : tuple
@@ -251,10 +275,10 @@ def one_sample_by_windows(x, out, code, parameter, window_tile, *fields):
         False, with nothing computed, if x holds a number that is not finite.
     """
     windows = Windows(*fields)
-    finite = _is_finite(x[: windows.n_in])
+    finite, n_groups = is_finite(x[: windows.n_in]), windows.bias.shape[0]
     if finite:
         state = flush_subnormals()
-        _some_groups(window_tile, windows, x, out, code, parameter, 0, out.shape[0])
+        _some_groups(window_tile, windows, x, out, code, parameter, 0, n_groups)
         restore_subnormals(state)
     return finite
 
@@ -265,7 +289,7 @@ def one_sample_by_windows_parallel(
 ):
     """Do the same on all threads, `task_size` groups of 64 neurons a task."""
     windows = Windows(*fields)
-    finite, n_groups = _is_finite(x[: windows.n_in]), out.shape[0]
+    finite, n_groups = is_finite(x[: windows.n_in]), windows.bias.shape[0]
     if finite:
         for task in prange((n_groups + task_size - 1) // task_size):
             state = flush_subnormals()

@@ -10,9 +10,14 @@ from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
 from truesparse.sparse.connections import canonical_csr
 
+# Two passes over a few numbers take longer than one that allocates.
+_SMALL = 4096
+
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether an array holds neither NaN nor infinity; allocates nothing."""
+    """Whether an array holds neither NaN nor infinity; allocates next to nothing."""
+    if array.size < _SMALL:
+        return bool(np.isfinite(array).all())
     # Smallest and largest are NaN if any of the numbers is.
     return array.size == 0 or bool(np.isfinite(array.min()) & np.isfinite(array.max()))
 
@@ -43,6 +48,8 @@ def as_source_data(
     if isinstance(data, Csr):
         check_source(data, dtype, n_features)
         return data
+    if _is_source(data, dtype, n_features) and is_finite(data):
+        return data  # the commonest case, of which single samples take long
     is_sparse = scipy.sparse.issparse(data)
     if not is_sparse:
         try:
@@ -73,6 +80,17 @@ def as_source_data(
     return source
 
 
+def _is_source(data, dtype, n_features: int) -> bool:
+    """Whether data are a matrix as kernels take it, whatever it holds."""
+    return (
+        type(data) is np.ndarray
+        and data.ndim == 2
+        and data.shape[1] == n_features
+        and data.dtype == dtype
+        and data.flags.c_contiguous
+    )
+
+
 def _as_csr_arrays(matrix, name: str) -> Csr:
     try:
         csr = canonical_csr(matrix)
@@ -100,9 +118,7 @@ def check_source(data: np.ndarray | Csr, dtype, n_features: int) -> None:
         low, high = indices.min(initial=0), indices.max(initial=0)
         fits = fits and low >= 0 and high < n_features
     else:
-        fits = isinstance(data, np.ndarray) and data.flags.c_contiguous
-        fits = fits and data.dtype == dtype and data.ndim == 2
-        fits = fits and data.shape[1] == n_features
+        fits = _is_source(data, dtype, n_features)
     if not fits:
         raise UsageError(
             f"data must be {np.dtype(dtype)} with {n_features} features, in the form "

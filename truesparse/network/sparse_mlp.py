@@ -10,7 +10,6 @@ import scipy.sparse
 
 from truesparse.common import rng
 from truesparse.common.checks import check_whole
-from truesparse.datasets import Preprocessing
 from truesparse.drawing import draw_layers as drawing
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
@@ -18,9 +17,11 @@ from truesparse.kernels.loss import row_sums, store_delta
 from truesparse.losses import Loss
 from truesparse.network import backprop, faults, feedforward, inputs
 from truesparse.network.buffers import Buffers
+from truesparse.network.condensed_copy import FewSamples
 from truesparse.network.exportable import Exportable
 from truesparse.network.layer_stack import LayerStack
 from truesparse.network.precision import weight_dtype
+from truesparse.network.probabilities import Probabilities
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
 
@@ -29,7 +30,7 @@ DEFAULT_EPSILON = 20.0
 _adapting = threading.Lock()
 
 
-class SparseMLP(LayerStack, Exportable):
+class SparseMLP(LayerStack, Probabilities, Exportable):
     """A truly sparse multilayer perceptron.
 
     Parameters
@@ -77,9 +78,6 @@ class SparseMLP(LayerStack, Exportable):
     >>> model.nnz, model.n_neurons
     (1370, 110)
     """
-
-    # How the training data were scaled and labelled, if `truesparse.load` found that.
-    preprocessing: Preprocessing | None = None
 
     def __init__(
         self,
@@ -145,6 +143,7 @@ class SparseMLP(LayerStack, Exportable):
         self.moments_since = 0  # the step at which the optimiser's state was zero
         self.activation_dtype = activation_dtype
         self._version = -1  # of the topology that buffers and tasks fit
+        self._few = FewSamples()
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle or a copy allocates buffers itself, when it needs them.
@@ -320,21 +319,20 @@ class SparseMLP(LayerStack, Exportable):
         The last bits may depend on the batch size, which determines the order of
         sums. Several threads may call this at the same time. If `preprocessing` scales,
         `data` are scaled rows; there is a warning until ``scaled=True`` confirms it.
+
+        Up to 8 samples are answered by a condensed copy of at most 4 million
+        connections, see network/condensed_copy.py.
         """
         inputs.warn_of_scales(self.preprocessing, scaled)
         check_whole("batch_size", batch_size, 1)
-        source = inputs.as_source_data(data, self.dtype, self.layer_sizes[0])
+        n_features = self.layers[0].connections.n_in
+        source = inputs.as_source_data(data, self.dtype, n_features)
         # One sample takes one column, even if there are wider buffers.
         size = min(batch_size, max(inputs.n_samples(source), 1))
+        is_exact = self.activation_dtype != "bfloat16"
+        if is_exact and self._few.can_predict(self.layers, source, size):
+            return self._few.predict(self.layers, source, size)
         return self._predict(source, size)
-
-    def predict_proba(
-        self, data, batch_size: int = 128, *, scaled: bool = False
-    ) -> np.ndarray:
-        """Return probabilities, or predictions of a regression, as (n, n_out)."""
-        inputs.warn_of_scales(self.preprocessing, scaled)
-        z = self.decision_function(data, batch_size, scaled=True)
-        return self.loss.activate(z)
 
     def evaluate(
         self, data, targets, batch_size: int = 128, sample_weight=None
@@ -374,6 +372,7 @@ class SparseMLP(LayerStack, Exportable):
 
     def _ready(self, data, targets, samples, weights) -> Buffers:
         """Return the buffers, after a check that they fit these samples."""
+        self._few.forget()
         self._follow_topology()
         if self._buffers is None:
             raise UsageError("there are no training buffers: call prepare first")

@@ -1,12 +1,11 @@
-"""Layers for prediction: condensed ones, of constant fan-in, and others in CSR.
+"""A layer for prediction alone, its connections by output neuron.
 
-Every active neuron i of a condensed layer has k inputs; it is computed from two
-rectangular arrays::
+Every active neuron i, which is one that has connections, is computed by::
 
-    y_i = f(b_i + sum_j weights[i, j] x[inputs[i, j]])
+    y_i = f(b_i + sum_k weights[k] x[inputs[k]])    for indptr[i] <= k < indptr[i + 1]
 
-(SRigL: Lasby et al., Dynamic Sparse Training with Structured Sparsity, ICLR 2024, the
-"condensed" matrix product.)
+Layers of constant fan-in need no padding: SRigL makes such (Lasby et al., Dynamic
+Sparse Training with Structured Sparsity, ICLR 2024, the "condensed" matrix product).
 """
 
 import functools
@@ -18,13 +17,12 @@ from truesparse.activations import LayerActivation
 from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError
 from truesparse.kernels import jit
-from truesparse.kernels.arrays import Head
 from truesparse.kernels.condensed import (
-    Blocks,
     many_samples,
     one_sample,
     one_sample_parallel,
     pack_blocks,
+    sort_by_fan_in,
     unpack_blocks,
 )
 from truesparse.kernels.simd import LANES, make_tile
@@ -37,8 +35,7 @@ from truesparse.kernels.windows import (
     one_sample_by_windows_parallel,
     pack_windows,
 )
-from truesparse.sparse.connections import LARGEST_SIDE, Connections
-from truesparse.sparse.layer import SparseLayer
+from truesparse.sparse.connections import LARGEST_SIDE
 from truesparse.sparse.srelu import given_units
 
 # With fewer connections, one thread is done before others have begun.
@@ -56,14 +53,16 @@ _CACHE_BYTES = 1_500_000  # of the 2 MB that a core of that Xeon has
 
 
 class CondensedLayer:
-    """A layer z_i = bias_i + sum_j weights_ij x[inputs_ij], a = f(z), for prediction.
+    """A layer z = W^T x + bias, a = f(z), for prediction.
 
     Parameters
     ----------
     n_in : int
-    weights : (n_active, k) float32 or float64 array
-    inputs : (n_active, k) int32 array
-        Input neurons, ascending in a row.
+    indptr : (n_active + 1,) int64 array
+        Connections of neuron i are indptr[i] to indptr[i + 1].
+    inputs : (nnz,) int32 array
+        Input neurons, ascending for each neuron.
+    weights : (nnz,) float32 or float64 array
     neurons : (n_active,) int32 array
         Numbers of these neurons among all outputs, strictly ascending.
     bias : (n_active,) array of the dtype of `weights`
@@ -81,11 +80,11 @@ class CondensedLayer:
     --------
     >>> import numpy as np
     >>> from truesparse.activations import LayerActivation
-    >>> from truesparse.condensed.layers import CondensedLayer
-    >>> weights, inputs = np.array([[2.0, 1.0]]), np.array([[0, 2]], np.int32)
-    >>> neurons, bias = np.array([1], np.int32), np.array([0.5])
-    >>> relu = LayerActivation("relu")
-    >>> layer = CondensedLayer(3, weights, inputs, neurons, bias, relu)
+    >>> from truesparse.sparse.condensed_layer import CondensedLayer
+    >>> indptr, inputs = np.array([0, 2]), np.array([0, 2], np.int32)
+    >>> weights, bias = np.array([2.0, 1.0]), np.array([0.5])
+    >>> outputs = np.array([1], np.int32), bias, LayerActivation("relu")
+    >>> layer = CondensedLayer(3, indptr, inputs, weights, *outputs)
     >>> layer.forward(np.array([1.0, 9.0, 4.0])).tolist()
     [6.5]
     """
@@ -93,24 +92,27 @@ class CondensedLayer:
     def __init__(
         self,
         n_in: int,
-        weights: np.ndarray,
+        indptr: np.ndarray,
         inputs: np.ndarray,
+        weights: np.ndarray,
         neurons: np.ndarray,
         bias: np.ndarray,
         activation: LayerActivation,
         srelu: np.ndarray | None = None,
     ):
         self.n_in = check_whole("n_in", n_in, 0, LARGEST_SIDE)
-        _check_arrays(self.n_in, weights, inputs, neurons, bias)
-        self.n_active, self.fan_in = weights.shape
+        _check_arrays(self.n_in, indptr, inputs, weights, neurons, bias)
+        self.n_active, self.nnz = bias.size, weights.size
         self.neurons, self.activation = neurons, activation
         self.srelu = given_units(activation, srelu, bias)
-        self.blocks = Blocks(
-            pack_blocks(weights), pack_blocks(inputs), pack_blocks(bias[:, None])
-        )
-        self.cache_share = 1.0  # less in a model, see CondensedMLP
-        self._how = activation.for_inference()
+        order = sort_by_fan_in(indptr)
+        self.blocks = pack_blocks(indptr, inputs, weights, bias, order)
+        # So many samples are computed without windows, before those are made.
+        self.patience = 0
+        self.cache_share = 1.0  # less in a model, see CondensedChain
+        self._how = *activation.for_inference()[:2], self.n_in
         self._is_small = self.nnz < _PARALLEL_NNZ
+        self._n_groups = -(-self.n_active // NEURONS)
         self._task_size = max(1, -(-len(self.blocks.bias) // _MOST_TASKS))
 
     @functools.cached_property
@@ -122,7 +124,7 @@ class CondensedLayer:
         """
         if self.blocks.bias.dtype != np.float32 or self.nnz < _WINDOWS_NNZ:
             return None
-        layer = self.weights, self.inputs, self.bias, self.n_in
+        layer = *self.by_output(), self.bias, self.blocks.order, self.n_in
         cache = _CACHE_BYTES * self._threads() * self.cache_share
         fit = int(cache) // STEP_BYTES * NEURONS
         for width, (inside, outside) in _MOST_WEIGHTS.items():
@@ -137,26 +139,32 @@ class CondensedLayer:
         return {name: value for name, value in vars(self).items() if name != "windows"}
 
     @property
-    def weights(self) -> np.ndarray:
-        """The weights as an (n_active, k) array, copied."""
-        return unpack_blocks(self.blocks.weights, self.n_active, self.fan_in)
-
-    @property
-    def inputs(self) -> np.ndarray:
-        """The input neurons as an (n_active, k) int32 array, copied."""
-        return unpack_blocks(self.blocks.inputs, self.n_active, self.fan_in)
-
-    @property
     def bias(self) -> np.ndarray:
         """The biases as a read-only (n_active,) array."""
-        view = self.blocks.bias.reshape(-1)[: self.n_active]
+        flat = self.blocks.bias.reshape(-1)
+        if self.blocks.order.size:
+            sorted_bias, flat = flat, np.empty_like(flat)
+            flat[self.blocks.order] = sorted_bias
+        view = flat[: self.n_active]
         view.flags.writeable = False
         return view
 
     @property
-    def nnz(self) -> int:
-        """Number of connections, including the weights 0 that fill up rows."""
-        return self.n_active * self.fan_in
+    def fan_ins(self) -> np.ndarray:
+        """The number of connections of every neuron, (n_active,)."""
+        return np.diff(self.by_output()[0])
+
+    def by_output(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return indptr, inputs and weights, copied."""
+        return unpack_blocks(self.blocks, self.n_active)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the connections, those of `windows` included if it is made."""
+        arrays = [*self.blocks]
+        windows = vars(self).get("windows") or ()
+        arrays += [part for part in windows if isinstance(part, np.ndarray)]
+        return sum(array.nbytes for array in arrays)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs (n_active,) of one sample x, (n_in,) of the same dtype."""
@@ -173,15 +181,15 @@ class CondensedLayer:
     def room(self, columns: int) -> tuple[int, int]:
         """Return the shape of the output buffer for a number of samples."""
         if columns == 1:
-            return -(-self.n_active // NEURONS), NEURONS
+            return self._n_groups * (2 if self.blocks.order.size else 1), NEURONS
         return len(self.blocks.bias) * LANES, columns
 
     def run(self, x: np.ndarray, out: np.ndarray) -> None:
         """Compute one sample, (n_in or more,), into `out` of shape ``room(1)``.
 
-        With AVX-512, the first call makes `windows`.
+        With AVX-512, the first call makes `windows`, or that after `patience` others.
         """
-        how, threads = self._how[:2], self._threads()
+        how, threads = self._how, self._threads()
         if not (jit.has_avx512() and self._run_by_windows(x, out, how, threads)):
             if threads == 1:
                 one_sample(x, out, *how, *self.blocks)
@@ -195,12 +203,16 @@ class CondensedLayer:
 
     def _run_by_windows(self, x, out, how: tuple, threads: int) -> bool:
         """Do what `run` does; return False if it must take the other kernels."""
+        if self.patience > 0:
+            self.patience -= 1
+            return False
         if self.windows is None:
             return False
+        how = how[:2]
         if threads == 1:
             return one_sample_by_windows(x, out, *how, *self.windows)
         # One task for each thread: 24 tasks would take 0.8 us more.
-        size = -(-len(out) // threads)
+        size = -(-self._n_groups // threads)
         return one_sample_by_windows_parallel(x, out, *how, size, *self.windows)
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
@@ -213,68 +225,16 @@ class CondensedLayer:
         x : (n_in or more, columns) array
         out : array
         """
-        many_samples(tile, self.blocks, x, out, self._how, self._task_size)
+        how = self.activation.for_inference()
+        many_samples(tile, self.blocks, x, out, how, self._task_size)
         if self.srelu is not None:
             self.srelu.predict(out)
 
 
-class RowsLayer:
-    """A layer of varying fan-in, computed by the kernels for CSR.
-
-    Parameters
-    ----------
-    connections : Connections
-        Connections of the active neurons.
-    neurons : (n_active,) int32 array
-        Numbers of these neurons among all outputs, strictly ascending.
-    bias : (n_active,) array
-    activation : LayerActivation
-    srelu : (4, n_active) array, optional
-
-    Raises
-    ------
-    UsageError
-        If the arrays do not fit together.
-    """
-
-    def __init__(
-        self,
-        connections: Connections,
-        neurons: np.ndarray,
-        bias: np.ndarray,
-        activation: LayerActivation,
-        srelu: np.ndarray | None = None,
-    ):
-        _check_neurons(neurons, connections.n_out)
-        check_bias(bias, neurons.size, connections.values.dtype)
-        self.connections, self.neurons = connections, neurons
-        self.n_in, self.n_active = connections.n_in, connections.n_out
-        self.nnz, self.activation = connections.nnz, activation
-        self._layer = SparseLayer(connections, activation)
-        self._layer.bias[:] = bias
-        self._layer.srelu = self.srelu = given_units(activation, srelu, bias)
-        self.bias = self._layer.bias
-        self._how = activation.for_inference()
-
-    def room(self, columns: int) -> tuple[int, int]:
-        """Return the shape of the output buffer for a number of samples."""
-        return self.n_active, columns
-
-    def run(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Compute one sample as CondensedLayer does."""
-        self.run_batch(make_tile(1), x[:, None], out)
-
-    def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
-        """Compute a batch as CondensedLayer does."""
-        head, size = Head(self.bias, out, out[:0, :0]), out.shape[1]
-        partial = np.empty(self._layer.partial_size(size), out.dtype)
-        self._layer.forward(tile, x[: self.n_in], head, self._how, partial)
-
-
-def _check_arrays(n_in: int, weights, inputs, neurons, bias) -> None:
-    if weights.ndim != 2 or weights.dtype not in (np.float32, np.float64):
+def _check_arrays(n_in: int, indptr, inputs, weights, neurons, bias) -> None:
+    if weights.ndim != 1 or weights.dtype not in (np.float32, np.float64):
         raise UsageError(
-            "weights must be float32 or float64 of shape (n_active, k), got "
+            "weights must be float32 or float64 of shape (nnz,), got "
             f"{weights.dtype} of shape {weights.shape}"
         )
     if inputs.shape != weights.shape or inputs.dtype != np.int32:
@@ -282,16 +242,26 @@ def _check_arrays(n_in: int, weights, inputs, neurons, bias) -> None:
             f"inputs must be int32 of the shape of weights, {weights.shape}, got "
             f"{inputs.dtype} of shape {inputs.shape}"
         )
+    check_bias(bias, bias.size, weights.dtype)
+    _check_neurons(neurons, bias.size)
+    if indptr.dtype != np.int64 or indptr.shape != (bias.size + 1,):
+        raise UsageError(
+            f"indptr must be {bias.size + 1} int64 numbers, one more than there are "
+            f"neurons, got {indptr.dtype} of shape {indptr.shape}"
+        )
+    if indptr[0] != 0 or indptr[-1] != weights.size or (np.diff(indptr) < 0).any():
+        raise UsageError(
+            f"indptr must rise from 0 to nnz = {weights.size}; it starts at "
+            f"{indptr[0]} and ends at {indptr[-1]}"
+        )
     if inputs.size and (inputs.min() < 0 or inputs.max() >= n_in):
         raise UsageError(
             f"inputs must be from 0 to n_in - 1 = {n_in - 1}, got {inputs.min()} to "
             f"{inputs.max()}"
         )
-    # Equal neighbours fill up rows that lost constant inputs.
-    if (inputs[:, 1:] < inputs[:, :-1]).any():
-        raise UsageError("inputs must ascend within each row")
-    _check_neurons(neurons, len(weights))
-    check_bias(bias, len(weights), weights.dtype)
+    falls = np.flatnonzero(inputs[1:] < inputs[:-1]) + 1
+    if not np.isin(falls, indptr).all():
+        raise UsageError("inputs must ascend for each neuron")
 
 
 def check_bias(bias: np.ndarray, n: int, dtype: np.dtype) -> None:

@@ -1,17 +1,15 @@
 """How trained layers become layers for prediction.
 
-A neuron without connections is a constant. Condensed models leave it out: its share of
+A neuron without connections is a constant. Condensed layers leave it out: its share of
 the next layer becomes part of the biases there.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.sparse
 
 from truesparse.activations import LayerActivation
-from truesparse.condensed.layers import CondensedLayer, RowsLayer, check_bias
-from truesparse.errors import UsageError
+from truesparse.sparse.condensed_layer import CondensedLayer, check_bias
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
@@ -21,35 +19,27 @@ def condense(
     bias: np.ndarray,
     activation: LayerActivation,
     srelu: np.ndarray | None = None,
+    *,
+    whole: bool = False,
 ) -> CondensedLayer:
-    """Return a layer without its neurons that have no connections.
-
-    Raises
-    ------
-    UsageError
-        If the others differ in their number of connections.
+    """Return a layer without its neurons that have no connections, or the whole.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from scipy.sparse import csr_array
-    >>> from truesparse.activations import LayerActivation
-    >>> from truesparse.condensed.convert import condense
-    >>> from truesparse.sparse.connections import Connections
-    >>> matrix = csr_array([[1.0, 0, 0], [2, 0, 3], [0, 0, 4]])
-    >>> connections = Connections.from_scipy(matrix)
-    >>> layer = condense(connections, np.zeros(3), LayerActivation("identity"))
-    >>> layer.neurons.tolist(), layer.inputs.tolist()
-    ([0, 2], [[0, 1], [1, 2]])
+        >>> import numpy as np
+        >>> from scipy.sparse import csr_array
+        >>> from truesparse.activations import LayerActivation
+        >>> from truesparse.sparse.condensing import condense
+        >>> from truesparse.sparse.condensed_layer import CondensedLayer, check_bias
+    from truesparse.sparse.connections import Connections
+        >>> matrix = csr_array([[1.0, 0, 0], [2, 0, 3], [0, 0, 4]])
+        >>> connections = Connections.from_scipy(matrix)
+        >>> layer = condense(connections, np.zeros(3), LayerActivation("identity"))
+        >>> layer.neurons.tolist(), layer.fan_ins.tolist()
+        ([0, 2], [2, 2])
     """
     columns = _Columns(connections, np.asarray(bias), activation, srelu)
-    low, high = columns.fan_ins()
-    if low != high:
-        raise UsageError(
-            "a condensed layer needs the same fan-in at all neurons with connections, "
-            f"got {low} to {high}; train with SRigL, or use SparseMLP"
-        )
-    return columns.condensed()
+    return columns.condensed(whole)
 
 
 class _Columns:
@@ -78,11 +68,6 @@ class _Columns:
         self.counts = np.diff(view.indptr)
         self.rows, self.values = view.rows, connections.values[view.permutation]
 
-    def fan_ins(self) -> tuple[int, int]:
-        """Return the fewest and the most connections of a neuron that has any."""
-        counts = self.counts[self.counts > 0]
-        return (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
-
     def fold(self, alive: np.ndarray, constants: np.ndarray) -> None:
         """Turn constant inputs into part of the biases.
 
@@ -104,40 +89,22 @@ class _Columns:
         self.rows, self.values = position[self.rows[stays]], self.values[stays]
         self.n_in = int(alive.sum())
 
-    def condensed(self) -> CondensedLayer:
-        """Return the active neurons as a condensed layer.
-
-        Shorter rows are filled up with weights 0 of their last input.
-        """
-        neurons = self._active()
-        counts = self.counts[neurons, None]
-        shape = (neurons.size, int(counts.max(initial=0)))
-        taken = np.arange(shape[1]) < counts
-        weights, inputs = np.zeros(shape, self.values.dtype), np.zeros(shape, np.int32)
-        weights[taken], inputs[taken] = self.values, self.rows
-        if not taken.all():
-            last = np.take_along_axis(inputs, counts - 1, 1)
-            inputs = np.where(taken, inputs, last)
-        return CondensedLayer(self.n_in, weights, inputs, *self._outputs(neurons))
-
-    def by_rows(self) -> RowsLayer:
-        """Return the active neurons as a layer in CSR."""
-        neurons = self._active()
-        indptr = np.concatenate([[0], np.cumsum(self.counts[neurons])])
-        arrays, shape = (self.values, self.rows, indptr), (self.n_in, neurons.size)
-        matrix = scipy.sparse.csc_array(arrays, shape=shape)
-        return RowsLayer(Connections.from_scipy(matrix), *self._outputs(neurons))
+    def condensed(self, whole: bool = False) -> CondensedLayer:
+        """Return the active neurons as a layer, or all."""
+        neurons = np.arange(self.counts.size, dtype=np.int32)
+        if not whole:
+            neurons = neurons[self.counts > 0]
+        indptr = np.concatenate([[0], np.cumsum(self.counts[neurons], dtype=np.int64)])
+        connections = indptr, self.rows, self.values
+        return CondensedLayer(self.n_in, *connections, *self._outputs(neurons))
 
     def constants(self) -> np.ndarray:
         """Return what neurons give without connections, computed as the kernels do."""
-        none, neurons = (self.bias.size, 0), np.arange(self.bias.size, dtype=np.int32)
-        weights = np.zeros(none, self.bias.dtype)
-        inputs = np.zeros(none, np.int32)
-        layer = CondensedLayer(0, weights, inputs, *self._outputs(neurons))
+        neurons = np.arange(self.bias.size, dtype=np.int32)
+        indptr = np.zeros(self.bias.size + 1, np.int64)
+        none = np.empty(0, np.int32), np.empty(0, self.bias.dtype)
+        layer = CondensedLayer(0, indptr, *none, *self._outputs(neurons))
         return layer.forward(self.bias[:0])
-
-    def _active(self) -> np.ndarray:
-        return np.flatnonzero(self.counts).astype(np.int32)
 
     def _outputs(self, neurons: np.ndarray) -> tuple:
         """Return what a layer of these neurons takes after its connections."""
@@ -147,11 +114,8 @@ class _Columns:
 
 def condense_all(
     layers: Sequence[SparseLayer],
-) -> tuple[list[CondensedLayer | RowsLayer], np.ndarray]:
-    """Condense a chain of layers; those of varying fan-in stay in CSR.
-
-    Fan-ins may differ by one, as they do where a number of connections is shared out
-    among neurons and leaves a remainder.
+) -> tuple[list[CondensedLayer], np.ndarray]:
+    """Condense a chain of layers.
 
     Neurons without connections vanish: the biases of the next layer take over their
     share, and its inputs are numbered among the active neurons. A neuron with such
@@ -159,20 +123,18 @@ def condense_all(
 
     Returns
     -------
-    list of CondensedLayer or RowsLayer
+    list of CondensedLayer
     (n_out,) array
         Outputs of the last layer's neurons, valid for those that are constant.
     """
-    condensed: list[CondensedLayer | RowsLayer] = []
+    condensed: list[CondensedLayer] = []
     alive = np.ones(layers[0].connections.n_in, bool)
     constants = np.zeros(alive.size, layers[0].bias.dtype)
     for layer in layers:
         srelu = None if layer.srelu is None else layer.srelu.values
         columns = _Columns(layer.connections, layer.bias, layer.activation, srelu)
-        low, high = columns.fan_ins()
         if not alive.all():
             columns.fold(alive, constants)
-        is_regular = high - low <= 1 or not columns.rows.size
-        condensed.append(columns.condensed() if is_regular else columns.by_rows())
+        condensed.append(columns.condensed())
         alive, constants = columns.counts > 0, columns.constants()
     return condensed, constants

@@ -1,0 +1,87 @@
+"""Fingerprints against arithmetic of whole numbers, and what they must not miss."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.strategies import SEEDS
+
+from truesparse.kernels.fingerprint import BLOCK, KEYS, fingerprint
+
+SIZES = st.lists(
+    st.sampled_from([0, 1, 10, 255, 256, 257, 600]), min_size=2, max_size=2
+)
+
+
+def draw_words(size, seed):
+    return np.random.default_rng(seed).integers(0, 2**32, size, np.uint32)
+
+
+def naive(*arrays):
+    keys, total = KEYS.tolist(), 0
+    for words in (array.tolist() for array in arrays):
+        blocks = [words[i : i + 256] for i in range(0, len(words) + 1, 256)]
+        for block in blocks:
+            sums = [(word + key) % 2**32 for word, key in zip(block, keys)]  # noqa: B905
+            if len(block) == 256:
+                number = sum(sums[i] * sums[i + 128] for i in range(128))
+            else:
+                long = [keys[i] << 32 | keys[255 - i] | 1 for i in range(256)]
+                number = sum(word * key for word, key in zip(block, long))  # noqa: B905
+            total = (total * 0x9E3779B97F4A7C15 + number) % 2**64
+    return total
+
+
+@given(SIZES, SEEDS)
+def test_the_number_is_that_of_the_formula(sizes, seed):
+    arrays = [draw_words(size, seed + i) for i, size in enumerate(sizes)]
+    assert int(fingerprint(KEYS, *arrays)) == naive(*arrays)
+
+
+@given(st.integers(0, 999), st.integers(1, 2**32 - 1), SEEDS)
+def test_a_changed_word_shows(place, change, seed):
+    words, other = draw_words(1000, seed), draw_words(3, seed)
+    before = int(fingerprint(KEYS, words, other))
+    words[place] ^= np.uint32(change)
+    assert int(fingerprint(KEYS, words, other)) != before
+
+
+def negate(x):
+    x *= -1.0
+
+
+def double(x):
+    x *= 2.0
+
+
+def swap(x):
+    x[[3, 4]] = x[[4, 3]]
+
+
+def swap_halves(x):
+    half = BLOCK // 2
+    x[:half], x[half:BLOCK] = x[half:BLOCK].copy(), x[:half].copy()
+
+
+def swap_blocks(x):
+    x[:BLOCK], x[BLOCK : 2 * BLOCK] = x[BLOCK : 2 * BLOCK].copy(), x[:BLOCK].copy()
+
+
+def exchange(x):
+    x[5] += 1.0
+    x[6] -= 1.0
+
+
+def turn(x):
+    x[:] = x[::-1].copy()
+
+
+@pytest.mark.parametrize(
+    "change", [negate, double, swap, swap_halves, swap_blocks, exchange, turn]
+)
+def test_changes_with_a_plan_show(change):
+    for size in (2 * BLOCK, 1000):
+        x = np.arange(1, size + 1, dtype=np.float32)
+        before = int(fingerprint(KEYS, x.view(np.uint32)))
+        change(x)
+        assert int(fingerprint(KEYS, x.view(np.uint32))) != before

@@ -1,0 +1,124 @@
+"""Condensed layers one after the other: predictions for single samples and batches."""
+
+import functools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from truesparse.kernels.arrays import Csr
+from truesparse.kernels.batch import gather_dense
+from truesparse.kernels.simd import make_tile
+from truesparse.sparse.condensed_layer import CondensedLayer
+
+# A batch of any size costs at least as much as 16 samples; up to this many are as fast
+# one by one, and need no batch's kernel to be compiled.
+_FEW_SAMPLES = 4
+_TILE_BYTES = 64  # for four neurons at once, what the registers of AVX2 hold
+
+
+class CondensedChain:
+    """Layers that fit each other, and the outputs that are constant.
+
+    Several threads may predict with one object; each has its buffers for one sample.
+
+    Parameters
+    ----------
+    layers : sequence of CondensedLayer
+        At least one. A layer that several chains share is packed for the last of them.
+    constants : (n_out,) array
+        Outputs of the last layer's neurons, valid for those without connections.
+    """
+
+    def __init__(self, layers: Sequence[CondensedLayer], constants: np.ndarray):
+        self.layers, self.constants = layers, constants
+        total = max(sum(layer.nnz for layer in layers), 1)
+        for layer in layers:
+            layer.cache_share = layer.nnz / total
+        self._all_active = layers[-1].n_active == constants.size
+
+    @functools.cached_property
+    def _of_thread(self) -> threading.local:
+        """Each thread's buffers for the outputs of all layers for one sample."""
+        return threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to threads."""
+        return {name: x for name, x in vars(self).items() if name != "_of_thread"}
+
+    def predict(self, source: np.ndarray | Csr, n: int, batch_size: int) -> np.ndarray:
+        """Return the outputs for all samples, (n, n_out), without softmax or logistic.
+
+        Parameters
+        ----------
+        source : array or Csr
+            Return value of network.inputs.as_source_data. Sparse data become dense a
+            batch at a time.
+        n : int
+            Samples.
+        batch_size : int
+        """
+        out = np.empty((n, self.constants.size), self.constants.dtype)
+        buffers: dict[int, list[np.ndarray]] = {}
+        for start in range(0, n, batch_size):
+            stop = min(start + batch_size, n)
+            batch = _dense(source, start, stop, self.layers[0].n_in)
+            if stop - start <= _FEW_SAMPLES:
+                self._one_by_one(batch, out[start:stop])
+            else:
+                self._many(batch, out[start:stop], buffers)
+        return out
+
+    def _one_by_one(self, batch: np.ndarray, out: np.ndarray) -> None:
+        """Compute samples (n, n_features) into (n, n_out), each on its own."""
+        try:
+            buffers = self._of_thread.buffers
+        except AttributeError:
+            buffers = self._of_thread.buffers = self._allocate(1)
+        last = self.layers[-1]
+        for x, row in zip(batch, out, strict=True):
+            for layer, (buffer, flat) in zip(self.layers, buffers, strict=True):
+                layer.run(x, buffer)
+                x = flat
+            if self._all_active:
+                row[:] = x[: last.n_active]
+            else:
+                row[:] = self.constants
+                row[last.neurons] = x[: last.n_active]
+
+    def _allocate(self, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the outputs of all layers, and flat views of them."""
+        rooms = [layer.room(columns) for layer in self.layers]
+        outputs = [np.empty(room, self.constants.dtype) for room in rooms]
+        return [(out, out.reshape(-1)) for out in outputs]
+
+    def _many(self, batch: np.ndarray, out: np.ndarray, buffers: dict) -> None:
+        """Compute samples (n, n_features) into (n, n_out), feature by feature."""
+        n, tile = len(batch), _TILE_BYTES // out.itemsize
+        columns = -(-n // tile) * tile
+        if columns not in buffers:
+            x = np.empty((batch.shape[1], columns), out.dtype)
+            buffers[columns] = [x, *(array for array, _ in self._allocate(columns))]
+        x, *outputs = buffers[columns]
+        gather_dense(batch, np.arange(n), x)
+        for layer, buffer in zip(self.layers, outputs, strict=True):
+            layer.run_batch(make_tile(tile), x, buffer)
+            x = buffer
+        last = self.layers[-1]
+        if not self._all_active:
+            out[:] = self.constants
+        out[:, last.neurons] = x[: last.n_active, :n].T
+
+
+def _dense(source: np.ndarray | Csr, start: int, stop: int, n_features: int):
+    """Return some samples as a dense array."""
+    if not isinstance(source, Csr):
+        return source[start:stop]
+    out = np.zeros((stop - start, n_features), source.values.dtype)
+    first, last = source.indptr[start], source.indptr[stop]
+    samples = np.repeat(
+        np.arange(stop - start), np.diff(source.indptr[start : stop + 1])
+    )
+    out[samples, source.indices[first:last]] = source.values[first:last]
+    return out
