@@ -3,6 +3,8 @@
     python -m benchmarks.scale                  7 minutes
     python -m benchmarks.scale --smoke          under a minute
     python -m benchmarks.scale --parts start,help
+    python -m benchmarks.scale --parts large --large 10000000,100000000,200000000
+                                                25 minutes, 24 GB, 10 GB of disk
 
 Parts, each measured in processes of its own:
 
@@ -13,6 +15,8 @@ Parts, each measured in processes of its own:
                 kernels; time of the main job to its first step, kernels compiled
     help        ``python -m truesparse.train --help``
     subnormal   see subnormal.py
+    large       ``python -m truesparse.train --data iris --depth 10 --batch-size 8``
+                with as many neurons as --large lists, and one topology update
 """
 
 import argparse
@@ -29,7 +33,8 @@ from .probe import clean_environment, probe, run_json
 from .stored import ROOT, refuse_uncommitted, results_file, write_results
 from .subnormal import compare
 
-PARTS = ("table", "main_job", "start", "help", "subnormal")
+PARTS = ("table", "main_job", "start", "help", "subnormal", "large")
+LARGE_BATCH, LARGE_EPOCHS, IRIS_SAMPLES = 8, 2, 120
 FEATURES, CLASSES, BATCH = 64, 10, 32
 MAIN_JOB_NEURONS, START_NEURONS = 1_000_000, 100_000
 HELP_REPEATS = 7
@@ -167,12 +172,42 @@ def subnormal(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     return cases
 
 
+def large(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train nets with ten hidden layers for two epochs with an update between them."""
+    rows = []
+    for neurons in options.large:
+        flags = (
+            f"--neurons={neurons}",
+            "--depth=10",
+            f"--batch-size={LARGE_BATCH}",
+            f"--epochs={LARGE_EPOCHS}",
+            "--data=iris",
+            "--lr=0.01",  # ten layers diverge at the default
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            row = train(None, f"{folder}/run", options, flags)
+        seconds = row["forward_s_per_epoch"] + row["backward_s_per_epoch"]
+        row["step_s"] = seconds * LARGE_BATCH / IRIS_SAMPLES
+        row["ns_weight_sample"] = 1e9 * seconds / IRIS_SAMPLES / row["nnz"]
+        row["update_s"] = row["topology_s_per_epoch"] * LARGE_EPOCHS
+        rows.append(row)
+        print(
+            f"{neurons:>11,} neurons: {row['nnz']:>13,} weights; step "
+            f"{row['step_s']:.3g} s, {row['ns_weight_sample']:.2f} ns a weight and "
+            f"sample, SET update {row['update_s']:.3g} s, {row['wall_s']:.0f} s in "
+            f"all, peak {row['peak_rss_mb']:,.0f} MB",
+            flush=True,
+        )
+    return rows
+
+
 MEASURES = {
     "table": table,
     "main_job": main_job,
     "start": start,
     "help": help_seconds,
     "subnormal": subnormal,
+    "large": large,
 }
 
 
@@ -184,6 +219,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--parts", help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--neurons", metavar="N,N,...", help="hidden neurons in all")
+    parser.add_argument(
+        "--large",
+        metavar="N,N,...",
+        help="also train nets of so many hidden neurons (100 million take 16 GB)",
+    )
     parser.add_argument("--epsilons", metavar="E,E", default="5,10")
     parser.add_argument(
         "--smoke", action="store_true", help="small nets, nothing cold, not published"
@@ -197,6 +237,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     default = "1000,2000" if smoke else "10000,100000,1000000,4000000"
     options.neurons = [int(n) for n in numbers(options.neurons or default, "--neurons")]
     options.epsilons = numbers(options.epsilons, "--epsilons")
+    given = numbers(options.large, "--large") if options.large else []
+    options.large = [int(n) for n in given]
+    if not options.large:
+        options.parts = [part for part in options.parts if part != "large"]
     options.start_neurons = 1000 if smoke else START_NEURONS
     options.seconds = 0.05 if smoke else 1.0
     job = (

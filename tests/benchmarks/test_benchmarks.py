@@ -171,6 +171,21 @@ def test_scale_measures_growth_and_help(tmp_path):
     assert "python -m benchmarks.scale" in report.table("main_job", results)
 
 
+def test_large_nets_are_measured_only_when_asked_for(tmp_path):
+    assert "large" not in scale.parse([]).parts
+    assert scale.parse(["--large", "100,200"]).large == [100, 200]
+    path = tmp_path / "scale.json"
+    flags = f"--smoke --parts large --large 1000 --out {path}"
+    assert scale.main(flags.split()) == 0
+    (row,) = json.loads(path.read_text())["large"]
+    assert row["neurons"] == 1000
+    # 15 steps of 8 samples an epoch.
+    per_sample = row["ns_weight_sample"] * row["nnz"] * 1e-9
+    assert row["step_s"] == pytest.approx(8 * per_sample)
+    assert row["step_s"] < row["seconds_per_epoch"] / 15
+    assert 0 < row["update_s"] < row["wall_s"]
+
+
 def test_first_step_of_the_command_line(tmp_path):
     flags = f"--neurons=50 --epochs=1 --out={tmp_path / 'run'}"
     result = probe.probe("first-step", "--", *flags.split())
