@@ -10,6 +10,8 @@ from support import fuzz_cases
 from support.fuzzing import damaged, fuzz
 from support.processes import run_script
 
+from tests.long.lanes import fuzzing
+
 NAMES = (
     *("a.npz", "csr.npz", "a.npy", "a.csv", "z.csv.gz", "a.svm", "a.arff"),
     *("a.parquet", "a.mat", "z.mat", "model", "condensed", "checkpoint"),
@@ -73,3 +75,12 @@ def test_bombs_are_refused_within_memory():
     refused = {"DataError", "MemoryLimitError", "ModelFileError"}
     assert len(results) == 14
     assert {name: kind for name, kind in results.items() if kind not in refused} == {}
+
+
+def test_lanes_have_all_files_and_see_a_crash():
+    assert sorted(NAMES) == sorted(sum(fuzzing.GROUPS.values(), ()))
+    figures = fuzzing.fuzz(("config.toml",), 3, 20)
+    assert not figures.failures
+    assert figures.cases > 15
+    figures = fuzzing.fuzz(("no such name",), 3, 20)
+    assert "code 1: " in figures.failures[0]
