@@ -115,21 +115,29 @@ def naive_svmlight(content: bytes) -> list[tuple]:
 
 
 def naive_arff(content: bytes) -> list[tuple]:
-    lines = [line.strip() for line in io.StringIO(content.decode("utf-8-sig"))]
+    text = io.StringIO(content.decode("utf-8-sig"), newline=None)
+    lines = [line.strip() for line in text]
     lines = [line for line in lines if line and not line.startswith("%")]
-    start = next(
-        i for i, line in enumerate(lines) if line.lower().split()[0] == "@data"
-    )
+    words = [line.lower().split()[0] for line in lines]
+    start = words.index("@data")
     rows = list(csv.reader(lines[start + 1 :], quotechar="'", skipinitialspace=True))
-    assert all(len(row) == start - 1 for row in rows)
+    assert {len(row) for row in rows} == {words[:start].count("@attribute")}
     return table_of([list(map(_real, r[:-1])) for r in rows], [r[-1] for r in rows])
+
+
+def _x_and_y(arrays: dict[str, Any]) -> list[Any]:
+    """Return two arrays by their names, which may be in any case."""
+    assert len(arrays) == 2
+    return [
+        arrays[name] for name in sorted(arrays, key=lambda name: name.lower() != "x")
+    ]
 
 
 def naive_npz(content: bytes) -> list[tuple]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = dict(file)
-    x, y = (k for k in sorted(arrays, key=lambda k: k.lower() != "x") if k != "")
-    return table_of(_as_rows(arrays[x]), arrays[y])
+    x, y = _x_and_y(arrays)
+    return table_of(_as_rows(x), y)
 
 
 def naive_sparse_npz(content: bytes) -> list[tuple]:
@@ -157,7 +165,7 @@ def _as_rows(array: np.ndarray) -> np.ndarray:
 
 def naive_mat(content: bytes) -> list[tuple]:
     arrays = scipy.io.loadmat(io.BytesIO(content), mat_dtype=True)
-    x, y = arrays["X"], arrays["y"]
+    x, y = _x_and_y({k: v for k, v in arrays.items() if not k.startswith("__")})
     return table_of(x, y.T if y.shape[0] == 1 else y)
 
 
