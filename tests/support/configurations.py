@@ -116,16 +116,19 @@ def draw_configuration(seed: int, largest: int = 3000) -> Configuration:
     budget = {"epsilon": float(draw.uniform(1, 8))}
     if pattern == "uniform":
         budget = {"density": float(draw.uniform(0.01, 0.1))}
+    dtype = choose(("float32", "float64"))
+    activations = choose((None, "bfloat16")) if dtype == "float32" else None
     return Configuration(
         sizes=sizes,
         model={
             **budget,
+            "activation_dtype": activations,
             "activation": choose(ACTIVATIONS),
             "loss": loss,
             "dropout": choose((0.0, 0.0, 0.2, 0.5)),
             "init_topology": pattern,
             "weight_init": choose(name for name in INITIALIZERS if name != "zero"),
-            "dtype": choose(("float32", "float64")),
+            "dtype": dtype,
             "seed": int(draw.integers(2**32)),
         },
         trainer={

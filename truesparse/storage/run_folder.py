@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from truesparse.common import writing
-from truesparse.errors import UsageError
+from truesparse.errors import StorageError, UsageError
 
 try:
     import fcntl
@@ -97,13 +97,16 @@ def claim(folder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def discarding(folder) -> Iterator[None]:
-    """Remove a new run folder if the body is interrupted before there is a model."""
+    """Remove a new run folder if there is no model when the body is stopped or fails.
+
+    It fails where the disk does.
+    """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StorageError):
         folder = pathlib.Path(folder)
         with contextlib.suppress(OSError):
-            if not any((folder / name).exists() for name in MODELS):
+            if not any((folder / name).exists() for name in (*MODELS, PREVIOUS)):
                 for name in (CONFIG, METRICS):
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
