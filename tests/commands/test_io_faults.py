@@ -15,8 +15,9 @@ from support.io_faults import CAUSES, EXTENTS, SHORT, Fault, injected
 from support.training import make_model, make_problem, make_trainer
 
 from truesparse import checkpoint, load, save
-from truesparse.callbacks import Callback, Checkpoint, MetricsFile
+from truesparse.callbacks import BestModel, Callback, Checkpoint, MetricsFile
 from truesparse.commands.report_page import write_page
+from truesparse.common import writing
 from truesparse.common.writing import replacing
 from truesparse.errors import StorageError
 
@@ -183,6 +184,21 @@ def test_the_model_of_a_run_whose_folder_vanished_goes_elsewhere(
     [path] = tmp_path.glob("truesparse-*/model.safetensors")
     assert str(path) in last
     assert load(path).step == 12
+
+
+def test_a_best_model_of_which_only_the_flush_failed_is_the_best(tmp_path, monkeypatch):
+    def fail(folder):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(writing, "_flush_folder", fail)
+    best, vanish = BestModel("train_loss", tmp_path / "best"), Vanish("nowhere")
+    settings = {"keep_last_good": False, "callbacks": [best, vanish], "epochs": 3}
+    history = make_trainer(**settings).fit(*make_problem())
+    losses = [record.train_loss for record in history]
+    assert best.epoch == 1 + losses.index(min(losses))
+    assert load(tmp_path / "best").step == history[best.epoch - 1].step
+    assert all("Input/output error" in text for text in vanish.warnings)
+    assert vanish.warnings
 
 
 @pytest.mark.compiled
