@@ -1,5 +1,7 @@
-"""Command line: measure baseline times, and compare them with others'.
+"""Command line: golden runs, implementations checked by them, baseline times.
 
+python -m truesparse.reference write DIR
+python -m truesparse.reference check KIT --implementation module:factory
 python -m truesparse.reference times --out FILE
 python -m truesparse.reference compare A.json B.json
 """
@@ -7,7 +9,7 @@ python -m truesparse.reference compare A.json B.json
 import importlib
 import sys
 
-_COMMANDS = ("times", "compare")
+_COMMANDS = ("write", "check", "times", "compare")
 
 
 def main(arguments: list[str] | None = None) -> int:
