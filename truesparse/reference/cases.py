@@ -16,16 +16,15 @@ from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.reference.protocol import Description
-from truesparse.topology import TopologyAlgorithm, UpdateSchedule, make
+from truesparse.topology import ALGORITHMS, TopologyAlgorithm, UpdateSchedule
 
-# Layers, share of the cells that are connected, batch size.
-SIZES: dict[str, tuple[tuple[int, ...], float, int]] = {
-    "small": ((12, 16, 4), 0.3, 6),
-    "mnist": ((784, 1000, 1000, 1000, 10), 0.02, 64),
-    "cifar": ((3072, 4000, 4000, 4000, 10), 0.005, 64),
+# Layers, share of the cells that are connected, batch size, batches of an epoch, of
+# which the last one is half as large.
+SIZES: dict[str, tuple[tuple[int, ...], float, int, int]] = {
+    "small": ((12, 16, 4), 0.25, 5, 2),
+    "mnist": ((784, 1000, 1000, 1000, 10), 0.02, 64, 8),
+    "cifar": ((3072, 4000, 4000, 4000, 10), 0.005, 64, 8),
 }
-# Batches of an epoch; the last one is half as large.
-_BATCHES = 4
 _TEST_SAMPLES = 32
 
 
@@ -88,29 +87,34 @@ class Case:
         """Return the optimiser."""
         return Optimizer(self.optimizer, weight_decay=0.02, decay=self.decay)
 
-    def make_topology(self) -> TopologyAlgorithm:
-        """Return the topology algorithm."""
+    def make_topology(self, observer: type | None = None) -> TopologyAlgorithm:
+        """Return the topology algorithm, with the methods of an observer before its."""
         options = dict(self.options)
         if self.topology not in ("static", "snip"):
             options["schedule"] = UpdateSchedule(self.every, "step", self.every)
-        return make(self.topology, **options)
+        algorithm = ALGORITHMS[self.topology]
+        if observer is not None:
+            algorithm = type(f"Observed{algorithm.__name__}", (observer, algorithm), {})
+        return algorithm(**options)
 
     def make_model(self, dtype: str = "float64") -> SparseMLP:
         """Return the net at the start; initial weights are exact in float32."""
-        settings = {
-            "density": SIZES[self.size][1],
+        settings: dict[str, Any] = {
             "activation": self.activation,
             "loss": self.loss,
             "dropout": self.dropout,
-            "init_topology": self.init_topology,
             "seed": self.seed,
         }
-        drawn = SparseMLP(self.layer_sizes, dtype="float32", **settings)
+        drawn = SparseMLP(
+            self.layer_sizes,
+            density=SIZES[self.size][1],
+            init_topology=self.init_topology,
+            dtype="float32",
+            **settings,
+        )
         if dtype == "float32":
             return drawn
         weights = [each.astype(np.float64) for each in drawn.to_scipy()]
-        for name in ("density", "init_topology"):
-            del settings[name]
         return SparseMLP.from_sparse(weights, dtype="float64", **settings)
 
     def make_data(self) -> tuple[Any, np.ndarray, Any, np.ndarray]:
@@ -118,7 +122,7 @@ class Case:
 
         Inputs are exact in float32. Rows of classes differ in their mean.
         """
-        n = _BATCHES * self.batch_size - self.batch_size // 2
+        n = SIZES[self.size][3] * self.batch_size - self.batch_size // 2
         n_in, n_out = self.layer_sizes[0], self.layer_sizes[-1]
         draw = np.random.default_rng([self.seed, n_in, self.sparse_input])
         total = n + _TEST_SAMPLES
@@ -184,7 +188,15 @@ CASES = (
     Case("rigl", "rigl", _ALL, "nesterov", "decoupled", "all_relu"),
     Case("static", "static", {}, "adam", "l2", "gelu", "logistic", True),
     Case("dsr", "dsr", {**_ALL, "threshold": 0.1}, "adamw", "decoupled", dropout=0.25),
-    Case("ggr", "ggr", {**_ALL, "zeta": 0.3}, "sgd", "set", "all_relu", dropout=0.25),
+    Case(
+        "ggr",
+        "ggr",
+        {**_ALL, "zeta": 0.3, "decay_end": 1.0},
+        "sgd",
+        "set",
+        "all_relu",
+        dropout=0.25,
+    ),
     Case(
         *("srigl", "srigl", _ALL, "nesterov", "l2", "gelu"),
         init_topology="constant_fan_in",
