@@ -61,7 +61,7 @@ class Case:
     init_topology: str = "erdos_renyi"
     size: str = "small"
     n_steps: int = 50
-    seed: int = 21
+    seed: int = 7
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -103,7 +103,9 @@ class Comparison:
         if is_right:
             self._errors = {key: limits[key] for key in limits if key in state}
         elif self.first and "reasons" not in self.first:
-            texts = reasons.reasons_of_step(*known, got, limits)
+            texts = reasons.reasons_of_step(*known, got, limits, self.dtype)
+            if not texts and step in case.updates:
+                texts = [reasons.LEFT_OVER]
             self.first["reasons"] = texts
         if not is_right:
             self._load(case.after(step))

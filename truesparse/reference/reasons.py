@@ -6,6 +6,7 @@ do, within a few tolerances, and not what the right rules do.
 
 import numpy as np
 
+from truesparse.reference.bounds import UNIT
 from truesparse.reference.protocol import (
     Batch,
     Description,
@@ -50,6 +51,8 @@ MISTAKES: dict[str, Rules] = {
 _ROOM = 32.0
 
 ABSENT = "mask not applied in the backward pass: absent cells are trained"
+# In the step after an update, which starts from what the update left.
+LEFT_OVER = "removed connections still act after the update"
 
 
 def reasons_of_step(
@@ -58,6 +61,7 @@ def reasons_of_step(
     batch: Batch,
     got: Tensors,
     bounds: Tensors,
+    dtype: str,
 ) -> list[str]:
     """Return the mistakes that explain what a step did, the best first.
 
@@ -70,6 +74,7 @@ def reasons_of_step(
     got : dict of str to array
         What the implementation returned, and its state after the step.
     bounds : dict of str to array
+    dtype : {"float64", "float32"}
     """
     for key, each in state.items():
         if key.endswith(".indptr") and not np.array_equal(got[key], each):
@@ -77,18 +82,21 @@ def reasons_of_step(
     fits = []
     for text, rules in MISTAKES.items():
         wrong = replay(case, state, batch, rules)
-        worst = misfit(got, wrong, bounds)
+        worst = _misfit(got, wrong, bounds, dtype)
         if worst <= _ROOM:
             fits.append((worst, text))
     return [text for _, text in sorted(fits)] or _other_reasons(case, state, got)
 
 
-def misfit(got: Tensors, run: Replay, bounds: Tensors) -> float:
-    """Return the largest difference from a replay, in bounds."""
+def _misfit(got: Tensors, run: Replay, bounds: Tensors, dtype: str) -> float:
+    """Return the largest difference from a replay, in bounds.
+
+    Where the truth is 0, and so its bound, a mistake may give rounded numbers.
+    """
     want = {**run.observed, **run.after}
     return max(
-        (ratio(got[key], want[key], bound) for key, bound in bounds.items()),
-        default=0.0,
+        ratio(got[key], want[key], bound + _ROOM * UNIT[dtype] * np.abs(want[key]))
+        for key, bound in bounds.items()
     )
 
 
@@ -260,8 +268,8 @@ _GROWTHS = {
         with_removed=True
     ),
     "draws count cells that the removal has emptied, which stay empty": _ranks_differ(),
-    "growth by signed gradient, not by magnitude": _grows_by_sign,
     "growth where gradients are smallest": _grows_smallest,
+    "growth by signed gradient, not by magnitude": _grows_by_sign,
 }
 
 
