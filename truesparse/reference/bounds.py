@@ -4,7 +4,7 @@ With u the unit roundoff of a dtype, a sum of n products in any order is off by 
 (n + 2) u times the sum of their magnitudes, to first order (Higham, "Accuracy and
 stability of numerical algorithms", 2002, sections 3.1 and 3.3); two are for operands
 that were rounded when they were loaded. Each quantity gets a bound for every element:
-errors of what it is made of, times the derivative, and those of its own arithmetic.
+errors of what it is made of, times the derivative, and those of its arithmetic.
 FORMAT.md derives each line.
 """
 
@@ -61,8 +61,8 @@ def bounds(
         result[name(index, "gradient")] = np.einsum(
             "bk,bk->k", wrong[:, rows], d[:, columns]
         ) + np.einsum("bk,bk->k", (x + wrong)[:, rows], delta[:, columns])
-        own = (n + 2) * u * d.sum(axis=0)
-        result[name(index, "bias_gradient")] = delta.sum(axis=0) + own
+        summed = (n + 2) * u * d.sum(axis=0)
+        result[name(index, "bias_gradient")] = delta.sum(axis=0) + summed
         if index > 0:
             weights, off = _weights(state, index, known)
             sums = (weights @ d.T).T
@@ -188,10 +188,12 @@ def _step(case, state, step, run, index, u, known, result) -> None:
             if case["optimizer"] == "nesterov":
                 change = mu * m + lr * off_g
         result[names[1]] = m
-        own = 6.0 * u * (w + new + moved + shrink * w)
+        rounded = 6.0 * u * (w + new + moved + shrink * w)
         is_frozen = key == "bias" and case["frozen_biases"]
         bound = (
-            np.zeros(w.size) if is_frozen else (1.0 + shrink) * off[0] + change + own
+            np.zeros(w.size)
+            if is_frozen
+            else (1.0 + shrink) * off[0] + change + rounded
         )
         result[names[0]] = bound
 

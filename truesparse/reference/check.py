@@ -18,6 +18,7 @@ from truesparse.common.checks import check_positive, choose
 from truesparse.common.writing import replacing
 from truesparse.reference import kit
 from truesparse.reference.comparing import Comparison
+from truesparse.reference.divergence import DivergenceDisplay
 from truesparse.reference.driving import Driver, Failure, load_factory
 
 DEPARTS, FAILS = 8, 9
@@ -164,13 +165,7 @@ def format_text(result: dict[str, Any]) -> str:
 
 
 def _draw(result: dict[str, Any], file: str) -> None:
-    from matplotlib.figure import Figure
-
-    from truesparse.reference.divergence import DivergenceDisplay
-
-    display = DivergenceDisplay.from_result(result)
-    figure = Figure(figsize=display.figsize, layout="constrained")
-    display.plot(figure.subplots(*display.shape, squeeze=False))
+    figure = DivergenceDisplay.from_result(result).plot().figure_
     with replacing(file, "picture") as path:
         figure.savefig(path)
     say(f"picture: {file}")
