@@ -43,6 +43,7 @@ class Observer:
 
     def note(self, connections: dict[int, Connections]) -> None:
         """Forget the last update; these connections are those before the next."""
+        # An update may take one layer after the other, so that `grow` only adds.
         self.before = {index: _keys(each) for index, each in connections.items()}
         self.dropped: dict[int, np.ndarray] = {}
         self.grown: dict[int, np.ndarray] = {}
@@ -53,20 +54,21 @@ class Observer:
 
     def grow(self, update):
         """Note what is dropped and what grows, with scores and draws."""
-        self.note(update.connections)
         for index, connections in update.connections.items():
             self.dropped[index] = update.dropped_keys(index)
             sizes = np.abs(connections.values[update.dropped[index]])
             self.sizes[name(index, "dropped_scores")] = sizes
         grown = super().grow(update)  # type: ignore[misc]
-        self.grown = {index: keys.copy() for index, keys in grown.items()}
-        for index, (cells, scores) in self.cell_scores.items():
+        self.grown |= {index: keys.copy() for index, keys in grown.items()}
+        for index in grown.keys() & self.cell_scores.keys():
+            cells, scores = self.cell_scores[index]
             places = np.searchsorted(cells, self.grown[index]) % cells.size
             is_scored = cells[places] == self.grown[index]
             sizes = np.where(is_scored, scores[places], 0.0)
             self.sizes[name(index, "grown_scores")] = sizes
         if self.needs_batches:
-            gradients = CellGradients(update.connections, self.grown)
+            grew = {index: self.grown[index] for index in grown}
+            gradients = CellGradients(update.connections, grew)
             update.batches.observe(update.context, 1, gradients)
             for index, sums in gradients.sums.items():
                 self.sizes[name(index, "grown_scores")] = np.abs(sums)
@@ -265,9 +267,9 @@ class ThisEngine:
         if update.batch is not None:
             batches = self._batches(self._prepare(update.batch))
         model.step = update.step
+        connections = {i: each.connections for i, each in enumerate(model.layers)}
+        algorithm.note(connections)
         if self.is_snip:
-            connections = {i: each.connections for i, each in enumerate(model.layers)}
-            algorithm.note(connections)
             algorithm.given = {
                 index: update.draws[name(index, "superset")]
                 for index in update.layers
