@@ -4,7 +4,6 @@ baseline     what a step, a prediction and an update cost here, as files
 bounds       how far a correct implementation can be from the truth, by error analysis
 cases        the runs of a kit: sizes, hyperparameters, data
 check        command: drive another implementation, say where it departs and why
-compare      command: the times in two files beside each other
 comparing    one step or update of another implementation beside the truth
 divergence   picture: the largest difference of each quantity over the steps
 driving      another implementation, called with a time limit
@@ -13,6 +12,5 @@ protocol     what another implementation has to offer
 reasons      likely reasons of a departure: variants of the rules, replayed
 replay       one step in float64, by sparse products alone
 this_engine  this engine as an implementation, with the scores of its updates
-times        command: measure the times of this machine
 write        command: write a kit
 """
