@@ -63,6 +63,8 @@ class TorchRunner:
 
     name: ClassVar[str]
     methods = ("set",)
+    activation_dtypes = ("float32",)
+    activation_dtypes = ("float32",)
 
     def __init__(self, net: TimedNet, threads: int | None, device: str):
         self.torch = torch = load_torch(threads or os.cpu_count() or 1)
@@ -107,7 +109,7 @@ class TorchRunner:
         """Free the net."""
         self._model = None
 
-    def build(self, method: str | None) -> None:
+    def build(self, method: str | None, activation_dtype: str = "float32") -> None:
         """Draw topology and weights by truesparse and move them to the device."""
         net = self.net
         drawn = SparseMLP(

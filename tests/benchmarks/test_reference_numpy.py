@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import naive_paths
+from support.reference_kit import kit  # noqa: F401
 from support.reference_runs import CASES, draw_batch, make_state
 
 from benchmarks.reference import cells
@@ -16,6 +17,7 @@ from truesparse.activations import LayerActivation, layer_activation
 from truesparse.common import rng
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
+from truesparse.reference import check
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.topology.set import drop_zeros_first
@@ -171,3 +173,13 @@ def test_shares_are_of_largest_remainders():
     assert cells.share_out(10, [1.0, 1.0, 2.0], [100, 100, 4]) == [3, 3, 4]
     assert cells.share_out(5, [1.0, 0.0], [2, 9]) == [2, 3]
     assert cells.share_out(0, [1.0], [9]) == [0]
+
+
+# The check ----------------------------------------------------------------------------
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_readable_implementation_passes(kit, dtype):  # noqa: F811
+    words = [f"--dtype={dtype}", "--implementation"]
+    assert check.main([kit, *words, "benchmarks.reference.numpy_dense:factory"]) == 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.reference_kit import kit  # noqa: F401
 from support.reference_runs import CASES, draw_batch, draw_update, make_state
 
 torch = pytest.importorskip("torch")
@@ -17,7 +18,7 @@ from benchmarks.reference.set_update import (  # noqa: E402
     nearest_to_zero,
     set_update,
 )
-from truesparse.reference import compare  # noqa: E402
+from truesparse.reference import check, compare  # noqa: E402
 from truesparse.reference.baseline import times_file, timing  # noqa: E402
 from truesparse.reference.baseline.timed_nets import NETS  # noqa: E402
 
@@ -78,6 +79,13 @@ def test_a_masked_net_has_no_weight_outside_its_mask():
     net.step(draw_batch(case, 0))
     for layer in net.layers:
         assert not layer.weights[~layer.mask].any()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_check_is_passed(kit, module, dtype):  # noqa: F811
+    words = [f"--dtype={dtype}", "--implementation", f"{module.__name__}:factory"]
+    assert check.main([kit, *words]) == 0
 
 
 # SET ----------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ class Clockwork:
     """A runner whose calls take no time, and that writes down what was called."""
 
     n_connections = 7
+    methods = None
+    activation_dtypes = ("float32",)
 
     def __init__(self, net, calls):
         self.net, self.calls = net, calls
@@ -39,7 +41,7 @@ class Clockwork:
 def measured(tmp_path_factory):
     """Return the file of times of the smallest net."""
     path = tmp_path_factory.mktemp("times") / "times.json"
-    words = ["--nets", "tiny", "--seconds", "0.001", "--threads", "1"]
+    words = ["--nets=tiny", "--seconds=0.001", "--threads=1", "--limit=900"]
     assert times.main([*words, "--out", str(path)]) == 0
     return path
 
@@ -74,6 +76,9 @@ def test_every_operation_is_measured(measured):
         ("tiny", "predict", None, 1, "float32"),
         ("tiny", "predict", None, 256, "float32"),
         ("tiny", "train", None, 32, "float32"),
+        ("tiny", "predict", None, 1, "bfloat16"),
+        ("tiny", "predict", None, 256, "bfloat16"),
+        ("tiny", "train", None, 32, "bfloat16"),
         ("tiny", "update+train", "set", 32, "float32"),
     ]
     assert all(row["connections"] == 2370 for row in content["rows"])
@@ -281,7 +286,7 @@ def test_the_table_shows_both_and_names_what_one_lacks(measured, tmp_path, capfd
     first = times_file.read(measured)
     first["rows"] = first["rows"][:4]
     second = times_file.read(measured)
-    second["rows"] = second["rows"][1:]
+    second["rows"] = [*second["rows"][1:4], second["rows"][-1]]
     second["implementation"] = {"name": "other", "device_name": "GPU 9000"}
     second["not_measured"] = [{"net": "step-1000", "reason": "no room"}]
     paths = [str(tmp_path / name) for name in ("a.json", "b.json")]
@@ -339,7 +344,7 @@ def test_quartiles_are_of_the_runs(monkeypatch):
             self.steps += 1
             self.now += self.steps
 
-        def build(self, method):
+        def build(self, method, activation_dtype):
             self.now += 100
 
         def predict(self, batch):

@@ -1,6 +1,5 @@
 """SparseMLP as it is timed: the net of a user, built, trained, asked and updated."""
 
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -8,11 +7,11 @@ import numpy as np
 import truesparse
 from truesparse import topology
 from truesparse.commands.shell import start_engine
-from truesparse.common import memory
 from truesparse.errors import UsageError
 from truesparse.kernels import jit
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
+from truesparse.reference.baseline.machine_record import HostPeak
 from truesparse.reference.baseline.timed_nets import TimedNet
 from truesparse.topology import Batches, UpdateContext
 
@@ -22,7 +21,6 @@ MOMENTUM = 0.9
 # others.
 LEARNING_RATE = 0.01
 _SAMPLES = 1024
-_PEAK = pathlib.Path("/proc/self/clear_refs")
 
 
 class Engine:
@@ -35,6 +33,9 @@ class Engine:
     device : {"cpu"}
     """
 
+    methods = None  # all that there are
+    activation_dtypes = ("float32", "bfloat16")
+
     def __init__(self, net: TimedNet, threads: int, device: str = "cpu"):
         if device != "cpu":
             raise UsageError(f"this engine runs on the cpu only, got {device}")
@@ -46,7 +47,7 @@ class Engine:
         self._targets = draw.integers(0, n_classes, _SAMPLES).astype(np.int32)
         self._optimizer = Optimizer("sgd", momentum=MOMENTUM)
         self._model: SparseMLP | None = None
-        self._has_peak = True
+        self._peak = HostPeak()
 
     def implementation(self) -> dict[str, Any]:
         """Return name, version, device and threads."""
@@ -69,16 +70,20 @@ class Engine:
         """Free the net."""
         self._model = None
 
-    def build(self, method: str) -> None:
+    def build(self, method: str | None, activation_dtype: str = "float32") -> None:
         """Draw topology and weights, and allocate what training needs."""
         net = self._net
         model = SparseMLP(
-            net.sizes, epsilon=net.epsilon, init_topology=net.pattern, seed=0
+            net.sizes,
+            epsilon=net.epsilon,
+            init_topology=net.pattern,
+            activation_dtype=activation_dtype,
+            seed=0,
         )
         model.allocate_moments(self._optimizer)
         model.prepare(net.batch)
         self._model = model
-        self._algorithm = topology.make(method)
+        self._algorithm = topology.make(method or "static")
         samples = np.arange(_SAMPLES)
         self._batches = Batches(model, self._x, self._targets, samples, net.batch)
         self._algorithm.begin(model, self._batches)
@@ -108,14 +113,11 @@ class Engine:
 
     def reset_peak(self) -> None:
         """Count the most memory held from now on."""
-        try:
-            _PEAK.write_text("5")
-        except OSError:
-            self._has_peak = False
+        self._peak.reset()
 
     def peak_bytes(self) -> int | None:
         """Return the most memory held since `reset_peak`, None where unknown."""
-        return memory.peak_rss() if self._has_peak else None
+        return self._peak.read()
 
     def _built(self) -> SparseMLP:
         if self._model is None:

@@ -24,6 +24,7 @@ VECTOR_FLAGS = (
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")
 _CACHES = pathlib.Path("/sys/devices/system/cpu/cpu0/cache")
 _POWERCAP = pathlib.Path("/sys/class/powercap")
+_CLEAR_REFS = pathlib.Path("/proc/self/clear_refs")
 _PACKAGE = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -138,6 +139,25 @@ class EnergyCounter:
                     return None
             total += end - start
         return total * 1e-6
+
+
+class HostPeak:
+    """The most memory that this process has held since `reset`; on Linux alone."""
+
+    def __init__(self) -> None:
+        self._is_known = False
+
+    def reset(self) -> None:
+        """Count from now on."""
+        try:
+            _CLEAR_REFS.write_text("5")
+            self._is_known = True
+        except OSError:
+            self._is_known = False
+
+    def read(self) -> int | None:
+        """Return bytes, or None where the system does not count anew."""
+        return memory.peak_rss() if self._is_known else None
 
 
 def _cpu_fields() -> list[tuple[str, str]]:

@@ -36,6 +36,10 @@ class Runner(Protocol):
     """
 
     n_connections: int
+    # Topology updates that it has; None for all.
+    methods: tuple[str, ...] | None
+    # How it can store the outputs of layers, the usual way first.
+    activation_dtypes: tuple[str, ...]
 
     def implementation(self) -> dict[str, Any]:
         """Return name, version, device, threads and such, as JSON types."""
@@ -43,8 +47,8 @@ class Runner(Protocol):
     def clear(self) -> None:
         """Free the net."""
 
-    def build(self, method: str) -> None:
-        """Draw the net and allocate what training and this update need."""
+    def build(self, method: str | None, activation_dtype: str) -> None:
+        """Draw the net and allocate what training and this update, if any, need."""
 
     def predict(self, batch: int) -> None:
         """Work out the outputs for so many samples."""
@@ -99,6 +103,7 @@ def _rows(
         batch: int | None = None,
         method: str | None = None,
         before: Callable[[], object] = runner.finish,
+        dtype: str = runner.activation_dtypes[0],
     ) -> dict[str, Any]:
         if operation != "initialise":
             work()  # allocates what stays
@@ -110,7 +115,7 @@ def _rows(
             "operation": operation,
             "method": method,
             "batch": batch,
-            "activation_dtype": "float32",
+            "activation_dtype": dtype,
             "connections": runner.n_connections,
             "runs": len(times),
             "minimum_s": min(times),
@@ -125,16 +130,26 @@ def _rows(
         runner.update()
         runner.train()
 
-    first, *others = net.updates
-    yield row("initialise", lambda: runner.build(first), before=runner.clear)
-    for batch in PREDICTED:
-        yield row("predict", functools.partial(runner.predict, batch), batch)
-    yield row("train", runner.train, net.batch)
-    yield row("update+train", update, net.batch, first)
-    for method in others:
-        runner.clear()
-        runner.build(method)
-        runner.train()
+    methods = [
+        name for name in net.updates if runner.methods is None or name in runner.methods
+    ]
+    first = methods[0] if methods else None
+    usual, *others = runner.activation_dtypes
+    build = functools.partial(runner.build, first, usual)
+    yield row("initialise", build, before=runner.clear)
+    for dtype in (usual, *others):
+        if dtype != usual:
+            runner.clear()
+            runner.build(first, dtype)
+        for batch in PREDICTED:
+            predict = functools.partial(runner.predict, batch)
+            yield row("predict", predict, batch, dtype=dtype)
+        yield row("train", runner.train, net.batch, dtype=dtype)
+    for method in methods:
+        if others or method != first:
+            runner.clear()
+            runner.build(method, usual)
+            runner.train()
         yield row("update+train", update, net.batch, method)
 
 
