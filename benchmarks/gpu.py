@@ -22,7 +22,7 @@ import numpy as np
 from truesparse.common import memory
 from truesparse.errors import MemoryLimitError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.reference import times
+from truesparse.reference.baseline import times
 from truesparse.reference.baseline.engine import LEARNING_RATE, MOMENTUM
 from truesparse.reference.baseline.machine_record import HostPeak
 from truesparse.reference.baseline.timed_nets import TimedNet

@@ -18,8 +18,12 @@ from benchmarks.reference.set_update import (  # noqa: E402
     nearest_to_zero,
     set_update,
 )
-from truesparse.reference import check, compare  # noqa: E402
-from truesparse.reference.baseline import times_file, timing  # noqa: E402
+from truesparse.reference import check  # noqa: E402
+from truesparse.reference.baseline import (  # noqa: E402
+    compare,
+    times_file,
+    timing,
+)
 from truesparse.reference.baseline.timed_nets import NETS  # noqa: E402
 
 MODULES = (torch_masked, torch_csr)
