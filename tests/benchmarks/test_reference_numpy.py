@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import naive_paths
-from support.reference_kit import kit  # noqa: F401
-from support.reference_runs import CASES, draw_batch, make_state
+from support.reference_runs import CASES, GOLDEN_KIT, draw_batch, make_state
 
 from benchmarks.reference import cells
 from benchmarks.reference.numpy_dense import NumpyDense
@@ -178,8 +177,10 @@ def test_shares_are_of_largest_remainders():
 # The check ----------------------------------------------------------------------------
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_readable_implementation_passes(kit, dtype):  # noqa: F811
+def test_the_readable_implementation_passes(dtype):
     words = [f"--dtype={dtype}", "--implementation"]
-    assert check.main([kit, *words, "benchmarks.reference.numpy_dense:factory"]) == 0
+    assert (
+        check.main([GOLDEN_KIT, *words, "benchmarks.reference.numpy_dense:factory"])
+        == 0
+    )

@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
-from support.reference_kit import kit  # noqa: F401
-from support.reference_runs import CASES, draw_batch, draw_update, make_state
+from support.reference_runs import (
+    CASES,
+    GOLDEN_KIT,
+    draw_batch,
+    draw_update,
+    make_state,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -87,9 +92,9 @@ def test_a_masked_net_has_no_weight_outside_its_mask():
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_check_is_passed(kit, module, dtype):  # noqa: F811
+def test_the_check_is_passed(module, dtype):
     words = [f"--dtype={dtype}", "--implementation", f"{module.__name__}:factory"]
-    assert check.main([kit, *words]) == 0
+    assert check.main([GOLDEN_KIT, *words]) == 0
 
 
 # SET ----------------------------------------------------------------------------------

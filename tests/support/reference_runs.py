@@ -2,12 +2,14 @@
 
 import numpy as np
 import scipy.sparse
+from support.sources import ROOT
 
 from benchmarks.reference import cells
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.reference import cases
 from truesparse.reference.protocol import Batch, TopologyDraws
 
+GOLDEN_KIT = str(ROOT / "tests/data/reference_kit")
 CASES = [case.describe() for case in cases.CASES]
 
 
