@@ -15,7 +15,7 @@ from truesparse.kernels.arrays import Head, Moments
 from truesparse.kernels.backward import backward
 from truesparse.kernels.forward import combine
 from truesparse.kernels.simd import make_tile
-from truesparse.kernels.update import StoreGradient
+from truesparse.kernels.update import STORE
 
 # Trained ones are a step of their own, see sparse/test_srelu.py.
 FIXED = [name for name in ACTIVATIONS if not LayerActivation(name).is_trained]
@@ -48,7 +48,7 @@ def derivative_used(activation, out, slope):
     n = len(out)
     connections = make_connections(np.eye(n) > 0, out.dtype.type)
     connections.values[:] = 1
-    source = layer(connections).as_source(out.copy(), slope)
+    source, _ = layer(connections).as_source(out.copy(), slope, STORE)
     source = source._replace(
         code=activation.derivative_code,
         parameter=activation.parameter,
@@ -57,9 +57,8 @@ def derivative_used(activation, out, slope):
     ones = np.ones((n, COLUMNS), out.dtype)
     moments = Moments(np.zeros(n, out.dtype), out[0, :0])
     scratch = np.zeros((64, 1), out.dtype)
-    rule = StoreGradient(0.0)
     tasks, csr = connections.row_tasks, connections.csr
-    backward(TILE, tasks, csr, moments, rule, source, ones, scratch)
+    backward(TILE, tasks, csr, moments, STORE, source, STORE, ones, scratch)
     return source.x
 
 

@@ -10,7 +10,6 @@ from support.strategies import DTYPES, SEEDS
 
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.jit import DISABLED
-from truesparse.kernels.loss import row_sums
 from truesparse.losses import LOSSES, Loss
 
 BATCHES = st.sampled_from([1, 5, 16, 33] if DISABLED else [1, 5, 16, 100, 129, 300])
@@ -117,15 +116,6 @@ def test_the_poisson_loss_is_that_of_scikit_learn(n_out):
     assert got == pytest.approx(sum(deviances) / 2, rel=1e-13)
     # Half the deviance: 0 where the predicted means are the targets.
     assert loss.mean(np.log(targets + 1), targets + 1) == pytest.approx(0, abs=1e-15)
-
-
-@given(st.integers(1, 9), BATCHES, SEEDS, st.sampled_from(DTYPES))
-def test_row_sums(n, columns, seed, dtype):
-    delta = np.random.default_rng(seed).standard_normal((n, columns)).astype(dtype)
-    out = np.full(n, np.nan, dtype)
-    row_sums(delta, out)
-    wide = delta.astype(np.float64)
-    assert_close(out, wide.sum(1), np.abs(wide).sum(1))
 
 
 def test_uniform_smoothing_has_no_preference():

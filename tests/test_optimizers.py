@@ -10,7 +10,7 @@ from support.strategies import DTYPES, SEEDS
 
 from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Moments
-from truesparse.kernels.update import StoreGradient, step_all, sum_of_squares
+from truesparse.kernels.update import STORE, step_all, step_biases, sum_of_squares
 from truesparse.optimizers import DECAYS, OPTIMIZERS, Optimizer
 
 N_STEPS = 5
@@ -98,10 +98,34 @@ def test_decay_of_powerpropagation_is_that_of_theta():
 def test_store_gradient_only_stores():
     w, g = np.ones(7), np.arange(7.0)
     moments = Moments(np.full(7, np.nan), np.full(7, 5.0))
-    step_all(StoreGradient(0.0), w, moments, g, 3)
+    step_all(STORE, w, moments, g, 3)
     np.testing.assert_array_equal(moments.first, g)
     np.testing.assert_array_equal(w, np.ones(7))
     np.testing.assert_array_equal(moments.second, np.full(7, 5.0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_biases_of_the_outputs_follow_the_sums_of_their_delta(dtype):
+    method = Optimizer("sgd", 0.9)
+
+    @given(st.integers(1, 9), st.sampled_from([1, 5, 16, 300]), SEEDS)
+    def compare(n, columns, seed):
+        draw = np.random.default_rng(seed)
+        delta = draw.standard_normal((n, columns)).astype(dtype)
+        bias, m = draw.standard_normal((2, n)).astype(dtype)
+        wide = delta.astype(np.float64)
+        gradient, scale = wide.sum(1), np.abs(wide).sum(1)
+        moments, none = Moments(np.full(n, np.nan, dtype), m[:0]), m[:0]
+        before = bias.copy()
+        step_biases(STORE, bias, moments, delta)
+        np.testing.assert_array_equal(bias, before)
+        assert_close(moments.first, gradient, scale)
+        want, want_m, _ = naive.optimizer_step(method, bias, m, 0.0, gradient, 0.1, 0)
+        step_biases(method.bias_rule(0.1, 0), bias, Moments(m, none), delta)
+        assert_close(m, want_m, 1.0 + scale)
+        assert_close(bias, want, 1.0 + np.abs(before) + scale)
+
+    compare()
 
 
 def test_biases_neither_decay_nor_slow_down():

@@ -1,5 +1,6 @@
 """Activations by name: the kernel code of each, and its default slope or alpha."""
 
+import functools
 from dataclasses import dataclass
 
 from truesparse.common.checks import (
@@ -35,6 +36,8 @@ _PARAMETRIC = ("leaky_relu", "all_relu", "elu")
 class LayerActivation:
     """The activation and dropout of one layer.
 
+    What it tells the kernels is computed once: every step asks for it.
+
     Parameters
     ----------
     name : str
@@ -54,7 +57,7 @@ class LayerActivation:
         """Whether every neuron has trained parameters, see sparse/srelu.py."""
         return self.name == "srelu"
 
-    @property
+    @functools.cached_property
     def keeps_slope(self) -> bool:
         """Whether training stores the derivative, for lack of it in the output.
 
@@ -67,14 +70,14 @@ class LayerActivation:
             return code != codes.RELU
         return code not in codes.FROM_OUTPUT
 
-    @property
+    @functools.cached_property
     def derivative_code(self) -> int:
         """Code by which the backward kernel computes the derivative."""
         if self.is_trained:
             return codes.IDENTITY
         return codes.STORED_SLOPE if self.keeps_slope else _CODES[self.name][0]
 
-    @property
+    @functools.cached_property
     def scale(self) -> float:
         """Factor of the outputs that are not dropped while training."""
         return 1.0 / (1.0 - self.dropout)
@@ -84,15 +87,15 @@ class LayerActivation:
         return Activation(_CODES[self.name][0], self.parameter, False, 0, 1.0, 0)
 
     def for_training(self, key: int) -> Activation:
-        """Return the kernel's description; `key` seeds this step's dropout."""
-        return Activation(
-            _CODES[self.name][0],
-            self.parameter,
-            self.keeps_slope,
-            int(self.dropout * 2.0**32),
-            self.scale,
-            key,
-        )
+        """Return the kernel's description; `key` seeds this step's dropout, if any."""
+        return self._training._replace(key=key) if self.dropout else self._training
+
+    @functools.cached_property
+    def _training(self) -> Activation:
+        """What stays the same from step to step."""
+        drop_below = int(self.dropout * 2.0**32)
+        code, slope = _CODES[self.name][0], self.keeps_slope
+        return Activation(code, self.parameter, slope, drop_below, self.scale, 0)
 
 
 def layer_activation(

@@ -13,7 +13,7 @@ from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import Moments, Source
 from truesparse.kernels.backward import backward
 from truesparse.kernels.jit import most_threads
-from truesparse.kernels.update import StoreGradient
+from truesparse.kernels.update import STORE
 from truesparse.optimizers import OPTIMIZERS, Optimizer
 from truesparse.sparse.balance import balance
 
@@ -24,9 +24,11 @@ def problem(case, batch, dtype, name):
     activation = LayerActivation(name)
     z = case.normal(case.connections.n_in, columns)
     x = naive.activation(name, z).astype(dtype)
-    bias_gradient = np.full(case.connections.n_in, np.nan, dtype)
-    code = activation.derivative_code
-    source = Source(x, x[:0, :0], bias_gradient, code, 0.0, 1.0)
+    n_in, code = case.connections.n_in, activation.derivative_code
+    # With the rule STORE, the first moments of the biases receive their gradients.
+    gradient, first = np.full((2, n_in), np.nan, dtype)
+    biases = case.normal(n_in), gradient, first, x[0, :0]
+    source = Source(x, x[:0, :0], *biases, code, 0.0, 1.0)
     delta = padded(case.normal(case.connections.n_out, batch), columns)
     return tile, source, delta, naive.derivative(name, z)
 
@@ -37,11 +39,12 @@ def scratch_for(case, dtype):
     return np.full((most_threads(), longest), np.nan, dtype)
 
 
-def run(case, problem_, rule, moments, n_tasks=64):
+def run(case, problem_, rules, moments, n_tasks=64):
     tile, source, delta, _ = problem_
-    tasks = balance(case.connections.indptr, n_tasks)
+    (rule, bias_rule), csr = rules, case.connections.csr
+    tasks = balance(csr.indptr, n_tasks)
     scratch = scratch_for(case, delta.dtype)
-    backward(tile, tasks, case.connections.csr, moments, rule, source, delta, scratch)
+    backward(tile, tasks, csr, moments, rule, source, bias_rule, delta, scratch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -52,17 +55,19 @@ def test_gradient_and_delta_below(batch, dtype):
         subject = problem(case, batch, dtype, name)
         _, source, delta, slope = subject
         x, weights = source.x.copy(), case.connections.values.copy()
+        bias = source.bias.copy()
         gradient = np.full(case.connections.nnz, np.nan, dtype)
         moments = Moments(gradient, gradient[:0])
-        run(case, subject, StoreGradient(0.0), moments, n_tasks)
+        run(case, subject, (STORE, STORE), moments, n_tasks)
         np.testing.assert_array_equal(case.connections.values, weights)
+        np.testing.assert_array_equal(source.bias, bias)
         want = naive.weight_gradient(x, delta)[case.mask]
         scale = naive.weight_gradient_scale(x, delta)[case.mask]
         assert_close(gradient, want, scale)
         want = naive.input_gradient(case.dense, delta, slope)
         scale = naive.input_gradient_scale(case.dense, delta, slope)
         assert_close(source.x, want, scale)
-        assert_close(source.bias_gradient, want.sum(1), scale.sum(1))
+        assert_close(source.bias_first, want.sum(1), scale.sum(1))
 
     compare()
 
@@ -74,32 +79,45 @@ def test_input_data_are_left_alone(batch, dtype):
     def compare(case):
         tile, source, delta, slope = problem(case, batch, dtype, "identity")
         source = source._replace(code=NO_GRADIENT)
-        x = source.x.copy()
+        x, bias = source.x.copy(), source.bias.copy()
         gradient = np.full(case.connections.nnz, np.nan, dtype)
         moments = Moments(gradient, gradient[:0])
-        run(case, (tile, source, delta, slope), StoreGradient(0.0), moments)
+        run(case, (tile, source, delta, slope), (STORE, STORE), moments)
         want = naive.weight_gradient(x, delta)[case.mask]
         assert_close(gradient, want, naive.weight_gradient_scale(x, delta)[case.mask])
         np.testing.assert_array_equal(source.x, x)
-        assert np.isnan(source.bias_gradient).all()
+        np.testing.assert_array_equal(source.bias, bias)
+        assert np.isnan(source.bias_first).all()
 
     compare()
 
 
+def moments_of(method, case, size):
+    """Return random moments of some numbers, empty where the method has none.
+
+    The second are away from 0: a step divides by their root, which magnifies the
+    rounding of the gradient.
+    """
+    none = case.connections.values[:0]
+    return Moments(
+        case.normal(size) if method.needs_first else none,
+        case.normal(size) ** 2 + none.dtype.type(0.1) if method.needs_second else none,
+    )
+
+
 def check_fused_step(case, batch, dtype, method):
     subject = problem(case, batch, dtype, "relu")
-    _, source, delta, slope = subject
-    x = source.x.copy()
-    # Second moments away from 0: a step divides by their root, which magnifies the
-    # rounding of the gradient.
-    nnz, none = case.connections.nnz, case.connections.values[:0]
-    moments = Moments(
-        case.normal(nnz) if method.needs_first else none,
-        case.normal(nnz) ** 2 + dtype(0.1) if method.needs_second else none,
-    )
+    tile, source, delta, slope = subject
+    x, bias = source.x.copy(), source.bias.copy()
+    moments = moments_of(method, case, case.connections.nnz)
     before = [to_dense(case.connections, m) if m.size else 0.0 for m in moments]
+    of_biases = moments_of(method, case, bias.size)
+    before_biases = [m.copy() if m.size else 0.0 for m in of_biases]
+    first, second = of_biases
+    source = source._replace(bias_first=first, bias_second=second)
     lr, step = 0.1, 3
-    run(case, subject, method.rule(lr, step), moments)
+    rules = method.rule(lr, step), method.bias_rule(lr, step)
+    run(case, (tile, source, delta, slope), rules, moments)
     g = naive.weight_gradient(x, delta)
     want = naive.optimizer_step(method, case.dense, *before, g, lr, step)
     # A step is as exact as its gradient, of which Adam takes the square.
@@ -112,6 +130,12 @@ def check_fused_step(case, batch, dtype, method):
     below = naive.input_gradient(case.dense, delta, slope)
     below_scale = naive.input_gradient_scale(case.dense, delta, slope)
     assert_close(source.x, below, below_scale)
+    g, g_scale = below.sum(1), below_scale.sum(1)
+    want = naive.optimizer_step(method, bias, *before_biases, g, lr, step, decays=False)
+    scale = 1.0 + np.abs(bias) + np.abs(before_biases[0]) + before_biases[1]
+    for got, expected in zip((source.bias, *of_biases), want, strict=True):
+        if got.size:
+            assert_close(got, expected, scale + g_scale**2)
 
 
 # Each of these is compiled anew; test_optimizers.py has every rule in both dtypes.

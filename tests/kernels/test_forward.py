@@ -121,7 +121,7 @@ def test_few_outputs_of_many_inputs_are_scattered_at_any_batch():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("batch", [3, 9])
+@pytest.mark.parametrize("batch", [2, 3, 9])
 def test_a_diverged_input_is_seen_in_what_it_reaches(batch, value):
     connections = make_connections(np.array([[True, False], [True, True]]))
     connections.values[:] = 1.0

@@ -20,7 +20,7 @@ from support.strategies import (
 
 from truesparse.kernels.arrays import Csr, Head, SparseBatch
 from truesparse.kernels.batch import gather_csr
-from truesparse.kernels.update import StoreGradient
+from truesparse.kernels.update import STORE
 from truesparse.optimizers import Optimizer
 
 INPUTS = st.sampled_from([0.1, 0.0, 0.5, 1.0])
@@ -69,10 +69,9 @@ def test_gradient(batch, dtype):
         inputs, x, tile = sparse_batch(case, batch, density)
         delta = padded(case.normal(case.connections.n_out, batch), x.shape[1])
         gradient = np.full(case.connections.nnz, np.nan, dtype)
-        rule = StoreGradient(0.0)
-        scratch = np.zeros((1, 0), dtype)
+        room = np.zeros((1, 0), dtype), gradient
         weights = case.connections.values.copy()
-        layer(case.connections).backward(tile, inputs, delta, rule, scratch, gradient)
+        layer(case.connections).backward(tile, inputs, delta, STORE, STORE, *room)
         want = naive.weight_gradient(x, delta)[case.mask]
         assert_close(gradient, want, naive.weight_gradient_scale(x, delta)[case.mask])
         np.testing.assert_array_equal(case.connections.values, weights)
@@ -96,7 +95,8 @@ def test_step_moves_weights_of_absent_features_too(dtype):
         g = naive.weight_gradient(x, delta)
         want_w, want_m, _ = naive.optimizer_step(method, case.dense, m, 0.0, g, 0.1, 0)
         scratch = np.zeros((1, 0), dtype)
-        subject.backward(tile, inputs, delta, method.rule(0.1, 0), scratch)
+        rules = method.rule(0.1, 0), method.bias_rule(0.1, 0)
+        subject.backward(tile, inputs, delta, *rules, scratch)
         g_scale = naive.weight_gradient_scale(x, delta)
         scale = (np.abs(case.dense) + np.abs(m) + g_scale)[case.mask]
         assert_close(connections.values, want_w[case.mask], scale)
@@ -110,7 +110,7 @@ def test_moments_are_left_alone_by_a_gradient():
     subject.allocate_moments(True, True)
     inputs = SparseBatch(np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0))
     delta, gradient = np.ones((2, 4)), np.full(6, np.nan)
-    rule, scratch = StoreGradient(0.0), np.zeros((1, 0))
-    subject.backward((0.0,) * 4, inputs, delta, rule, scratch, gradient)
+    scratch = np.zeros((1, 0))
+    subject.backward((0.0,) * 4, inputs, delta, STORE, STORE, scratch, gradient)
     assert not any(m.any() for m in subject.connections.moments)
     np.testing.assert_array_equal(gradient, np.zeros(6))

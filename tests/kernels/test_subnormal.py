@@ -10,7 +10,7 @@ from truesparse.kernels.activation import NO_GRADIENT
 from truesparse.kernels.arrays import Head, Moments, Source, SparseBatch
 from truesparse.kernels.backward import backward
 from truesparse.kernels.candidates import candidate_gradients
-from truesparse.kernels.update import StoreGradient, step_all
+from truesparse.kernels.update import STORE, step_all
 from truesparse.network.buffers import Buffers
 from truesparse.optimizers import Optimizer
 
@@ -68,7 +68,8 @@ def test_forward(batch, dtype):
 
 def sources(dtype, n_in, columns):
     x = np.full((n_in, columns), HUGE[dtype])
-    return Source(x, x[:0, :0], x[:, 0].copy(), NO_GRADIENT, 0.0, 1.0)
+    none = x[0, :0]
+    return Source(x, x[:0, :0], none, none, none, none, NO_GRADIENT, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -80,7 +81,7 @@ def test_backward(batch, dtype):
     gradient = np.full(connections.nnz, np.nan, dtype)
     scratch = np.zeros((64, connections.n_out), dtype)
     moments = Moments(gradient, gradient[:0])
-    parts = connections.csr, moments, StoreGradient(0.0), sources(dtype, 5, columns)
+    parts = connections.csr, moments, STORE, sources(dtype, 5, columns), STORE
     backward(tile, connections.row_tasks, *parts, delta, scratch)
     want = np.full(connections.nnz, expected(dtype, columns))
     np.testing.assert_allclose(gradient, want, rtol=1e-4)
@@ -101,7 +102,7 @@ def test_sparse_input(dtype):
     np.testing.assert_allclose(out[:, 0], np.full(4, expected(dtype, 5)))
     delta = np.full((4, columns), TINY[dtype])
     gradient, scratch = np.full(connections.nnz, np.nan, dtype), np.zeros((1, 0), dtype)
-    subject.backward(tile, batch, delta, StoreGradient(0.0), scratch, gradient)
+    subject.backward(tile, batch, delta, STORE, STORE, scratch, gradient)
     np.testing.assert_allclose(
         gradient, np.full(connections.nnz, expected(dtype)), rtol=1e-4
     )

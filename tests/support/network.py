@@ -6,7 +6,7 @@ from support import naive
 from support.strategies import to_dense
 
 from truesparse.kernels.arrays import Csr
-from truesparse.kernels.loss import row_sums, store_delta
+from truesparse.kernels.loss import store_delta
 from truesparse.losses import Loss
 from truesparse.network import backprop, feedforward
 from truesparse.network.buffers import Buffers
@@ -133,7 +133,6 @@ class Problem:
         delta, stored = self.buffers.outputs[-1], self.buffers.deltas[-1]
         if stored is not delta:
             store_delta(delta, stored)
-        row_sums(delta, self.layers[-1].bias_gradient)
         backprop.store_gradients(self.layers, self.buffers, self.x, weights)
         biases = [layer.bias_gradient.copy() for layer in self.layers]
         shapes = [k.srelu.gradient.reshape(-1) for k in self.layers if k.srelu]

@@ -4,6 +4,7 @@ One training step
     batch         gathers samples of dense or sparse data into a batch
     forward       outputs of a sparse layer
     backward      gradient of each connection, delta of the layer below, optimiser step
+    awake         skipping input neurons that are zero in a small batch
     sparse_input  the same two passes for a first layer with sparse input
     activation    activations, their derivatives, dropout
     srelu         activation with trained parameters

@@ -72,12 +72,15 @@ class Source(NamedTuple):
 
     `x` holds the layer's input on entry and, unless `code` is NO_GRADIENT, the delta
     of the layer below on return. A row is read by one task alone, so the delta needs
-    no separate buffer.
+    no separate buffer. The biases of the layer below get their step in the same pass.
     """
 
     x: np.ndarray  # (n_in, columns)
     slope: np.ndarray  # (n_in, columns) or (0, 0)
-    bias_gradient: np.ndarray  # (n_in,)
+    bias: np.ndarray  # (n_in,), biases of the layer below; empty if it has none
+    bias_gradient: np.ndarray  # written by the pass
+    bias_first: np.ndarray  # their moments, see Moments
+    bias_second: np.ndarray
     code: int  # activation that made x
     parameter: float
     scale: float

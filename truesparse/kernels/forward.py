@@ -26,9 +26,10 @@ This is what they do, with whole rows (a number for each sample) in place of til
 
 import numpy as np
 
+from truesparse.kernels import awake
 from truesparse.kernels.activation import activate_row, activate_rows
 from truesparse.kernels.bfloat16 import read, write
-from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
     add_scaled,
     ahead,
@@ -85,21 +86,33 @@ def forward_gather(tile, starts, csc, values, x, head, activation):
         restore_subnormals(state)
 
 
+@inlined_kernel
+def _scatter_row(tile, csr, x, out, i):
+    indices, values = csr.indices, csr.values
+    first, last = np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])
+    for column in range(0, x.shape[1], columns(tile)):
+        inputs = load(tile, x, i, column)
+        for p in range(first, last):
+            prefetch(tile, out, indices[ahead(p, indices)], column)
+            j = indices[p]
+            sums = add_scaled(load(tile, out, j, column), values[p], inputs)
+            store(out, j, column, sums)
+
+
 @inner_kernel
 def _scatter_rows(tile, csr, x, out, start, stop):
-    indices, values = csr.indices, csr.values
     flat = out.reshape(out.size)
     for k in range(flat.size):
         flat[k] = 0
-    for i in range(start, stop):
-        first, last = np.uint64(csr.indptr[i]), np.uint64(csr.indptr[i + 1])
-        for column in range(0, x.shape[1], columns(tile)):
-            inputs = load(tile, x, i, column)
-            for p in range(first, last):
-                prefetch(tile, out, indices[ahead(p, indices)], column)
-                j = indices[p]
-                sums = add_scaled(load(tile, out, j, column), values[p], inputs)
-                store(out, j, column, sums)
+    if columns(tile) > awake.COLUMNS:
+        for i in range(start, stop):
+            _scatter_row(tile, csr, x, out, i)
+        return
+    for group in range(start, stop, awake.GROUP):
+        rows, _ = awake.split(x, group, min(group + awake.GROUP, stop))
+        while rows:
+            k, rows = awake.first(rows)
+            _scatter_row(tile, csr, x, out, group + k)
 
 
 @parallel_kernel

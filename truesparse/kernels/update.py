@@ -26,7 +26,7 @@ from numba.core import types
 from numba.extending import overload
 
 from truesparse.kernels import jit
-from truesparse.kernels.jit import inner_kernel, parallel_kernel, prange
+from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
@@ -85,6 +85,9 @@ class RmsProp(NamedTuple):
     beta2: float
     epsilon: float
 
+
+# What stands for a rule where gradients are stored; its only field is not used.
+STORE = StoreGradient(0.0)
 
 # The same steps on theta. Rules are flat: Numba 0.68 passes no tuple within a tuple to
 # a parallel kernel.
@@ -260,7 +263,8 @@ def _choose_step(rule, values, first, second, p, g):
 
 
 @inner_kernel
-def _step_range(rule, values, moments, gradient, start, stop):
+def step_range(rule, values, moments, gradient, start, stop):
+    """Apply one optimiser step to the weights from start to stop."""
     first, second = moments.first, moments.second
     for p in range(np.uint64(start), np.uint64(stop)):
         step_weight(rule, values, first, second, p, gradient[p])
@@ -285,8 +289,29 @@ def step_all(rule, values, moments, gradient, task_size):
         state = flush_subnormals()
         start = task * task_size
         stop = min(start + task_size, values.size)
-        _step_range(rule, values, moments, gradient, start, stop)
+        step_range(rule, values, moments, gradient, start, stop)
         restore_subnormals(state)
+
+
+@kernel
+def step_biases(rule, bias, moments, delta):
+    """Apply one optimiser step to the biases of the outputs.
+
+    Parameters
+    ----------
+    rule : Rule
+    bias : (n_out,) float array
+        Updated.
+    moments : Moments
+        Updated. With the rule StoreGradient, `first` receives the gradients instead.
+    delta : (n_out, columns) float array
+        The gradient of a bias is the sum of its row.
+    """
+    for k in range(delta.shape[0]):
+        sum_ = delta.dtype.type(0.0)
+        for b in range(delta.shape[1]):
+            sum_ += delta[k, b]
+        step_weight(rule, bias, moments.first, moments.second, k, sum_)
 
 
 @parallel_kernel

@@ -11,7 +11,7 @@ import numpy as np
 
 from truesparse.kernels.arrays import Source, SparseBatch
 from truesparse.kernels.bfloat16 import widened
-from truesparse.kernels.update import Rule, StoreGradient, sum_of_squares
+from truesparse.kernels.update import STORE, Rule, sum_of_squares
 from truesparse.network.buffers import Buffers
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.balance import TASK_SIZE
@@ -24,8 +24,6 @@ from truesparse.sparse.layer import SparseLayer, data_source
 Observer = Callable[[int, np.ndarray | SparseBatch, np.ndarray], None]
 # Called after it with (layer, gradient of its weights); the array is reused.
 Collector = Callable[[int, np.ndarray], None]
-# Writes the gradient instead of taking a step; its only field is not used.
-_STORE = StoreGradient(0.0)
 
 
 def step(
@@ -69,11 +67,17 @@ def step_fused(
     rules: Sequence[Rule],
     bias_rule: Rule,
 ) -> None:
-    """Take an optimiser step in every layer without storing a gradient."""
-    for index, _, source, delta in _downwards(layers, buffers, x):
-        layer = layers[index]
-        layer.backward(buffers.tile, source, delta, rules[index], buffers.scratch)
-        layer.update_neurons(bias_rule)
+    """Take an optimiser step in every layer without storing a gradient.
+
+    The pass of each layer takes that of the biases below, too. Only trained activations
+    need another one.
+    """
+    layers[-1].update_outputs(bias_rule, buffers.outputs[-1])
+    for index, _, source, below, delta in _downwards(layers, buffers, x, bias_rule):
+        layer, rule = layers[index], rules[index]
+        layer.backward(buffers.tile, source, delta, rule, below, buffers.scratch)
+        if layer.srelu is not None:
+            layer.update_neurons(bias_rule)
 
 
 def store_gradients(
@@ -83,9 +87,10 @@ def store_gradients(
     gradients: Sequence[np.ndarray],
 ) -> None:
     """Write the gradients of weights to `gradients`, all others to the layers."""
-    for index, _, source, delta in _downwards(layers, buffers, x):
+    layers[-1].update_outputs(STORE, buffers.outputs[-1])
+    for index, _, source, below, delta in _downwards(layers, buffers, x, STORE):
         room = buffers.scratch, gradients[index]
-        layers[index].backward(buffers.tile, source, delta, _STORE, *room)
+        layers[index].backward(buffers.tile, source, delta, STORE, below, *room)
 
 
 def step_clipped(
@@ -115,14 +120,14 @@ def observe(
     """Call `observer` with inputs and deltas, `collector` with gradients."""
     size = max(layer.connections.nnz for layer in layers)
     room = np.empty(size, layers[0].bias.dtype)
-    for index, inputs, source, delta in _downwards(layers, buffers, x):
+    for index, inputs, source, below, delta in _downwards(layers, buffers, x, STORE):
         if observer is not None:
             observer(index, _in_full(inputs), widened(delta))
         if index == 0 and collector is None:
             return
-        layer = layers[index]
-        gradient = room[: layer.connections.nnz]
-        layer.backward(buffers.tile, source, delta, _STORE, buffers.scratch, gradient)
+        gradient = room[: layers[index].connections.nnz]
+        rest = buffers.scratch, gradient
+        layers[index].backward(buffers.tile, source, delta, STORE, below, *rest)
         if collector is not None:
             collector(index, gradient)
 
@@ -147,9 +152,14 @@ def clip(
 
 
 def _downwards(
-    layers: Sequence[SparseLayer], buffers: Buffers, x: np.ndarray | SparseBatch
-) -> Iterator[tuple[int, np.ndarray | SparseBatch, Source | SparseBatch, np.ndarray]]:
-    """Yield each layer's number, its input, that as a source, and its delta.
+    layers: Sequence[SparseLayer],
+    buffers: Buffers,
+    x: np.ndarray | SparseBatch,
+    bias_rule: Rule,
+) -> Iterator[
+    tuple[int, np.ndarray | SparseBatch, Source | SparseBatch, Rule, np.ndarray]
+]:
+    """Yield each layer's number, input, source with the rule of its biases, and delta.
 
     The output of a layer becomes its delta in the backward pass of the layer above, so
     the caller makes the pass of each layer before it takes the next.
@@ -159,13 +169,14 @@ def _downwards(
         source: Source | SparseBatch
         if index > 0:
             inputs, slope = buffers.outputs[index - 1], buffers.slopes[index - 1]
-            source = layers[index - 1].as_source(inputs, slope)
+            source, below = layers[index - 1].as_source(inputs, slope, bias_rule)
         else:
             inputs = x
             dtype = layers[0].bias.dtype
             source = x if isinstance(x, SparseBatch) else data_source(x, dtype)
+            below = bias_rule  # of no biases
         layers[index].complete_delta(buffers.deltas[index], buffers.slopes[index])
-        yield index, inputs, source, buffers.deltas[index]
+        yield index, inputs, source, below, buffers.deltas[index]
 
 
 def _in_full(inputs: np.ndarray | SparseBatch) -> np.ndarray | SparseBatch:

@@ -172,7 +172,8 @@ class Buffers:
                 f"given to `prepare`, got {samples.size}"
             )
         n = n_samples(data)
-        if samples.min() < 0 or samples.max() >= n:
+        # As unsigned numbers, those below 0 are the largest.
+        if samples.view(np.uint64).max() >= n:
             raise UsageError(f"samples must be numbers from 0 to {n - 1}")
 
     def serve(self, batch_size: int, sparse_room: int | None) -> bool:

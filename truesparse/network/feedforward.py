@@ -15,11 +15,13 @@ def with_dropout(
     layers: Sequence[SparseLayer], seed: int, step: int
 ) -> list[Activation]:
     """Return the activations of the layers for a training step."""
-    keys = (rng.key32(seed, rng.Purpose.DROPOUT, step, i) for i in range(len(layers)))
-    return [
-        layer.activation.for_training(key)
-        for layer, key in zip(layers, keys, strict=True)
-    ]
+    activations = []
+    for number, layer in enumerate(layers):
+        how, key = layer.activation, 0
+        if how.dropout:
+            key = rng.key32(seed, rng.Purpose.DROPOUT, step, number)
+        activations.append(how.for_training(key))
+    return activations
 
 
 def forward(

@@ -87,4 +87,5 @@ class LayerStack:
 
     def has_moments(self, optimizer: Optimizer) -> bool:
         """Whether all layers have the state that `optimizer` needs."""
-        return all(layer.has_moments(*optimizer.needs) for layer in self.layers)
+        first, second = optimizer.needs
+        return all(layer.has_moments(first, second) for layer in self.layers)

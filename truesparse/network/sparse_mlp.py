@@ -13,7 +13,7 @@ from truesparse.common.checks import check_whole
 from truesparse.drawing import draw_layers as drawing
 from truesparse.errors import DataError, UsageError
 from truesparse.kernels.arrays import Csr
-from truesparse.kernels.loss import row_sums, store_delta
+from truesparse.kernels.loss import store_delta
 from truesparse.losses import Loss
 from truesparse.network import backprop, faults, feedforward, inputs
 from truesparse.network.buffers import Buffers
@@ -393,7 +393,6 @@ class SparseMLP(LayerStack, Probabilities, Exportable):
         loss = self.loss.apply(delta, batch_targets, batch_weights, scratch)
         if buffers.deltas[-1] is not delta:
             store_delta(delta, buffers.deltas[-1])
-        row_sums(delta, self.layers[-1].bias_gradient)
         if clock:
             clock("forward")
         return x, loss

@@ -23,7 +23,7 @@ from truesparse.kernels.backward import backward
 from truesparse.kernels.forward import combine, forward_gather, scatter
 from truesparse.kernels.simd import LANES
 from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
-from truesparse.kernels.update import Rule, step_all
+from truesparse.kernels.update import STORE, Rule, StoreGradient, step_all, step_biases
 from truesparse.sparse.balance import TASK_SIZE, balance, rows_per_task
 from truesparse.sparse.connections import Connections, new_moments
 from truesparse.sparse.srelu import Srelu
@@ -190,6 +190,7 @@ class SparseLayer:
         source: Source | SparseBatch,
         delta: np.ndarray,
         rule: Rule,
+        bias_rule: Rule,
         scratch: np.ndarray,
         gradient: np.ndarray | None = None,
     ) -> None:
@@ -199,9 +200,12 @@ class SparseLayer:
         ----------
         tile : tuple
         source : Source or SparseBatch
-            The input; a Source's `x` is overwritten, unless its code is NO_GRADIENT.
+            The input; a Source's `x` is overwritten and its biases are updated, unless
+            its code is NO_GRADIENT.
         delta : (n_out, columns) array
         rule : Rule
+        bias_rule : Rule
+            Step of the biases of the layer below, see `as_source`.
         scratch : (n_threads, longest row) array
         gradient : (nnz,) array, optional
             With the rule StoreGradient, receives the gradient of every connection.
@@ -213,7 +217,8 @@ class SparseLayer:
         if isinstance(source, SparseBatch):
             backward_sparse(tasks, csr, moments, rule, source, delta)
         else:
-            backward(tile, tasks, csr, moments, rule, source, delta, scratch)
+            rules = rule, source, bias_rule
+            backward(tile, tasks, csr, moments, *rules, delta, scratch)
 
     def complete_delta(self, delta: np.ndarray, slope: np.ndarray) -> None:
         """Send delta back through trained activations; do nothing for others.
@@ -228,6 +233,13 @@ class SparseLayer:
         if self.srelu is not None:
             self.srelu.backward(slope, delta, self.bias_gradient)
 
+    def update_outputs(self, rule: Rule, delta: np.ndarray) -> None:
+        """Apply one optimiser step to the biases of the last layer, from its delta.
+
+        With StoreGradient, `bias_gradient` receives their gradients instead.
+        """
+        step_biases(rule, self.bias, self._bias_moments(rule), delta)
+
     def update_neurons(self, rule: Rule) -> None:
         """Apply one optimiser step to the biases and the activation's parameters."""
         step_all(rule, self.bias, self.bias_moments, self.bias_gradient, TASK_SIZE)
@@ -239,20 +251,39 @@ class SparseLayer:
         values, moments = self.connections.values, self.connections.moments
         step_all(rule, values, moments, gradient, TASK_SIZE)
 
-    def as_source(self, x: np.ndarray, slope: np.ndarray) -> Source:
+    def as_source(
+        self, x: np.ndarray, slope: np.ndarray, rule: Rule
+    ) -> tuple[Source, Rule]:
         """Describe this layer's output as the source of the next layer's backward pass.
 
-        Trained activations count as linear: `complete_delta` does the rest.
+        Returns
+        -------
+        Source
+        Rule
+            What that pass is to do with the biases of this layer: `rule`, or only store
+            their gradients. Trained activations count as linear there; `complete_delta`
+            and `update_neurons` do the rest.
         """
         activation = self.activation
-        return Source(
+        rule = rule if self.srelu is None else STORE
+        source = Source(
             x,
             slope,
+            self.bias,
             self.bias_gradient,
+            *self._bias_moments(rule),
             activation.derivative_code,
             activation.parameter,
             activation.scale,
         )
+        return source, rule
+
+    def _bias_moments(self, rule: Rule) -> Moments:
+        """Return what a rule writes besides the biases: moments or the gradient."""
+        moments = self.bias_moments
+        if isinstance(rule, StoreGradient):
+            moments = Moments(self.bias_gradient, moments.second)
+        return moments
 
     def _gather(self) -> tuple[np.ndarray, np.ndarray, Csc]:
         """Return tasks, values and column view for outputs that gather their inputs."""
@@ -267,4 +298,5 @@ def data_source(x: np.ndarray, dtype: np.dtype) -> Source:
 
     `dtype` is that of the weights.
     """
-    return Source(x, x[:0, :0], np.empty(0, dtype), NO_GRADIENT, 0.0, 1.0)
+    none = np.empty(0, dtype)
+    return Source(x, x[:0, :0], none, none, none, none, NO_GRADIENT, 0.0, 1.0)

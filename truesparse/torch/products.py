@@ -21,7 +21,7 @@ from truesparse.kernels.batch import gather_csr
 from truesparse.kernels.forward import combine, forward_gather, scatter
 from truesparse.kernels.simd import make_tile
 from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
-from truesparse.kernels.update import StoreGradient
+from truesparse.kernels.update import STORE
 from truesparse.network.buffers import padded_columns
 from truesparse.sparse.balance import rows_per_task
 from truesparse.sparse.layer import scatters, sums_shape
@@ -29,8 +29,6 @@ from truesparse.torch.observing import note
 from truesparse.torch.wiring import Wiring
 
 _LINEAR = LayerActivation("identity").for_inference()
-# Writes the gradient instead of taking a step; its only field is not used.
-_STORE = StoreGradient(0.0)
 
 
 def multiply(
@@ -101,10 +99,15 @@ def gradients(
     # The kernel overwrites inputs that need a gradient by it.
     inputs = feature_major(x, columns, copy=needs_input)
     note(wiring.indptr, inputs[:, :batch], deltas[:, :batch])
+    # There are no biases below, but the kernel writes their gradients.
+    none, sums = inputs[0, :0], np.empty(n_in if needs_input else 0, inputs.dtype)
     source = Source(
         inputs,
         inputs[:0, :0],
-        np.empty(n_in if needs_input else 0, inputs.dtype),
+        none,
+        sums,
+        sums,
+        none,
         IDENTITY if needs_input else NO_GRADIENT,
         0.0,
         1.0,
@@ -116,7 +119,7 @@ def gradients(
     moments = Moments(of_weight.numpy(), csr.values[:0])
     tile, tasks = make_tile(tile_columns), wiring.input_tasks.numpy()
     with _threads_of_torch():
-        backward(tile, tasks, csr, moments, _STORE, source, deltas, scratch)
+        backward(tile, tasks, csr, moments, STORE, source, STORE, deltas, scratch)
     of_x = torch.from_numpy(inputs) if needs_input else x.new_empty((0, batch))
     return _sample_major(of_x, batch), of_weight
 
@@ -149,7 +152,7 @@ def sparse_gradients(
     moments = Moments(of_weight.numpy(), csr.values[:0])
     tasks = wiring.input_tasks.numpy()
     with _threads_of_torch():
-        backward_sparse(tasks, csr, moments, _STORE, batch, deltas)
+        backward_sparse(tasks, csr, moments, STORE, batch, deltas)
     return of_weight
 
 
