@@ -23,7 +23,7 @@ from truesparse.kernels.arrays import Csr, Head, SparseBatch
 from truesparse.kernels.batch import gather_csr, gather_dense
 from truesparse.kernels.bfloat16 import BFLOAT16, rounded, widened
 from truesparse.kernels.jit import DISABLED
-from truesparse.kernels.update import StoreGradient
+from truesparse.kernels.update import STORE
 from truesparse.sparse.layer import data_source
 
 # With the JIT off a tenth of all numbers.
@@ -143,11 +143,11 @@ def test_gradients_are_not_rounded_but_deltas_are(batch):
         columns, tile = tile_for(batch, np.float32)
         x, delta = whole(case, n_in, columns), whole(case, n_out, columns)
         below = layer(make_connections(np.eye(n_in) > 0, np.float32), "relu")
-        source = below.as_source(bits(x), EMPTY)
+        source, _ = below.as_source(bits(x), EMPTY, STORE)
         gradient = np.full(case.connections.nnz, np.nan, np.float32)
         scratch = np.zeros((64, case.connections.longest_row), np.float32)
-        rule, of_delta = StoreGradient(0.0), bits(delta)
-        subject.backward(tile, source, of_delta, rule, scratch, gradient)
+        of_delta, rest = bits(delta), (STORE, STORE, scratch, gradient)
+        subject.backward(tile, source, of_delta, *rest)
         want = naive.weight_gradient(x, delta)[case.mask]
         np.testing.assert_array_equal(gradient, want)
         new_delta = naive.input_gradient(dense, delta, x > 0)
@@ -156,7 +156,7 @@ def test_gradients_are_not_rounded_but_deltas_are(batch):
         # Data and sparse data have no delta.
         for inputs in (data_source(bits(x), np.dtype(np.float32)), as_sparse(x)):
             gradient[:] = np.nan
-            subject.backward(tile, inputs, of_delta, rule, scratch, gradient)
+            subject.backward(tile, inputs, of_delta, *rest)
             np.testing.assert_array_equal(gradient, want)
 
     compare()

@@ -15,7 +15,7 @@ from truesparse.kernels import simd
 from truesparse.kernels.arrays import Head, SparseBatch
 from truesparse.kernels.bfloat16 import BFLOAT16, read, write
 from truesparse.kernels.jit import kernel
-from truesparse.kernels.update import StoreGradient
+from truesparse.kernels.update import STORE
 from truesparse.sparse.connections import Connections
 
 EMPTY = np.zeros((0, 0), BFLOAT16)
@@ -72,11 +72,10 @@ def digest():
         subject.forward(tile, inputs, head, how, np.zeros(room, np.float32))
         results.append(out)
     source = layer(Connections.from_scipy(matrix.T.astype(np.float32)), "relu")
-    source = source.as_source(bits(x), EMPTY)
+    source, _ = source.as_source(bits(x), EMPTY, STORE)
     gradient = np.zeros(matrix.nnz, np.float32)
     scratch = np.zeros((64, 0), np.float32)
-    rule = StoreGradient(0.0)
-    subject.backward(tile, source, bits(delta), rule, scratch, gradient)
+    subject.backward(tile, source, bits(delta), STORE, STORE, scratch, gradient)
     results += [source.x, gradient]
     joined = b"".join(array.tobytes() for array in results)
     return hashlib.sha256(joined).hexdigest()

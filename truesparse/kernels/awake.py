@@ -40,7 +40,8 @@ def split(x, start, stop):
 
     Parameters
     ----------
-    x : (n, columns) float array
+    x : (n, columns) array
+        In bfloat16, -0.0 is awake.
     start, stop : int
         At most GROUP rows; bit k stands for row start + k.
     """
