@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import DTYPES, SEEDS, make_connections, padded
+from support.strategies import DTYPES, SEEDS, layer, make_connections, padded
 
 from truesparse.kernels import awake
 from truesparse.kernels.activation import NO_GRADIENT, RELU, STORED_SLOPE
 from truesparse.kernels.arrays import Moments, Source
-from truesparse.kernels.backward import backward
+from truesparse.kernels.backward import backward, backward_skipping
 from truesparse.kernels.forward import scatter
 from truesparse.kernels.jit import most_threads
 from truesparse.kernels.simd import make_tile
+from truesparse.kernels.update import STORE
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.balance import balance
 
@@ -55,9 +56,12 @@ def stepped(connections, x, delta, code):
     slope = SCALE * (x > 0)
     biases = bias, gradient, first, x[0, :0]
     source = Source(x, slope.astype(x.dtype), *biases, code, 0.0, SCALE)
-    scratch = np.zeros((most_threads(), 0), x.dtype)
     tasks, tile = balance(csr.indptr, 3), make_tile(x.shape[1])
-    backward(tile, tasks, csr, moments, RULE, source, BIAS_RULE, delta, scratch)
+    whole = tile, tasks, csr, moments, RULE, source, BIAS_RULE, delta
+    if code == STORED_SLOPE:
+        backward(*whole, np.zeros((most_threads(), 0), x.dtype))
+    else:
+        backward_skipping(*whole)
     return csr.values, moments.first, bias, first, gradient, x
 
 
@@ -115,3 +119,20 @@ def test_a_nan_is_awake(width):
     assert np.isnan(scattered(connections, x)[:, -1]).sum() == 9
     values = stepped(connections, x, np.ones((9, width)), RELU)[0]
     np.testing.assert_array_equal(np.isnan(values), connections.rows() == 66)
+
+
+@pytest.mark.parametrize("name", ["relu", "identity"])
+@pytest.mark.parametrize("width", [1, WIDE])
+def test_a_layer_skips_in_small_batches_above_relu(width, name):
+    connections = make_connections(np.ones((5, 9), bool))
+    below = layer(make_connections(np.eye(5) > 0), name)
+    x, delta = np.zeros((5, width)), np.full((9, width), np.nan)
+    source, rule = below.as_source(x, x[:0, :0], STORE)
+    gradient, scratch = np.ones(45), np.zeros((most_threads(), 0))
+    rest = STORE, rule, scratch, gradient
+    layer(connections).backward(make_tile(width), source, delta, *rest)
+    if width == 1 and name == "relu":
+        np.testing.assert_array_equal(gradient, np.zeros(45))
+        np.testing.assert_array_equal(below.bias_gradient, np.zeros(5))
+    else:
+        assert np.isnan(gradient).all()

@@ -130,26 +130,8 @@ def _step_wide(tile, csr, moments, rule, source, delta, i, scratch):
 
 
 @inner_kernel
-def _small_batch_rows(tile, csr, moments, rule, source, delta, bounds):
-    for group in range(bounds[0], bounds[1], awake.GROUP):
-        end = min(group + awake.GROUP, bounds[1])
-        rows, silent = awake.split(source.x, group, end)
-        while rows:
-            k, rows = awake.first(rows)
-            if source.code == NO_GRADIENT:
-                _step_weights(tile, csr, moments, rule, source, delta, group + k)
-            else:
-                _step_narrow(tile, csr, moments, rule, source, delta, group + k)
-        while silent:
-            k, silent = awake.first(silent)
-            _step_silent(csr, moments, rule, source, group + k)
-
-
-@inner_kernel
 def _backward_rows(tile, csr, moments, rule, source, delta, bounds, scratch):
-    if columns(tile) <= awake.COLUMNS and source.code in (NO_GRADIENT, RELU):
-        _small_batch_rows(tile, csr, moments, rule, source, delta, bounds)
-    elif delta.shape[1] > columns(tile):
+    if delta.shape[1] > columns(tile):
         for i in range(bounds[0], bounds[1]):
             _step_wide(tile, csr, moments, rule, source, delta, i, scratch)
     elif source.code == NO_GRADIENT:
@@ -199,4 +181,36 @@ def backward(tile, starts, csr, moments, rule, source, bias_rule, delta, scratch
         _backward_rows(tile, csr, moments, rule, source, delta, bounds, buffer)
         if source.code != NO_GRADIENT:
             _step_biases(source, bias_rule, bounds)
+        restore_subnormals(state)
+
+
+@inner_kernel
+def _skip_rows(tile, csr, moments, rule, source, delta, start, stop):
+    for group in range(start, stop, awake.GROUP):
+        end = min(group + awake.GROUP, stop)
+        rows, silent = awake.split(source.x, group, end)
+        while rows:
+            k, rows = awake.first(rows)
+            if source.code == NO_GRADIENT:
+                _step_weights(tile, csr, moments, rule, source, delta, group + k)
+            else:
+                _step_narrow(tile, csr, moments, rule, source, delta, group + k)
+        while silent:
+            k, silent = awake.first(silent)
+            _step_silent(csr, moments, rule, source, group + k)
+
+
+@parallel_kernel
+def backward_skipping(tile, starts, csr, moments, rule, source, bias_rule, delta):
+    """Do the same for a batch of one tile, without the deltas of silent inputs.
+
+    It is a kernel of its own, so that a net compiles only one of the two. The arguments
+    are those of `backward`; the code of `source` is RELU or NO_GRADIENT.
+    """
+    for task in prange(starts.size - 1):
+        state = flush_subnormals()
+        start, stop = starts[task], starts[task + 1]
+        _skip_rows(tile, csr, moments, rule, source, delta, start, stop)
+        if source.code != NO_GRADIENT:
+            _step_biases(source, bias_rule, (start, stop))
         restore_subnormals(state)

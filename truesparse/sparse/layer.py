@@ -10,7 +10,7 @@ import numpy as np
 
 from truesparse.activations import LayerActivation
 from truesparse.kernels import jit
-from truesparse.kernels.activation import NO_GRADIENT
+from truesparse.kernels.activation import NO_GRADIENT, RELU
 from truesparse.kernels.arrays import (
     Activation,
     Csc,
@@ -19,7 +19,8 @@ from truesparse.kernels.arrays import (
     Source,
     SparseBatch,
 )
-from truesparse.kernels.backward import backward
+from truesparse.kernels.awake import may_skip
+from truesparse.kernels.backward import backward, backward_skipping
 from truesparse.kernels.forward import combine, forward_gather, scatter
 from truesparse.kernels.simd import LANES
 from truesparse.kernels.sparse_input import backward_sparse, forward_sparse
@@ -216,9 +217,12 @@ class SparseLayer:
         tasks, csr = self.connections.row_tasks, self.connections.csr
         if isinstance(source, SparseBatch):
             backward_sparse(tasks, csr, moments, rule, source, delta)
+            return
+        whole = tile, tasks, csr, moments, rule, source, bias_rule, delta
+        if may_skip(delta.shape[1]) and source.code in (NO_GRADIENT, RELU):
+            backward_skipping(*whole)
         else:
-            rules = rule, source, bias_rule
-            backward(tile, tasks, csr, moments, *rules, delta, scratch)
+            backward(*whole, scratch)
 
     def complete_delta(self, delta: np.ndarray, slope: np.ndarray) -> None:
         """Send delta back through trained activations; do nothing for others.
