@@ -255,6 +255,35 @@ def updates(results: Results) -> str:
     return table(head, rows) + source(file)
 
 
+def roofline(results: Results) -> str:
+    """Kernels of a step against what the machine allows, layer by layer."""
+    file = results.one("roofline")
+    rows = [
+        (
+            row["net"],
+            row["pass"],
+            row.get("layer", ABSENT),
+            digits(row["ms"]),
+            *(
+                (ABSENT,) * 6
+                if row["pass"] == "rest"
+                else (
+                    digits(row["gflops"]),
+                    size(row["fetched_bytes"]),
+                    size(row["set_bytes"]),
+                    f"{digits(row['gbs'])} of {digits(row['row_gbs'])}",
+                    row["bound_by"],
+                    f"{row['of_bound']:.0%}",
+                )
+            ),
+        )
+        for row in file["rows"]
+    ]
+    head = ["net", "pass", "layer", "ms", "GFLOP/s", "fetched", "from a set of"]
+    head += ["GB/s", "bound by", "of the bound"]
+    return table(head, rows, n_text=3) + source(file)
+
+
 def condensed(results: Results) -> str:
     """Latency of the condensed layout at batch 1 beside torch and the CSR layout."""
     file = results.one("condensed")
@@ -301,6 +330,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "main_job": main_job,
     "start": start,
     "subnormal": subnormal,
+    "roofline": roofline,
     "updates": updates,
     "condensed": condensed,
     "accuracy": accuracy,
