@@ -117,7 +117,11 @@ def observe(
     observer: Observer | None,
     collector: Collector | None,
 ) -> None:
-    """Call `observer` with inputs and deltas, `collector` with gradients."""
+    """Call `observer` with inputs and deltas, `collector` with gradients.
+
+    With a collector, those of biases are written to all layers.
+    """
+    layers[-1].update_outputs(STORE, buffers.outputs[-1])
     size = max(layer.connections.nnz for layer in layers)
     room = np.empty(size, layers[0].bias.dtype)
     for index, inputs, source, below, delta in _downwards(layers, buffers, x, STORE):
