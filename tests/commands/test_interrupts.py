@@ -30,7 +30,6 @@ WITHIN = {
 }
 LAST = {
     "final save": "truesparse.train:_save",
-    "flush of the final save": "truesparse.common.writing:_flush_folder",
 }
 
 
