@@ -26,17 +26,16 @@ def condense(
 
     Examples
     --------
-        >>> import numpy as np
-        >>> from scipy.sparse import csr_array
-        >>> from truesparse.activations import LayerActivation
-        >>> from truesparse.sparse.condensing import condense
-        >>> from truesparse.sparse.condensed_layer import CondensedLayer, check_bias
-    from truesparse.sparse.connections import Connections
-        >>> matrix = csr_array([[1.0, 0, 0], [2, 0, 3], [0, 0, 4]])
-        >>> connections = Connections.from_scipy(matrix)
-        >>> layer = condense(connections, np.zeros(3), LayerActivation("identity"))
-        >>> layer.neurons.tolist(), layer.fan_ins.tolist()
-        ([0, 2], [2, 2])
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_array
+    >>> from truesparse.activations import LayerActivation
+    >>> from truesparse.sparse.condensing import condense
+    >>> from truesparse.sparse.connections import Connections
+    >>> matrix = csr_array([[1.0, 0, 0], [2, 0, 3], [0, 0, 4]])
+    >>> connections = Connections.from_scipy(matrix)
+    >>> layer = condense(connections, np.zeros(3), LayerActivation("identity"))
+    >>> layer.neurons.tolist(), layer.fan_ins.tolist()
+    ([0, 2], [2, 2])
     """
     columns = _Columns(connections, np.asarray(bias), activation, srelu)
     return columns.condensed(whole)
