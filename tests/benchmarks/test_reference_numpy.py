@@ -117,7 +117,7 @@ def test_empty_cells_are_counted(numbers, data):
 
 @given(
     st.lists(st.integers(-3, 3), min_size=1, max_size=12),
-    st.sampled_from([0.1, 0.3, 0.5, 0.9]),
+    st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.9]),
 )
 def test_removal_is_that_of_the_engine(numbers, fraction):
     weights = np.array(numbers, float)

@@ -94,6 +94,11 @@ def test_zeros_count_in_the_fraction(n, share, zeta, seed):
         np.testing.assert_array_equal(dropped, drop_per_sign(weights, zeta))
 
 
+def test_a_fraction_of_0_drops_no_zeros_either():
+    for values in ([0.0, 1.0], [0.0, 0.0, -1.0, 2.0], [0.0]):
+        assert not drop_zeros_first(np.array(values), 0.0).any()
+
+
 def test_updates_replace_zeta_of_a_layer_though_new_weights_stay_zero():
     values = np.random.default_rng(0).standard_normal((50, 20))
     connections = Connections.from_scipy(sparse.csr_array(values))

@@ -117,7 +117,9 @@ def drop_zeros_first(values: np.ndarray, fraction: float) -> np.ndarray:
     """
     n_zeros = values.size - int(np.count_nonzero(values))
     missing = fraction * values.size - n_zeros
-    if fraction > 0.0 and n_zeros > 0 and missing <= 0.0:
+    if fraction == 0.0:
+        return np.zeros(values.size, bool)
+    if n_zeros > 0 and missing <= 0.0:
         dropped = values == 0.0
         return np.zeros_like(dropped) if dropped.all() else dropped
     return drop_per_sign(values, missing / max(values.size - n_zeros, 1))
