@@ -58,7 +58,7 @@ def derivative_used(activation, out, slope):
     moments = Moments(np.zeros(n, out.dtype), out[0, :0])
     scratch = np.zeros((64, 1), out.dtype)
     tasks, csr = connections.row_tasks, connections.csr
-    backward(TILE, tasks, csr, moments, STORE, source, STORE, ones, scratch)
+    backward(TILE, tasks, csr, moments, (STORE, STORE), source, ones, scratch)
     return source.x
 
 

@@ -80,7 +80,7 @@ def test_readers_that_do_not_verify_are_noticed(monkeypatch):
 
 
 def test_memory_beyond_the_estimate_is_noticed(monkeypatch):
-    results = iter(['{"total": 100000000}', '{"peak_rss_mb": 104.0}'])
+    results = iter(['{"first_total": 100000000}', '{"peak_rss_mb": 104.0}'])
     monkeypatch.setattr(self_checks, "_train", lambda *words: None)
     monkeypatch.setattr(self_checks, "_finish", lambda process: next(results))
     with pytest.raises(AssertionError, match="104 MB taken, 100 MB estimated"):

@@ -57,7 +57,7 @@ def stepped(connections, x, delta, code):
     biases = bias, gradient, first, x[0, :0]
     source = Source(x, slope.astype(x.dtype), *biases, code, 0.0, SCALE)
     tasks, tile = balance(csr.indptr, 3), make_tile(x.shape[1])
-    whole = tile, tasks, csr, moments, RULE, source, BIAS_RULE, delta
+    whole = tile, tasks, csr, moments, (RULE, BIAS_RULE), source, delta
     if code == STORED_SLOPE:
         backward(*whole, np.zeros((most_threads(), 0), x.dtype))
     else:

@@ -41,10 +41,10 @@ def scratch_for(case, dtype):
 
 def run(case, problem_, rules, moments, n_tasks=64):
     tile, source, delta, _ = problem_
-    (rule, bias_rule), csr = rules, case.connections.csr
+    csr = case.connections.csr
     tasks = balance(csr.indptr, n_tasks)
     scratch = scratch_for(case, delta.dtype)
-    backward(tile, tasks, csr, moments, rule, source, bias_rule, delta, scratch)
+    backward(tile, tasks, csr, moments, rules, source, delta, scratch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

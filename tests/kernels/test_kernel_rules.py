@@ -121,9 +121,9 @@ def test_what_has_no_entry_for_python_is_called_by_kernels_alone(path):
 @pytest.mark.parametrize(
     "call",
     [
-        "from truesparse.kernels.rewire import _merge_rows\n_merge_rows()",
+        "from truesparse.kernels.rewire import _merge_index_rows\n_merge_index_rows()",
         "from truesparse.kernels.simd import ahead as f\ndef test(): return f(1, 2)",
-        "from truesparse.kernels import rewire as r\nx = r._merge_rows",
+        "from truesparse.kernels import rewire as r\nx = r._merge_index_rows",
     ],
 )
 def test_a_call_from_python_is_seen(call):

@@ -81,7 +81,8 @@ def test_backward(batch, dtype):
     gradient = np.full(connections.nnz, np.nan, dtype)
     scratch = np.zeros((64, connections.n_out), dtype)
     moments = Moments(gradient, gradient[:0])
-    parts = connections.csr, moments, STORE, sources(dtype, 5, columns), STORE
+    rules = STORE, STORE
+    parts = connections.csr, moments, rules, sources(dtype, 5, columns)
     backward(tile, connections.row_tasks, *parts, delta, scratch)
     want = np.full(connections.nnz, expected(dtype, columns))
     np.testing.assert_allclose(gradient, want, rtol=1e-4)

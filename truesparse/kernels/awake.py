@@ -34,11 +34,6 @@ if jit.DISABLED:
         return (int(bits) & -int(bits)).bit_length() - 1
 
 
-def may_skip(columns: int) -> bool:
-    """Return whether silent inputs of batches of so many columns are skipped."""
-    return columns <= COLUMNS
-
-
 @inlined_kernel
 def split(x, start, stop):
     """Return bits of the rows from start to stop: those awake, and those silent.

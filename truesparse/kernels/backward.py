@@ -149,7 +149,7 @@ def _step_biases(source, rule, bounds):
 
 
 @parallel_kernel
-def backward(tile, starts, csr, moments, rule, source, bias_rule, delta, scratch):
+def backward(tile, starts, csr, moments, rules, source, delta, scratch):
     """Update the weights and replace the layer's input by its delta.
 
     The biases of the layer below, whose gradients are sums of that delta, are updated
@@ -165,15 +165,16 @@ def backward(tile, starts, csr, moments, rule, source, bias_rule, delta, scratch
         `values` are updated.
     moments : Moments
         Updated. With the rule StoreGradient, `first` receives the gradients instead.
-    rule : Rule
+    rules : (Rule, Rule)
+        Those of the weights and of the biases below; with StoreGradient as the latter,
+        `bias_first` receives the gradients of the biases.
     source : Source
         `x`, `bias` and its moments are written unless its code is NO_GRADIENT.
-    bias_rule : Rule
-        With StoreGradient, `bias_first` receives the gradients of the biases.
     delta : (n_out, columns) array
         Loss gradient at the pre-activations, zero in padded columns.
     scratch : (n_threads, longest row) float array
     """
+    rule, bias_rule = rules
     for task in prange(starts.size - 1):
         state = flush_subnormals()
         bounds = (starts[task], starts[task + 1])
@@ -201,12 +202,13 @@ def _skip_rows(tile, csr, moments, rule, source, delta, start, stop):
 
 
 @parallel_kernel
-def backward_skipping(tile, starts, csr, moments, rule, source, bias_rule, delta):
+def backward_skipping(tile, starts, csr, moments, rules, source, delta):
     """Do the same for a batch of one tile, without the deltas of silent inputs.
 
     It is a kernel of its own, so that a net compiles only one of the two. The arguments
     are those of `backward`; the code of `source` is RELU or NO_GRADIENT.
     """
+    rule, bias_rule = rules
     for task in prange(starts.size - 1):
         state = flush_subnormals()
         start, stop = starts[task], starts[task + 1]

@@ -42,21 +42,21 @@ def _hash_rest(keys, words, start):
 
 
 @kernel
-def fingerprint(keys, *arrays):
-    """Return a number of 64 bits that stands for what the arrays hold.
+def fingerprint(keys, *fields):
+    """Return a number of 64 bits that stands for what arrays hold.
 
     Parameters
     ----------
     keys : (256,) uint32 array
         KEYS.
-    *arrays : (n,) uint32 arrays
+    *fields : (n,) uint32 arrays
 
     Returns
     -------
     int
     """
     total, base = np.uint64(0), np.uint64(_BASE)
-    for words in arrays:
+    for words in fields:
         n_blocks = words.size // BLOCK
         for block in range(n_blocks):
             total = total * base + _hash_block(keys, words, block * BLOCK)
@@ -66,10 +66,10 @@ def fingerprint(keys, *arrays):
 
 if jit.DISABLED:
 
-    def fingerprint(keys, *arrays):
+    def fingerprint(keys, *fields):
         """Do the same in NumPy."""
         total = 0
-        for words in arrays:
+        for words in fields:
             cut = words.size // BLOCK * BLOCK
             left, right = np.hsplit(words[:cut].reshape(-1, BLOCK) + keys, 2)
             hashes = (left.astype(np.uint64) * right).sum(1).tolist()

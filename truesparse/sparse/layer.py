@@ -19,7 +19,7 @@ from truesparse.kernels.arrays import (
     Source,
     SparseBatch,
 )
-from truesparse.kernels.awake import may_skip
+from truesparse.kernels.awake import COLUMNS as SKIPPED
 from truesparse.kernels.backward import backward, backward_skipping
 from truesparse.kernels.forward import combine, forward_gather, scatter
 from truesparse.kernels.simd import LANES
@@ -218,8 +218,8 @@ class SparseLayer:
         if isinstance(source, SparseBatch):
             backward_sparse(tasks, csr, moments, rule, source, delta)
             return
-        whole = tile, tasks, csr, moments, rule, source, bias_rule, delta
-        if may_skip(delta.shape[1]) and source.code in (NO_GRADIENT, RELU):
+        whole = tile, tasks, csr, moments, (rule, bias_rule), source, delta
+        if delta.shape[1] <= SKIPPED and source.code in (NO_GRADIENT, RELU):
             backward_skipping(*whole)
         else:
             backward(*whole, scratch)

@@ -118,8 +118,9 @@ def gradients(
     scratch = np.empty((jit.most_threads(), room), inputs.dtype)
     moments = Moments(of_weight.numpy(), csr.values[:0])
     tile, tasks = make_tile(tile_columns), wiring.input_tasks.numpy()
+    rules = STORE, STORE
     with _threads_of_torch():
-        backward(tile, tasks, csr, moments, STORE, source, STORE, deltas, scratch)
+        backward(tile, tasks, csr, moments, rules, source, deltas, scratch)
     of_x = torch.from_numpy(inputs) if needs_input else x.new_empty((0, batch))
     return _sample_major(of_x, batch), of_weight
 
