@@ -11,7 +11,7 @@ from support.strategies import DTYPES, layer, make_connections
 from truesparse.activations import ACTIVATIONS, LayerActivation, layer_activation
 from truesparse.errors import UsageError
 from truesparse.kernels import activation as kernels
-from truesparse.kernels.arrays import Head, Moments
+from truesparse.kernels.arrays import Above, Head, Moments
 from truesparse.kernels.backward import backward
 from truesparse.kernels.forward import combine
 from truesparse.kernels.simd import make_tile
@@ -56,9 +56,9 @@ def derivative_used(activation, out, slope):
     )
     ones = np.ones((n, COLUMNS), out.dtype)
     moments = Moments(np.zeros(n, out.dtype), out[0, :0])
-    scratch = np.zeros((64, 1), out.dtype)
     tasks, csr = connections.row_tasks, connections.csr
-    backward(TILE, tasks, csr, moments, (STORE, STORE), source, ones, scratch)
+    above = Above(ones, np.zeros((64, 1), out.dtype))
+    backward(TILE, tasks, csr, moments, STORE, source, STORE, above)
     return source.x
 
 

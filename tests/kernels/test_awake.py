@@ -8,7 +8,7 @@ from support.strategies import DTYPES, SEEDS, layer, make_connections, padded
 
 from truesparse.kernels import awake
 from truesparse.kernels.activation import NO_GRADIENT, RELU, STORED_SLOPE
-from truesparse.kernels.arrays import Moments, Source
+from truesparse.kernels.arrays import Above, Moments, Source
 from truesparse.kernels.backward import backward, backward_skipping
 from truesparse.kernels.forward import scatter
 from truesparse.kernels.jit import most_threads
@@ -57,11 +57,11 @@ def stepped(connections, x, delta, code):
     biases = bias, gradient, first, x[0, :0]
     source = Source(x, slope.astype(x.dtype), *biases, code, 0.0, SCALE)
     tasks, tile = balance(csr.indptr, 3), make_tile(x.shape[1])
-    whole = tile, tasks, csr, moments, (RULE, BIAS_RULE), source, delta
+    whole = tile, tasks, csr, moments, RULE, source, BIAS_RULE
     if code == STORED_SLOPE:
-        backward(*whole, np.zeros((most_threads(), 0), x.dtype))
+        backward(*whole, Above(delta, np.zeros((most_threads(), 0), x.dtype)))
     else:
-        backward_skipping(*whole)
+        backward_skipping(*whole, delta)
     return csr.values, moments.first, bias, first, gradient, x
 
 

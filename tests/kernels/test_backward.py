@@ -10,7 +10,7 @@ from support.strategies import BATCHES, DTYPES, cases, padded, tile_for, to_dens
 
 from truesparse.activations import LayerActivation
 from truesparse.kernels.activation import NO_GRADIENT
-from truesparse.kernels.arrays import Moments, Source
+from truesparse.kernels.arrays import Above, Moments, Source
 from truesparse.kernels.backward import backward
 from truesparse.kernels.jit import most_threads
 from truesparse.kernels.update import STORE
@@ -41,10 +41,10 @@ def scratch_for(case, dtype):
 
 def run(case, problem_, rules, moments, n_tasks=64):
     tile, source, delta, _ = problem_
-    csr = case.connections.csr
+    (rule, bias_rule), csr = rules, case.connections.csr
     tasks = balance(csr.indptr, n_tasks)
-    scratch = scratch_for(case, delta.dtype)
-    backward(tile, tasks, csr, moments, rules, source, delta, scratch)
+    above = Above(delta, scratch_for(case, delta.dtype))
+    backward(tile, tasks, csr, moments, rule, source, bias_rule, above)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

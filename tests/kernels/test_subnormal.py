@@ -7,7 +7,7 @@ from support.strategies import DTYPES, layer, make_connections, tile_for
 
 from truesparse.kernels import subnormal
 from truesparse.kernels.activation import NO_GRADIENT
-from truesparse.kernels.arrays import Head, Moments, Source, SparseBatch
+from truesparse.kernels.arrays import Above, Head, Moments, Source, SparseBatch
 from truesparse.kernels.backward import backward
 from truesparse.kernels.candidates import candidate_gradients
 from truesparse.kernels.update import STORE, step_all
@@ -81,9 +81,8 @@ def test_backward(batch, dtype):
     gradient = np.full(connections.nnz, np.nan, dtype)
     scratch = np.zeros((64, connections.n_out), dtype)
     moments = Moments(gradient, gradient[:0])
-    rules = STORE, STORE
-    parts = connections.csr, moments, rules, sources(dtype, 5, columns)
-    backward(tile, connections.row_tasks, *parts, delta, scratch)
+    parts = connections.csr, moments, STORE, sources(dtype, 5, columns), STORE
+    backward(tile, connections.row_tasks, *parts, Above(delta, scratch))
     want = np.full(connections.nnz, expected(dtype, columns))
     np.testing.assert_allclose(gradient, want, rtol=1e-4)
     assert_subnormals_are_kept_outside()

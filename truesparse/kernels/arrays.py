@@ -86,6 +86,13 @@ class Source(NamedTuple):
     scale: float
 
 
+class Above(NamedTuple):
+    """What a backward pass takes from the layer above, and room to work in."""
+
+    delta: np.ndarray  # (n_out, columns), gradient at the pre-activations, 0 in padding
+    scratch: np.ndarray  # (n_threads, longest row) float
+
+
 class SparseBatch(NamedTuple):
     """A sparse batch, feature by feature: the samples that are not zero there."""
 

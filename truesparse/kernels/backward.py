@@ -149,7 +149,7 @@ def _step_biases(source, rule, bounds):
 
 
 @parallel_kernel
-def backward(tile, starts, csr, moments, rules, source, delta, scratch):
+def backward(tile, starts, csr, moments, rule, source, bias_rule, above):
     """Update the weights and replace the layer's input by its delta.
 
     The biases of the layer below, whose gradients are sums of that delta, are updated
@@ -165,20 +165,17 @@ def backward(tile, starts, csr, moments, rules, source, delta, scratch):
         `values` are updated.
     moments : Moments
         Updated. With the rule StoreGradient, `first` receives the gradients instead.
-    rules : (Rule, Rule)
-        Those of the weights and of the biases below; with StoreGradient as the latter,
-        `bias_first` receives the gradients of the biases.
+    rule : Rule
     source : Source
         `x`, `bias` and its moments are written unless its code is NO_GRADIENT.
-    delta : (n_out, columns) array
-        Loss gradient at the pre-activations, zero in padded columns.
-    scratch : (n_threads, longest row) float array
+    bias_rule : Rule
+        With StoreGradient, `bias_first` receives the gradients of the biases.
+    above : Above
     """
-    rule, bias_rule = rules
     for task in prange(starts.size - 1):
         state = flush_subnormals()
         bounds = (starts[task], starts[task + 1])
-        buffer = scratch[get_thread_id()]
+        delta, buffer = above.delta, above.scratch[get_thread_id()]
         _backward_rows(tile, csr, moments, rule, source, delta, bounds, buffer)
         if source.code != NO_GRADIENT:
             _step_biases(source, bias_rule, bounds)
@@ -202,13 +199,13 @@ def _skip_rows(tile, csr, moments, rule, source, delta, start, stop):
 
 
 @parallel_kernel
-def backward_skipping(tile, starts, csr, moments, rules, source, delta):
+def backward_skipping(tile, starts, csr, moments, rule, source, bias_rule, delta):
     """Do the same for a batch of one tile, without the deltas of silent inputs.
 
     It is a kernel of its own, so that a net compiles only one of the two. The arguments
-    are those of `backward`; the code of `source` is RELU or NO_GRADIENT.
+    are those of `backward`, without scratch; the code of `source` is RELU or
+    NO_GRADIENT.
     """
-    rule, bias_rule = rules
     for task in prange(starts.size - 1):
         state = flush_subnormals()
         start, stop = starts[task], starts[task + 1]

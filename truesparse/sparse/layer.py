@@ -12,6 +12,7 @@ from truesparse.activations import LayerActivation
 from truesparse.kernels import jit
 from truesparse.kernels.activation import NO_GRADIENT, RELU
 from truesparse.kernels.arrays import (
+    Above,
     Activation,
     Csc,
     Head,
@@ -218,11 +219,11 @@ class SparseLayer:
         if isinstance(source, SparseBatch):
             backward_sparse(tasks, csr, moments, rule, source, delta)
             return
-        whole = tile, tasks, csr, moments, (rule, bias_rule), source, delta
+        whole = tile, tasks, csr, moments, rule, source, bias_rule
         if delta.shape[1] <= SKIPPED and source.code in (NO_GRADIENT, RELU):
-            backward_skipping(*whole)
+            backward_skipping(*whole, delta)
         else:
-            backward(*whole, scratch)
+            backward(*whole, Above(delta, scratch))
 
     def complete_delta(self, delta: np.ndarray, slope: np.ndarray) -> None:
         """Send delta back through trained activations; do nothing for others.

@@ -15,7 +15,7 @@ from truesparse.activations import LayerActivation
 from truesparse.errors import UsageError
 from truesparse.kernels import jit
 from truesparse.kernels.activation import IDENTITY, NO_GRADIENT
-from truesparse.kernels.arrays import Csr, Head, Moments, Source, SparseBatch
+from truesparse.kernels.arrays import Above, Csr, Head, Moments, Source, SparseBatch
 from truesparse.kernels.backward import backward
 from truesparse.kernels.batch import gather_csr
 from truesparse.kernels.forward import combine, forward_gather, scatter
@@ -118,9 +118,9 @@ def gradients(
     scratch = np.empty((jit.most_threads(), room), inputs.dtype)
     moments = Moments(of_weight.numpy(), csr.values[:0])
     tile, tasks = make_tile(tile_columns), wiring.input_tasks.numpy()
-    rules = STORE, STORE
+    above = Above(deltas, scratch)
     with _threads_of_torch():
-        backward(tile, tasks, csr, moments, rules, source, deltas, scratch)
+        backward(tile, tasks, csr, moments, STORE, source, STORE, above)
     of_x = torch.from_numpy(inputs) if needs_input else x.new_empty((0, batch))
     return _sample_major(of_x, batch), of_weight
 
