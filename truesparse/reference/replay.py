@@ -133,8 +133,9 @@ def dropout_mask(
 
     Examples
     --------
-    >>> dropout_mask(1, 2, 3, 0.5).tolist()
-    [[True, False, False], [True, True, True]]
+    >>> from truesparse.reference.replay import dropout_mask
+    >>> dropout_mask(1, 3, 4, 0.25).astype(int).tolist()
+    [[1, 0, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0]]
     """
     neurons = np.arange(n_neurons, dtype=np.uint32)[None, :]
     samples = np.arange(n_samples, dtype=np.uint32)[:, None]
