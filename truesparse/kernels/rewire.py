@@ -179,7 +179,7 @@ def _merge_value_rows(rows, old, dropped, new, n_out, out):
     for i in range(rows[0], rows[1]):
         p = old.indptr[i]
         for position in range(out.indptr[i], out.indptr[i + 1]):
-            if q < keys.size and keys[q] == i * n_out + out.indices[position]:
+            if q < keys.size and keys[q] - i * n_out == out.indices[position]:
                 out.values[position] = new.values[q] if has_values else 0
                 q += 1
             else:
