@@ -297,8 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
         lambda s: f"{', '.join(map(str, (s['name'], *place_of(s))))}, seed {s['seed']}",
     )
     draw(rows, chosen, options.out)
-    facts = {"size": chosen, "runs": [{"setting": s, "result": r} for s, r in rows]}
-    frame.write_report(options.out, report(rows, chosen), facts)
+    frame.write_report(options.out, report(rows, chosen), chosen, rows)
     return 0
 
 

@@ -241,9 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     draw(rows, chosen, options.out)
     times = latencies(rows, chosen, options.out)
-    runs = [{"setting": setting, "result": result} for setting, result in rows]
-    facts = {"size": chosen, "latencies_us": times, "runs": runs}
-    frame.write_report(options.out, report(rows, chosen, times), facts)
+    text = report(rows, chosen, times)
+    frame.write_report(options.out, text, chosen, rows, latencies_us=times)
     return 0
 
 

@@ -79,8 +79,12 @@ def run(
     return run_sweep(work, settings, journal, n_workers=options.jobs, report=report)
 
 
-def write_report(out: Path, text: str, facts: dict[str, Any]) -> None:
-    """Write the report as Markdown and as JSON, and print where the first is."""
+def write_report(
+    out: Path, text: str, chosen: dict[str, Any], rows: Rows, **more: Any
+) -> None:
+    """Write the report as Markdown, all runs as JSON, and print where the first is."""
+    runs = [{"setting": setting, "result": result} for setting, result in rows]
+    facts = {"size": chosen, **more, "runs": runs}
     (out / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
     (out / "report.md").write_text(text)
     print(out / "report.md")

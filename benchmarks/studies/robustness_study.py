@@ -225,8 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
         lambda s: f"{s['name']} on {s['data']}, seed {s['seed']}",
     )
     draw(rows, options.out)
-    facts = {"size": chosen, "runs": [{"setting": s, "result": r} for s, r in rows]}
-    frame.write_report(options.out, report(rows, chosen), facts)
+    frame.write_report(options.out, report(rows, chosen), chosen, rows)
     return 0
 
 

@@ -246,10 +246,8 @@ def main(arguments: list[str] | None = None) -> int:
         ),
     )
     draw(rows, chosen, options.out)
-    facts = {"size": chosen, "runs": [{"setting": s, "result": r} for s, r in rows]}
-    frame.write_report(
-        options.out, report(rows, chosen, options.method, options.out), facts
-    )
+    text = report(rows, chosen, options.method, options.out)
+    frame.write_report(options.out, text, chosen, rows)
     return 0
 
 

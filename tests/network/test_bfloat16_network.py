@@ -9,10 +9,10 @@ from support import naive
 from support.naive_bfloat16 import RoundingMLP, bfloat16
 from support.network import (
     Problem,
-    activation_of,
     as_csr,
     make_data,
     make_model,
+    make_twin,
     mask_of,
 )
 from support.strategies import to_dense
@@ -30,15 +30,7 @@ N = 20
 
 
 def make_rounding_twin(model):
-    twin = RoundingMLP(
-        [to_dense(layer.connections) for layer in model.layers],
-        [activation_of(layer) for layer in model.layers],
-        model.loss.name,
-        [mask_of(layer.connections) for layer in model.layers],
-    )
-    for bias, layer in zip(twin.biases, model.layers, strict=True):
-        bias[:] = layer.bias
-    return twin
+    return make_twin(model, RoundingMLP)
 
 
 def factors_of(model, n):

@@ -32,13 +32,13 @@ def make_model(sizes=SIZES, density=0.5, loss="softmax", **settings):
     return model
 
 
-def make_twin(model):
-    """Return the naive network of the same weights."""
+def make_twin(model, kind=naive.DenseMLP):
+    """Return the naive network of the same weights, of this class."""
     settings = {
         "softmax": {"smoothing": model.loss.label_smoothing},
         "huber": {"threshold": model.loss.huber_threshold},
     }
-    twin = naive.DenseMLP(
+    twin = kind(
         [to_dense(layer.connections) for layer in model.layers],
         [activation_of(layer) for layer in model.layers],
         model.loss.name,
