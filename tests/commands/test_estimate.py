@@ -49,8 +49,9 @@ def test_it_is_what_a_run_takes(batch, optimizer, epsilon, kind, n_features, n_h
     # An estimate too low would be paid for with a killed process.
     assert 0.97 * peak < total < 1.1 * peak
     assert 0.9 * got["rise"] < got["estimate"] < 1.2 * got["rise"]
-    # Libraries only: data sets and their reader come on top in a run.
-    assert got["before"] < got["runtime"]
+    # Libraries only: data sets and their reader come on top in a run. How many of their
+    # pages are in memory differs by a little from machine to machine.
+    assert got["before"] < 1.03 * got["runtime"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
