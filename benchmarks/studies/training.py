@@ -1,7 +1,8 @@
 """One run of a study: train a net as a setting says, and measure it.
 
 A setting is a dict with data, data_home, hidden, density or epsilon, method, options of
-the method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure. With
+the method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure; some
+have weight_decay, and lr_final, the share of the learning rate that it falls to. With
 `all_sparse` the read-out is as sparse as the other layers, else it is dense.
 """
 
@@ -28,6 +29,7 @@ from truesparse.datasets import Dataset
 from truesparse.errors import DivergedError
 from truesparse.optimizers import Optimizer
 from truesparse.plots.counts import out_degrees, out_strengths
+from truesparse.schedules import LearningRate
 from truesparse.topology import TopologyAlgorithm, UpdateSchedule, make
 
 # Full nets that are pruned after training.
@@ -45,8 +47,8 @@ def train_and_measure(setting: Setting) -> Result:
     is_dense = setting["method"] == DENSE
     trainer = Trainer(
         model,
-        optimizer=Optimizer("sgd", setting["momentum"]),
-        lr=setting["lr"],
+        optimizer=make_optimizer(setting),
+        lr=LearningRate(setting["lr"], "linear", final=setting.get("lr_final", 1.0)),
         topology=make_topology(setting),
         epochs=setting["epochs"],
         batch_size=setting["batch_size"],
@@ -122,6 +124,12 @@ def make_model(setting: Setting, data: Dataset) -> SparseMLP:
     seed = setting["seed"]
     read_out = SparseMLP([sizes[-1], n_classes], density=1.0, seed=seed).layers
     return SparseMLP.from_layers([*hidden, *read_out], seed=seed)
+
+
+def make_optimizer(setting: Setting) -> Optimizer:
+    """Return the optimiser of a setting."""
+    decay = setting.get("weight_decay", 0.0)
+    return Optimizer("sgd", setting["momentum"], weight_decay=decay)
 
 
 def make_topology(setting: Setting) -> TopologyAlgorithm:

@@ -30,7 +30,7 @@ from truesparse.network.sparse_mlp import SparseMLP
 N_POINTS, N_SEEDS = 51, 5
 # Samples sent through the network together; the result does not depend on it, but for
 # the last bits of sums.
-BATCH = 256
+BATCH = 128
 SCOPES = ("joint", "layer")
 
 
