@@ -5,11 +5,15 @@ These draw the same examples on every run, unless asked otherwise:
 """
 
 import os
+import signal
 
 # Read when SciPy is imported: scikit-learn skips a check without it.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # As the commands do: tests often share a machine, where idle threads must not spin.
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+
+# A shell lets its background jobs ignore it; tests of interrupts would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import settings
 

@@ -121,6 +121,7 @@ def test_the_claims_of_the_robustness_study_hold_for_its_published_areas():
         assert claims.judge(claim, rows)[1] == "holds", claim
 
 
+@pytest.mark.compiled
 def test_the_balance_study_has_the_four_tables(tmp_path):
     out = tmp_path / "s"
     arguments = ["--smoke", "--epochs", "1", "--seeds", "1", "--out", str(out)]

@@ -168,6 +168,7 @@ class Updates(Callback):
         return np.stack([connections.rows(), connections.indices])
 
 
+@pytest.mark.compiled
 def test_few_rows_of_more_features_have_an_update_after_every_tenth_epoch():
     X, y = wide()
 
