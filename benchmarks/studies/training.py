@@ -2,8 +2,9 @@
 
 A setting is a dict with data, data_home, hidden, density or epsilon, method, options of
 the method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure; some
-have weight_decay, and lr_final, the share of the learning rate that it falls to. With
-`all_sparse` the read-out is as sparse as the other layers, else it is dense.
+have weight_decay, lr_final (the share of the learning rate that it falls to),
+init_topology, and weight_init. With `all_sparse` the read-out is as sparse as the other
+layers, else it is dense.
 """
 
 import functools
@@ -115,8 +116,9 @@ def make_model(setting: Setting, data: Dataset) -> SparseMLP:
     if options["epsilon"] is None:
         is_dense = setting["method"] == DENSE
         options["density"] = 1.0 if is_dense else setting["density"]
-    if "init_topology" in setting:
-        options["init_topology"] = setting["init_topology"]
+    for name in ("init_topology", "weight_init"):
+        if name in setting:
+            options[name] = setting[name]
     if setting.get("all_sparse"):
         return SparseMLP([*sizes, n_classes], **options)
     # Layers are drawn by number, so that the last of these is left out.

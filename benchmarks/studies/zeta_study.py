@@ -6,7 +6,9 @@
 Van Engers, "Towards understanding and modelling sparse training algorithms at extreme
 sparsity regime", 2021: SET on Fashion-MNIST, 784 - 1000 - 1000 - 1000 - 10, epsilon 13,
 learning rate 0.05, momentum 0.9, batches of 40, dropout 0.2, 1000 epochs; the best test
-accuracy over the epochs counts. The document calls zeta the training sparsity; the
+accuracy over the epochs counts. All weights, the first ones and those of regrown
+connections, are from N(0, 0.1^2), as in the reference code of SET, which it used; for
+other methods the first ones are. The document calls zeta the training sparsity; the
 true one, which epsilon decides, is swept too, at zeta 0.3.
 """
 
@@ -27,6 +29,7 @@ from .training import train_and_measure
 
 OUT = "benchmarks/results/studies/zeta"
 TOLERANCE = 0.01
+WEIGHTS = "set_normal"  # first ones, and those of connections that SET regrows
 # Updates must leave some connections: this stands for the document's zeta of 1.
 MOST = 0.9999
 # The grids of the document.
@@ -78,8 +81,10 @@ def settings_of(
         "momentum": 0.9,
         "batch_size": 40,
         "dropout": 0.2,
+        "weight_init": WEIGHTS,
         "measures": ["inputs"],
     }
+    regrown = {"regrow_init": WEIGHTS} if method == "set" else {}
     points = [("zeta", chosen["epsilon"], zeta) for zeta in chosen["zetas"]]
     points += [("epsilon", epsilon, 0.3) for epsilon in chosen["epsilons"]]
     return [
@@ -87,7 +92,7 @@ def settings_of(
             "data": data,
             "sweep": sweep,
             "epsilon": epsilon,
-            "options": {"zeta": zeta},
+            "options": {"zeta": zeta, **regrown},
             "seed": seed,
             **shared,
         }
