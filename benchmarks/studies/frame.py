@@ -83,9 +83,10 @@ def write_report(
     out: Path, text: str, chosen: dict[str, Any], rows: Rows, **more: Any
 ) -> None:
     """Write the report as Markdown, all runs as JSON, and print where the first is."""
-    runs = [{"setting": setting, "result": result} for setting, result in rows]
-    facts = {"size": chosen, **more, "runs": runs}
-    (out / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
+    runs = (json.dumps({"setting": each, "result": result}) for each, result in rows)
+    facts = json.dumps({"size": chosen, **more})
+    lines = ",\n".join(runs)  # a run a line
+    (out / "report.json").write_text(f'{facts[:-1]}, "runs": [\n{lines}\n]}}\n')
     (out / "report.md").write_text(text)
     print(out / "report.md")
 
