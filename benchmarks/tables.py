@@ -255,6 +255,30 @@ def updates(results: Results) -> str:
     return table(head, rows) + source(file)
 
 
+def analyses(results: Results) -> str:
+    """Seconds of the analyses of trained networks."""
+    file = results.one("analyses")
+    rows = [
+        (
+            row["part"],
+            count(row["neurons"]),
+            row["analysis"].replace("_", " "),
+            digits(row["seconds"]),
+            *(
+                (ABSENT, ABSENT)
+                if row["most_seconds"] is None
+                else (
+                    f"{row['most_seconds']:g}",
+                    VERDICTS[row["seconds"] <= row["most_seconds"]],
+                )
+            ),
+        )
+        for row in file["rows"]
+    ]
+    head = ("network", "neurons of a layer", "analysis", "seconds", "at most", "")
+    return table(head, rows) + source(file)
+
+
 def roofline(results: Results) -> str:
     """Kernels of a step against what the machine allows, layer by layer."""
     file = results.one("roofline")
@@ -332,6 +356,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "subnormal": subnormal,
     "roofline": roofline,
     "updates": updates,
+    "analyses": analyses,
     "condensed": condensed,
     "accuracy": accuracy,
     "regrow": regrow,

@@ -3,14 +3,16 @@
 import sys
 
 import pytest
-from support.processes import run_script
+
+from benchmarks.probe import clean_environment, run_json
 
 # A dense layer would take 2.5 GB with a byte a cell.
-NEURONS, EXTRA = "50000", "1000000000"
+NEURONS, EXTRA = 50_000, 1_000_000_000
 
 
 @pytest.mark.compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_all_analyses_of_a_wide_network_take_little_address_space():
-    seconds = run_script("run_large_analysis.py", NEURONS, EXTRA, threads=1)
-    assert len(seconds) == 13
+    words = "--measure=large", f"--neurons={NEURONS}", f"--extra={EXTRA}"
+    rows = run_json("benchmarks.analyses", *words, environment=clean_environment(1))
+    assert len(rows) == 13
