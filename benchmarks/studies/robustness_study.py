@@ -50,7 +50,7 @@ SIZES = {
     "default": {
         "data": ["mnist", "fashion_mnist"],
         "hidden": [1000, 1000, 1000],
-        "epochs": 20,
+        "epochs": 40,
         "seeds": 2,
         "points": 51,
         "perturbation_seeds": 5,

@@ -50,13 +50,13 @@ SIZES = {
     "default": {
         "data": ["fashion_mnist"],
         "hidden": [1000, 1000, 1000],
-        "epochs": 20,
+        "epochs": 200,
         "seeds": 1,
         "zetas": GRID,
         "epsilons": EPSILONS,
         "epsilon": 13.0,
     },
-    "full": {"epochs": 200, "seeds": 3, "zetas": FULL_GRID},
+    "full": {"epochs": 1000, "seeds": 3, "zetas": FULL_GRID},
     "smoke": {
         "data": ["digits"],
         "hidden": [40, 40],
