@@ -35,12 +35,12 @@ from truesparse.commands.shell import limit_spinning
 from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
-from .options import DENSE, OUT_HELP, names, numbers, program
+from .options import DENSE, OUT_HELP, names, numbers, program, whole_numbers
 from .stored import (
     git_commit,
     read_runs,
-    refuse_uncommitted,
     results_file,
+    results_in,
     write_results,
 )
 
@@ -272,7 +272,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             setattr(options, name, value)
     options.stem = Path(options.data).stem
     options.methods = names(options.methods, METHODS, "method")
-    options.hidden = [int(size) for size in numbers(options.hidden, "--hidden")]
+    options.hidden = whole_numbers(options.hidden, "--hidden")
     options.epsilons = numbers(options.epsilons, "--epsilons")
     options.lrs = numbers(options.lrs, "--lrs")
     if options.seeds < 1:
@@ -290,7 +290,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark and write its results."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
+    with results_in(options.out):
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Take the runs of a command line that has been read."""
     # The number of threads may differ: results do not depend on it.
     settings = {key: getattr(options, key) for key in SETTINGS}
     wanted = {"data": options.stem} | settings
@@ -326,7 +331,6 @@ def main(arguments: list[str] | None = None) -> None:
         }
         write_results(options.out, payload)
     print(f"\n{options.stem}\n{describe(summarise(runs))}", file=sys.stderr)
-    print(f"results: {options.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

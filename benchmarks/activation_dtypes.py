@@ -23,12 +23,12 @@ from truesparse.commands.shell import limit_spinning
 from truesparse.errors import UsageError
 
 from . import estimator_data
-from .options import OUT_HELP, names, numbers, program
+from .options import OUT_HELP, names, program, whole_numbers
 from .stored import (
     git_commit,
     read_runs,
-    refuse_uncommitted,
     results_file,
+    results_in,
     write_results,
 )
 
@@ -163,7 +163,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.sets = names(options.sets, SETS, "data set")
     options.methods = names(options.methods, METHODS, "method")
-    options.hidden = [int(size) for size in numbers(options.hidden, "--hidden")]
+    options.hidden = whole_numbers(options.hidden, "--hidden")
     if options.seeds < 1 or (options.epochs is not None and options.epochs < 1):
         raise UsageError("--seeds and --epochs must be at least 1")
     options.out = results_file(options.out, "activation_dtypes.json")
@@ -189,25 +189,24 @@ def missing_runs(
 def main(arguments: list[str] | None = None) -> None:
     """Take the runs that are missing and write the results after each."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    settings = {key: getattr(options, key) for key in SETTINGS}
-    runs = read_runs(options.out, settings, KEY)["runs"]
-    todo = missing_runs(options, runs)
-    print(f"{len(runs)} runs done, {len(todo)} to do", file=sys.stderr)
-    from truesparse.kernels import jit
+    with results_in(options.out):
+        settings = {key: getattr(options, key) for key in SETTINGS}
+        runs = read_runs(options.out, settings, KEY)["runs"]
+        todo = missing_runs(options, runs)
+        print(f"{len(runs)} runs done, {len(todo)} to do", file=sys.stderr)
+        from truesparse.kernels import jit
 
-    limit_spinning()  # as the commands do
-    jit.set_threads(options.threads)
-    for name in dict.fromkeys(run["data"] for run in todo):
-        data = load(name, options.data_home)
-        for run in (run for run in todo if run["data"] == name):
-            runs.append(train(data, run, settings))
-            print(line(runs[-1]), flush=True)
-            rows = summarise(runs)
-            payload = {"settings": settings, "rows": rows, "runs": runs}
-            write_results(options.out, payload)
-    print("\n".join(map(describe, summarise(runs))))
-    print(f"results: {options.out}")
+        limit_spinning()  # as the commands do
+        jit.set_threads(options.threads)
+        for name in dict.fromkeys(run["data"] for run in todo):
+            data = load(name, options.data_home)
+            for run in (run for run in todo if run["data"] == name):
+                runs.append(train(data, run, settings))
+                print(line(runs[-1]), flush=True)
+                rows = summarise(runs)
+                payload = {"settings": settings, "rows": rows, "runs": runs}
+                write_results(options.out, payload)
+        print("\n".join(map(describe, summarise(runs))))
 
 
 def line(run: dict[str, Any]) -> str:

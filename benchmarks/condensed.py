@@ -41,11 +41,11 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
 from .harness import Timing, median_times
-from .options import OUT_HELP, numbers, program
+from .options import OUT_HELP, numbers, program, whole_numbers
 from .peers import PeerUnavailableError
 from .peers.numpy_peers import blas_threads
 from .peers.torch_peers import load_torch
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 SHAPES = {
     "768-3072": (768, 3072),
@@ -266,17 +266,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write."""
     options = parse(arguments)
     limit_spinning()  # as the commands do
-    refuse_uncommitted(options.out)
-    options.threads = numbers(options.threads, "--threads")
-    options.sparsities = numbers(options.sparsities, "--sparsities")
-    threads = jit.set_threads(None)
-    try:
-        rows = measure(options)
-    finally:
-        jit.set_threads(threads)
-    targets = {"sparsity": TARGET_SPARSITY, "dense": VS_DENSE, "csr": VS_CSR}
-    targets["csr_varying"] = VS_CSR_VARYING
-    write_results(options.out, {"targets": targets, "rows": rows})
+    with results_in(options.out):
+        options.threads = whole_numbers(options.threads, "--threads")
+        options.sparsities = numbers(options.sparsities, "--sparsities")
+        threads = jit.set_threads(None)
+        try:
+            rows = measure(options)
+        finally:
+            jit.set_threads(threads)
+        targets = {"sparsity": TARGET_SPARSITY, "dense": VS_DENSE, "csr": VS_CSR}
+        targets["csr_varying"] = VS_CSR_VARYING
+        write_results(options.out, {"targets": targets, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ from .peers.machine import machine
 from .stored import (
     git_commit,
     read_runs,
-    refuse_uncommitted,
     results_file,
+    results_in,
     write_results,
 )
 
@@ -237,10 +237,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Take the runs that are missing and write the results after each."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    compare(options)
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        compare(options)
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -36,15 +36,15 @@ from truesparse.errors import UsageError
 
 from .estimator_data import SETS, load
 from .harness import WorkerError
-from .options import OUT_HELP, assignments, names, numbers, program
+from .options import OUT_HELP, assignments, names, program, whole_numbers
 from .peers.machine import machine
 from .probe import clean_environment, run_json
 from .stored import (
     git_commit,
     read_runs,
     refuse_other_settings,
-    refuse_uncommitted,
     results_file,
+    results_in,
     write_results,
 )
 
@@ -186,7 +186,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     default = "digits" if options.smoke else None
     options.sets = names(options.sets or default, SETS, "data set")
     options.methods = names(options.methods, METHODS, "method")
-    options.hidden = [int(size) for size in numbers(options.hidden, "--hidden")]
+    options.hidden = whole_numbers(options.hidden, "--hidden")
     if options.smoke:
         options.hidden = SMOKE_HIDDEN
         options.epochs = options.epochs or SMOKE_EPOCHS
@@ -209,10 +209,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Take the runs that are missing and write the results after each."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    compare(options)
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        compare(options)
 
 
 def compare(options: argparse.Namespace) -> None:

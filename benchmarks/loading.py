@@ -27,7 +27,7 @@ import numpy as np
 from .options import OUT_HELP, program
 from .peers.machine import peak_rss_mb
 from .probe import clean_environment, run_json
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 LIBRARIES = ("pandas", "pyarrow")
 READERS = (*LIBRARIES, "read", "load")
@@ -150,21 +150,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.measure:
         print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
         return 0
-    refuse_uncommitted(options.out)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in ("whole", "real"):
-            path = Path(folder) / f"{kind}.csv"
-            write_table(path, kind, options.megabytes * 1e6)
-            measured = measure_in_turn(path)
-            fastest = min(measured[name]["seconds"] for name in LIBRARIES)
-            for row in measured.values():
-                print(describe(kind, row, fastest), flush=True)
-                rows.append({"kind": kind, **row})
-            path.unlink()
-    write_results(options.out, {"megabytes": options.megabytes, "rows": rows})
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        rows = []
+        with tempfile.TemporaryDirectory() as folder:
+            for kind in ("whole", "real"):
+                path = Path(folder) / f"{kind}.csv"
+                write_table(path, kind, options.megabytes * 1e6)
+                measured = measure_in_turn(path)
+                fastest = min(measured[name]["seconds"] for name in LIBRARIES)
+                for row in measured.values():
+                    print(describe(kind, row, fastest), flush=True)
+                    rows.append({"kind": kind, **row})
+                path.unlink()
+        write_results(options.out, {"megabytes": options.megabytes, "rows": rows})
     return 0
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from .options import OUT_HELP, names, program
 from .probe import clean_environment, run_json
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 PARTS = ("warm", "cold")
 LARGEST = 10_000_000
@@ -168,17 +168,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measure the cases asked for and write their rows."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        make_files(Path(folder))
-        for name in options.cases:
-            if options.parts == ["warm"]:
-                # Compiles what is not compiled yet.
-                peak(CASES[name], Path(folder), options.threads)
-            rows.append(measure(name, Path(folder), options))
-            print(line(rows[-1]), flush=True)
-    write_results(options.out, {"threads": options.threads, "rows": rows})
+    with results_in(options.out):
+        rows = []
+        with tempfile.TemporaryDirectory() as folder:
+            make_files(Path(folder))
+            for name in options.cases:
+                if options.parts == ["warm"]:
+                    # Compiles what is not compiled yet.
+                    peak(CASES[name], Path(folder), options.threads)
+                rows.append(measure(name, Path(folder), options))
+                print(line(rows[-1]), flush=True)
+        write_results(options.out, {"threads": options.threads, "rows": rows})
 
 
 if __name__ == "__main__":

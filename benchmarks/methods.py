@@ -48,13 +48,13 @@ from truesparse.errors import TruesparseError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import ALGORITHMS
 
-from .options import DENSE, OUT_HELP, numbers, program
+from .options import DENSE, OUT_HELP, numbers, program, whole_numbers
 from .setups import SETUPS, Plan, Setup, parse_method, prepare, setup_of
 from .stored import (
     git_commit,
     read_runs,
-    refuse_uncommitted,
     results_file,
+    results_in,
     write_results,
 )
 from .torch_dense import TorchDense, check_torch_dense
@@ -261,7 +261,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.methods = options.methods.split(",")
     for method in options.methods:
         parse_method(method)
-    options.hidden = [int(size) for size in numbers(options.hidden, "--hidden")]
+    options.hidden = whole_numbers(options.hidden, "--hidden")
     options.sparsities = numbers(options.sparsities, "--sparsities")
     if max(options.sparsities) >= 1.0:
         raise UsageError(f"--sparsities must be below 1, got {options.sparsities}")
@@ -289,7 +289,6 @@ def missing_runs(options: argparse.Namespace, runs: list) -> list[dict[str, Any]
 def main(arguments: list[str] | None = None) -> int:
     """Take the runs that are missing and write the results after each."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
     settings = {key: getattr(options, key) for key in SETTINGS}
     if options.setup != "lenet":  # files of lenet do not name it
         settings["setup"] = options.setup
@@ -302,12 +301,15 @@ def main(arguments: list[str] | None = None) -> int:
     setup = SETUPS[options.setup]
     arguments_ = options.data, options.data_home, options.holdout, setup
     failed = False
-    with concurrent.futures.ProcessPoolExecutor(
-        options.jobs,
-        multiprocessing.get_context("spawn"),
-        Worker.start,
-        arguments_,
-    ) as pool:
+    with (
+        results_in(options.out),
+        concurrent.futures.ProcessPoolExecutor(
+            options.jobs,
+            multiprocessing.get_context("spawn"),
+            Worker.start,
+            arguments_,
+        ) as pool,
+    ):
         futures = [pool.submit(Worker.train, run, settings) for run in todo]
         for future in concurrent.futures.as_completed(futures):
             run = future.result()
@@ -317,7 +319,6 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             runs.append(run)
             write_results(options.out, header | {"rows": summarise(runs), "runs": runs})
-    print(f"results: {options.out}")
     return int(failed)
 
 

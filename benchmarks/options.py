@@ -95,6 +95,26 @@ def numbers(text: str, flag: str) -> list[float]:
     return values
 
 
+def whole_numbers(text: str, flag: str) -> list[int]:
+    """Return the whole numbers in a list with commas, such as sizes of layers.
+
+    Raises
+    ------
+    UsageError
+        If the list is empty or holds anything but positive whole numbers.
+
+    Examples
+    --------
+    >>> from benchmarks.options import whole_numbers
+    >>> whole_numbers("1000,1e6", "--neurons")
+    [1000, 1000000]
+    """
+    values = numbers(text, flag)
+    if not all(value.is_integer() for value in values):
+        raise UsageError(f"{flag} takes whole numbers with commas, got {text!r}")
+    return [int(value) for value in values]
+
+
 def assignments(words: Iterable[str]) -> dict[str, Any]:
     """Return the options that words ``key=value`` assign; values are TOML, or text.
 

@@ -53,7 +53,7 @@ from .nets import CASES, SMOKE_CASES, Case
 from .options import OUT_HELP, names, program
 from .peers.common import LEARNING_RATE, MOMENTUM
 from .probe import probe
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 ITEM, LINE = 4, 16  # bytes of a float32; of these, a cache line
 INDEX, POSITION = 4, 4  # bytes of an index, and of a position in the weights
@@ -261,25 +261,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Measure every net and write the results."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    limit_spinning()  # as the commands do
-    threads = jit.set_threads(options.threads)
-    quick = ("--size=256", "--seconds=0.1") if options.smoke else ()
-    # In a process of its own, since the threads of a matrix product keep spinning.
-    rates = probe("rates", f"--threads={threads}", *quick, threads=threads)
-    sgemm = rates["sgemm_gflops"]
-    print(f"{threads} threads; sgemm {sgemm:.0f} GFLOP/s")
-    rows = []
-    for case in options.cases:
-        print(f"\n{case.title}", flush=True)
-        measured = measure(case, options, sgemm)
-        for row in measured:
-            print(describe(row), flush=True)
-        rows += measured
-    settings = {"smoke": options.smoke, "threads": threads}
-    write_results(options.out, settings | {"rates": rates, "rows": rows})
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        limit_spinning()  # as the commands do
+        threads = jit.set_threads(options.threads)
+        quick = ("--size=256", "--seconds=0.1") if options.smoke else ()
+        # In a process of its own, since the threads of a matrix product keep spinning.
+        rates = probe("rates", f"--threads={threads}", *quick, threads=threads)
+        sgemm = rates["sgemm_gflops"]
+        print(f"{threads} threads; sgemm {sgemm:.0f} GFLOP/s")
+        rows = []
+        for case in options.cases:
+            print(f"\n{case.title}", flush=True)
+            measured = measure(case, options, sgemm)
+            for row in measured:
+                print(describe(row), flush=True)
+            rows += measured
+        settings = {"smoke": options.smoke, "threads": threads}
+        write_results(options.out, settings | {"rates": rates, "rows": rows})
     return 0
 
 

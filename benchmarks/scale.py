@@ -28,9 +28,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .options import OUT_HELP, names, numbers, program
+from .options import OUT_HELP, names, numbers, program, whole_numbers
 from .probe import clean_environment, probe, run_json
-from .stored import ROOT, refuse_uncommitted, results_file, write_results
+from .stored import ROOT, results_file, results_in, write_results
 from .subnormal import compare
 
 PARTS = ("table", "main_job", "start", "help", "subnormal", "large")
@@ -235,10 +235,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     smoke = options.smoke
     options.out = results_file(options.out, "scale.json", is_published=not smoke)
     default = "1000,2000" if smoke else "10000,100000,1000000,4000000"
-    options.neurons = [int(n) for n in numbers(options.neurons or default, "--neurons")]
+    options.neurons = whole_numbers(options.neurons or default, "--neurons")
     options.epsilons = numbers(options.epsilons, "--epsilons")
-    given = numbers(options.large, "--large") if options.large else []
-    options.large = [int(n) for n in given]
+    options.large = whole_numbers(options.large, "--large") if options.large else []
     if not options.large:
         options.parts = [part for part in options.parts if part != "large"]
     options.start_neurons = 1000 if smoke else START_NEURONS
@@ -256,12 +255,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Run the parts asked for and write their results."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    measured = {part: MEASURES[part](options) for part in options.parts}
-    payload = {"threads": options.threads, "smoke": options.smoke, **measured}
-    write_results(options.out, payload)
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        measured = {part: MEASURES[part](options) for part in options.parts}
+        payload = {"threads": options.threads, "smoke": options.smoke, **measured}
+        write_results(options.out, payload)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from .nets import (
 from .options import OUT_HELP, names, program
 from .peers import PEERS
 from .probe import probe
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 TRUESPARSE = "truesparse"
 # By name: importing it would make this process large, and with it the least peak memory
@@ -362,17 +362,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and write its results."""
     options = parse(arguments)
-    refuse_uncommitted(options.out)
-    payload = run(options)
-    missed = [
-        f"{case['title']}: {target['text']}"
-        for case in payload["cases"]
-        for target in case["targets"]
-        if target["met"] is False
-    ]
-    print(f"\n{len(missed)} targets missed" + "".join(f"\n  {m}" for m in missed))
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        payload = run(options)
+        missed = [
+            f"{case['title']}: {target['text']}"
+            for case in payload["cases"]
+            for target in case["targets"]
+            if target["met"] is False
+        ]
+        print(f"\n{len(missed)} targets missed" + "".join(f"\n  {m}" for m in missed))
     return 0 if all(case["losses_agree"] for case in payload["cases"]) else 1
 
 

@@ -12,6 +12,7 @@ is written there while truesparse/ or a program of benchmarks/ has changes that 
 committed.
 """
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterable, Iterator
@@ -144,6 +145,30 @@ def refuse_uncommitted(path: Path | None) -> None:
             f"{path} would be published, but truesparse/ or benchmarks/ has changes "
             "that are not committed; commit them, or write elsewhere with --out"
         )
+
+
+@contextlib.contextmanager
+def results_in(path: Path | None) -> Iterator[None]:
+    """Take the work of a program: refuse its results file first, name it at the end.
+
+    Raises
+    ------
+    UsageError
+        As `refuse_uncommitted`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from benchmarks.stored import results_in
+    >>> with results_in(Path("mine.json")):
+    ...     print("measured")
+    measured
+    results: mine.json
+    """
+    refuse_uncommitted(path)
+    yield
+    if path is not None:
+        print(f"results: {path}")
 
 
 def read_runs(

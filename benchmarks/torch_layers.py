@@ -20,13 +20,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from truesparse.errors import TruesparseError
-
 from .nets import Case
-from .options import OUT_HELP, names
+from .options import OUT_HELP, names, program
 from .peers import NetSpec
 from .step import losses_agree, row, time_workers
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 OURS = "benchmarks.peers.torch_peers:SparseLayers"
 COMPILED = "benchmarks.peers.torch_peers:CompiledSparseLayers"
@@ -125,11 +123,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+@program
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and write its results."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
+    options = parse(arguments)
+    with results_in(options.out):
         keys = ("threads", "seed", "repeats", "seconds", "smoke")
         settings = {key: getattr(options, key) for key in keys}
         payload: dict[str, Any] = {"settings": settings, "cases": []}
@@ -137,9 +135,6 @@ def main(arguments: list[str] | None = None) -> int:
             payload["cases"].append(run_case(case, options))
             print(describe(payload["cases"][-1]), flush=True)
             write_results(options.out, payload)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     return 0 if all(case["losses_agree"] for case in payload["cases"]) else 1
 
 

@@ -30,7 +30,7 @@ from truesparse.topology import ALGORITHMS
 from .options import OUT_HELP, names, program
 from .peers.machine import peak_rss_mb
 from .probe import clean_environment, run_json
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 BATCH, FEATURES, CLASSES, SAMPLES = 32, 64, 10, 1024
 # Seconds that an update may take.
@@ -171,21 +171,19 @@ def main(arguments: list[str] | None = None) -> int:
         row = measure(options.measure, options.neurons, options.epsilon)
         print(json.dumps(row))
         return 0
-    refuse_uncommitted(options.out)
-    rows = []
-    for name in options.topologies:
-        row = run_json(
-            "benchmarks.updates",
-            f"--measure={name}",
-            f"--neurons={options.neurons}",
-            f"--epsilon={options.epsilon}",
-            environment=clean_environment(options.threads),
-        )
-        rows.append(row)
-        print(describe(row), flush=True)
-    write_results(options.out, {"smoke": options.smoke, "rows": rows})
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        rows = []
+        for name in options.topologies:
+            row = run_json(
+                "benchmarks.updates",
+                f"--measure={name}",
+                f"--neurons={options.neurons}",
+                f"--epsilon={options.epsilon}",
+                environment=clean_environment(options.threads),
+            )
+            rows.append(row)
+            print(describe(row), flush=True)
+        write_results(options.out, {"smoke": options.smoke, "rows": rows})
     return 0
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from truesparse.analysis.sweeps import Result, Setting
 
+from ..options import whole_numbers
 from . import frame
 from .training import DENSE, train_and_measure
 
@@ -289,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     chosen = frame.with_size(options, SIZES)
     if options.hidden:
-        chosen["nets"] = {"given": frame.sizes_of(options.hidden)}
+        chosen["nets"] = {"given": whole_numbers(options.hidden, "--hidden")}
     rows = frame.run(
         train_and_measure,
         settings_of(chosen, options.data_home),

@@ -11,7 +11,8 @@ from typing import Any
 
 from truesparse.analysis.sweeps import Progress, Result, Setting, run_sweep
 from truesparse.commands.report_summary import duration
-from truesparse.errors import TruesparseError
+
+from ..options import program, whole_numbers
 
 Rows = list[tuple[Setting, Result]]
 
@@ -48,15 +49,10 @@ def with_size(
     values = sizes["default"] | sizes[name] | {"size": name}
     given = {k: v for k, v in vars(options).items() if k in values and v is not None}
     if "hidden" in given:
-        given["hidden"] = sizes_of(given["hidden"])
+        given["hidden"] = whole_numbers(given["hidden"], "--hidden")
     if "data" in given:
         given["data"] = given["data"].split(",")
     return values | given
-
-
-def sizes_of(text: str) -> list[int]:
-    """Return the numbers of neurons that a flag gives."""
-    return [int(word) for word in text.split(",")]
 
 
 def run(
@@ -111,10 +107,7 @@ def mean_text(values: list[float], digits: int = 3) -> str:
 def call(main: Callable[[list[str] | None], int]) -> None:
     """Run a study; errors that a user can cause become one line."""
     try:
-        sys.exit(main(None))
-    except TruesparseError as error:
-        print(f"benchmarks.studies: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(program(main)(None))
     except KeyboardInterrupt:
         print("stopped; the same command runs what is missing", file=sys.stderr)
         sys.exit(130)

@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import TruesparseError, UsageError
+from truesparse.errors import UsageError
 
-from ..options import OUT_HELP, names
-from ..stored import read_runs, refuse_uncommitted, results_file, write_results
+from ..options import OUT_HELP, names, program
+from ..stored import read_runs, results_file, results_in, write_results
 
 # Channels of the convolutions, and where the maxima of 2 x 2 pixels are taken.
 CONFIGURATION = (
@@ -264,18 +264,14 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     return runs
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: list[str] | None = None) -> None:
     """Run the study and print the accuracy of each method."""
-    try:
-        options = parse(arguments)
-        refuse_uncommitted(options.out)
-        runs = run(options)
-    except TruesparseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    for row in summarise(runs):
-        print(f"{row['method']:<10} {row['accuracy']:.4f} +- {row['deviation']:.4f}")
-    return 0
+    options = parse(arguments)
+    with results_in(options.out):
+        for row in summarise(run(options)):
+            accuracy = f"{row['accuracy']:.4f} +- {row['deviation']:.4f}"
+            print(f"{row['method']:<10} {accuracy}")
 
 
 if __name__ == "__main__":
