@@ -113,6 +113,10 @@ def linear():
         ([linear(), nn.Sigmoid()], "the last layer must have activation 'identity'"),
         ([linear(), nn.Linear(3, 2)], "4 outputs cannot feed one with 3"),
         ([linear(), linear().double()], "must have one dtype"),
+        ([linear(), nn.Linear(4, 2).half()], r"float16 on cpu.*by \.float\(\)\.cpu"),
+        ([nn.Linear(4, 2, device="meta")], "has weights of torch.float32 on meta"),
+        ([nn.LazyLinear(2)], "has no weights before its first batch"),
+        ([nn.ModuleList([linear()])], "is made of a Sequential of SparseLinear"),
         ([], "at least one layer"),
     ],
 )

@@ -264,6 +264,34 @@ def test_optimisers_must_have_the_weights():
         TopologyUpdater(net[4], optimizer, **run)
 
 
+def test_each_of_several_optimisers_has_an_updater():
+    net = make_net()
+    parts = [net[:2], net[2:]]
+    rates = (0.1, 0.2)
+    optimizers = [
+        torch.optim.SGD(part.parameters(), lr=rate, momentum=0.9)
+        for part, rate in zip(parts, rates, strict=True)
+    ]
+    with pytest.raises(UsageError, match="give each its own updater"):
+        TopologyUpdater(net, optimizers[0], epochs=1, steps_per_epoch=20)
+    run = {"epochs": 1, "steps_per_epoch": 20, "schedule": OFTEN}
+    updaters = [
+        TopologyUpdater(part, optimizer, "rigl", **run)
+        for part, optimizer in zip(parts, optimizers, strict=True)
+    ]
+    before = [mask_of(each) for each in sparse_layers(net)]
+    for x, labels in make_batches(2, 21):
+        nn.functional.cross_entropy(net(x), labels).backward()
+        for optimizer, updater in zip(optimizers, updaters, strict=True):
+            optimizer.step()
+            assert [change.grown > 0 for change in updater.step()] == [True]
+            optimizer.zero_grad()
+    after = [mask_of(each) for each in sparse_layers(net)]
+    for first, last in zip(before, after, strict=True):
+        assert first.sum() == last.sum()
+        assert not torch.equal(first, last)
+
+
 def test_layers_that_took_no_part_are_named():
     net = make_net()
     optimizer, updater = make_updater(net, "rigl", schedule=OFTEN)

@@ -18,7 +18,7 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.srelu import Srelu as Units
 from truesparse.torch.neighbours import flatten
-from truesparse.torch.sparse_linear import SparseLinear, set_data
+from truesparse.torch.sparse_linear import DTYPES, SparseLinear, set_data
 
 
 class Srelu(nn.Module):
@@ -97,6 +97,7 @@ def from_sequential(
     layers: list[SparseLayer] = []
     for each in flatten(module):
         if isinstance(each, SparseLinear | nn.Linear):
+            _check_numbers(each)
             layer = SparseLayer(_connections_of(each), LayerActivation("identity"))
             if each.bias is not None:
                 layer.bias[:] = each.bias.detach().numpy()
@@ -169,10 +170,22 @@ def _activation_of(module: nn.Module) -> LayerActivation:
 
 def _refuse(module: nn.Module, why: str) -> NoReturn:
     raise UsageError(
-        f"{module} {why}; a SparseMLP is made of SparseLinear or Linear layers, each "
-        "but the last followed by ReLU, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid or "
-        "Srelu, and by Dropout, or by neither"
+        f"{module} {why}; a SparseMLP is made of a Sequential of SparseLinear or "
+        "Linear layers, each but the last followed by ReLU, LeakyReLU, ELU, GELU, "
+        "SiLU, Tanh, Sigmoid or Srelu, and by Dropout, or by neither"
     )
+
+
+def _check_numbers(module: SparseLinear | nn.Linear) -> None:
+    """Raise UsageError unless NumPy can hold the weights as they are."""
+    weight = module.weight
+    if isinstance(weight, nn.parameter.UninitializedParameter):
+        _refuse(module, "has no weights before its first batch")
+    if weight.dtype not in DTYPES or weight.device.type != "cpu":
+        raise UsageError(
+            f"{module} has weights of {weight.dtype} on {weight.device}; a SparseMLP "
+            "takes float32 and float64 on the CPU: convert it by .float().cpu()"
+        )
 
 
 def _connections_of(module: SparseLinear | nn.Linear) -> Connections:

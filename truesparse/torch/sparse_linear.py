@@ -333,7 +333,10 @@ class SparseLinear(torch.nn.Module):
         except (AssertionError, RuntimeError) as error:  # no such device
             is_supported, what = False, str(error)
         if not is_supported:
-            raise UsageError(f"{_SUPPORTED}; they cannot become {what}")
+            raise UsageError(
+                f"{_SUPPORTED}; they cannot become {what}. Other modules of the model "
+                "may have become so already: convert these back"
+            )
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(
@@ -342,13 +345,12 @@ class SparseLinear(torch.nn.Module):
         """Take over the connections of a state, however many they are."""
         names = [prefix + name for name in (*STORED, "weight")]
         if all(name in state_dict for name in names):
-            parts = [state_dict[name].detach().cpu() for name in names]
-            number = DTYPES[self.weight.dtype]
-            arrays = [part.numpy() for part in (*parts[:2], parts[2].to(self.weight))]
+            *pattern, weight = (state_dict[name].detach().cpu() for name in names)
+            parts = (*pattern, weight.to(self.weight))
             try:
                 shape = self.in_features, self.out_features
-                arrays[2] = np.array(arrays[2], number)
-                self.rewire(Connections(*shape, *(a.copy() for a in arrays)))
+                # Copies: the layer must not share the memory of the state.
+                self.rewire(Connections(*shape, *(p.numpy().copy() for p in parts)))
             except UsageError as error:
                 errors.append(f"connections of {prefix.rstrip('.')}: {error}")
                 return

@@ -322,7 +322,9 @@ def _trained_layers(
         if id(layer.weight) not in trained:
             raise UsageError(
                 f"the optimiser does not have the weight of layer {name!r}; make it "
-                "after the sparse layers, or set requires_grad of the weight to False"
+                "after the sparse layers. Where several optimisers train a model, give "
+                "each its own updater, and this the part of the model that it trains; "
+                "a layer that does not train has requires_grad False"
             )
     return layers
 
