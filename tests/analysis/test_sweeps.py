@@ -1,13 +1,16 @@
 """Sweeps run every setting once, and go on where they were stopped."""
 
+import errno
 import json
+import math
 import os
 
+import numpy as np
 import pytest
 
 from truesparse.analysis import run_sweep
 from truesparse.analysis.sweeps import read_journal
-from truesparse.errors import UsageError
+from truesparse.errors import StorageError, UsageError
 
 SETTINGS = [{"x": x, "name": "a"} for x in range(5)]
 
@@ -88,14 +91,38 @@ def test_an_error_stops_the_sweep_after_what_has_ended(tmp_path):
             raise ZeroDivisionError
         return square(setting)
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as caught:
         run_sweep(fail, SETTINGS, tmp_path / "j", n_workers=1)
+    assert caught.value.__notes__ == ['in setting {"name": "a", "x": 2}']
     assert len(read_journal(tmp_path / "j")) == 2
+
+
+@pytest.mark.parametrize("result", [{"y": np.float32(1)}, {"y": math.nan}, 1.0, None])
+def test_results_that_a_journal_cannot_hold(result, tmp_path):
+    with pytest.raises(UsageError, match="results must be dicts of what JSON has"):
+        run_sweep(lambda setting: result, SETTINGS, tmp_path / "j", n_workers=1)
+    assert read_journal(tmp_path / "j") == {}
+    with pytest.raises(UsageError, match=r"got \{'x': np.int64\(3\)\}"):
+        run_sweep(square, [{"x": np.int64(3)}], tmp_path / "j", n_workers=1)
+
+
+def test_a_journal_that_cannot_be_written(tmp_path, monkeypatch):
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"journal .*No space left"):
+        run_sweep(square, SETTINGS, tmp_path / "j", n_workers=1)
 
 
 def test_what_does_not_suit_is_refused(tmp_path):
     with pytest.raises(UsageError, match="given twice"):
         run_sweep(square, [{"x": 1}, {"x": 1}], tmp_path / "j")
-    with pytest.raises(UsageError, match="n_workers"):
-        run_sweep(square, SETTINGS, tmp_path / "j", n_workers=-1)
+    for n_workers in (-1, 0):
+        with pytest.raises(UsageError, match="n_workers"):
+            run_sweep(square, SETTINGS, tmp_path / "j", n_workers=n_workers)
+    with pytest.raises(UsageError, match="make its folder first"):
+        run_sweep(None, SETTINGS, tmp_path / "nowhere" / "j", n_workers=1)
+    with pytest.raises(UsageError, match="a function of a module, or give n_workers=1"):
+        run_sweep(lambda setting: {}, SETTINGS, tmp_path / "j", n_workers=2)
     assert read_journal(tmp_path / "none") == {}

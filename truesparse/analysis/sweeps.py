@@ -5,6 +5,7 @@ written as each ends. A sweep can be stopped at any time: what has ended is read
 the journal, and the rest is run, when it is started again.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any, NamedTuple
 
 from truesparse.common.checks import check_whole
+from truesparse.common.writing import write_error
 from truesparse.errors import DataError, UsageError
 
 Setting = dict[str, Any]
@@ -60,8 +62,16 @@ def run_sweep(
     ------
     DataError
         If the journal cannot be read.
+    StorageError
+        If a result cannot be written to it.
     UsageError
-        If a setting is given twice, or an argument is not accepted.
+        If a setting is given twice, an argument is not accepted, or `work` returns what
+        JSON does not have.
+
+    Notes
+    -----
+    What `work` raises ends the sweep, with a note that names the setting. Results that
+    are in the journal stay.
 
     Examples
     --------
@@ -78,8 +88,12 @@ def run_sweep(
     wanted = {_key(setting): setting for setting in listed}
     if len(wanted) < len(listed):
         raise UsageError("settings must differ: one of them is given twice")
-    n_workers = check_whole("n_workers", n_workers or os.cpu_count() or 1, 1)
+    if n_workers is None:
+        n_workers = os.cpu_count() or 1
+    check_whole("n_workers", n_workers, 1)
     path = pathlib.Path(journal)
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write journal {str(path)!r}: make its folder first")
     results = {k: r for k, r in read_journal(path).items() if k in wanted}
     left = {key: setting for key, setting in wanted.items() if key not in results}
     started, n_before = time.monotonic(), len(results)
@@ -125,10 +139,18 @@ def _run(
     work: Callable[[Setting], Result], settings: dict[str, Setting], n_workers: int
 ) -> Iterator[tuple[str, Result]]:
     """Yield keys and results as they end."""
-    if n_workers == 1:
+    if n_workers == 1 or not settings:
         for key, setting in settings.items():
-            yield key, work(setting)
+            with _naming(key):
+                result = work(setting)
+            yield key, result
         return
+    name = getattr(work, "__qualname__", "")
+    if "<" in name:  # <lambda>, or <locals> of a function
+        raise UsageError(
+            f"several processes cannot import {name!r}: make work a function of a "
+            "module, or give n_workers=1"
+        )
     # A forked process would share the threads of compiled code, which hang.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_workers, context, initializer=_use_one_thread)
@@ -137,9 +159,21 @@ def _run(
         while futures:
             done, _ = wait(futures, return_when=FIRST_COMPLETED)
             for future in done:
-                yield futures.pop(future), future.result()
+                with _naming(key := futures.pop(future)):
+                    result = future.result()
+                yield key, result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Add the setting to what is raised in a ``with`` statement."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in setting {key}")
+        raise
 
 
 def _use_one_thread() -> None:
@@ -150,16 +184,32 @@ def _use_one_thread() -> None:
 
 def _append(path: pathlib.Path, setting: Setting, result: Result) -> None:
     """Write a line, on a line of its own even after one that was cut off."""
-    line = json.dumps({"setting": setting, "result": result}, allow_nan=False) + "\n"
-    with open(path, "a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                line = "\n" + line
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    line = f'{{"setting": {_as_json(setting)}, "result": {_as_json(result)}}}\n'
+    try:
+        with open(path, "a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise write_error("journal", path, error) from None
 
 
 def _key(setting: Setting) -> str:
-    return json.dumps(setting, sort_keys=True, allow_nan=False)
+    return _as_json(setting, is_sorted=True)
+
+
+def _as_json(item: Any, *, is_sorted: bool = False) -> str:
+    """Return a setting or a result as JSON; UsageError if it has no such form."""
+    try:
+        if not isinstance(item, dict):
+            raise TypeError(f"{type(item).__name__} is no dict")
+        return json.dumps(item, allow_nan=False, sort_keys=is_sorted)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            "settings and results must be dicts of what JSON has, with float() and "
+            f"int() of numbers of NumPy, and None for NaN ({error}), got {item!r}"
+        ) from None

@@ -162,7 +162,6 @@ def fit_zeta_curve(
     bounds = [_of_log(each) for each in (values, values - half, values + half)]
     (a, b, plateau), *ends = bounds
     of_a, of_b, of_plateau = zip(*ends, strict=True)
-    intervals = of_a, of_b, of_plateau
     mse = float(np.mean((y - curve(x, a, b, plateau)) ** 2))
     contour = contour_of(a, b, tolerance)
     intervals = of_a, of_b, of_plateau
