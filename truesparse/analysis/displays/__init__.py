@@ -4,6 +4,7 @@ accuracy_curves   RobustnessDisplay: accuracy against the fraction perturbed
 rank_bars         RanksDisplay: effective and stable rank of each layer
 activity          StructureDisplay: active neurons, and sizes that remain
 densities         DensityDisplay: density of each layer by epoch
+paired_bars       two bars for each layer, side by side
 fitted_curve      ZetaCurveDisplay: accuracy against zeta, and the fitted curve
 """
 

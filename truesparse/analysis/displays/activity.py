@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.analysis.displays.paired_bars import draw_bars
 from truesparse.analysis.layer_structure import Structure, structure
 from truesparse.plots.display import (
     BLUE,
@@ -13,10 +14,9 @@ from truesparse.plots.display import (
     label_shares,
     layer_label,
     legend_above,
+    share_text,
     short,
 )
-
-_HEIGHT = 0.38
 
 
 class StructureDisplay(Display):
@@ -92,26 +92,15 @@ class StructureDisplay(Display):
 
     def _draw_cells(self, ax: Any) -> None:
         layers = self.structure.layers
-        places = np.arange(len(layers))
         shares = [each.on_paths / max(each.nnz, 1) for each in layers]
         remaining = [each.remaining_cells / (each.n_in * each.n_out) for each in layers]
-        kinds = (
-            ("connections on a path", shares, ORANGE, "//", -_HEIGHT / 2),
-            ("cells without empty neurons", remaining, GREY, "", _HEIGHT / 2),
-        )
-        for label, values, colour, hatch, shift in kinds:
-            bars = ax.barh(
-                places + shift,
-                values,
-                _HEIGHT,
-                color=colour,
-                hatch=hatch,
-                edgecolor="white",
-                linewidth=0,
-                label=label,
-            )
+        names = "connections on a path", "cells without empty neurons"
+        for bars in (
+            draw_bars(ax.barh, 0, shares, ORANGE, is_hatched=True, label=names[0]),
+            draw_bars(ax.barh, 1, remaining, GREY, label=names[1]),
+        ):
             self.bars_.append(bars)
-            texts = [f"{100 * value:.3g} %" for value in values]
+            texts = [share_text(value) for value in bars.datavalues]
             self.texts_ += ax.bar_label(bars, texts, fontsize=8, padding=2)
         ax.set_xlabel("share of the layer's connections or cells")
         self._finish(ax, [layer_label(each.layer, len(layers)) for each in layers])

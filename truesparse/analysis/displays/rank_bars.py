@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.analysis.displays.paired_bars import THICKNESS, draw_bars
 from truesparse.analysis.spectra import LayerRank, layer_ranks
 from truesparse.errors import UsageError
 from truesparse.plots.counts import as_model
@@ -17,8 +18,6 @@ from truesparse.plots.display import (
     layer_label,
     legend_above,
 )
-
-_WIDTH = 0.38
 
 
 class RanksDisplay(Display):
@@ -64,33 +63,29 @@ class RanksDisplay(Display):
     def _draw(self, axes: list[Any]) -> None:
         [ax] = axes
         places = np.arange(len(self.ranks))
-        kinds = (
-            ("effective rank", "effective", BLUE, "", -_WIDTH / 2),
-            ("stable rank", "stable", ORANGE, "//", _WIDTH / 2),
-        )
         self.bars_ = []
-        for label, field, colour, hatch, shift in kinds:
+        for place, (field, colour) in enumerate(
+            (("effective", BLUE), ("stable", ORANGE))
+        ):
             heights = [getattr(each, field) for each in self.ranks]
             errors = [getattr(each, f"{field}_error") for each in self.ranks]
-            bars = ax.bar(
-                places + shift,
+            bars = draw_bars(
+                ax.bar,
+                place,
                 heights,
-                _WIDTH,
+                colour,
+                is_hatched=field == "stable",
                 yerr=errors if any(errors) else None,
                 capsize=3,
-                color=colour,
-                hatch=hatch,
-                edgecolor="white",
-                linewidth=0,
-                label=label,
+                label=f"{field} rank",
             )
             self.bars_.append(bars)
             ax.bar_label(bars, [f"{height:.4g}" for height in heights], fontsize=8)
         bounds = [each.bound for each in self.ranks]
         self.bounds_ = ax.hlines(
             bounds,
-            places - _WIDTH,
-            places + _WIDTH,
+            places - THICKNESS,
+            places + THICKNESS,
             color=GREY,
             ls="--",
             lw=1.2,
