@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from truesparse.reference import reasons
 from truesparse.reference.__main__ import main
 from truesparse.reference.cases import choose_cases
 from truesparse.reference.check import check
+from truesparse.reference.driving import Driver
 from truesparse.reference.protocol import TopologyDraws
 from truesparse.reference.write import write_kit
 
@@ -63,6 +65,18 @@ class Words(DenseTrainer):
         return super().update_topology(update) | {"layer.0.grown": np.array(["a"])}
 
 
+class LazyTensor:
+    """As a tensor of torch that needs a gradient, or is on a GPU."""
+
+    def __array__(self, *arguments, **options):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+class OnDevice(DenseTrainer):
+    def step(self, batch):
+        return super().step(batch) | {"layer.0.output": LazyTensor()}
+
+
 def no_trainer(case):
     return object()
 
@@ -80,6 +94,7 @@ def bad_factory(case):
         (WrongShape, "wrong form", r"layer.1.output has shape \(4, 5\), not \(5, 4\)"),
         (Lacks, "wrong form", "state returns no layer.1.bias"),
         (NoDict, "wrong form", "step returns float, not a dict"),
+        (OnDevice, "wrong form", "layer.0.output, a LazyTensor, is no array: can't"),
         (Words, "wrong form", "layer.0.grown must be a vector of whole numbers"),
         (no_trainer, "wrong form", "object has no method load"),
         (bad_factory, "raises", "the factory raises KeyError: 'activation'"),
@@ -91,6 +106,25 @@ def test_an_implementation_that_fails_gets_a_clear_verdict(
     result = check(folder, factory, seconds=0.5 if factory is Hangs else 60.0)
     assert result["verdict"] == verdict
     assert re.search(text, result["cases"]["rigl"]["text"])
+
+
+def test_what_an_implementation_returns_stays_as_it_is():
+    answer = {
+        "layer.0.indptr": np.array([0, 1, 1]),
+        "layer.0.indices": np.array([0], np.int32),
+        "layer.0.weights": np.ones(1),
+        "layer.0.bias": np.zeros(1),
+    }
+    cells = {"layer.0.dropped": [1, 0]}
+    trainer = SimpleNamespace(
+        state=lambda: answer, update_topology=lambda update: cells
+    )
+    driver = Driver(lambda case: trainer, {"layer_sizes": [2, 1]}, 60.0)
+    assert driver.state()["layer.0.first"].size == 0
+    assert len(answer) == 4
+    update = TopologyDraws(1, 0.5, [0], {}, None)
+    assert driver.update_topology(update)["layer.0.dropped"].tolist() == [0, 1]
+    assert cells == {"layer.0.dropped": [1, 0]}
 
 
 def test_the_command_says_what_departs_with_json_and_picture(folder, tmp_path, capsys):
@@ -109,11 +143,15 @@ def test_the_command_says_what_departs_with_json_and_picture(folder, tmp_path, c
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
     assert main([*words, wrong]) == 9
     assert main([*words, "support.nowhere:DenseTrainer"]) == 2
-    assert "cannot import 'support.nowhere" in capsys.readouterr().err
-    assert main([*words, "support"]) == 2
+    assert "import the implementation 'support.nowhere" in capsys.readouterr().err
+    assert main([*words, "support"]) == main([*words, "math:pi"]) == 2
+    assert "'math:pi' cannot be called: it is 3.14" in capsys.readouterr().err
     assert main(["check", str(tmp_path), "--implementation", right]) == 4
     assert main([*words, right, "--case", "rigle"]) == 2
-    assert main(["shout"]) == 2
+    assert main(["shout"]) == main([]) == main(["chek"]) == 2
+    assert "unknown command 'chek'; use one of check," in capsys.readouterr().err
+    assert main(["--help"]) == 0
+    assert "truesparse.reference write DIR" in capsys.readouterr().out
 
 
 class PlainMomentum(DenseTrainer):

@@ -166,7 +166,7 @@ def test_a_process_that_fails_is_named(tmp_path, capfd):
         times.collect(str(path), "truesparse.errors:Missing", options)
     (entry,) = times_file.read(path)["not_measured"]
     assert "exit code 2" in entry["reason"]
-    assert "names no runner" in entry["reason"]
+    assert "cannot import the runner" in entry["reason"]
 
 
 def test_quick_takes_small_nets():

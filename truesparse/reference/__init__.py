@@ -8,6 +8,7 @@ comparing    one step or update of another implementation beside the truth
 divergence   picture: the largest difference of each quantity over the steps
 driving      another implementation, called with a time limit
 kit          files of a kit: layout, manifest, digests
+named        what ``module:name`` on a command line stands for
 protocol     what another implementation has to offer
 reasons      likely reasons of a departure: variants of the rules, replayed
 replay       one step in float64, by sparse products alone

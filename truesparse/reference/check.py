@@ -12,14 +12,14 @@ import pathlib
 import sys
 from typing import Any
 
-from truesparse.commands.flags import CommandParser
-from truesparse.commands.shell import run_command, say
+from truesparse.commands.shell import CommandParser, run_command, say
 from truesparse.common.checks import check_positive, choose
 from truesparse.common.writing import replacing
 from truesparse.reference import kit
 from truesparse.reference.comparing import Comparison
 from truesparse.reference.divergence import DivergenceDisplay
-from truesparse.reference.driving import Driver, Failure, load_factory
+from truesparse.reference.driving import Driver, Failure
+from truesparse.reference.named import load_named
 
 DEPARTS, FAILS = 8, 9
 
@@ -57,7 +57,7 @@ def _main(words: list[str]) -> int:
     check_positive(limit=options.limit)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    factory = load_factory(options.implementation)
+    factory = load_named(options.implementation, "implementation")
     result = check(
         options.kit, factory, options.case, options.dtype, seconds=options.limit
     )

@@ -3,7 +3,6 @@
 It runs in a thread of its own, which dies with the process: one that hangs is left.
 """
 
-import importlib
 import itertools
 import queue
 import threading
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.errors import UsageError
 from truesparse.reference.protocol import (
     OBSERVED,
     PATTERN,
@@ -40,29 +38,6 @@ class Failure(Exception):
     def __init__(self, verdict: str, text: str):
         super().__init__(text)
         self.verdict = verdict
-
-
-def load_factory(spec: str) -> Any:
-    """Return the factory that ``module:name`` names.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    module, _, attribute = spec.partition(":")
-    if not module or not attribute:
-        raise UsageError(f"--implementation must be module:factory, got {spec!r}")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"cannot import {spec!r}: {error}; give module:factory, with the module on "
-            "PYTHONPATH or in the present folder"
-        ) from None
-    if not callable(factory):
-        raise UsageError(f"{spec!r} is no function, but {factory!r}")
-    return factory
 
 
 class Driver:
@@ -104,14 +79,15 @@ class Driver:
 
     def state(self) -> Tensors:
         """Return the present state."""
-        result = self._method("state")
+        result = dict(_is_dict("state", self._method("state")))
         form: Form = {}
         for index, (n_in, n_out) in enumerate(self.shapes):
             form[name(index, "indptr")] = (n_in + 1,)
             form[name(index, "bias")] = (n_out,)
         _checked("state", result, form)
         for index, (_, n_out) in enumerate(self.shapes):
-            nnz = int(np.asarray(result[name(index, "indptr")])[-1])
+            key = name(index, "indptr")
+            nnz = int(_as_array("state", key, result[key])[-1])
             form[name(index, "indices")] = form[name(index, "weights")] = (nnz,)
             for prefix, size in (("", nnz), ("bias_", n_out)):
                 for each in ("first", "second"):
@@ -123,13 +99,13 @@ class Driver:
 
     def update_topology(self, update: TopologyDraws) -> Tensors:
         """Update the topology; return the cells dropped and grown."""
-        result = self._method("update_topology", update)
-        if not isinstance(result, dict):
-            raise Failure("wrong form", "update_topology does not return a dict")
+        answer = self._method("update_topology", update)
+        result = dict(_is_dict("update_topology", answer))
         for index in update.layers:
             for each in ("dropped", "grown"):
                 key = name(index, each)
-                array = np.asarray(result.get(key, np.empty(0, np.int64)))
+                none = np.empty(0, np.int64)
+                array = _as_array("update_topology", key, result.get(key, none))
                 if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
                     raise Failure(
                         "wrong form",
@@ -171,16 +147,32 @@ class Driver:
             self._answers.put((answer, error))
 
 
-def _checked(method: str, result: Any, form: Form) -> Tensors:
-    """Return the arrays of an answer, if all are there, of their shapes, and finite."""
+def _is_dict(method: str, result: Any) -> dict[str, Any]:
     if not isinstance(result, dict):
         kind = type(result).__name__
         raise Failure("wrong form", f"{method} returns {kind}, not a dict of arrays")
+    return result
+
+
+def _as_array(method: str, key: str, item: Any) -> np.ndarray:
+    """Return an array of an answer; torch has tensors that are none."""
+    try:
+        return np.asarray(item)
+    except Exception as error:
+        kind = type(item).__name__
+        raise Failure(
+            "wrong form", f"{method}: {key}, a {kind}, is no array: {error}"
+        ) from None
+
+
+def _checked(method: str, result: Any, form: Form) -> Tensors:
+    """Return the arrays of an answer, if all are there, of their shapes, and finite."""
+    _is_dict(method, result)
     arrays = {}
     for key, shape in form.items():
         if key not in result:
             raise Failure("wrong form", f"{method} returns no {key}")
-        array = np.asarray(result[key])
+        array = _as_array(method, key, result[key])
         if array.shape != shape:
             raise Failure(
                 "wrong form", f"{method}: {key} has shape {array.shape}, not {shape}"

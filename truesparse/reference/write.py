@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.commands.flags import CommandParser
-from truesparse.commands.shell import run_command, say
+from truesparse.commands.shell import CommandParser, run_command, say
 from truesparse.common import rng
 from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError

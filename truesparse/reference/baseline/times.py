@@ -106,7 +106,7 @@ def collect(
     ----------
     out : str
     runner : str
-        What to measure, as timing.load_runner takes it.
+        What to measure, as ``module:name``.
     options : argparse.Namespace
         Return value of `read_options`.
     device : str

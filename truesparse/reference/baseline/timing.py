@@ -10,7 +10,6 @@ neither that time nor that memory.
 import argparse
 import functools
 import gc
-import importlib
 import json
 import sys
 import time
@@ -21,9 +20,9 @@ import numpy as np
 
 from truesparse.commands.shell import run_command
 from truesparse.common.checks import choose
-from truesparse.errors import UsageError
 from truesparse.reference.baseline.machine_record import EnergyCounter
 from truesparse.reference.baseline.timed_nets import NETS, TimedNet
+from truesparse.reference.named import load_named
 
 PREDICTED = (1, 256)
 _LEAST_RUNS = 3
@@ -176,23 +175,6 @@ def _repeat(
     return times, runner.peak_bytes(), None if joules is None else joules / len(times)
 
 
-def load_runner(text: str) -> Callable[..., Runner]:
-    """Return the class or function that ``module:name`` names.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    module, _, name = text.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"{text!r} names no runner as module:name does ({error})"
-        ) from None
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure one net and print rows."""
     return run_command(_main, arguments)
@@ -207,7 +189,7 @@ def _main(words: list[str]) -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(words)
     net = NETS[choose(options.net, NETS, "net")]
-    runner = load_runner(options.runner)
+    runner = load_named(options.runner, "runner")
 
     def make(net: TimedNet) -> Runner:
         return runner(net, options.threads, options.device)
