@@ -24,9 +24,8 @@ from truesparse.common.checks import check_positive, check_whole
 from truesparse.network.hessian import Curvature
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
-from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.gradients import Batches
-from truesparse.topology.superset import SupersetPruning
+from truesparse.topology.superset import SupersetPruning, before_training
 
 
 class Grasp(SupersetPruning):
@@ -65,8 +64,7 @@ class Grasp(SupersetPruning):
     ) -> dict[int, np.ndarray]:
         """Return the products of weights and H g."""
         assert batches is not None
-        start = UpdateContext(model.seed, step=0, epoch=0, n_steps=1, n_epochs=1)
-        drawn = list(batches.draw(start, self.gradient_batches))
+        drawn = list(batches.draw(before_training(model), self.gradient_batches))
         curvature = Curvature(model.layers, model.loss, self.temperature)
         gradient = [np.zeros(layer.connections.nnz) for layer in model.layers]
         for samples in drawn:

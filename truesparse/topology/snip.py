@@ -19,7 +19,7 @@ from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.topology.parts.context import LayerChange, UpdateContext
 from truesparse.topology.parts.gradients import Batches
-from truesparse.topology.superset import SupersetPruning
+from truesparse.topology.superset import SupersetPruning, before_training
 
 
 class Snip(SupersetPruning):
@@ -68,7 +68,7 @@ class Snip(SupersetPruning):
     ) -> dict[int, np.ndarray]:
         """Return sensitivities."""
         assert batches is not None
-        start = UpdateContext(model.seed, step=0, epoch=0, n_steps=1, n_epochs=1)
+        start = before_training(model)
         count = self.gradient_batches
         scores = batches.connection_gradients(start, connections, count)
         for index, each in connections.items():

@@ -16,6 +16,7 @@ from truesparse.drawing.cells import INITIALIZERS, draw_weights, sample_absent
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
+from truesparse.topology.parts.context import UpdateContext
 from truesparse.topology.parts.gradients import Batches
 from truesparse.topology.parts.prune import drop_smallest_of_all
 from truesparse.topology.parts.stages import Layers
@@ -143,6 +144,11 @@ class SupersetPruning(Static):
         before = _sum_of_squares(connections.values)
         connections.rewire(nothing, keys, weights)
         _scale_to(connections.values, before)
+
+
+def before_training(model: SparseMLP) -> UpdateContext:
+    """Return the context of a choice before the first step, which draws batches."""
+    return UpdateContext(model.seed, step=0, epoch=0, n_steps=1, n_epochs=1)
 
 
 def _scale_to(values: np.ndarray, total: float) -> None:
