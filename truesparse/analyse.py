@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands import shell
-from truesparse.commands.flags import add_reading_flags
+from truesparse.commands.flags import add_rows_flags
 from truesparse.common.checks import check_whole, choose
 from truesparse.errors import UsageError
 
@@ -52,8 +52,9 @@ def _main(words: list[str]) -> None:
     for name in ("seeds", "samples"):
         check_whole(f"--{name}", vars(options)[name], 1)
     check_whole("--seed", options.seed, 0)
-    analysis = _analyse(options)
-    _write(analysis, out)
+    say = shell.say_nothing if options.quiet else shell.say
+    analysis = _analyse(options, say)
+    _write(analysis, out, say)
     if out is not None and not options.quiet:
         print(options.out)
 
@@ -64,7 +65,7 @@ def _make_parser() -> shell.CommandParser:
         "Analyse a trained model: robustness, ranks, structure and graph measures.",
         codes=(2, 3, 4, 6, 7),
     )
-    parser.add_argument("model", metavar="MODEL", help="model file or run folder")
+    parser.add_model()
     parser.add_argument(
         "--data",
         metavar="NAME|FILE",
@@ -109,19 +110,7 @@ def _make_parser() -> shell.CommandParser:
         metavar="N",
         help="decides samples and estimates (default: 0)",
     )
-    parser.add_argument(
-        "--part",
-        metavar="train|test|all",
-        help="rows to measure accuracies on, as for truesparse.predict",
-    )
-    parser.add_argument("--data-home", metavar="DIR", help="folder with data sets")
-    parser.add_argument(
-        "--fetch", action="store_true", help="download the data set if it is missing"
-    )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="threads (default: all cores)"
-    )
-    add_reading_flags(parser)
+    add_rows_flags(parser)
     parser.add_no_verify()
     parser.add_argument(
         "--quiet", action="store_true", help="print only results and errors"
@@ -129,8 +118,7 @@ def _make_parser() -> shell.CommandParser:
     return parser
 
 
-def _analyse(options: Any) -> "Analysis":
-    say = shell.say_nothing if options.quiet else shell.say
+def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
     shell.start_engine(options.threads)
     from truesparse import datasets
     from truesparse.commands import analysis_facts, model_rows
@@ -144,10 +132,11 @@ def _analyse(options: Any) -> "Analysis":
         choose(options.part, datasets.PARTS, "part")
     file = models.find_model(options.model)
     trained = model_rows.training_options(models.load_config(file))
+    notes: list[str] = []
     predictor = model_rows.read_predictor(
-        file, trained["batch_size"], say, verify=options.verify
+        options, file, trained["batch_size"], notes.append
     )
-    analysis = analysis_facts.Analysis(str(options.model), predictor.model)
+    analysis = analysis_facts.Analysis(str(options.model), predictor.model, notes=notes)
     if os.path.isfile(metrics := os.path.join(options.model, run_folder.METRICS)):
         analysis.history = History.read(metrics)
     samples = None
@@ -201,7 +190,9 @@ def _read_samples(
     return predictor.preprocessing.transform(chosen, model.dtype), wanted
 
 
-def _write(analysis: "Analysis", out: pathlib.Path | None) -> None:
+def _write(
+    analysis: "Analysis", out: pathlib.Path | None, say: "Callable[[str], None]"
+) -> None:
     from truesparse.commands import analysis_parts
 
     if out is not None and out.suffix.lower() == ".json":
@@ -213,7 +204,7 @@ def _write(analysis: "Analysis", out: pathlib.Path | None) -> None:
     if out is None:
         print(analysis_parts.as_text(parts))
         for note in analysis.notes:
-            shell.say(f"note: {note}")
+            say(f"note: {note}")
         return
     from truesparse.commands.report_page import render, write_page
 

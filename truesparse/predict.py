@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands import shell
-from truesparse.commands.flags import add_reading_flags
+from truesparse.commands.flags import add_rows_flags
 from truesparse.common.checks import choose
 from truesparse.errors import DataError, UsageError
 
@@ -53,7 +53,7 @@ def _make_parser() -> shell.CommandParser:
         "Predict with a trained model: labels and probabilities, or values.",
         codes=(2, 3, 4, 6, 7),
     )
-    parser.add_argument("model", metavar="MODEL", help="model file or run folder")
+    parser.add_model()
     parser.add_argument(
         "data",
         metavar="DATA",
@@ -70,26 +70,12 @@ def _make_parser() -> shell.CommandParser:
         "--labels-only", action="store_true", help="leave out the probabilities"
     )
     parser.add_argument(
-        "--part",
-        metavar="train|test|all",
-        help="rows to predict (default: test for named data sets and files with a "
-        "test part, all for other files); data without a test part are split as in "
-        "training",
-    )
-    parser.add_argument("--data-home", metavar="DIR", help="folder with data sets")
-    parser.add_argument(
-        "--fetch", action="store_true", help="download the data set if it is missing"
-    )
-    parser.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
         help="rows to predict at once (default: as in training)",
     )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="threads (default: all cores)"
-    )
-    add_reading_flags(parser)
+    add_rows_flags(parser)
     parser.add_no_verify()
     parser.add_argument(
         "--json",
@@ -124,10 +110,7 @@ def _run(options: Any) -> dict[str, Any]:
         batch_size = trained["batch_size"]
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, got {batch_size}")
-    predictor = model_rows.read_predictor(file, batch_size, say, verify=options.verify)
-    note = models.note_if_unfinished(options.model, file, predictor.model)
-    if note is not None:
-        say(note)
+    predictor = model_rows.read_predictor(options, file, batch_size, say)
     rows = model_rows.read_rows(options, predictor, trained)
     score = _make_score(predictor, rows, say)
     blocks = _scored(predictor.blocks(rows.X, batch_size), score)

@@ -290,10 +290,11 @@ def _fit(
     return history
 
 
-def _save(trainer: "Trainer") -> None:
+def _save(trainer: "Trainer", *, ends: bool = True) -> None:
     """Save the model of a run, elsewhere if its folder takes no more; end its metrics.
 
-    A run without that end is resumed to save its model, which a kill prevented.
+    A run without that end is resumed to save its model, which a kill prevented, or to
+    restore the best one once that can be read.
 
     Raises
     ------
@@ -318,7 +319,7 @@ def _save(trainer: "Trainer") -> None:
             raise StorageError(f"{error}; nor elsewhere: {other}") from None
         raise StorageError(f"{error}; the model is in {second} instead") from None
     for callback in trainer.callbacks:
-        if isinstance(callback, MetricsFile):
+        if ends and isinstance(callback, MetricsFile):
             callback.end(trainer.run)
 
 
@@ -328,7 +329,7 @@ def _save_last(trainer: "Trainer") -> str:
 
     path, text = pathlib.Path(trainer.snapshot_path), ""
     if has_finite_weights(trainer.model):
-        _save(trainer)
+        _save(trainer, ends=False)
         text = f"; the model of the last epoch is saved in {path}"
     return f"{text}{resume.hint(path.parent)}"
 

@@ -72,6 +72,7 @@ def test_without_data_there_are_no_curves_and_a_note(path, capsys):
     assert result.code == 0
     assert "Robustness" not in result.out
     assert "note: There are no robustness curves: give --data." in result.err
+    assert run(capsys, path, "--quiet").err == ""
 
 
 def test_a_page_has_a_section_and_pictures_for_each_measure(path, tmp_path, capsys):
@@ -98,6 +99,12 @@ def test_a_run_adds_the_densities_of_its_training(model, tmp_path, capsys):
     (folder / "metrics.jsonl").write_text(lines)
     result = run(capsys, folder, "--only", "structure")
     assert "25 % after the first update, 50 % after the last of 2" in result.out
+    # Its last event is no run_end.
+    note = f"the run in {folder} has not ended: this is model.safetensors, saved after"
+    assert f"note: {note} step 0" in result.err
+    out = tmp_path / "a.json"
+    assert run(capsys, folder, "--only", "structure", "--out", out).code == 0
+    assert json.loads(out.read_text())["notes"] == [f"{note} step 0"]
 
 
 def test_layers_without_connections_are_left_out_with_a_note(tmp_path, capsys):

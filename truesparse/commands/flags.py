@@ -39,8 +39,22 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         _add_flag(groups[title], option)
 
 
-def add_reading_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how a table is read."""
+def add_rows_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a command that gives rows to a model, see model_rows.py."""
+    parser.add_argument(
+        "--part",
+        metavar="train|test|all",
+        help="rows to take (default: test for named data sets and files with a "
+        "test part, all for other files); data without a test part are split as in "
+        "training",
+    )
+    parser.add_argument("--data-home", metavar="DIR", help="folder with data sets")
+    parser.add_argument(
+        "--fetch", action="store_true", help="download the data set if it is missing"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads (default: all cores)"
+    )
     group = parser.add_argument_group("tables")
     for option in dataclasses.fields(RunConfig):
         if option.name in READING:

@@ -19,15 +19,28 @@ _BATCH_SIZE = 128
 
 
 def read_predictor(
+    options: Any,
     file: pathlib.Path,
     batch_size: int,
     say: Callable[[str], None],
-    *,
-    verify: bool,
 ) -> Predictor:
-    """Read a model that fits in memory, with how its features were scaled."""
+    """Read a model that fits in memory, with how its features were scaled.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The flags of a command: `model` and `verify`.
+    file : path
+        What `find_model` chose for `model`.
+    batch_size : int
+    say : callable
+        Hears of a run that has not ended, and of features that are not scaled.
+    """
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
-    model = models.load(file, verify=verify)
+    model = models.load(file, verify=options.verify)
+    note = models.note_if_unfinished(options.model, file, model)
+    if note is not None:
+        say(note)
     if model.preprocessing is None:
         say(f"{file} does not say how features were scaled: they are used unscaled")
     return Predictor(model)

@@ -21,9 +21,8 @@ from truesparse.storage.run_folder import (
     CHECKPOINT,
     CONFIG,
     FILES,
-    MODEL,
     PREVIOUS,
-    is_unfinished,
+    last_epoch,
 )
 
 if TYPE_CHECKING:
@@ -137,7 +136,8 @@ def completion(config: RunConfig, saved: "Saved") -> str:
     """
     run, folder = saved.run, str(config.out)
     options = parse_toml(str(saved.config), f"the metadata of {saved.path}")
-    if is_unfinished(folder) or not _has_final_model(saved, folder):
+    # An earlier run in the folder may have ended after fewer epochs.
+    if last_epoch(folder) != run.epoch:
         return ""
     if config.epochs is not None and run.epoch >= config.epochs:
         return (
@@ -151,24 +151,6 @@ def completion(config: RunConfig, saved: "Saved") -> str:
             f"{run.epoch}; to train longer give a larger --early-stopping"
         )
     return ""
-
-
-def _has_final_model(saved: "Saved", folder: str) -> bool:
-    """Whether the model of the folder is the one that a complete run leaves.
-
-    During a run that file holds the last good model, which stays there if the final
-    one cannot be written.
-    """
-    from truesparse.storage import models
-
-    step = saved.model.step
-    for name, state in saved.callbacks:
-        if name == "BestModel" and state["best"] is not None:
-            step = state["step"]
-    try:
-        return models.load_step(f"{folder}/{MODEL}") == step
-    except ModelFileError:
-        return False
 
 
 def fingerprint(data: "Dataset") -> dict[str, Any]:

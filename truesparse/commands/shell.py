@@ -69,6 +69,10 @@ class CommandParser(argparse.ArgumentParser):
         )
         self.add_argument("--debug", action="store_true", help="show tracebacks")
 
+    def add_model(self) -> None:
+        """Add the argument that names a model, as `models.find_model` takes it."""
+        self.add_argument("model", metavar="MODEL", help="model file or run folder")
+
     def add_no_verify(self) -> None:
         """Add the flag that skips the comparison of files with their digests."""
         self.add_argument(

@@ -69,7 +69,7 @@ def _make_parser() -> shell.CommandParser:
         "Export a trained model, with the scales and labels of its training data.",
         codes=(2, 3, 6, 7),
     )
-    parser.add_argument("model", metavar="MODEL", help="model file or run folder")
+    parser.add_model()
     formats = "; ".join(f"{name}: {text}" for name, text in _FORMATS.items())
     parser.add_argument("--to", required=True, metavar="|".join(_FORMATS), help=formats)
     parser.add_argument("--out", required=True, metavar="FILE", help="file to write")

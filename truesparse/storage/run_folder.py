@@ -151,13 +151,28 @@ def _unlock(file: TextIO) -> None:
 
 def is_unfinished(folder) -> bool:
     """Whether a folder holds a run that is still going or was killed."""
+    event = _last_event(folder)
+    return event is not None and event.get("event") != "run_end"
+
+
+def last_epoch(folder) -> int | None:
+    """Return after which epoch a run ended and saved its model; None if it did not."""
+    event = _last_event(folder) or {}
+    epoch = event.get("epoch") if event.get("event") == "run_end" else None
+    is_saved = os.path.isfile(pathlib.Path(folder) / MODEL)
+    return epoch if is_saved and type(epoch) is int else None
+
+
+def _last_event(folder) -> dict[str, Any] | None:
+    """Return the last event of METRICS, empty if it is torn; None without a file."""
     try:
         with open(pathlib.Path(folder) / METRICS, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - _LONGEST_LINE, 0))
             lines = file.readlines()
     except OSError:
-        return False
+        return None
     try:
-        return bool(json.loads(lines[-1])["event"] != "run_end")
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return True  # killed while it wrote the line
+        event = json.loads(lines[-1])
+    except (ValueError, LookupError, RecursionError):
+        return {}  # killed while it wrote the line
+    return event if isinstance(event, dict) else {}
