@@ -94,13 +94,17 @@ def test_bfloat16_halves_hidden_layers_and_is_widened_for_updates_by_gradient():
     sizes, how = (64, 100_000, 100_000, 10), {"epsilon": 1, "batch_size": 64}
     plain = estimate(sizes, **how)
     rounded = estimate(sizes, activation_dtype="bfloat16", **how)
-    saved = 2 * 64 * sum(sizes[:-1]) - 2 * 64 * 10
+    saved = 2 * 64 * sum(sizes[1:-1]) - 2 * 64 * 10
     assert plain.activations - rounded.activations == saved
     assert plain.rewiring == rounded.rewiring
     looks = {"needs_batches": True, "update_bytes": (0.0, -16.0)}
     plain = estimate(sizes, **how, **looks)
     rounded = estimate(sizes, activation_dtype="bfloat16", **how, **looks)
     assert rounded.rewiring == 4 * 64 * 200_000 > plain.rewiring
+    # Data are in float32 anyway.
+    looks["update_bytes"] = (0.0, -32.0)
+    rounded = estimate((10**6, 500, 10), activation_dtype="bfloat16", **how, **looks)
+    assert rounded.rewiring == 4 * 64 * 510
 
 
 def test_what_makes_a_run_larger():

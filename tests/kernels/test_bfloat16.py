@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from scipy import sparse
 from support import naive
 from support.naive_bfloat16 import bfloat16, bits
 from support.processes import run_script
@@ -15,12 +14,11 @@ from support.run_bfloat16 import (
     store_numbers,
     store_tiles,
 )
-from support.strategies import cases, layer, make_connections, padded, tile_for
+from support.strategies import cases, layer, make_connections, tile_for
 
 from truesparse.activations import LayerActivation
 from truesparse.kernels import jit, simd
-from truesparse.kernels.arrays import Csr, Head, SparseBatch
-from truesparse.kernels.batch import gather_csr, gather_dense
+from truesparse.kernels.arrays import Head
 from truesparse.kernels.bfloat16 import BFLOAT16, rounded, widened
 from truesparse.kernels.jit import DISABLED
 from truesparse.kernels.update import STORE
@@ -69,33 +67,14 @@ def test_other_arrays_are_left_as_they_are():
     assert widened(rounded([1.0, -2.5])).tolist() == [1.0, -2.5]
 
 
-@pytest.mark.parametrize("n_features", [5, 70])
-@pytest.mark.parametrize("batch", [3, 16, 37])
-def test_batches_are_rounded_alike_dense_and_sparse(batch, n_features):
-    draw = np.random.default_rng(batch)
-    data = draw.standard_normal((50, n_features)).astype(np.float32)
-    data *= draw.random(data.shape) < 0.5
-    samples = draw.permutation(50)[:batch]
-    columns, _ = tile_for(batch, np.float32)
-    dense = np.full((n_features, columns), 9, BFLOAT16)
-    gather_dense(data, samples, dense)
-    want = bfloat16(padded(data[samples].T, columns))
-    np.testing.assert_array_equal(widened(dense), want)
-    csr = sparse.csr_array(data)
-    parts = csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data
-    out = SparseBatch(
-        np.zeros(n_features + 1, np.int64),
-        np.zeros(csr.nnz, np.int32),
-        np.zeros(csr.nnz, BFLOAT16),
-    )
-    gather_csr(Csr(*parts), samples, out)
-    got = naive.dense_batch(out._replace(values=widened(out.values)), columns)
-    np.testing.assert_array_equal(got, want)
-
-
-def whole(case, *shape):
+def whole(case, *shape, largest=8):
     """Return whole numbers, whose sums of products are exact in any order."""
-    return case.draw.integers(-8, 9, shape).astype(np.float32)
+    return case.draw.integers(-largest, largest + 1, shape).astype(np.float32)
+
+
+def data_for(case, columns):
+    """Return whole numbers of which many have more digits than bfloat16."""
+    return whole(case, case.connections.n_in, columns, largest=2000)
 
 
 def exact_case(case):
@@ -109,21 +88,24 @@ def exact_case(case):
     return subject, dense
 
 
-@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("kind", ["outputs", "data", "sparse data"])
 @pytest.mark.parametrize(
     ("batch", "out_dtype"),
     [*((batch, BFLOAT16) for batch in BATCHES), (3, np.float32), (20, np.float32)],
 )
-def test_outputs_are_rounded_once_all_is_summed(batch, is_sparse, out_dtype):
+def test_outputs_are_rounded_once_all_is_summed(batch, out_dtype, kind):
     @given(cases(np.float32))
     def compare(case):
         subject, dense = exact_case(case)
         columns, tile = tile_for(batch, np.float32)
-        x = whole(case, case.connections.n_in, columns)
+        x = data_for(case, columns)
+        inputs = as_sparse(x) if kind == "sparse data" else x
+        if kind == "outputs":
+            x = whole(case, case.connections.n_in, columns)
+            inputs = bits(x)
         out = np.full((case.connections.n_out, columns), 9, out_dtype)
-        room = subject.partial_size(columns, is_sparse)
+        room = subject.partial_size(columns, kind == "sparse data")
         partial = np.full(room, np.nan, np.float32)
-        inputs = as_sparse(x) if is_sparse else bits(x)
         how = LayerActivation("relu").for_inference()
         head = Head(subject.bias, out, EMPTY)
         subject.forward(tile, inputs, head, how, partial)
@@ -132,6 +114,14 @@ def test_outputs_are_rounded_once_all_is_summed(batch, is_sparse, out_dtype):
         np.testing.assert_array_equal(widened(out), want)
 
     compare()
+
+
+def gradients_by(case, subject, tile, source, delta):
+    """Return the gradients of a layer's weights; its source is overwritten."""
+    gradient = np.full(case.connections.nnz, np.nan, np.float32)
+    scratch = np.zeros((64, case.connections.longest_row), np.float32)
+    subject.backward(tile, source, bits(delta), STORE, STORE, scratch, gradient)
+    return gradient
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -144,20 +134,29 @@ def test_gradients_are_not_rounded_but_deltas_are(batch):
         x, delta = whole(case, n_in, columns), whole(case, n_out, columns)
         below = layer(make_connections(np.eye(n_in) > 0, np.float32), "relu")
         source, _ = below.as_source(bits(x), EMPTY, STORE)
-        gradient = np.full(case.connections.nnz, np.nan, np.float32)
-        scratch = np.zeros((64, case.connections.longest_row), np.float32)
-        of_delta, rest = bits(delta), (STORE, STORE, scratch, gradient)
-        subject.backward(tile, source, of_delta, *rest)
+        gradient = gradients_by(case, subject, tile, source, delta)
         want = naive.weight_gradient(x, delta)[case.mask]
         np.testing.assert_array_equal(gradient, want)
         new_delta = naive.input_gradient(dense, delta, x > 0)
         np.testing.assert_array_equal(widened(source.x), bfloat16(new_delta))
         np.testing.assert_array_equal(below.bias_gradient, new_delta.sum(1))
-        # Data and sparse data have no delta.
-        for inputs in (data_source(bits(x), np.dtype(np.float32)), as_sparse(x)):
-            gradient[:] = np.nan
-            subject.backward(tile, inputs, of_delta, *rest)
+
+    compare()
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_gradients_of_the_first_layer_are_those_of_unrounded_data(batch):
+    @given(cases(np.float32))
+    def compare(case):
+        subject, dense = exact_case(case)
+        columns, tile = tile_for(batch, np.float32)
+        x, delta = data_for(case, columns), whole(case, dense.shape[1], columns)
+        want = naive.weight_gradient(x, delta)[case.mask]
+        given_x = x.copy()
+        for inputs in (data_source(x, np.dtype(np.float32)), as_sparse(x)):
+            gradient = gradients_by(case, subject, tile, inputs, delta)
             np.testing.assert_array_equal(gradient, want)
+        np.testing.assert_array_equal(x, given_x)
 
     compare()
 

@@ -42,14 +42,14 @@ def scaled(x, factor):
 class RoundingMLP(naive.DenseMLP):
     """The dense twin, whose activations are rounded each time they are stored.
 
-    Stored are inputs, and of hidden layers z, f(z), slopes, what dropout makes of both,
-    and deltas; of the last layer the delta alone. Gradients of biases are sums before
-    delta is rounded.
+    Stored are z, f(z), slopes, what dropout makes of both, and deltas of hidden layers;
+    of the last layer the delta alone. Data are not rounded. Gradients of biases are
+    sums before delta is rounded.
     """
 
     def forward(self, x, factors):
         """Return z of the last layer, and of each layer inputs, stored z and slope."""
-        inputs, zs, slopes = [bfloat16(x)], [], []
+        inputs, zs, slopes = [wide(x)], [], []
         for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             z = naive.forward(w, b, inputs[-1])
             if k == len(self.weights) - 1:

@@ -41,10 +41,10 @@ def all_bits(step=1):
 
 
 def as_sparse(x):
-    """Return inputs (n_in, columns) as a sparse batch."""
+    """Return data (n_in, columns) as a sparse batch."""
     csr = scipy.sparse.csr_array(x)
     return SparseBatch(
-        csr.indptr.astype(np.int64), csr.indices.astype(np.int32), bits(csr.data)
+        csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data
     )
 
 
@@ -64,7 +64,7 @@ def digest():
     columns, tile = tile_for(20, np.float32)
     subject = layer(Connections.from_scipy(matrix.astype(np.float32)), "leaky_relu")
     x, delta = (draw.integers(-8, 9, (n, columns)).astype(np.float32) for n in (40, 30))
-    for inputs in (bits(x), as_sparse(x)):
+    for inputs in (bits(x), x, as_sparse(x)):
         out = np.zeros((30, columns), BFLOAT16)
         room = subject.partial_size(columns, isinstance(inputs, SparseBatch))
         head = Head(subject.bias, out, EMPTY)

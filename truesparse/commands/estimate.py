@@ -99,7 +99,7 @@ class NetPlan:
 
     @property
     def activation_bytes(self) -> int:
-        """Bytes of a number in the inputs, outputs and deltas of hidden layers."""
+        """Bytes of a number in the outputs and deltas of hidden layers."""
         name = choose_activation_dtype(self.activation_dtype, self.dtype)
         return stored_dtype(name).itemsize
 
@@ -209,9 +209,9 @@ def estimate_run(
     # Outputs and targets; the delta of the outputs is in their place, unless rounded.
     last = 2 * itemsize + (stored if stored != itemsize else 0)
     if data.sparse_room is None:
-        inputs = stored * columns * n_inputs
+        inputs = itemsize * columns * n_inputs
     else:
-        inputs = 8 * (n_inputs + 1) + (4 + stored) * data.sparse_room
+        inputs = 8 * (n_inputs + 1) + (4 + itemsize) * data.sparse_room
     state = itemsize * (training.n_moments + training.clips) * (nnz + n_parameters)
     activations = inputs + columns * (stored * hidden + last * n_out)
     activations += itemsize * columns * partial
@@ -268,9 +268,10 @@ def _rewiring_bytes(
     peak, gone = 0.0, 0
     itemsize = np.dtype(net.dtype).itemsize
     if training.needs_batches and net.activation_bytes != itemsize:
-        # Inputs and deltas of one layer, before any is rewired.
-        widened = itemsize * columns * max(map(sum, net.shapes))
-        peak = of_all * marked + widened
+        # Inputs and deltas of one layer, before any is rewired; data are wide already.
+        (_, first), *rest = net.shapes
+        widened = max(first, *map(sum, rest)) if rest else first
+        peak = of_all * marked + itemsize * columns * widened
     for (n_in, n_out), count, view in layers:
         if count < n_in * n_out:
             # New indices, and the counts that lead to them. Earlier layers have given

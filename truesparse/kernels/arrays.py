@@ -1,8 +1,9 @@
 """Arguments of the kernels: arrays and scalars, grouped into NamedTuples.
 
 Activations are feature-major: row = neuron, column = sample, so that every connection
-touches one contiguous run of memory. Inputs, outputs, slopes and deltas may hold
-bfloat16, see bfloat16.py: they are "arrays" below, and all others "float arrays".
+touches one contiguous run of memory. Outputs, slopes and deltas may hold bfloat16, see
+bfloat16.py: they and inputs, which are outputs or data, are "arrays" below, and all
+others "float arrays".
 """
 
 from typing import NamedTuple

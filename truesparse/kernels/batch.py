@@ -1,6 +1,5 @@
 """Gathering a batch: chosen samples of a data set, transposed to a row a feature."""
 
-from truesparse.kernels.bfloat16 import write
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import LANES, copy_transposed
 
@@ -18,10 +17,10 @@ def _gather_features(data, samples, first, last, out):
             copy_transposed(data, samples, column, out, feature)
         for feature in range(full_last, last):
             for b in range(column, column + LANES):
-                write(out, feature * width + b, data[samples[b], feature])
+                out[feature, b] = data[samples[b], feature]
     for b in range(full_columns, batch):
         for feature in range(first, last):
-            write(out, feature * width + b, data[samples[b], feature])
+            out[feature, b] = data[samples[b], feature]
     for feature in range(first, last):
         for b in range(batch, width):
             out[feature, b] = 0
@@ -35,7 +34,7 @@ def gather_dense(data, samples, out):
     ----------
     data : (n_samples, n_features) float array
     samples : (batch,) int64 array
-    out : (n_features, columns) array, columns >= batch
+    out : (n_features, columns) float array, columns >= batch
     """
     n_features = out.shape[0]
     for task in prange((n_features + FEATURES - 1) // FEATURES):
@@ -72,7 +71,7 @@ def gather_csr(data, samples, out):
         for p in range(data.indptr[samples[b]], data.indptr[samples[b] + 1]):
             f = data.indices[p]
             out.positions[counts[f]] = b
-            write(out.values, counts[f], data.values[p])
+            out.values[counts[f]] = data.values[p]
             counts[f] += 1
     for f in range(counts.size - 1, 0, -1):
         counts[f] = counts[f - 1]

@@ -356,9 +356,9 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
     def codegen(context, builder, signature, arguments):
         array, order, first_column, target, first_row = arguments
         data_type, samples_type, _, out_type, _ = signature.args
-        source = ir.VectorType(context.get_data_type(data_type.dtype), LANES)
-        stored = ir.VectorType(context.get_data_type(out_type.dtype), LANES)
-        align, out_align = (each.dtype.bitwidth // 8 for each in (data, out))
+        scalar = context.get_value_type(data_type.dtype)
+        vector_pointer = ir.VectorType(scalar, LANES).as_pointer()
+        align = data_type.dtype.bitwidth // 8
         view = context.make_array(samples_type)(context, builder, order)
         vectors = []
         for b in range(LANES):
@@ -367,16 +367,15 @@ def copy_transposed(typingctx, data, samples, column, out, feature):
             pointer = element_pointer(
                 context, builder, data_type, array, row, first_row
             )
-            pointer = builder.bitcast(pointer, source.as_pointer())
+            pointer = builder.bitcast(pointer, vector_pointer)
             vectors.append(builder.load(pointer, align=align))
         for f, vector in enumerate(_transpose(builder, vectors)):
             row = builder.add(first_row, ir.Constant(_INT64, f))
             pointer = element_pointer(
                 context, builder, out_type, target, row, first_column
             )
-            pointer = builder.bitcast(pointer, stored.as_pointer())
-            part = to_stored(builder, vector, stored)
-            builder.store(part, pointer, align=out_align)
+            pointer = builder.bitcast(pointer, vector_pointer)
+            builder.store(vector, pointer, align=align)
         return context.get_dummy_value()
 
     arguments = (data, samples, types.int64, out, types.int64)

@@ -73,4 +73,4 @@ def copy_transposed(data, samples, column, out, feature):
     """Write a block of 16 samples by 16 features to `out`, feature by feature."""
     block = data[samples[column : column + LANES], feature : feature + LANES]
     assert block.shape == (LANES, LANES)
-    out[feature : feature + LANES, column : column + LANES] = stored(block.T, out.dtype)
+    out[feature : feature + LANES, column : column + LANES] = block.T

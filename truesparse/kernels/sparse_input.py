@@ -27,7 +27,7 @@ def _forward_sparse_rows(csc, values, batch, head, activation, task):
             if first < last:
                 weight = values[csc.permutation[p]]
                 for q in range(first, last):
-                    sums[batch.positions[q]] += weight * read(batch.values, q)
+                    sums[batch.positions[q]] += weight * batch.values[q]
         for b in range(width):
             write(out, j * width + b, sums[b])
         activate_row(activation, out, head.slope, j)
@@ -67,7 +67,7 @@ def _backward_sparse_rows(csr, moments, rule, batch, delta, start, stop):
             g = csr.values.dtype.type(0.0)
             for q in range(first, last):
                 change = read(delta, place + batch.positions[q])
-                g += read(batch.values, q) * change
+                g += batch.values[q] * change
             step_weight(rule, csr.values, moments.first, moments.second, p, g)
 
 

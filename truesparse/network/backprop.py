@@ -126,7 +126,8 @@ def observe(
     room = np.empty(size, layers[0].bias.dtype)
     for index, inputs, source, below, delta in _downwards(layers, buffers, x, STORE):
         if observer is not None:
-            observer(index, _in_full(inputs), widened(delta))
+            given = inputs if isinstance(inputs, SparseBatch) else widened(inputs)
+            observer(index, given, widened(delta))
         if index == 0 and collector is None:
             return
         gradient = room[: layers[index].connections.nnz]
@@ -181,10 +182,3 @@ def _downwards(
             below = bias_rule  # of no biases
         layers[index].complete_delta(buffers.deltas[index], buffers.slopes[index])
         yield index, inputs, source, below, buffers.deltas[index]
-
-
-def _in_full(inputs: np.ndarray | SparseBatch) -> np.ndarray | SparseBatch:
-    """Return inputs in the dtype of the weights."""
-    if isinstance(inputs, SparseBatch):
-        return inputs._replace(values=widened(inputs.values))
-    return widened(inputs)

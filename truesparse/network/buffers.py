@@ -60,9 +60,9 @@ class Buffers:
     training : bool
         Whether to allocate slopes, targets and scratch for the backward pass.
     activation_dtype : str, optional
-        How inputs, outputs, slopes and deltas are stored; by default as the weights
-        are. The outputs of the last layer always are: the loss and predictions take
-        them unrounded.
+        How outputs, slopes and deltas are stored; by default as the weights are. Data
+        and the outputs of the last layer always are: the first layer, the loss and
+        predictions take them unrounded.
 
     Attributes
     ----------
@@ -88,14 +88,14 @@ class Buffers:
         self.training = training
         n_features, n_out = layers[0].connections.n_in, layers[-1].connections.n_out
         self.sparse_input: SparseBatch | None = None
-        self.x = aligned_zeros((0, 0), stored)
+        self.x = aligned_zeros((0, 0), dtype)
         if sparse_room is None:
-            self.x = aligned_zeros((n_features, self.columns), stored)
+            self.x = aligned_zeros((n_features, self.columns), dtype)
         else:
             self.sparse_input = SparseBatch(
                 np.zeros(n_features + 1, np.int64),
                 np.zeros(sparse_room, np.int32),
-                np.zeros(sparse_room, stored),
+                np.zeros(sparse_room, dtype),
             )
         self.outputs, self.slopes = [], []
         for layer in layers:

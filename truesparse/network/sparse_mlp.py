@@ -59,9 +59,9 @@ class SparseMLP(LayerStack, Probabilities, Exportable):
         How weights are drawn, see drawing.cells.INITIALIZERS.
     dtype : {"float32", "float64"}
     activation_dtype : {"float32", "bfloat16"}, optional
-        How inputs, outputs and deltas of the layers are stored, by default as the
-        weights are. bfloat16 halves the memory that wide layers fetch, and keeps three
-        decimal digits; sums, weights and what the loss and predictions take of the last
+        How outputs and deltas of the layers are stored, by default as the weights are.
+        bfloat16 halves the memory that wide layers fetch, and keeps three decimal
+        digits; data, sums, weights and what the loss and predictions take of the last
         layer stay float32.
     seed : int
         Determines topology, weights, dropout and all other random numbers.
