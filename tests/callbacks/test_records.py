@@ -1,11 +1,15 @@
 """Callbacks that write down what happened: lists, files, TensorBoard."""
 
+import contextlib
+import errno
 import json
+import os
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from support.io_faults import SHORT, Fault, injected
 from support.training import BATCH, make_problem, make_trainer
 
 from truesparse import callbacks
@@ -184,6 +188,41 @@ def test_tensorboard_continues_in_a_second_file(tmp_path):
     trainer.fit(X, Y, run=trainer.run)
     assert [step for step, _ in scalars(tmp_path)["loss"]] == [3, 6, 9]
     assert "val_loss" not in scalars(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("cause", [errno.ENOSPC, SHORT])
+def test_what_tensorboard_cannot_write_comes_later(tmp_path, cause):
+    folder, said = tmp_path / "curves", []
+
+    class Fail(Callback):
+        """Lets the disk fail in the second epoch."""
+
+        def on_batch_end(self, run):
+            if run.epoch == 1 and run.batch == 1:
+                calls = injected(folder, Fault(0, errno.ENOSPC, "all"))
+                if cause == SHORT:
+                    calls = injected(folder, Fault(2, SHORT))
+                stack.enter_context(calls)
+
+        def on_epoch_end(self, run, record):
+            stack.close()
+
+        def on_warning(self, run, message):
+            said.append(message)
+
+    with contextlib.ExitStack() as stack:
+        # Callbacks are called in turn: the board writes while the disk fails.
+        callbacks = [TensorBoard(folder), Fail()]
+        trainer = make_trainer(callbacks=callbacks, topology="static")
+        history = trainer.fit(X, Y)
+    reason = os.strerror(errno.ENOSPC)
+    assert said == [
+        f"cannot write to TensorBoard folder {str(folder)!r}: {reason}; give another "
+        "folder"
+    ]
+    want = [(each.step, each.train_loss) for each in history]
+    np.testing.assert_allclose(scalars(folder)["loss"], want, rtol=1e-6)
 
 
 def test_tensorboard_without_its_package(tmp_path, monkeypatch):

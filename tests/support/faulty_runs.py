@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import importlib.util
 import io
 import json
 import os
@@ -41,15 +42,22 @@ class Scenario:
         Words of the training that comes first, without faults.
     output : str, optional
         File that the command writes, if it does not train.
+    replaces : bool
+        Whether it replaces an earlier file; otherwise it refuses to.
+    library : str, optional
+        What it needs.
     """
 
     words: list[str]
     main: Callable = train.main
     starts_from: list[str] | None = None
     output: str | None = None
+    replaces: bool = True
+    library: str | None = None
 
 
 _TO_FILE = ["run", "rows.csv", "--out"]
+_export = importlib.import_module("truesparse.export.__main__").main
 SCENARIOS = {
     "train": Scenario([*RUN, "--out", "run"]),
     "resume": Scenario(["--resume", "run", "--epochs", "5"], starts_from=RUN),
@@ -60,7 +68,25 @@ SCENARIOS = {
     "predict_npz": Scenario(
         [*_TO_FILE, "run/predictions.npz"], predict.main, RUN, "predictions.npz"
     ),
+    "curves": Scenario([*RUN, "--tensorboard", "--out", "run"], library="tensorboard"),
+    "csr": Scenario(
+        ["run", "--to", "csr", "--shrink", "--out", "run/net.npz"],
+        *(_export, RUN, "net.npz", False),
+    ),
+    "onnx": Scenario(
+        ["run", "--to", "onnx", "--shrink", "--out", "run/net.onnx"],
+        *(_export, RUN, "net.onnx", False, "onnx"),
+    ),
 }
+
+
+def available() -> list[str]:
+    """Return the scenarios whose libraries are installed."""
+    return [
+        name
+        for name, scenario in SCENARIOS.items()
+        if scenario.library is None or importlib.util.find_spec(scenario.library)
+    ]
 
 
 @functools.cache
@@ -77,7 +103,7 @@ def _template(name: str) -> str:
             code, said = call(train.main, [*words, "--out", "run"])
             assert code == 0, said
             output = SCENARIOS[name].output
-            if output is not None:
+            if output is not None and SCENARIOS[name].replaces:
                 pathlib.Path("run", output).write_text("old")
     return place.name
 
@@ -98,6 +124,11 @@ def _result(name: str) -> str:
     output = SCENARIOS[name].output
     if output is None:
         return golden.digest(load("run/model.safetensors"))
+    wanted = [f"run/{output}"]
+    if not SCENARIOS[name].replaces:
+        wanted.append(f"run/{output}.neurons.npz")
+    if not all(map(os.path.exists, wanted)):
+        return "none"
     return "new" if pathlib.Path("run", output).read_bytes() != b"old" else "old"
 
 
@@ -233,6 +264,12 @@ def attempt(name: str, fault: Fault, whole: bool = False) -> tuple[str, list[str
 
 def _is_whole(output: str) -> bool:
     path = pathlib.Path("run", output)
+    if path.suffix == ".onnx":
+        import onnx
+
+        onnx.checker.check_model(path)
+    if output.startswith("net"):
+        return path.suffix == ".onnx" or "layers.0.data" in np.load(path)
     if path.suffix == ".npz":
         with np.load(path) as file:
             return len(file["prediction"]) == 5
@@ -270,6 +307,9 @@ def _check_next_run(name: str, want: str | None, steps) -> list[str]:
         words = ["--resume", "run", "--epochs", "5" if scenario.starts_from else "3"]
     elif scenario.output is None:
         shutil.rmtree("run", ignore_errors=True)
+    if not scenario.replaces:
+        for path in pathlib.Path("run").glob(f"{scenario.output}*"):
+            path.unlink()
     code, said = call(scenario.main, words)
     if code:
         return [f"the next run ends with {code}: {said}"]

@@ -45,9 +45,9 @@ def check_options(config: RunConfig) -> None:
     from truesparse.network.precision import choose_activation_dtype
 
     if config.tensorboard:
-        from truesparse.callbacks.tensorboard import import_writer
+        from truesparse.callbacks.tensorboard import require_tensorboard
 
-        import_writer()
+        require_tensorboard()
     _optimizer(config)
     _learning_rate(config)
     make_topology(config)
@@ -142,11 +142,16 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         dtype=config.dtype,
         activation_dtype=config.activation_dtype,
     )
+    itemsize = np.dtype(config.dtype).itemsize
+    assert config.epochs is not None  # resolved
+    n_steps = config.epochs * -(-data.X_train.shape[0] // batch_size)
     training = TrainingPlan(
         _optimizer(config),
         batch_size,
         evolves=config.topology != "static",
-        update_bytes=algorithm.update_bytes(np.dtype(config.dtype).itemsize),
+        update_bytes=algorithm.update_bytes(itemsize),
+        visited=algorithm.visited(n_steps, config.epochs),
+        visited_bytes=algorithm.visited_bytes(itemsize),
         scratch_bytes=algorithm.scratch_bytes,
         growth=algorithm.growth,
         needs_batches=algorithm.needs_batches,

@@ -6,7 +6,9 @@ The export takes raw rows, as ``python -m truesparse.predict`` does: it scales t
 in training, and holds the labels and the names of the features.
 """
 
+import contextlib
 import os
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -97,6 +99,7 @@ def _run(options: Any) -> None:
     shell.start_engine(None)
     from truesparse.commands import describe
     from truesparse.common import memory
+    from truesparse.common.writing import replacing
     from truesparse.export import save_torch, to_csr, to_onnx
     from truesparse.export.by_output import net_of
     from truesparse.export.onnx_files import require_onnx
@@ -116,16 +119,20 @@ def _run(options: Any) -> None:
     note = models.note_if_unfinished(options.model, file, model)
     if note is not None:
         say(note)
-    if options.shrink:
-        model = _shrink(model, options.out, say)
-    if options.to == "onnx":
-        to_onnx(model, options.out, dtype=options.dtype)
-        if (options.dtype or model.dtype.name) == "float32":
-            _warn_of_digits(model.preprocessing, say)
-    elif options.to == "torch":
-        save_torch(model, options.out, probabilities=True)
-    else:
-        to_csr(model, options.out)
+    with contextlib.ExitStack() as stack:
+        if options.shrink:
+            # Moved to its place once the model is written.
+            neurons = replacing(_neurons_of(options.out), "numbers of neurons")
+            partial = stack.enter_context(neurons)
+            model = _shrink(model, options.out, partial, say)
+        if options.to == "onnx":
+            to_onnx(model, options.out, dtype=options.dtype)
+            if (options.dtype or model.dtype.name) == "float32":
+                _warn_of_digits(model.preprocessing, say)
+        elif options.to == "torch":
+            save_torch(model, options.out, probabilities=True)
+        else:
+            to_csr(model, options.out)
     say(f"wrote {options.out}: {_TAKES[net_of(model).rows]}")
 
 
@@ -134,7 +141,9 @@ def _neurons_of(out: str) -> str:
     return f"{out}.neurons.npz"
 
 
-def _shrink(model: "SparseMLP", out: str, say: Callable[[str], None]) -> "SparseMLP":
+def _shrink(
+    model: "SparseMLP", out: str, partial: pathlib.Path, say: Callable[[str], None]
+) -> "SparseMLP":
     """Return a smaller model, and write which of the neurons it has."""
     import numpy as np
 
@@ -147,7 +156,8 @@ def _shrink(model: "SparseMLP", out: str, say: Callable[[str], None]) -> "Sparse
     names = [f"layer_{index}" for index in range(len(neurons))]
     names[0], names[-1] = "features", "outputs"
     arrays: dict[str, Any] = dict(zip(names, neurons, strict=True))
-    np.savez(_neurons_of(out), **arrays)
+    with partial.open("xb") as file:
+        np.savez(file, **arrays)
     sizes = (" - ".join(f"{n:,}" for n in m.layer_sizes) for m in (model, small))
     say(f"shrunk from {' to '.join(sizes)}: {_neurons_of(out)} says what is left")
     if small.layer_sizes[0] < model.layer_sizes[0]:

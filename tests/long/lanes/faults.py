@@ -3,7 +3,7 @@
 import functools
 
 import numpy as np
-from support.faulty_runs import SCENARIOS, attempt, every_fault
+from support.faulty_runs import attempt, available, every_fault
 
 from tests.long.registry import Figures, lane
 
@@ -13,7 +13,7 @@ def cases() -> list[tuple]:
     """Return all cases, in an order that mixes them."""
     every = [
         (name, fault, whole)
-        for name in SCENARIOS
+        for name in available()
         for fault in every_fault(name)
         for whole in (False, True)
     ]
