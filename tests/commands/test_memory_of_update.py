@@ -14,6 +14,7 @@ from truesparse.topology.superset import SupersetPruning
 WIDTH, EPSILON, BATCH = 15_000, 5, 16
 # All absent cells are looked at else, as they are few here, which takes less memory.
 SAMPLED = {"candidates": "sampled"}
+NO_FLOOR = {"decay_floor": 0.0}
 # Cases of their own, below.
 SPECIAL = ("static", "rigl", "granet", "dst_ee", "nest", "lottery", "synflow")
 CASES = [
@@ -28,8 +29,8 @@ CASES = [
 ]
 
 
-def peak_of_update(algorithm, sizes):
-    """Return by how many bytes memory rises at most in two updates."""
+def peak_of_update(algorithm, sizes, n_updates=2):
+    """Return by how many bytes memory rises at most in some updates."""
     draw = np.random.default_rng(0)
     x = draw.standard_normal((64, sizes[0]), dtype=np.float32)
     y = draw.integers(0, sizes[-1], 64).astype(np.int32)
@@ -50,7 +51,7 @@ def peak_of_update(algorithm, sizes):
         if chooses_once:
             # All that it does is done here.
             algorithm.begin(model, batches)
-        for step in (10, 20):
+        for step in range(10, 10 * n_updates + 1, 10):
             at = UpdateContext(0, step, 1, 10**6, 10**3, lr=0.01, score=0.5)
             # Pools learn between updates; some algorithms update here already.
             if algorithm.advance("step", model, at, batches) in (None, []):
@@ -80,6 +81,27 @@ def test_an_update_holds_what_the_algorithm_says(name, options):
         # The net itself takes more: this is less than a twentieth of a run's memory.
         assert got < 1.15 * want, n_layers
         assert got > want / 1.7, n_layers
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["itop", "dst_ee"])
+def test_cells_that_were_connected_before_count(name):
+    """Late updates hold more than early ones, as many bytes as the estimate adds."""
+    more, peaks = {}, {}
+    for n_updates in (2, 6):
+        algorithm = make(name, zeta=0.5, decay="constant", **NO_FLOOR)
+        optimizer, sizes = Optimizer("sgd"), (WIDTH, WIDTH, 4)
+        given = {"epsilon": EPSILON, "optimizer": optimizer, "batch_size": BATCH}
+        given |= {
+            "update_bytes": algorithm.update_bytes(4),
+            "visited_bytes": algorithm.visited_bytes(4),
+            # Those that the last update drops are connected still.
+            "visited": 0.5 * (n_updates - 1),
+        }
+        more[n_updates] = estimate(sizes, **given).rewiring
+        peaks[n_updates] = peak_of_update(algorithm, sizes, n_updates)
+    grown = peaks[6] - peaks[2]
+    assert grown == pytest.approx(more[6] - more[2], rel=0.25)
 
 
 def test_every_algorithm_is_looked_at():

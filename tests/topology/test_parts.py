@@ -20,7 +20,7 @@ from truesparse.topology.parts import gradients
 from truesparse.topology.parts.chains import remove_chains
 from truesparse.topology.parts.distribute import share_out
 from truesparse.topology.parts.gradients import CellGradients, largest_gradients
-from truesparse.topology.parts.schedule import Fraction, Share
+from truesparse.topology.parts.schedule import DECAYS, Fraction, Share
 
 each_input = pytest.mark.parametrize("is_sparse", [False, True])
 
@@ -285,6 +285,15 @@ def test_bad_options(make, message):
 )
 def test_schedule(schedule, unit, wanted):
     assert [n for n in range(10) if schedule.due(unit, n)] == wanted
+    if unit == schedule.unit:
+        assert schedule.count(9) == len(wanted)
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_the_mean_of_a_fraction_is_that_over_the_run(decay):
+    fraction = Fraction(0.4, decay, end=0.8, floor=0.1)
+    at_times = [fraction.at((k + 0.5) / 1000) for k in range(1000)]
+    assert fraction.mean == pytest.approx(np.mean(at_times), rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,10 @@ class TrainingPlan:
         default is enough for SET with zeta 0.3.
     scratch_bytes : int
         Memory of an update whatever the size of the net.
+    visited : float
+        Cells that lose their connection in the run, for each connection.
+    visited_bytes : (float, float)
+        Memory that an update takes for each of these cells.
     growth : float
         Connections that a layer can have at most, as a multiple of those at first.
     clips : bool
@@ -148,6 +152,8 @@ class TrainingPlan:
     evolves: bool = True
     update_bytes: tuple[float, float] = (4.0, 2.0)
     scratch_bytes: int = 0
+    visited: float = 0.0
+    visited_bytes: tuple[float, float] = (0.0, 0.0)
     growth: float = 1.0
     clips: bool = False
     needs_batches: bool = False
@@ -262,7 +268,14 @@ def _rewiring_bytes(
     """Return what a topology update takes at its peak, beside what the run holds."""
     if not training.evolves:
         return 0
-    of_all, of_one = training.update_bytes
+    nnz, cells = sum(counts), sum(n_in * n_out for n_in, n_out in net.shapes)
+    visited = min(training.visited, cells / max(nnz, 1) - 1.0)
+    of_all, of_one = (
+        each + visited * more
+        for each, more in zip(
+            training.update_bytes, training.visited_bytes, strict=True
+        )
+    )
     layers = list(zip(net.shapes, counts, views, strict=True))
     marked = sum(count for (n_in, n_out), count, _ in layers if count < n_in * n_out)
     peak, gone = 0.0, 0

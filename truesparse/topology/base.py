@@ -152,6 +152,17 @@ class TopologyAlgorithm(Options):
         last = min(end * length, length - 1)
         return "schedule" in self.takes and self.schedule.start > last
 
+    def visited(self, n_steps: int, n_epochs: int) -> float:
+        """Return how many cells lose their connection in a run, for each connection.
+
+        Parameters
+        ----------
+        n_steps, n_epochs : int
+            Length of the run.
+        """
+        length = n_steps if self.schedule.unit == "step" else n_epochs
+        return self.schedule.count(length) * self.fraction.mean
+
     def update(
         self, model: SparseMLP, context: UpdateContext, batches: Batches | None = None
     ) -> list[LayerChange]:
@@ -210,6 +221,13 @@ class TopologyAlgorithm(Options):
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see topology_update.update_bytes."""
         return update_bytes(self.zeta, itemsize)
+
+    def visited_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds of each cell that was connected before.
+
+        Bytes in all layers, and in one layer at a time, as those of `update_bytes`.
+        """
+        return 0.0, 0.0
 
     def drop(self, update: Update) -> None:
         """Mark the connections to remove: those of lowest score in each layer."""

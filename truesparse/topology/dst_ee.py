@@ -79,13 +79,14 @@ class DstEe(Rigl):
         self._visits = {int(i): counts for i, counts in state["visits"].items()}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update_bytes: counts, and gradients there.
-
-        Cells that lost their connection are taken to be as many as the connections.
-        """
+        """Return what an update holds, see update_bytes: counts, and gradients."""
         of_all, of_one = super().update_bytes(itemsize)
-        counters = 2.0 * (8 + itemsize)
-        return of_all + counters, of_one + 2.6 * counters
+        counter, merged = self.visited_bytes(itemsize)
+        return of_all + counter, of_one + merged
+
+    def visited_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds of a cell that was connected before: a count."""
+        return 8.0 + itemsize, 2.6 * (8.0 + itemsize)
 
     def drop(self, update: Update) -> None:
         """Count the connections, then mark those of smallest magnitude."""

@@ -71,12 +71,13 @@ class Itop(TaylorRemoval):
         self._fired = {int(index): keys for index, keys in state["fired"].items()}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an early update holds, see update_bytes: cells, and their merge.
-
-        Later ones hold 8 bytes more for every cell that was connected since.
-        """
+        """Return what an update holds, see update_bytes: cells, and their merge."""
         of_all, of_one = super().update_bytes(itemsize)
         return of_all + 8.0 * (1.0 + self.zeta), of_one + 16.0
+
+    def visited_bytes(self, itemsize: int) -> tuple[float, float]:
+        """Return what an update holds of a cell that was connected before: its key."""
+        return (8.0, 16.0) if self.unfired_first else (0.0, 0.0)
 
     def grow(self, update: Update) -> dict[int, np.ndarray]:
         """Draw cells that have never been connected, then others."""

@@ -41,6 +41,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.common import memory
 from truesparse.common.checks import check_positive
 from truesparse.common.rng import Purpose
 from truesparse.drawing.cells import is_among, sample_absent
@@ -140,7 +141,24 @@ class SoftDeepr(DeepRewiring):
         grown = {}
         for index in update.connections:
             grown[index], update.new_weights[index] = update.notes.pop(index)
+            self._require_room(update, index, grown[index].size)
         return grown
+
+    def _require_room(self, update: Update, index: int, n_grown: int) -> None:
+        """Refuse connections that do not fit in memory, where no estimate counts them.
+
+        The system would end the process otherwise, after the last checkpoint.
+        """
+        first = self.budgets[index]
+        nnz = update.remaining(index) + n_grown
+        if nnz > self.growth * first:
+            itemsize = update.connections[index].values.itemsize
+            # New arrays beside the present ones: index, view, weight and its state.
+            memory.require(
+                (12 + 2 * itemsize) * nnz,
+                f"soft_deepr has brought layer {index} from {first:,.0f} to {nnz:,} "
+                f"connections; raise l1, which is {self.l1}",
+            )
 
     def _begin_walks(self, update: Update, index: int) -> None:
         """Draw the dormant cells that are followed at first."""

@@ -56,6 +56,18 @@ class UpdateSchedule:
             return False
         return (count - self.start) % self.every == 0
 
+    def count(self, length: int) -> int:
+        """Return how many updates are due in so many epochs (or steps).
+
+        Examples
+        --------
+        >>> from truesparse.topology import UpdateSchedule
+        >>> UpdateSchedule(every=2, start=1, end=4).count(10)
+        2
+        """
+        last = length if self.end is None else min(self.end, length)
+        return len(range(self.start, last + 1, self.every))
+
 
 DECAYS = ("constant", "cosine", "linear", "steps")
 # When the steps come, as shares of the time to the end, and what is left after each:
@@ -115,6 +127,20 @@ class Fraction:
             raise UsageError(
                 f"decay_floor must be from 0 to zeta, {self.initial}, got {self.floor}"
             )
+
+    @property
+    def mean(self) -> float:
+        """The mean over a run.
+
+        Examples
+        --------
+        >>> from truesparse.topology.parts.schedule import Fraction
+        >>> Fraction(0.3, "cosine", end=0.5, floor=0.1).mean
+        0.1
+        """
+        left = {"constant": 1.0, "linear": 0.5, "cosine": 0.5, "steps": 0.875}
+        height = self.initial - self.floor
+        return self.end * (self.floor + height * left[self.decay])
 
     def is_over(self, progress: float) -> bool:
         """Whether the share is 0 from now on."""
