@@ -21,6 +21,8 @@ from truesparse import datasets
 from truesparse.errors import TruesparseError
 
 SPARSE = sparse.csr_array(X * (X > 0.3))
+# Wider sparse rows than fit are refused, as they become dense here.
+_MEMORY = 1 << 22
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
 
@@ -54,7 +56,7 @@ def _label(value: Any) -> str:
 def load_data(path: pathlib.Path, **options: Any) -> list[tuple]:
     """Load a data set unscaled; as a part is drawn at random, rows are sorted."""
     data = datasets.load(
-        path, scale="none", dtype=np.float64, memory=1 << 26, **options
+        path, scale="none", dtype=np.float64, memory=_MEMORY, **options
     )
     parts = [data.X_train, data.X_test]
     join = sparse.vstack if data.is_sparse else np.concatenate
@@ -177,6 +179,37 @@ def naive_parquet(content: bytes) -> list[tuple]:
     return table_of(np.array(list(columns.values()), float).T, y)
 
 
+def naive_h5ad(content: bytes) -> list[tuple]:
+    import h5py
+
+    with h5py.File(io.BytesIO(content)) as file:
+        matrix, target = file["X"], file["obs/y"]
+        assert matrix.attrs["encoding-type"] == "csr_matrix"
+        data, indices, bounds = (
+            matrix[name][()] for name in ("data", "indices", "indptr")
+        )
+        n_rows, n_columns = matrix.attrs["shape"]
+        assert n_rows * n_columns < _MEMORY
+        assert len(bounds) == n_rows + 1
+        assert len(data) == len(indices) == bounds[-1]
+        wide = np.zeros((n_rows, n_columns))
+        for row, (first, last) in enumerate(itertools.pairwise(bounds)):
+            for p in range(first, last):
+                assert indices[p] >= 0
+                wide[row, indices[p]] += data[p]
+        codes = target["codes"][()]
+        assert codes.min() >= 0
+        return table_of(wide, target["categories"].asstr()[()][codes])
+
+
+def naive_hdf5_mat(content: bytes) -> list[tuple]:
+    import h5py
+
+    with h5py.File(io.BytesIO(content)) as file:
+        x, y = _x_and_y({name: file[name][()] for name in file})
+        return table_of(x.T, y.T)
+
+
 def csv_text() -> bytes:
     lines = [",".join(map(str, (*row, y))) for row, y in zip(X, LABELS, strict=True)]
     return "\n".join(["a,b,c,d,e,y", *lines, ""]).encode()
@@ -216,6 +249,32 @@ def _deflated_mat(path: pathlib.Path) -> None:
     scipy.io.savemat(path, {"X": SPARSE, "y": LABELS}, do_compression=True)
 
 
+def h5ad(path: pathlib.Path, **options: Any) -> None:
+    """Write the layout of anndata; options are those of arrays of h5py."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        group = file.create_group("X")
+        group.attrs["encoding-type"], group.attrs["shape"] = "csr_matrix", SPARSE.shape
+        for name in ("data", "indices", "indptr"):
+            group.create_dataset(name, data=getattr(SPARSE, name), **options)
+        var, obs = file.create_group("var"), file.create_group("obs")
+        var["_index"], obs["_index"] = list("abcde"), [str(i) for i in range(len(X))]
+        obs.attrs["column-order"] = ["y"]
+        kinds = obs.create_group("y")
+        kinds["codes"], kinds["categories"] = LABELS, ["no", "yes", "both"]
+
+
+def hdf5_mat(path: pathlib.Path) -> None:
+    """Write a .mat file of version 7.3."""
+    import h5py
+
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in {"X": X, "y": LABELS[:, None].astype(float)}.items():
+            file.create_dataset(name, data=array.T, chunks=True, compression="gzip")
+            file[name].attrs["MATLAB_class"] = np.bytes_("double")
+
+
 _CSV = {
     **{"header": "yes", "delimiter": ",", "decimal": ".", "encoding": "utf-8-sig"},
     **{"target": "y", "categorical": "error"},
@@ -244,7 +303,15 @@ DATA: dict[str, tuple[Any, Any, Any, dict[str, str]]] = {
     "a.parquet": (parquet, _binary, naive_parquet, _COLUMNS),
     "a.mat": (_mat, _binary, naive_mat, {}),
     "z.mat": (_deflated_mat, _deflated, naive_mat, {}),
+    "a.h5ad": (h5ad, _binary, naive_h5ad, {"target": "y"}),
+    "z.h5ad": (
+        functools.partial(h5ad, compression="gzip", shuffle=True, fletcher32=True),
+        *(_binary, naive_h5ad, {"target": "y"}),
+    ),
+    "hdf5.mat": (hdf5_mat, _binary, naive_hdf5_mat, {}),
 }
+# Which libhdf5 reads.
+HDF5 = ("a.h5ad", "z.h5ad", "hdf5.mat")
 
 
 def data_case(name: str) -> Case:
@@ -253,4 +320,5 @@ def data_case(name: str) -> Case:
     if callable(content):
         content = written(content, name)
     read = functools.partial(load_data, **options)
-    return Case(name, content, kinds, read, says(naive), (TruesparseError,))
+    judge, refusals = says(naive), (TruesparseError,)
+    return Case(name, content, kinds, read, judge, refusals, name in HDF5)

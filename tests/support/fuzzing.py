@@ -3,7 +3,8 @@
 A reader may refuse a file with a documented error of one line; it may load what the
 file says, as a naive reader of the format confirms; and it may load the same as before
 the damage. All else is a fault: another exception, a value that the file does not say
-("silent"), code that runs, a file that is written, a raw warning, a read of seconds.
+("silent"), code that runs, a file that is written, a raw warning, a read of seconds, or
+of much memory.
 """
 
 import contextlib
@@ -13,6 +14,8 @@ import importlib
 import os
 import pathlib
 import random
+import resource
+import signal
 import sys
 import time
 import traceback
@@ -23,9 +26,12 @@ from typing import Any, NamedTuple
 
 from support.mutations import Mutation
 
-from truesparse.common.memory import peak_rss
+from truesparse.common.memory import human, peak_rss
 
 _SLOW_SECONDS = 10.0
+_MOST_CPU = 3  # seconds, of a guarded process
+# Files have some kilobytes; libraries take more than those when they are first used.
+MOST_GROWTH = 1 << 27
 # Audit events that no reader of a file causes, as far as it runs no code of the file.
 _FORBIDDEN = {
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn"),
@@ -67,6 +73,9 @@ class Case(NamedTuple):
         returns whether the content says so; any exception is a no.
     refusals : tuple of exception types
         The documented ones.
+    is_guarded : bool
+        Whether processes of their own read the files, as a library may be caught in an
+        endless loop ("stuck") or end the process ("crashed") by them.
     """
 
     name: str
@@ -75,6 +84,7 @@ class Case(NamedTuple):
     load: Callable[[pathlib.Path], Any]
     agrees: Callable[[bytes, Any], bool]
     refusals: tuple[type[Exception], ...]
+    is_guarded: bool = False
 
 
 @dataclasses.dataclass
@@ -85,7 +95,8 @@ class Figures:
     ----------
     files : int
     counts : Counter
-        Files that were "refused", and those that loaded the "same" or "other" values.
+        Files that were "refused", and those that loaded the "same" or "other" values;
+        and of guarded ones those by which the library was "stuck" or "crashed".
     faults : list of str
     grown : int
         Bytes by which the peak memory of the process rose.
@@ -102,7 +113,7 @@ class _Watch:
 
     def __init__(self):
         # What a reader loads late runs code of its own.
-        for library in ("pandas", "pyarrow.parquet", "sklearn.datasets"):
+        for library in ("pandas", "pyarrow.parquet", "sklearn.datasets", "h5py"):
             with contextlib.suppress(ImportError):
                 importlib.import_module(library)
         self.is_on = False
@@ -146,8 +157,8 @@ def fuzz(case: Case, seed: int, count: int, folder: pathlib.Path) -> Figures:
             continue
         path.write_bytes(content)
         figures.files += 1
-        outcome = _read(case, path, content, expected)
-        if outcome in ("refused", "same", "other"):
+        outcome = (_guard if case.is_guarded else _read)(case, path, content, expected)
+        if outcome in ("refused", "same", "other", "stuck", "crashed"):
             figures.counts[outcome] += 1
         else:
             figures.faults.append(f"{case.name}, file {number} of {seed}: {outcome}")
@@ -170,7 +181,7 @@ def damaged(case: Case, seed: int, number: int) -> bytes:
 
 def _read(case: Case, path: pathlib.Path, content: bytes, expected: Any) -> str:
     """Return what became of a file, or what is wrong with that."""
-    watch, started = _watch(), time.monotonic()
+    watch, started, before = _watch(), time.monotonic(), peak_rss()
     watch.events.clear()
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
@@ -195,6 +206,8 @@ def _read(case: Case, path: pathlib.Path, content: bytes, expected: Any) -> str:
         return f"audit event {watch.events[0]}"
     if time.monotonic() - started > _SLOW_SECONDS:
         return f"{time.monotonic() - started:.0f} s"
+    if (grown := peak_rss() - before) > MOST_GROWTH:
+        return f"{human(grown)} of memory"
     raw = [each for each in raised if each.category is not UserWarning]
     if raw:
         return f"{raw[0].category.__name__} {raw[0].message!s:.100}"
@@ -205,6 +218,27 @@ def _read(case: Case, path: pathlib.Path, content: bytes, expected: Any) -> str:
     except Exception as error:
         return f"silent: the file is not valid ({error!r:.100})"
     return "other" if is_right else "silent: it says something else"
+
+
+def _guard(case: Case, path: pathlib.Path, content: bytes, expected: Any) -> str:
+    """Return what became of a file that a process of its own reads."""
+    end, start = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which rest
+        child = os.fork()
+    if child == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU, _MOST_CPU + 1))
+            os.write(start, _read(case, path, content, expected).encode())
+        finally:
+            os._exit(0)
+    os.close(start)
+    with open(end, "rb") as file:
+        outcome = file.read().decode()
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return "stuck" if os.WTERMSIG(status) == signal.SIGXCPU else "crashed"
+    return outcome
 
 
 def _is_readable(message: str) -> bool:

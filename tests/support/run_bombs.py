@@ -13,14 +13,16 @@ import struct
 import tempfile
 import warnings
 import zlib
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas  # noqa: F401 - loaded before there is a limit
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.io  # noqa: F401
+import scipy.io
 import sklearn.datasets  # noqa: F401
+from scipy import sparse
 
 from truesparse.datasets import load as load_data
 from truesparse.datasets import load_rows
@@ -87,6 +89,18 @@ def mat(size: int) -> bytes:
     return head + struct.pack("<II", 15, len(stream)) + stream + small
 
 
+def sparse_mat(path: pathlib.Path, n_rows: int, n_targets: int) -> None:
+    """Write sparse features, and as sparse targets, that claim so many rows."""
+    arrays = {"X": sparse.eye_array(4, 5), "y": sparse.eye_array(6, 1)}
+    scipy.io.savemat(path, {name: array.tocsc() for name, array in arrays.items()})
+    content = path.read_bytes()
+    for shape, n in (((4, 5), n_rows), ((6, 1), n_targets)):
+        place = struct.pack("<IIii", 5, 8, *shape)
+        assert content.count(place) == 1
+        content = content.replace(place, struct.pack("<IIii", 5, 8, n, shape[1]))
+    path.write_bytes(content)
+
+
 def text(piece: bytes, pack, head: bytes = b"") -> bytes:
     """Return compressed text; streams behind one another are one."""
     piece *= PIECE // len(piece)
@@ -101,11 +115,18 @@ def parquet(path: pathlib.Path) -> None:
             writer.write_table(table)
 
 
-def h5ad(path: pathlib.Path) -> None:
+def h5ad(path: pathlib.Path, **options: Any) -> None:
+    """Write an array of 4 x 4 numbers, or as options of h5py say, with a long chunk."""
     with h5py.File(path, "w") as file:
-        file.create_dataset("X", (1 << 20, 1 << 14), chunks=(1 << 10, 1 << 10))
+        options = {"shape": (4, 4), "dtype": "f4"} | options
+        stored = file.create_dataset("X", **options)
         for part in ("obs", "var"):
             file.create_group(part)
+        if options.get("compression"):
+            size = 4 * int(np.prod(stored.chunks))
+            assert size < CLAIM // 100
+            stream = zlib.compress(b"")[:2] + deflated(bytes(PIECE), CLAIM)
+            stored.id.write_direct_chunk((0, 0), stream)
 
 
 def write_bombs(folder: pathlib.Path) -> None:
@@ -133,13 +154,23 @@ def write_bombs(folder: pathlib.Path) -> None:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     parquet(folder / "rows.parquet")
-    h5ad(folder / "cells.h5ad")
+    h5ad(folder / "cells.h5ad", shape=(1 << 20, 1 << 14), chunks=(1 << 10, 1 << 10))
+    many = {"maxshape": (None, None), "chunks": (1 << 14, 1 << 14)}
+    h5ad(folder / "chunk.h5ad", **many)
+    h5ad(folder / "stream.h5ad", chunks=(4, 4), compression="gzip")
+    sparse_mat(folder / "rows.mat", 2**31 - 1, 4)
+    sparse_mat(folder / "both.mat", 2**30, 2**30)
+    np.savez(
+        folder / "matrix.npz",
+        **{"format": b"coo", "shape": (2**40, 9), "data": np.ones(2)},
+        **{"row": np.arange(2), "col": np.arange(2)},
+    )
 
 
 def error_of(path: pathlib.Path) -> str:
     """Return the name of the error that a file causes."""
     try:
-        if ".mtx" in path.name:
+        if ".mtx" in path.name or path.name == "matrix.npz":
             load_rows(path, n_features=9)
         else:
             load_data(path)

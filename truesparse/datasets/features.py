@@ -5,6 +5,7 @@ with index arrays that a kernel can follow without checks. Nothing below this bo
 checks again.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -13,6 +14,8 @@ from numpy.typing import DTypeLike
 from scipy import sparse
 
 from truesparse.common.checks import check_compressed, float_type
+from truesparse.common.memory import require
+from truesparse.datasets.room import require_room_for_rows
 from truesparse.errors import DataError
 
 Features: TypeAlias = np.ndarray | sparse.csr_array
@@ -74,7 +77,13 @@ def as_dense(values: Any, name: str) -> np.ndarray:
     ------
     DataError
         If the rows differ in length.
+    MemoryLimitError
+        If sparse values do not fit in memory as a dense array.
     """
+    if sparse.issparse(values):
+        # A few bytes of a file may declare any shape.
+        n_bytes = math.prod(values.shape) * values.dtype.itemsize
+        require(n_bytes, f"{name} has shape {values.shape}; give fewer rows")
     try:
         return values.toarray() if sparse.issparse(values) else np.asarray(values)
     except ValueError as error:
@@ -114,6 +123,8 @@ def check_features(
     DataError
         If the array is empty, not two-dimensional, not numeric, not finite (in `X`
         or after conversion to `dtype`), of another width, or has invalid indices.
+    MemoryLimitError
+        If sparse features have more rows than CSR has memory for.
     UsageError
         If `dtype` is not accepted.
 
@@ -219,6 +230,8 @@ def _check_csr(X: sparse.sparray, name: str) -> sparse.csr_array:
             f"{name} has {X.shape[1]} columns, but 32-bit indices count at most "
             f"{MAX_INDEX}"
         )
+    if X.format != "csr":
+        require_room_for_rows(X.shape[0])
     try:
         csr = _rebuild(X).tocsr()
     except ValueError as error:

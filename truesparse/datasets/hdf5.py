@@ -1,7 +1,14 @@
-"""HDF5 files, which .h5ad and version 7.3 of .mat are; h5py is an extra."""
+"""HDF5 files, which .h5ad and version 7.3 of .mat are; h5py is an extra.
+
+An HDF5 file can name other files, plugins, and arrays far larger than itself. What lies
+in the file itself is read, in a layout whose sizes agree; all else is refused unread.
+"""
 
 import contextlib
+import math
+import zlib
 from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +20,18 @@ from truesparse.common.checks import check_compressed, import_extra
 from truesparse.datasets.raw import first_line
 from truesparse.datasets.room import require_room_for_rows
 from truesparse.errors import DataError, MemoryLimitError, UsageError
+
+# How a heap of text begins: signature, version, and zeros.
+_HEAP = b"GCOL\1\0\0\0"
+# Filters of chunks that are read, by their number in HDF5. For others libhdf5 would
+# look for a plugin, or has code that few files need.
+_SHUFFLE, _CHECKSUM, _DEFLATE, _LZF = 2, 3, 1, 32000
+# Bytes that a stored byte can become, at most: 258 for two bits, 264 for three bytes.
+_RATIOS = {_DEFLATE: 1032, _LZF: 88}
+_CHECKSUM_BYTES = 4
+# A chunk that cannot become more is unpacked without a look at it before.
+_SMALL = 1 << 28
+_STEP = 1 << 24  # bytes that are unpacked at a time to count them
 
 
 @contextlib.contextmanager
@@ -34,6 +53,7 @@ def open_hdf5(path: Path, kind: str) -> Iterator[Any]:
     """
     h5py = import_extra("h5py", f"{path}: {kind} needs h5py", "formats")
     try:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             yield file
     except (DataError, MemoryLimitError, UsageError):
@@ -46,23 +66,125 @@ def open_hdf5(path: Path, kind: str) -> Iterator[Any]:
         ) from error
 
 
+def _check_heaps(path: Path) -> None:
+    """Raise if text of any length lies in heaps whose objects do not follow each other.
+
+    libhdf5 would never end to read one with an object of no bytes (1.14, 2026-11). A
+    heap is the signature, its size, and objects: number, count, size, and the bytes,
+    padded to eight; number 0 is the free rest, whose size counts its own 16 bytes.
+    Sizes have 8 bytes in files of all known writers.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        start = content.find(_HEAP)
+        while start >= 0:
+            place = start + 16
+            end = start + _number(content, start + 8, 8)
+            if not place <= end <= len(content):
+                raise ValueError(f"the heap at byte {start} has no valid size")
+            while end - place >= 16:
+                size = _number(content, place + 8, 8)
+                if _number(content, place, 2) > 0:
+                    size += 16 + -size % 8
+                if not 16 <= size <= end - place:
+                    raise ValueError(
+                        f"in the heap at byte {start} an object is damaged"
+                    )
+                place += size
+            start = content.find(_HEAP, max(place, start + 16))
+
+
+def _number(content: Any, place: int, size: int) -> int:
+    return int.from_bytes(content[place : place + size], "little")
+
+
+def member(group: Any, name: str) -> Any:
+    """Return what a group holds under a name, as long as it is in the same file.
+
+    Raises
+    ------
+    ValueError
+        If the name stands for a path, which may lead to another file.
+    """
+    import h5py
+
+    for part in name.split("/"):
+        if not isinstance(group.get(part, getlink=True), h5py.HardLink | None):
+            raise ValueError(f"{name!r} is the name of something that lies elsewhere")
+        group = group[part]
+    return group
+
+
 def read_whole(stored: Any, *, as_text: bool = False) -> np.ndarray:
     """Return a stored array, (*shape), as it is or with its bytes as text.
 
     Raises
     ------
+    ValueError
+        If it holds neither numbers nor, where that is wanted, text; or if its data lie
+        in another file, need a plugin, or unpack to more than its shape says.
     MemoryLimitError
         If it does not fit in memory: a few bytes of a file may declare any shape.
     """
+    if stored.dtype.kind not in ("OS" if as_text else "biuf"):
+        raise ValueError(f"{stored.name} holds {stored.dtype} values")
     memory.require(stored.nbytes, "the file declares an array of that size")
+    _check_layout(stored)
     array: np.ndarray = (stored.asstr() if as_text else stored)[()]
     return array
 
 
+def _check_layout(stored: Any) -> None:
+    """Raise unless libhdf5 reads an array from this file and within its size."""
+    layout = stored.id.get_create_plist()
+    if stored.is_virtual or layout.get_external_count():
+        raise ValueError(f"the values of {stored.name} lie in another file")
+    if stored.chunks is None:
+        return
+    filters = [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
+    packers = [number for number in filters if number in _RATIOS]
+    other = sorted({*filters} - {_SHUFFLE, _CHECKSUM, *_RATIOS})
+    if other or len(packers) > 1:
+        raise ValueError(
+            f"{stored.name} is packed with HDF5's filters {other or packers}; pack it "
+            "with gzip, or not at all"
+        )
+    size = math.prod(stored.chunks) * stored.id.get_type().get_size()
+    memory.require(size, "the file declares chunks of that size")
+    if packers:
+        _check_packed(stored, filters.index(packers[0]), packers[0], size)
+
+
+def _check_packed(stored: Any, place: int, packer: int, size: int) -> None:
+    """Raise if a chunk unpacks to more than its size; libhdf5 believes the stream."""
+    doubtful: list[Any] = []
+
+    def look(chunk: Any) -> None:
+        is_packed = not chunk.filter_mask & (1 << place)
+        if is_packed and _RATIOS[packer] * chunk.size > max(_SMALL, size):
+            doubtful.append(chunk)
+
+    stored.id.chunk_iter(look)
+    for chunk in doubtful:
+        if packer == _LZF:
+            memory.require(
+                _RATIOS[_LZF] * chunk.size, "a chunk may unpack to that size"
+            )
+            continue
+        stream, count = zlib.decompressobj(), 0
+        rest = stored.id.read_direct_chunk(chunk.chunk_offset)[1]
+        while rest and not stream.eof:
+            count += len(stream.decompress(rest, _STEP))
+            rest = stream.unconsumed_tail
+            if count > size + _CHECKSUM_BYTES:
+                raise ValueError(
+                    f"a chunk of {stored.name} unpacks to more than its {size} bytes"
+                )
+
+
 def compressed_matrix(
     group: Any, indices: str, shape: tuple[int, int], by_rows: bool
-) -> sparse.csr_array:
-    """Return a matrix that is stored as compressed rows or columns, as CSR.
+) -> sparse.csr_array | sparse.csc_array:
+    """Return a matrix that is stored as compressed rows or columns.
 
     Parameters
     ----------
@@ -75,11 +197,13 @@ def compressed_matrix(
         Whether rows are compressed.
     """
     require_room_for_rows(shape[0])
-    bounds = read_whole(group["indptr" if "indptr" in group else "jc"])
+    bounds = read_whole(member(group, "indptr" if "indptr" in group else "jc"))
     # MATLAB leaves both out where no value is stored.
-    values = read_whole(group["data"]) if "data" in group else np.zeros(0)
-    numbers = read_whole(group[indices]) if indices in group else np.zeros(0)
+    values, numbers = (
+        read_whole(member(group, name)) if name in group else np.zeros(0)
+        for name in ("data", indices)
+    )
     kind = sparse.csr_array if by_rows else sparse.csc_array
     matrix = kind((values, numbers.astype("i8"), bounds.astype("i8")), shape=shape)
     check_compressed(matrix)
-    return matrix.tocsr()
+    return matrix

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5, read_whole
+from truesparse.datasets.features import as_dense
+from truesparse.datasets.hdf5 import (
+    compressed_matrix,
+    member,
+    open_hdf5,
+    read_whole,
+)
 from truesparse.datasets.mat5 import Mat5File, is_mat5
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.named_arrays import as_raw_data, choose_arrays
@@ -115,7 +121,9 @@ def _read_with_h5py(path: Path, needs_targets: bool) -> tuple[Any, list[Any]]:
     with open_hdf5(path, "a .mat file of version 7.3") as file:
         held = [name for name in file if not name.startswith("#")]
         names = choose_arrays(held, path, _NEEDED, needs_targets)
-        return names, [name and _stored(path, name, file[name]) for name in names[:4]]
+        return names, [
+            name and _stored(path, name, member(file, name)) for name in names[:4]
+        ]
 
 
 def _stored(path: Path, name: str, stored: Any) -> Any:
@@ -123,7 +131,7 @@ def _stored(path: Path, name: str, stored: Any) -> Any:
     kind = stored.attrs.get("MATLAB_class", b"struct").decode()
     n_rows = stored.attrs.get("MATLAB_sparse")
     if n_rows is not None:
-        shape = int(n_rows), len(stored["jc"]) - 1
+        shape = int(n_rows), len(member(stored, "jc")) - 1
         return compressed_matrix(stored, "ir", shape, by_rows=False)
     _check_kind(path, name, kind if hasattr(stored, "dtype") else "struct")
     if "MATLAB_empty" in stored.attrs:
@@ -154,5 +162,6 @@ def _upright(y: Any, X: Any) -> Any:
     """Return a row of targets as the column that is meant."""
     if y is None:
         return None
-    y = y.toarray() if sparse.issparse(y) and min(y.shape) == 1 else y
+    if sparse.issparse(y) and min(y.shape) == 1:
+        y = as_dense(y, "y")
     return y.T if y.shape[0] == 1 and X.shape[0] > 1 else y

@@ -29,7 +29,12 @@ from truesparse.datasets.scaling import (
 from truesparse.datasets.short_arrays import Shrinking
 from truesparse.datasets.split import split_rows
 from truesparse.datasets.table_options import TableOptions
-from truesparse.datasets.targets import check_targets, describe_targets, warn_of_classes
+from truesparse.datasets.targets import (
+    check_sparse_rows,
+    check_targets,
+    describe_targets,
+    warn_of_classes,
+)
 from truesparse.errors import DataError, UsageError
 
 
@@ -242,6 +247,7 @@ def _check_and_split(raw: RawData, options: Options) -> _Parts:
         return _split_and_encode(raw, wanted, options)
     has_test = raw.X_test is not None
     X_name, y_name = ("X_train", "y_train") if has_test else ("X", "y")
+    check_sparse_rows(raw.X_train, raw.y_train, y_name)
     raw.X_train = check_features(raw.X_train, None, X_name)
     n_rows, n_features = raw.X_train.shape
     require_room_for_scales(n_features, options.memory, X_name)
@@ -250,6 +256,7 @@ def _check_and_split(raw: RawData, options: Options) -> _Parts:
         train, test = _split(y_train, task, options)
         raw.X_test = raw.X_train
         return _Parts(train, test, y_train[train], y_train[test], task)
+    check_sparse_rows(raw.X_test, raw.y_test, "y_test")
     raw.X_test = check_features(raw.X_test, None, "X_test", n_features=n_features)
     y_test, _ = check_targets(raw.y_test, raw.X_test.shape[0], task, "y_test")
     if y_train.shape[1:] != y_test.shape[1:]:

@@ -70,7 +70,7 @@ def require_room_for_scales(n_features: int, memory: int, name: str) -> None:
 
 
 def require_room_for_rows(n_rows: int) -> None:
-    """Refuse CSR of more rows than fit in memory, as a few bytes may declare them.
+    """Refuse CSR of more rows than fit in memory: a few bytes may declare any number.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def require_room_for_rows(n_rows: int) -> None:
         If the bounds of so many rows do not fit.
     """
     # Once in the matrix, once in the part that is taken of it.
-    require(16 * n_rows, f"the file declares {n_rows:,} rows; store fewer")
+    require(16 * n_rows, f"{n_rows:,} rows are declared; give fewer")
 
 
 def require_room_for_encoding(

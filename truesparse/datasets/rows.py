@@ -10,7 +10,11 @@ from truesparse.datasets.features import Features, as_dense, check_features
 from truesparse.datasets.model_columns import Expected
 from truesparse.datasets.raw import RawData
 from truesparse.datasets.split import split_rows
-from truesparse.datasets.targets import check_one_target_a_row, check_targets
+from truesparse.datasets.targets import (
+    check_one_target_a_row,
+    check_sparse_rows,
+    check_targets,
+)
 from truesparse.errors import DataError
 
 PARTS = ("train", "test", "all")
@@ -71,6 +75,8 @@ def take_rows(
         chosen = {"train": chosen, "test": [held_out], "all": [*chosen, held_out]}[part]
     raw.X_train = raw.X_test = None
     n_features = expected.n_features
+    for X, targets in chosen:
+        check_sparse_rows(X, targets, "y")
     blocks = [check_features(X, None, n_features=n_features) for X, _ in chosen]
     X = blocks[0]
     if len(blocks) > 1:

@@ -16,7 +16,12 @@ import numpy as np
 from scipy import sparse
 
 from truesparse.datasets.columns import find_stated, named_targets
-from truesparse.datasets.hdf5 import compressed_matrix, open_hdf5, read_whole
+from truesparse.datasets.hdf5 import (
+    compressed_matrix,
+    member,
+    open_hdf5,
+    read_whole,
+)
 from truesparse.datasets.matrix_market import read_matrix_market
 from truesparse.datasets.model_columns import Expected, require_names
 from truesparse.datasets.raw import RawData, first_line
@@ -60,16 +65,18 @@ def read_h5ad(
     options.accept_only(("target",), "an .h5ad file")
     with open_hdf5(path, "an .h5ad file") as file:
         for part in ("X", "obs", "var"):
-            if part not in file or (part != "X" and hasattr(file[part], "dtype")):
+            lacks = part not in file
+            if lacks or (part != "X" and hasattr(member(file, part), "dtype")):
                 raise DataError(
                     f"{path} lacks {part}, or has it in the layout of anndata before "
                     "0.7; write it again with a newer anndata"
                 )
-        X = _stored_matrix(file["X"])
-        genes = _column(file["var"], _index_of(file["var"])).tolist()
-        columns = [str(name) for name in file["obs"].attrs["column-order"]]
+        X, obs, var = (member(file, part) for part in ("X", "obs", "var"))
+        X = _stored_matrix(X)
+        genes = _column(var, _index_of(var)).tolist()
+        columns = [str(name) for name in obs.attrs["column-order"]]
         target = _choose_column(columns, path, options, expected)
-        y = None if target is None else _column(file["obs"], target)
+        y = None if target is None else _column(obs, target)
     if y is not None and (n_missing := int(is_missing(y).sum())):
         if expected is None:
             raise DataError(
@@ -279,14 +286,17 @@ def _choose_column(
 
 def _column(frame: Any, name: str) -> np.ndarray:
     """Return a column of obs or var: numbers, or text with None for missing values."""
-    stored = frame[name]
-    if "__categories" in frame and name in frame["__categories"]:  # anndata 0.7
-        return _categories(read_whole(stored), _values(frame["__categories"][name]))
+    stored = member(frame, name)
+    categories = f"__categories/{name}"
+    if categories in frame:  # anndata 0.7
+        return _categories(read_whole(stored), _values(member(frame, categories)))
     if hasattr(stored, "dtype"):
         return _values(stored)
     if "codes" in stored:
-        return _categories(read_whole(stored["codes"]), _values(stored["categories"]))
-    values, gaps = _values(stored["values"]), read_whole(stored["mask"]).astype(bool)
+        codes = read_whole(member(stored, "codes"))
+        return _categories(codes, _values(member(stored, "categories")))
+    values = _values(member(stored, "values"))
+    gaps = read_whole(member(stored, "mask")).astype(bool)
     if not gaps.any():
         return values
     with_gaps = values.astype(object if values.dtype == object else np.float64)

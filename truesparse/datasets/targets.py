@@ -8,6 +8,7 @@ the labels of a classification.
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from truesparse.common.checks import choose
 from truesparse.common.tasks import TASKS
@@ -96,6 +97,21 @@ def check_one_target_a_row(n_targets: int, n_rows: int, name: str) -> None:
             f"{name} has {n_targets} rows, but there are {n_rows} rows of features; "
             "give one target for each"
         )
+
+
+def check_sparse_rows(X: Any, y: Any, name: str) -> None:
+    """Compare the rows of sparse features with those of targets, if there are any.
+
+    A few bytes of a file may declare any number of rows, and each of them takes memory
+    in CSR: so this comes before `check_features`.
+
+    Raises
+    ------
+    DataError
+        If there is not one target for each row.
+    """
+    if issparse(X) and np.ndim(y):
+        check_one_target_a_row(np.shape(y)[0], X.shape[0], name)
 
 
 def describe_targets(y: np.ndarray, task: str, *, is_stated: bool = False) -> str:

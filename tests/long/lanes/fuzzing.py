@@ -10,17 +10,22 @@ import pathlib
 import subprocess
 import sys
 
+from support import fuzz_data
+
 from tests.long.registry import Figures, lane
 
 TEST = "pytest tests/test_fuzzing.py"
 GROUPS = {
     "fuzz-arrays": ("a.npz", "csr.npz", "a.npy", "a.mat", "z.mat"),
+    "fuzz-hdf5": fuzz_data.HDF5,
     "fuzz-tables": ("a.csv", "z.csv.gz", "a.svm", "a.arff", "a.parquet"),
     "fuzz-models": ("model", "condensed", "checkpoint"),
     "fuzz-runs": ("config.toml", "metrics.jsonl", "m.onnx"),
 }
 PROMISES = {
     "fuzz-arrays": "damaged .npz, .npy and .mat are refused, or read as they are",
+    "fuzz-hdf5": "damaged .h5ad and .mat of version 7.3 are refused, or read as they "
+    "are, unless libhdf5 is stuck or crashes",
     "fuzz-tables": "damaged .csv, .csv.gz, .svm, .arff and .parquet are refused, or "
     "read as they are",
     "fuzz-models": "a model of any content whose digest is right is refused, or works",
