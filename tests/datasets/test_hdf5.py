@@ -167,3 +167,34 @@ def test_every_heap_is_looked_at(path):
     path.write_bytes(data)
     with pytest.raises(DataError, match="an object is damaged"):
         load(path, target="y")
+
+
+def test_text_that_claims_more_than_the_file_is_not_read(path):
+    with h5py.File(path) as file:
+        start = file["obs/y/categories"].id.get_offset()
+    data = bytearray(path.read_bytes())
+    assert data[start : start + 4] == (2).to_bytes(4, "little")  # of "no"
+    data[start : start + 4] = (1 << 30).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"a text of .* claims 1,073,741,824 bytes"):
+        load(path, target="y")
+
+
+@pytest.mark.parametrize(
+    ("filters", "size"), [((2, 1, 3), 0), ((1,), 1 << 20), ((), 9)]
+)
+def test_chunks_of_no_possible_size_are_refused(tmp_path, filters, size):
+    """libhdf5 ends the process at the first of these."""
+    path = stored(tmp_path / "a", filters)
+    with h5py.File(path) as file:
+        chunk = file["a"].id.get_chunk_info(0)
+    data = bytearray(path.read_bytes())
+    # In the tree of chunks: size, mask, offsets, the place of the chunk.
+    key = chunk.size.to_bytes(4, "little") + bytes(4 + 8 * 3)
+    key += chunk.byte_offset.to_bytes(8, "little")
+    assert data.count(key) == 1
+    place = data.index(key)
+    data[place : place + 4] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=f"a chunk of /a has {size:,} bytes"):
+        read(path)

@@ -32,6 +32,8 @@ _SLOW_SECONDS = 10.0
 _MOST_CPU = 3  # seconds, of a guarded process
 # Files have some kilobytes; libraries take more than those when they are first used.
 MOST_GROWTH = 1 << 27
+_OF_MEMORY = " of memory"
+_OUTCOMES = ("refused", "same", "other", "stuck", "crashed", "grown")
 # Audit events that no reader of a file causes, as far as it runs no code of the file.
 _FORBIDDEN = {
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn"),
@@ -74,8 +76,9 @@ class Case(NamedTuple):
     refusals : tuple of exception types
         The documented ones.
     is_guarded : bool
-        Whether processes of their own read the files, as a library may be caught in an
-        endless loop ("stuck") or end the process ("crashed") by them.
+        Whether processes of their own read the files, by which a library may be caught
+        in an endless loop ("stuck"), end the process ("crashed"), or take gigabytes for
+        a moment ("grown").
     """
 
     name: str
@@ -96,7 +99,8 @@ class Figures:
     files : int
     counts : Counter
         Files that were "refused", and those that loaded the "same" or "other" values;
-        and of guarded ones those by which the library was "stuck" or "crashed".
+        and of guarded ones those by which the library was "stuck", "crashed" or
+        "grown".
     faults : list of str
     grown : int
         Bytes by which the peak memory of the process rose.
@@ -158,7 +162,7 @@ def fuzz(case: Case, seed: int, count: int, folder: pathlib.Path) -> Figures:
         path.write_bytes(content)
         figures.files += 1
         outcome = (_guard if case.is_guarded else _read)(case, path, content, expected)
-        if outcome in ("refused", "same", "other", "stuck", "crashed"):
+        if outcome in _OUTCOMES:
             figures.counts[outcome] += 1
         else:
             figures.faults.append(f"{case.name}, file {number} of {seed}: {outcome}")
@@ -207,7 +211,7 @@ def _read(case: Case, path: pathlib.Path, content: bytes, expected: Any) -> str:
     if time.monotonic() - started > _SLOW_SECONDS:
         return f"{time.monotonic() - started:.0f} s"
     if (grown := peak_rss() - before) > MOST_GROWTH:
-        return f"{human(grown)} of memory"
+        return f"{human(grown)}{_OF_MEMORY}"
     raw = [each for each in raised if each.category is not UserWarning]
     if raw:
         return f"{raw[0].category.__name__} {raw[0].message!s:.100}"
@@ -238,7 +242,7 @@ def _guard(case: Case, path: pathlib.Path, content: bytes, expected: Any) -> str
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
         return "stuck" if os.WTERMSIG(status) == signal.SIGXCPU else "crashed"
-    return outcome
+    return "grown" if outcome.endswith(_OF_MEMORY) else outcome
 
 
 def _is_readable(message: str) -> bool:

@@ -6,6 +6,7 @@ in the file itself is read, in a layout whose sizes agree; all else is refused u
 
 import contextlib
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
@@ -23,6 +24,8 @@ from truesparse.errors import DataError, MemoryLimitError, UsageError
 
 # How a heap of text begins: signature, version, and zeros.
 _HEAP = b"GCOL\1\0\0\0"
+# How text of any length is stored: how long it is, and its heap and number there.
+_REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 # Filters of chunks that are read, by their number in HDF5. For others libhdf5 would
 # look for a plugin, or has code that few files need.
 _SHUFFLE, _CHECKSUM, _DEFLATE, _LZF = 2, 3, 1, 32000
@@ -139,6 +142,7 @@ def _check_layout(stored: Any) -> None:
     if stored.is_virtual or layout.get_external_count():
         raise ValueError(f"the values of {stored.name} lie in another file")
     if stored.chunks is None:
+        _check_text(stored)
         return
     filters = [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
     packers = [number for number in filters if number in _RATIOS]
@@ -150,25 +154,63 @@ def _check_layout(stored: Any) -> None:
         )
     size = math.prod(stored.chunks) * stored.id.get_type().get_size()
     memory.require(size, "the file declares chunks of that size")
+    chunks = _chunks(stored, size, filters)
     if packers:
-        _check_packed(stored, filters.index(packers[0]), packers[0], size)
+        _check_packed(stored, chunks, filters.index(packers[0]), packers[0], size)
 
 
-def _check_packed(stored: Any, place: int, packer: int, size: int) -> None:
-    """Raise if a chunk unpacks to more than its size; libhdf5 believes the stream."""
-    doubtful: list[Any] = []
+def _chunks(stored: Any, size: int, filters: list[int]) -> list[Any]:
+    """Return where the chunks are, if they are as long as they can be.
 
-    def look(chunk: Any) -> None:
+    libhdf5 reads outside of a chunk that is shorter than its checksum (1.14, 2026-11).
+    """
+    chunks: list[Any] = []
+    stored.id.chunk_iter(chunks.append)
+    n_bytes = os.path.getsize(stored.file.filename)
+    least = _CHECKSUM_BYTES * (_CHECKSUM in filters) + 1 if filters else size
+    for chunk in chunks:
+        if not least <= chunk.size <= n_bytes - chunk.byte_offset:
+            raise ValueError(f"a chunk of {stored.name} has {chunk.size:,} bytes")
+    return chunks
+
+
+def _check_text(stored: Any) -> None:
+    """Raise if text claims to be longer than the file; libhdf5 takes memory for it."""
+    kind, start = stored.id.get_type(), stored.id.get_offset()
+    is_text = hasattr(kind, "is_variable_str") and kind.is_variable_str()
+    if start is None or not is_text:
+        return  # nothing is stored, or numbers, or text of one length
+    path = stored.file.filename
+    with open(path, "rb") as file:
+        file.seek(start)
+        lengths = np.fromfile(file, _REFERENCE, stored.size)["length"]
+        n_bytes = file.seek(0, os.SEEK_END)
+    if lengths.max(initial=0) > n_bytes:
+        raise ValueError(f"a text of {stored.name} claims {lengths.max():,} bytes")
+    memory.require(3 * int(lengths.sum(dtype="u8")), "the file declares so long text")
+
+
+def _check_packed(
+    stored: Any, chunks: list[Any], place: int, packer: int, size: int
+) -> None:
+    """Raise if a chunk unpacks to more than its size; libhdf5 believes the stream.
+
+    Parameters
+    ----------
+    stored : h5py.Dataset
+    chunks : list of h5py.h5d.StoreInfo
+    place, packer : int
+        Which of the filters packs, and its number in HDF5.
+    size : int
+        Bytes of a chunk.
+    """
+    for chunk in chunks:
         is_packed = not chunk.filter_mask & (1 << place)
-        if is_packed and _RATIOS[packer] * chunk.size > max(_SMALL, size):
-            doubtful.append(chunk)
-
-    stored.id.chunk_iter(look)
-    for chunk in doubtful:
+        most = _RATIOS[packer] * chunk.size
+        if not is_packed or most <= max(_SMALL, size):
+            continue
         if packer == _LZF:
-            memory.require(
-                _RATIOS[_LZF] * chunk.size, "a chunk may unpack to that size"
-            )
+            memory.require(most, "a chunk may become as large")
             continue
         stream, count = zlib.decompressobj(), 0
         rest = stored.id.read_direct_chunk(chunk.chunk_offset)[1]

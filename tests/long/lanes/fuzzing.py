@@ -25,7 +25,7 @@ GROUPS = {
 PROMISES = {
     "fuzz-arrays": "damaged .npz, .npy and .mat are refused, or read as they are",
     "fuzz-hdf5": "damaged .h5ad and .mat of version 7.3 are refused, or read as they "
-    "are, unless libhdf5 is stuck or crashes",
+    "are, unless libhdf5 is stuck, crashes, or takes gigabytes for a moment",
     "fuzz-tables": "damaged .csv, .csv.gz, .svm, .arff and .parquet are refused, or "
     "read as they are",
     "fuzz-models": "a model of any content whose digest is right is refused, or works",
