@@ -27,7 +27,7 @@ import numpy as np
 
 from .options import OUT_HELP, names, program
 from .probe import clean_environment, run_json
-from .stored import refuse_uncommitted, results_file, write_results
+from .stored import results_file, results_in, write_results
 
 Analyses = Iterator[tuple[str, Callable[[], Any]]]
 
@@ -200,24 +200,22 @@ def main(arguments: list[str] | None = None) -> int:
         extra = options.extra if options.measure == "large" else None
         print(json.dumps(measure(options.measure, options.neurons, extra)))
         return 0
-    refuse_uncommitted(options.out)
-    rows = []
-    for part in options.parts:
-        _, published, small = PARTS[part]
-        n = options.neurons or (small if options.smoke else published)
-        measured = run_json(
-            "benchmarks.analyses",
-            f"--measure={part}",
-            f"--neurons={n}",
-            f"--extra={options.extra}",
-            environment=clean_environment(options.threads),
-        )
-        for row in measured:
-            print(describe(row), flush=True)
-        rows += measured
-    write_results(options.out, {"smoke": options.smoke, "rows": rows})
-    if options.out:
-        print(f"results: {options.out}")
+    with results_in(options.out):
+        rows = []
+        for part in options.parts:
+            _, published, small = PARTS[part]
+            n = options.neurons or (small if options.smoke else published)
+            measured = run_json(
+                "benchmarks.analyses",
+                f"--measure={part}",
+                f"--neurons={n}",
+                f"--extra={options.extra}",
+                environment=clean_environment(options.threads),
+            )
+            for row in measured:
+                print(describe(row), flush=True)
+            rows += measured
+        write_results(options.out, {"smoke": options.smoke, "rows": rows})
     return 0
 
 

@@ -138,7 +138,7 @@ def refuse_uncommitted(path: Path | None) -> None:
 
     Programs call this before they measure anything; None stands for no file.
     """
-    if path is None or path.resolve().parent != RESULTS:
+    if path is None or RESULTS not in path.resolve().parents:
         return
     if (git_commit() or "").endswith(DIRTY):
         raise UsageError(

@@ -12,7 +12,9 @@ from typing import Any
 from truesparse.analysis.sweeps import Progress, Result, Setting, run_sweep
 from truesparse.commands.report_summary import duration
 
+from ..markdown import source
 from ..options import program, whole_numbers
+from ..stored import refuse_uncommitted, write_results
 
 Rows = list[tuple[Setting, Result]]
 
@@ -62,6 +64,7 @@ def run(
     name: Callable[[Setting], str],
 ) -> Rows:
     """Run the settings that the journal lacks, with a line for each on stderr."""
+    refuse_uncommitted(options.out / "report.json")
     options.out.mkdir(parents=True, exist_ok=True)
 
     def report(progress: Progress) -> None:
@@ -79,11 +82,14 @@ def write_report(
     out: Path, text: str, chosen: dict[str, Any], rows: Rows, **more: Any
 ) -> None:
     """Write the report as Markdown, all runs as JSON, and print where the first is."""
-    runs = (json.dumps({"setting": each, "result": result}) for each, result in rows)
-    facts = json.dumps({"size": chosen, **more})
-    lines = ",\n".join(runs)  # a run a line
-    (out / "report.json").write_text(f'{facts[:-1]}, "runs": [\n{lines}\n]}}\n')
-    (out / "report.md").write_text(text)
+    runs = [
+        {"commit": result.get("commit"), "setting": setting, "result": result}
+        for setting, result in rows
+    ]
+    facts = {"size": chosen, **more, "runs": runs}
+    write_results(file := out / "report.json", facts)
+    origin = source(json.loads(file.read_text()))
+    (out / "report.md").write_text(text.rstrip() + origin + "\n")
     print(out / "report.md")
 
 

@@ -33,6 +33,8 @@ from truesparse.plots.counts import out_degrees, out_strengths
 from truesparse.schedules import LearningRate
 from truesparse.topology import TopologyAlgorithm, UpdateSchedule, make
 
+from ..stored import git_commit
+
 # Full nets that are pruned after training.
 DENSE = "dense"
 
@@ -55,14 +57,15 @@ def train_and_measure(setting: Setting) -> Result:
         batch_size=setting["batch_size"],
         callbacks=[log := DensityLog()],
     )
+    result: Result = {"commit": git_commit()}
     try:
         records = trainer.fit(
             data.X_train, data.y_train, X_val=data.X_test, y_val=data.y_test
         )
     except DivergedError:
-        return {"accuracy": None, "accuracies": []}
+        return result | {"accuracy": None, "accuracies": []}
     accuracies = [float(record.val_score) for record in records]
-    result: Result = {
+    result |= {
         "accuracies": accuracies,
         "losses": [float(record.train_loss) for record in records],
         "best": max(accuracies),

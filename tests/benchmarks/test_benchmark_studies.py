@@ -31,6 +31,9 @@ def test_the_robustness_study_compares_all_methods(tmp_path, capsys):
     names = [run["setting"]["name"] for run in facts["runs"]]
     assert names == list(robustness_study.METHODS)
     text = (out / "report.md").read_text()
+    commits = {run["commit"] for run in facts["runs"]}
+    assert commits == {facts["commit"]}
+    assert f"commit {facts['commit']}." in text
     for run in facts["runs"]:
         curve = run["result"]["curves"][0]
         assert curve["perturbation"] == "weight_order"
