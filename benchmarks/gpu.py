@@ -22,11 +22,13 @@ import numpy as np
 from truesparse.common import memory
 from truesparse.errors import MemoryLimitError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.optimizers import Optimizer
 from truesparse.reference.baseline import times
 from truesparse.reference.baseline.engine import LEARNING_RATE, MOMENTUM
 from truesparse.reference.baseline.machine_record import HostPeak
 from truesparse.reference.baseline.timed_nets import TimedNet
-from truesparse.reference.protocol import Description, Tensors, name
+from truesparse.reference.protocol import Description
+from truesparse.reference.this_engine import state_of
 
 from .options import names, program
 from .peers import PeerUnavailableError
@@ -64,7 +66,6 @@ class TorchRunner:
     name: ClassVar[str]
     methods = ("set",)
     activation_dtypes = ("float32",)
-    activation_dtypes = ("float32",)
 
     def __init__(self, net: TimedNet, threads: int | None, device: str):
         self.torch = torch = load_torch(threads or os.cpu_count() or 1)
@@ -84,7 +85,7 @@ class TorchRunner:
         """Raise MemoryLimitError if the net would not fit on the device."""
 
     def make(self, case: Description) -> Any:
-        """Return a TorchNet without layers."""
+        """Return a driven.Driven without layers."""
         raise NotImplementedError
 
     @property
@@ -115,9 +116,11 @@ class TorchRunner:
         drawn = SparseMLP(
             net.sizes, epsilon=net.epsilon, init_topology=net.pattern, seed=0
         )
+        drawn.allocate_moments(Optimizer(CASE["optimizer"], momentum=MOMENTUM))
         self.n_connections = drawn.nnz
-        self._model = self.make(CASE | {"parameters": [0.0] * (len(net.sizes) - 2)})
-        self._model.load(state_of(drawn))
+        driven = self.make(CASE | {"parameters": [0.0] * (len(net.sizes) - 2)})
+        driven.load(state_of(drawn))
+        self._model = driven.net
 
     def predict(self, batch: int) -> None:
         """Work out the outputs for the first samples."""
@@ -180,7 +183,7 @@ class Masked(TorchRunner):
             )
 
     def make(self, case: Description) -> Any:
-        """Return a TorchNet of masked layers."""
+        """Return a driven.Driven of masked layers."""
         from .reference.torch_masked import factory
 
         return factory(case, self.device.type)
@@ -192,30 +195,13 @@ class Csr(TorchRunner):
     name = "torch_csr"
 
     def make(self, case: Description) -> Any:
-        """Return a TorchNet of CSR layers."""
+        """Return a driven.Driven of CSR layers."""
         from .reference.torch_csr import factory
 
         return factory(case, self.device.type)
 
 
 RUNNERS = {runner.name: runner for runner in (Masked, Csr)}
-
-
-def state_of(model: SparseMLP) -> Tensors:
-    """Return topology and weights as an implementation loads them."""
-    state: Tensors = {}
-    for number, layer in enumerate(model.layers):
-        c = layer.connections
-        arrays = {
-            "indptr": c.indptr,
-            "indices": c.indices,
-            "weights": c.values,
-            "bias": layer.bias,
-            "first": np.zeros_like(c.values),
-            "bias_first": np.zeros_like(layer.bias),
-        }
-        state |= {name(number, part): array for part, array in arrays.items()}
-    return state
 
 
 def check_device(device: str) -> None:

@@ -46,22 +46,12 @@ class NewPattern:
     returning: np.ndarray
 
 
-def needed_moments(case: Description) -> tuple[bool, bool]:
-    """Return whether the optimiser has a first and a second moment."""
-    return True, case["optimizer"].startswith("adam")
-
-
-def unused_moments(case: Description) -> tuple[str, ...]:
-    """Return the ends of the names of moments that the optimiser has not."""
-    return () if needed_moments(case)[1] else ("second",)
-
-
 def update_topology(net: Any, case: Description, update: TopologyDraws) -> Tensors:
     """Update the layers of a net, and return layer.l.dropped and layer.l.grown.
 
     Parameters
     ----------
-    net : NumpyDense or TorchNet
+    net : driven.Driven
         Has keys, weights, shape, gradients and rewire.
     case : dict
         Description of the case.
@@ -175,9 +165,9 @@ def _srigl(net: Any, case: Description, update: TopologyDraws) -> dict:
     share = case["options"].get("gamma_salience", 0.3)
     for number in update.layers if update.fraction > 0 else ():
         keys, sizes = net.keys(number), np.abs(net.weights(number))
-        (n_in, n_out), nnz = net.shape(number), keys.size
-        columns = keys % n_out
-        count = max(int(update.fraction * nnz), int((sizes == 0).sum()))
+        (n_in, n_out), columns = net.shape(number), keys % net.shape(number)[1]
+        budget = int(update.draws[name(number, "budget")])
+        count = max(int(update.fraction * keys.size), int((sizes == 0).sum()))
         marks = smallest(sizes, count)
         # A cell is salient by its weight or by its gradient.
         every_cell = keys[:0], n_in * n_out, gradients[number]
@@ -185,10 +175,10 @@ def _srigl(net: Any, case: Description, update: TopologyDraws) -> dict:
         salient = np.bincount(np.union1d(keys[~marks], best) % n_out, minlength=n_out)
         is_active = np.ones(n_out, bool)
         if number < len(case["layer_sizes"]) - 2 and share > 0:
-            limit = share if share >= 1 else max(1, int(share * (nnz // n_out)))
-            n_least = min(nnz // n_in + 1, n_out)
+            limit = share if share >= 1 else max(1, int(share * (budget // n_out)))
+            n_least = min(budget // n_in + 1, n_out)
             is_active = salient >= min(limit, np.sort(salient)[-n_least])
-        fan_in = min(max(1, nnz // int(is_active.sum())), n_in)
+        fan_in = min(max(1, budget // int(is_active.sum())), n_in)
         sizes = np.where(is_active[columns], sizes, -1.0)
         marks = smallest(sizes, max(count, int((~is_active[columns]).sum())))
         sizes[marks] = -1.0

@@ -12,6 +12,7 @@ import warnings
 
 import torch
 
+from benchmarks.reference.driven import Driven
 from benchmarks.reference.torch_net import Layer, TorchNet
 from truesparse.reference.protocol import Description
 
@@ -67,12 +68,12 @@ class CsrLayer(Layer):
         return self._matrix @ delta.contiguous()
 
 
-def factory(case: Description, device: str = "cpu") -> TorchNet:
+def factory(case: Description, device: str = "cpu") -> Driven:
     """Return the implementation for a case."""
-    return TorchNet(CsrLayer, case, device)
+    return Driven(TorchNet(CsrLayer, case, device))
 
 
-def on_cuda(case: Description) -> TorchNet:
+def on_cuda(case: Description) -> Driven:
     """Return the implementation for a case, on a GPU."""
     return factory(case, "cuda")
 

@@ -6,6 +6,7 @@ adds elsewhere is 0 as well, since its state and the weights are 0 there.
 
 import torch
 
+from benchmarks.reference.driven import Driven
 from benchmarks.reference.torch_net import Layer, TorchNet
 from truesparse.reference.protocol import Description
 
@@ -48,11 +49,11 @@ class MaskedLayer(Layer):
         """Do nothing: nothing is derived from the weights."""
 
 
-def factory(case: Description, device: str = "cpu") -> TorchNet:
+def factory(case: Description, device: str = "cpu") -> Driven:
     """Return the implementation for a case."""
-    return TorchNet(MaskedLayer, case, device)
+    return Driven(TorchNet(MaskedLayer, case, device))
 
 
-def on_cuda(case: Description) -> TorchNet:
+def on_cuda(case: Description) -> Driven:
     """Return the implementation for a case, on a GPU."""
     return factory(case, "cuda")

@@ -8,25 +8,17 @@ written out, so that a gradient is taken where there is a connection and nowhere
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 
-from benchmarks.reference import rules
 from benchmarks.reference.cells import PART
+from benchmarks.reference.driven import Arrays
 from benchmarks.reference.replay import stays
-from truesparse.reference.protocol import (
-    Batch,
-    Description,
-    Tensors,
-    TopologyDraws,
-    keys_of,
-    n_layers_of,
-    name,
-)
+from truesparse.reference.protocol import Description
 
 Moments = list[torch.Tensor | None]
 
@@ -117,7 +109,7 @@ class Layer(abc.ABC):
 
 
 class TorchNet:
-    """A net on one device, as protocol.Implementation has it.
+    """A net on one device, as driven.Net has it.
 
     Parameters
     ----------
@@ -133,64 +125,21 @@ class TorchNet:
         self.device, self.dtype = torch.device(device), getattr(torch, case["dtype"])
         self.layers: list[Layer] = []
 
-    def load(self, state: Tensors) -> None:
-        """Replace topology, weights, biases and optimiser state."""
-        self.layers = []
-        for number in range(n_layers_of(state)):
+    def make_layer(
+        self, shape: tuple[int, int], keys: np.ndarray, arrays: Arrays
+    ) -> Layer:
+        """Return a layer on the device."""
+        column = len(arrays["bias"]), 1
 
-            def tensor(part: str, number=number) -> torch.Tensor:
-                return self._tensor(state[name(number, part)])
+        def pair(*parts: str, shape=(-1,)) -> Moments:
+            given = [arrays[part] for part in parts]
+            return [m if m is None else self._tensor(m).reshape(shape) for m in given]
 
-            def moments(first: str, second: str, shape) -> Moments:
-                needs = rules.needed_moments(self.case)
-                both = zip(needs, (first, second), strict=True)
-                return [tensor(p).reshape(shape) if need else None for need, p in both]
-
-            bias = tensor("bias")[:, None]
-            shape = state[name(number, "indptr")].size - 1, len(bias)
-            keys = torch.as_tensor(keys_of(state, number), device=self.device)
-            weights = tensor("weights"), moments("first", "second", -1)
-            biases = bias, moments("bias_first", "bias_second", (-1, 1))
-            self.layers.append(self._kind(shape, keys, *weights, *biases))
-
-    def state(self) -> Tensors:
-        """Return the present state."""
-        state: Tensors = {}
-        for number, layer in enumerate(self.layers):
-            keys, (n_in, n_out) = layer.keys().cpu().numpy(), layer.shape
-            counts = np.bincount(keys // n_out, minlength=n_in)
-            arrays = {
-                "indptr": np.append(0, counts.cumsum()).astype(np.int64),
-                "indices": (keys % n_out).astype(np.int32),
-                "weights": self.weights(number),
-                "bias": _numpy(layer.bias.ravel()),
-            }
-            nothing = np.empty(0, self.case["dtype"])
-            both = zip(layer.moments, layer.bias_moments, strict=True)
-            for part, (m, of_bias) in zip(("first", "second"), both, strict=True):
-                has_it = m is not None
-                arrays[part] = _numpy(layer.values(m)) if has_it else nothing
-                arrays[f"bias_{part}"] = _numpy(of_bias.ravel()) if has_it else nothing
-            state |= {name(number, part): array for part, array in arrays.items()}
-        return state
-
-    def step(self, batch: Batch) -> Tensors:
-        """Take one optimiser step, and return what was before it."""
-        inputs, targets = self.put(batch.inputs, batch.targets)
-        loss, outputs, gradients = self.train(inputs, targets, batch.step, batch.keys)
-        result = {"loss": np.asarray(loss.cpu())}
-        for number, (layer, output) in enumerate(
-            zip(self.layers, outputs, strict=True)
-        ):
-            of_weights, of_bias = gradients[number]
-            result[name(number, "output")] = _numpy(output.t())
-            result[name(number, "gradient")] = _numpy(layer.values(of_weights))
-            result[name(number, "bias_gradient")] = _numpy(of_bias.ravel())
-        return result
-
-    def update_topology(self, update: TopologyDraws) -> Tensors:
-        """Update the topology, and return layer.l.dropped and layer.l.grown."""
-        return rules.update_topology(self, self.case, update)
+        cells = torch.as_tensor(keys, device=self.device)
+        weights = self._tensor(arrays["weights"]), pair("first", "second")
+        bias = self._tensor(arrays["bias"]).reshape(column)
+        of_bias = pair("bias_first", "bias_second", shape=column)
+        return self._kind(shape, cells, *weights, bias, of_bias)
 
     def put(
         self, inputs: Any, targets: np.ndarray
@@ -200,6 +149,10 @@ class TorchNet:
         if self.case["loss"] == "softmax":
             return self._tensor(x).t(), torch.as_tensor(targets).long().to(self.device)
         return self._tensor(x).t(), self._tensor(targets).t()
+
+    def take(self, tensor: torch.Tensor) -> np.ndarray:
+        """Return a copy on the host, transposed: samples first."""
+        return tensor.detach().cpu().numpy().T.copy()
 
     @torch.no_grad()
     def train(
@@ -299,26 +252,12 @@ class TorchNet:
         """Return a copy on the device in the dtype of the case."""
         return torch.tensor(array, dtype=self.dtype, device=self.device)
 
-    # What rules.py asks for -----------------------------------------------------------
-
-    def keys(self, number: int) -> np.ndarray:
-        """Return the connected cells ``row * n_out + column``, ascending."""
-        return _numpy(self.layers[number].keys())
-
-    def weights(self, number: int) -> np.ndarray:
-        """Return the weights in the order of `keys`."""
-        layer = self.layers[number]
-        return _numpy(layer.values(layer.weights))
-
-    def shape(self, number: int) -> tuple[int, int]:
-        """Return (n_in, n_out)."""
-        return self.layers[number].shape
-
     @torch.no_grad()
-    def gradients(self, batch: Batch) -> list:
+    def cell_gradients(
+        self, a: torch.Tensor, targets: torch.Tensor, keys: Sequence[int]
+    ) -> list[Callable[[np.ndarray], np.ndarray]]:
         """Return a function of each layer: the gradients of cells, by their keys."""
-        inputs, targets = self.put(batch.inputs, batch.targets)
-        _, _, deltas, inputs = self._backward(inputs, targets, batch.keys)
+        _, _, deltas, inputs = self._backward(a, targets, keys)
 
         def at_cells(x: torch.Tensor, delta: torch.Tensor) -> Callable:
             def gradients(keys: np.ndarray) -> np.ndarray:
@@ -327,30 +266,11 @@ class TorchNet:
                     part = torch.as_tensor(keys[start : start + PART]).to(self.device)
                     rows, columns = part // len(delta), part % len(delta)
                     parts.append((x[rows] * delta[columns]).sum(1))
-                return _numpy(torch.cat(parts)) if parts else np.empty(0)
+                return self.take(torch.cat(parts)) if parts else np.empty(0)
 
             return gradients
 
         return [at_cells(*pair) for pair in zip(inputs, deltas, strict=True)]
-
-    def rewire(self, number: int, new: rules.NewPattern) -> None:
-        """Replace the connections of a layer."""
-        layer = self.layers[number]
-        before = self.keys(number)
-        fresh = np.setdiff1d(new.grown, new.returning)
-        after = np.union1d(np.setdiff1d(before, new.dropped), new.grown)
-        stays_ = np.isin(before, after) & ~np.isin(before, fresh)
-        is_new = np.isin(after, fresh)
-        first = new.weights[np.isin(new.grown, fresh)]
-
-        def move(values: torch.Tensor, is_weights: bool) -> torch.Tensor:
-            out = torch.zeros(after.size, dtype=values.dtype, device=values.device)
-            out[torch.as_tensor(~is_new)] = values[torch.as_tensor(stays_)]
-            if is_weights:
-                out[torch.as_tensor(is_new)] = self._tensor(first)
-            return out
-
-        layer.rewire(torch.as_tensor(after, device=self.device), move)
 
 
 def loss_and_delta(kind: str, z: torch.Tensor, targets: torch.Tensor) -> tuple:
@@ -363,8 +283,3 @@ def loss_and_delta(kind: str, z: torch.Tensor, targets: torch.Tensor) -> tuple:
         return -logs.gather(0, targets[None]).sum() / batch, delta / batch
     losses = torch.nn.functional.softplus(z, threshold=40.0) - z * targets
     return losses.sum() / batch, (torch.sigmoid(z) - targets) / batch
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    """Return a copy on the host."""
-    return tensor.detach().cpu().numpy().copy()

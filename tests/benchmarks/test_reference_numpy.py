@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from support import naive_paths
 from support.reference_runs import CASES, GOLDEN_KIT, draw_batch, make_state
 
-from benchmarks.reference import cells
-from benchmarks.reference.numpy_dense import NumpyDense
+from benchmarks.reference import cells, numpy_dense
 from benchmarks.reference.replay import mix, stays
 from truesparse.activations import LayerActivation, layer_activation
 from truesparse.common import rng
@@ -48,7 +47,7 @@ def engine_of(case, state):
 def test_steps_are_those_of_the_engine(case):
     case = case | {"dtype": "float64", "frozen_biases": False, "sparse_input": False}
     state = make_state(case)
-    net = NumpyDense(case)
+    net = numpy_dense.factory(case)
     net.load(state)
     model, optimizer = engine_of(case, state)
     for step in range(5):
@@ -79,7 +78,7 @@ def test_steps_are_those_of_the_engine(case):
 
 def test_biases_can_be_frozen():
     case = CASES[0] | {"dtype": "float64", "frozen_biases": True}
-    net = NumpyDense(case)
+    net = numpy_dense.factory(case)
     net.load(make_state(case))
     gradient = net.step(draw_batch(case, 0))["layer.0.bias_gradient"]
     assert gradient.any()

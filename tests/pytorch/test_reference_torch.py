@@ -12,6 +12,8 @@ from support.reference_runs import (
 
 torch = pytest.importorskip("torch")
 
+from support import pretended_gpu  # noqa: E402
+
 from benchmarks import gpu  # noqa: E402
 from benchmarks.reference import (  # noqa: E402
     numpy_dense,
@@ -76,9 +78,10 @@ def test_predictions_have_no_dropout(module):
     for each in (net, twin):
         each.load(make_state(case))
     batch = draw_batch(case, 0)
-    inputs, _ = net.put(batch.inputs, batch.targets)
+    got = net.evaluate(batch.inputs, batch.targets)
     want = twin.step(batch)["layer.1.output"]
-    np.testing.assert_allclose(net.predict(inputs).t(), want, atol=1e-12)
+    np.testing.assert_allclose(got["output"], want, atol=1e-12)
+    assert got["accuracy"] == np.mean(want.argmax(axis=1) == batch.targets)
 
 
 def test_a_masked_net_has_no_weight_outside_its_mask():
@@ -86,7 +89,7 @@ def test_a_masked_net_has_no_weight_outside_its_mask():
     net = torch_masked.factory(case | {"dtype": "float32"})
     net.load(make_state(case))
     net.step(draw_batch(case, 0))
-    for layer in net.layers:
+    for layer in net.net.layers:
         assert not layer.weights[~layer.mask].any()
 
 
@@ -95,6 +98,58 @@ def test_a_masked_net_has_no_weight_outside_its_mask():
 def test_the_check_is_passed(module, dtype):
     words = [f"--dtype={dtype}", "--implementation", f"{module.__name__}:factory"]
     assert check.main([GOLDEN_KIT, *words]) == 0
+
+
+# A GPU --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_nothing_but_explicit_copies_is_done_on_the_host(module):
+    def factory(case):
+        return Entered(module.factory(case, pretended_gpu.DEVICE))
+
+    result = check.check(GOLDEN_KIT, factory, dtype="float32")
+    assert result["verdict"] == "passes", result
+
+
+class Entered:
+    """An implementation whose methods are called with a pretended GPU.
+
+    The checker calls them in a thread of its own, and a mode is one of a thread.
+    """
+
+    def __init__(self, implementation):
+        self.implementation = implementation
+
+    def __getattr__(self, method):
+        def call(*arguments):
+            with pretended_gpu.PretendedGpu():
+                return getattr(self.implementation, method)(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_set_is_done_on_the_device(module):
+    case = CASES[0] | {"dtype": "float32"}
+    with pretended_gpu.PretendedGpu():
+        net = module.factory(case, pretended_gpu.DEVICE)
+        net.load(make_state(case))
+        n_connections = net.keys(0).size
+        set_update(net.net.layers[0], 0.3, torch.Generator().manual_seed(0))
+        assert net.keys(0).size == n_connections
+        assert (net.weights(0) == 0).sum() > 0
+
+
+def test_the_pretended_gpu_refuses_what_a_gpu_does():
+    with pretended_gpu.PretendedGpu():
+        there = torch.tensor(np.arange(3.0), device=pretended_gpu.DEVICE)
+        here = torch.ones(3)
+        assert (there * 2.0).cpu().tolist() == [0.0, 2.0, 4.0]
+        with pytest.raises(pretended_gpu.MixedDevicesError):
+            there + here
+        with pytest.raises(RuntimeError, match=r"numpy\(\) is not supported"):
+            there.numpy()
 
 
 # SET ----------------------------------------------------------------------------------
@@ -129,7 +184,7 @@ def test_set_replaces_as_many_as_it_drops(module):
     net = module.factory(case)
     net.load(make_state(case))
     net.step(draw_batch(case, 0))
-    layer, before = net.layers[0], net.state()
+    layer, before = net.net.layers[0], net.state()
     keys = layer.keys().clone()
     set_update(layer, 0.3, torch.Generator().manual_seed(0))
     after, weights = layer.keys(), layer.values(layer.weights)

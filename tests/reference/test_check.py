@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.dense_trainer import DenseTrainer
 
+from truesparse.reference import this_engine
 from truesparse.reference.cases import CASES, Case
 from truesparse.reference.check import check
 from truesparse.reference.write import write_kit
@@ -31,6 +32,18 @@ def test_a_dense_trainer_that_follows_the_document_passes(kit_folder):
     result = check(kit_folder, DenseTrainer)
     assert result["verdict"] == "passes", result
     assert all(case["near_ties"] == 0 for case in result["cases"].values())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_this_engine_passes(kit_folder, dtype):
+    result = check(kit_folder, this_engine.factory, None, dtype)
+    assert result["verdict"] == "passes", result
+    for report in result["cases"].values():
+        figures = report["quantities"]
+        # The kit has no outputs for the test part: their truth is replayed.
+        assert figures.pop("test output")["largest"] > 0.0
+        largest = max(each["largest"] for each in figures.values())
+        assert (largest == 0.0) == (dtype == "float64")
 
 
 # Each is one mistake. The case that shows it, the reason, and the method to replace.
@@ -87,6 +100,14 @@ def by_column(self, empty, ranks):
 def keep_values(self, key, values, new):
     """Keep what a removed connection had, but its weight."""
     return np.where(new, 0.0, values) if key == "weights" else values
+
+
+def all_outputs(self, z, targets):
+    return np.mean(((z > 0) == (targets > 0.5)).all(axis=1))
+
+
+def drops_still(self, x):
+    return self.dropout_factor(x, 7)
 
 
 def old_weights(self, key, values, new):
@@ -174,6 +195,15 @@ MISTAKES = [
         {"cleared": lambda _, values, mask: values},
     ),
     ("set", "weights of new connections", {"values_after": old_weights}),
+    (
+        *("dropout", "scaled by 1 - dropout when evaluated"),
+        {"evaluation_factor": lambda self, x: 1.0 - self.case["dropout"]},
+    ),
+    (
+        *("dropout", "dropout acts when evaluated"),
+        {"evaluation_factor": drops_still},
+    ),
+    ("static", "samples whose outputs are all right", {"accuracy": all_outputs}),
 ]
 
 

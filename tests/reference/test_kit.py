@@ -1,6 +1,7 @@
 """Kits: what the trainer does, to the bit, on any threads; kits that are no good."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ from truesparse.reference import kit, protocol
 from truesparse.reference.cases import CASES, SIZES, Case, choose_cases
 from truesparse.reference.replay import dropout_mask
 from truesparse.reference.write import write_kit
+from truesparse.topology import ALGORITHMS
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/data/reference_kit"
@@ -70,6 +72,7 @@ def test_a_kit_holds_what_the_trainer_does(folder, case):
         }
         for key, each in want.items():
             np.testing.assert_array_equal(state[protocol.name(index, key)], each)
+    assert trainer.model.evaluate(*stored.test)[1] == stored.accuracy
     # The losses of the last epoch, weighted by the samples of its two batches.
     sizes = [len(stored.batch(step).targets) for step in range(N_STEPS - 2, N_STEPS)]
     losses = [stored.observed(step)["loss"] for step in range(N_STEPS - 2, N_STEPS)]
@@ -92,6 +95,15 @@ def test_the_cases_cover_everything():
     assert {text["dropout"] > 0 for text in texts} == {True, False}
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_algorithms_look_at_all_cells_in_all_sizes(size):
+    # FORMAT.md says nothing of samples, which large layers are looked at by.
+    for case in choose_cases(None, size, N_STEPS):
+        most = getattr(ALGORITHMS[case.topology], "most_products", np.inf)
+        shapes = itertools.pairwise(case.layer_sizes)
+        assert max(a * b for a, b in shapes) * case.batch_size <= most
+
+
 def test_updates_happen_and_drop_and_grow(folder):
     for case in CASES:
         stored = kit.Kit(folder).case(case.name)
@@ -100,8 +112,9 @@ def test_updates_happen_and_drop_and_grow(folder):
             continue
         (step,) = stored.updates
         update, done = stored.update(step)
-        names = [protocol.name(index, "grown") for index in update.layers]
-        assert sum(done[each].size for each in names) > 0
+        for what in ("dropped", "grown"):
+            names = [protocol.name(index, what) for index in update.layers]
+            assert sum(done[each].size for each in names) > 0
         before = stored.initial if step == 0 else stored.after(step - 1)
         after = stored.updated(step)
         for index in update.layers:
@@ -203,7 +216,7 @@ def test_kits_that_are_no_good_are_refused(folder, tmp_path):
         kit.Kit(tmp_path)
     other = copy("version")
     rewritten(other, lambda content: content.update(version=99))
-    with pytest.raises(DataError, match=r"has version 99, but this program reads 1"):
+    with pytest.raises(DataError, match=r"has version 99, but this program reads 2"):
         kit.Kit(other)
     short = copy("short")
     path = short / "set/float64.safetensors"

@@ -159,6 +159,22 @@ class DenseTrainer:
     def divisor(self, n):
         return n
 
+    def evaluate(self, inputs, targets):
+        x = inputs.toarray() if scipy.sparse.issparse(inputs) else inputs
+        for index, layer in enumerate(self.arrays):
+            x = x @ layer["weights"] + layer["bias"]
+            if index < len(self.arrays) - 1:
+                x = self.activate(x, index)[0] * self.evaluation_factor(x)
+        return {"output": x, "accuracy": self.accuracy(x, targets)}
+
+    def evaluation_factor(self, x):
+        return 1.0
+
+    def accuracy(self, z, targets):
+        if self.case["loss"] == "softmax":
+            return np.mean(z.argmax(axis=1) == targets)
+        return np.mean((z > 0) == (targets > 0.5))
+
     # The optimiser -------------------------------------------------------------------
 
     def decay_of(self, key):

@@ -79,6 +79,53 @@ def bounds(
     return {key: SAFETY * each + tiny for key, each in result.items()}
 
 
+def output_bounds(
+    case: Description, state: Tensors, run: Replay, dtype: str
+) -> np.ndarray:
+    """Return a bound of the error of each output of the last layer, (n, n_out).
+
+    Parameters
+    ----------
+    case : dict
+    state : dict of str to array
+        State that is loaded, and so rounded once.
+    run : Replay
+        What `replay_outputs` returns.
+    dtype : {"float64", "float32"}
+    """
+    result: Tensors = {}
+    _forward({**case, "dropout": 0.0}, state, run, UNIT[dtype], {}, result)
+    last = result[name(n_layers_of(state) - 1, "output")]
+    return SAFETY * last + float(np.finfo(dtype).tiny)
+
+
+def undecided(case: Description, outputs: np.ndarray, limits: np.ndarray) -> int:
+    """Return how many decisions may differ while outputs are within their bounds.
+
+    A decision is the class of a sample, the first one of the largest output, or with
+    logistic loss whether an output is above 0.
+
+    Parameters
+    ----------
+    case : dict
+    outputs, limits : (n, n_out) arrays
+        True outputs, and their bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truesparse.reference.bounds import undecided
+    >>> outputs = np.array([[1.0, 0.0, 0.9], [0.0, 1.0, 0.5]])
+    >>> undecided({"loss": "softmax"}, outputs, np.full((2, 3), 0.1))
+    1
+    """
+    if case["loss"] == "logistic":
+        return int((np.abs(outputs) <= limits).sum())
+    best = outputs.argmax(axis=1)[:, None]
+    at_least = np.take_along_axis(outputs - limits, best, axis=1)
+    return int(((outputs + limits >= at_least).sum(axis=1) > 1).sum())
+
+
 def _weights(state, index, known):
     """Return the magnitudes of weights, and the bounds of their errors."""
     key = name(index, "weights")

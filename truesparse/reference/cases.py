@@ -181,24 +181,26 @@ class Case:
         return cls(**{name: text[name] for name in names})
 
 
-# The output layer takes part, so that small nets have two layers that change.
+# The output layer takes part, so that small nets have two layers that change. Updates
+# go on to the end, so that those of a short run replace connections.
 _ALL = {"evolve_output": True}
+_TO_END = {**_ALL, "decay_end": 1.0}
 CASES = (
     Case("set", "set", _ALL),
-    Case("rigl", "rigl", _ALL, "nesterov", "decoupled", "all_relu"),
+    Case("rigl", "rigl", _TO_END, "nesterov", "decoupled", "all_relu"),
     Case("static", "static", {}, "adam", "l2", "gelu", "logistic", True),
     Case("dsr", "dsr", {**_ALL, "threshold": 0.1}, "adamw", "decoupled", dropout=0.25),
     Case(
         "ggr",
         "ggr",
-        {**_ALL, "zeta": 0.3, "decay_end": 1.0},
+        {**_TO_END, "zeta": 0.3},
         "sgd",
         "set",
         "all_relu",
         dropout=0.25,
     ),
     Case(
-        *("srigl", "srigl", _ALL, "nesterov", "l2", "gelu"),
+        *("srigl", "srigl", _TO_END, "nesterov", "l2", "gelu"),
         init_topology="constant_fan_in",
     ),
     Case("cht", "cht", {**_ALL, "zeta": 0.2}, "adam", "l2", "relu", "logistic"),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from truesparse.reference import reasons
-from truesparse.reference.bounds import UNIT, bounds
-from truesparse.reference.divergence import UPDATED
+from truesparse.reference.bounds import UNIT, bounds, output_bounds, undecided
+from truesparse.reference.divergence import TEST_OUTPUT, UPDATED
 from truesparse.reference.driving import Driver, Failure
 from truesparse.reference.kit import KitCase
 from truesparse.reference.protocol import (
@@ -23,7 +23,7 @@ from truesparse.reference.protocol import (
     n_layers_of,
     name,
 )
-from truesparse.reference.replay import Replay, replay
+from truesparse.reference.replay import Replay, replay, replay_outputs
 
 # Scores nearer to the last one that is chosen, in units of u relative to it, are equal
 # but for rounding: a sum of n products of numbers that are off by some dozen u.
@@ -78,6 +78,7 @@ class Comparison:
                 self._step(step)
                 if step + 1 in case.updates:
                     self._update(step + 1)
+            self._evaluate()
         except Failure as failure:
             failure.add_note(f"in step {step + 1}")
             raise
@@ -109,6 +110,26 @@ class Comparison:
             self.first["reasons"] = texts
         if not is_right:
             self._load(case.after(step))
+
+    def _evaluate(self) -> None:
+        """Compare the outputs for the test part, and the share that is right."""
+        case, text = self.case, self.case.description
+        step, state = case.n_steps, case.before(case.n_steps)
+        batch = _cast_batch(Batch(*case.test, step, np.empty(0)), self.dtype)
+        self._load(state)
+        got = self.driver.evaluate(batch.inputs, batch.targets)
+        run = replay_outputs(text, state, case.test[0])
+        limits = output_bounds(text, state, run, self.dtype)
+        size = reasons.ratio(got["output"], run.outputs[-1], limits)
+        self._note(step, TEST_OUTPUT, size)
+        wrong = abs(float(got["accuracy"]) - case.accuracy) * batch.targets.size
+        # Half a decision is room for the rounding of the share.
+        allowed = undecided(text, run.outputs[-1], limits) + 0.5
+        self._note(step, "accuracy", wrong / allowed)
+        if self.first and "reasons" not in self.first:
+            self.first["reasons"] = reasons.reasons_of_evaluation(
+                text, state, *case.test, got, limits
+            )
 
     def _same_pattern(self, step: int, truth: Tensors, got: Tensors) -> bool:
         """Return whether the connections are the true ones, and note it."""

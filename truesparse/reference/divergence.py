@@ -6,6 +6,8 @@ from truesparse.plots.display import GREY, Display, grid, style
 
 # Ending of the name of what is compared after an update.
 UPDATED = " after the update"
+# What is compared once, at the end.
+TEST_OUTPUT = "test output"
 # Smaller differences, 0 among them, are drawn at this height.
 _FLOOR = 1e-6
 _CEILING = 1e12

@@ -31,7 +31,7 @@ from truesparse.reference.protocol import (
     name,
 )
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 DTYPES = ("float64", "float32")
 
@@ -149,6 +149,11 @@ class KitCase:
                     state[name(index, key)] = zeros
         return _complete(state)
 
+    @property
+    def test(self) -> tuple[Any, np.ndarray]:
+        """Inputs and targets of the test part."""
+        return self._inputs("test.inputs"), self.start["test.targets"]
+
     def trace(self, dtype: str) -> Tensors:
         """Return all arrays of the run in a dtype."""
         if dtype not in self._traces:
@@ -203,17 +208,17 @@ class KitCase:
 
     def _batch(self, what: str, step: int) -> Batch:
         samples = self.start[f"{what}.samples"]
-        inputs: Any
-        if "inputs" in self.start:
-            inputs = self.start["inputs"][samples]
-        else:
-            parts = [
-                self.start[f"inputs.{each}"] for each in ("values", *PATTERN[::-1])
-            ]
-            shape = parts[2].size - 1, self.description["layer_sizes"][0]
-            inputs = scipy.sparse.csr_array(tuple(parts), shape=shape)[samples]
+        inputs, targets = self._inputs("inputs")[samples], self.start["targets"]
         keys = self.start[f"{what}.keys"].astype(np.uint32)
-        return Batch(inputs, self.start["targets"][samples], step, keys)
+        return Batch(inputs, targets[samples], step, keys)
+
+    def _inputs(self, what: str) -> Any:
+        """Return inputs, an array or a csr_array, in float64."""
+        if what in self.start:
+            return self.start[what].astype(np.float64)
+        parts = [self.start[f"{what}.{each}"] for each in ("values", *PATTERN[::-1])]
+        shape = parts[2].size - 1, self.description["layer_sizes"][0]
+        return scipy.sparse.csr_array(tuple(parts), shape=shape).astype(np.float64)
 
 
 def _part(tensors: Tensors, prefix: str) -> Tensors:

@@ -84,6 +84,18 @@ class Implementation(Protocol):
     def state(self) -> Tensors:
         """Return the present state."""
 
+    def evaluate(self, inputs: Any, targets: np.ndarray) -> Tensors:
+        """Return what the net makes of samples that it is not trained on.
+
+        Inputs and targets are as those of a `Batch`; there is no dropout.
+
+        Returns
+        -------
+        dict of str to array
+            output, (n, n_out), the sums z of the last layer, and accuracy: the share
+            of the samples that are right, with logistic loss of all their outputs.
+        """
+
     def update_topology(self, update: TopologyDraws) -> Tensors:
         """Update the topology, and return layer.l.dropped and layer.l.grown.
 

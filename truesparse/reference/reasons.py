@@ -5,6 +5,7 @@ do, within a few tolerances, and not what the right rules do.
 """
 
 import numpy as np
+import scipy.sparse
 
 from truesparse.reference.bounds import UNIT
 from truesparse.reference.protocol import (
@@ -15,7 +16,7 @@ from truesparse.reference.protocol import (
     keys_of,
     name,
 )
-from truesparse.reference.replay import Replay, Rules, replay
+from truesparse.reference.replay import Replay, Rules, replay, replay_outputs
 
 MISTAKES: dict[str, Rules] = {
     "loss is the sum over the batch, not the mean": Rules(reduction="sum"),
@@ -53,6 +54,10 @@ _ROOM = 32.0
 ABSENT = "mask not applied in the backward pass: absent cells are trained"
 # In the step after an update, which starts from what the update left.
 LEFT_OVER = "removed connections still act after the update"
+# In the evaluation at the end, all steps before which are right.
+SCALED = "outputs of hidden neurons are scaled by 1 - dropout when evaluated"
+DROPPED = "dropout acts when evaluated"
+ALL_OUTPUTS = "accuracy counts samples whose outputs are all right"
 
 
 def reasons_of_step(
@@ -317,3 +322,43 @@ _OF_NEW = {
 def _was_connected(before, truth, index, marks) -> bool:
     cells = keys_of(truth, index)[marks]
     return bool(np.isin(cells, keys_of(before, index)).all())
+
+
+def reasons_of_evaluation(
+    case: Description,
+    state: Tensors,
+    inputs: np.ndarray | scipy.sparse.csr_array,
+    targets: np.ndarray,
+    got: Tensors,
+    limits: np.ndarray,
+) -> list[str]:
+    """Return the mistakes that explain outputs for the test part, or their accuracy.
+
+    Parameters
+    ----------
+    case : dict
+    state : dict of str to array
+        State at the end.
+    inputs, targets : arrays
+        Test part.
+    got : dict of str to array
+        The implementation's output and accuracy.
+    limits : (n, n_out) array
+        Bounds of the outputs.
+    """
+    output = got["output"]
+    if ratio(output, replay_outputs(case, state, inputs).outputs[-1], limits) <= 1.0:
+        rows = ((output > 0) == (targets > 0.5)).all(axis=-1)
+        is_logistic = case["loss"] == "logistic"
+        return [ALL_OUTPUTS] if is_logistic and rows.mean() == got["accuracy"] else []
+    if not case["dropout"]:
+        return []
+    # Factors of what is put in are as good as factors of the weights.
+    scaled = {
+        key: (1.0 - case["dropout"]) * each
+        if key.endswith(".weights") and key != name(0, "weights")
+        else each
+        for key, each in state.items()
+    }
+    want = replay_outputs(case, scaled, inputs).outputs[-1]
+    return [SCALED] if ratio(output, want, limits) <= _ROOM else [DROPPED]

@@ -97,11 +97,26 @@ def replay(
     rules = rules or Rules()
     run = Replay()
     with np.errstate(all="ignore"):
-        _forward(case, state, batch, rules, run)
+        _forward(case, state, batch.inputs, batch.keys, rules, run)
         _loss(case, batch, rules, run)
         _backward(run)
         for index in range(n_layers_of(state)):
             _step(case, state, batch.step, rules, run, index)
+    return run
+
+
+def replay_outputs(case: Description, state: Tensors, inputs: Any) -> Replay:
+    """Return what a net makes of samples that it is not trained on: without dropout.
+
+    Parameters
+    ----------
+    case : dict
+        Description of the case.
+    state : dict of str to array
+    inputs : (n, n_features) array or csr_array
+    """
+    run = Replay()
+    _forward({**case, "dropout": 0.0}, state, inputs, (), Rules(), run)
     return run
 
 
@@ -153,8 +168,8 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint32(16))
 
 
-def _forward(case, state, batch, rules, run) -> None:
-    x = dense(batch.inputs)
+def _forward(case, state, inputs, keys, rules, run) -> None:
+    x = dense(inputs)
     last = n_layers_of(state) - 1
     for index in range(last + 1):
         weights = matrix(state, index, state[name(index, "weights")])
@@ -165,7 +180,7 @@ def _forward(case, state, batch, rules, run) -> None:
             if case["dropout"] > 0.0:
                 share = case["dropout"]
                 mask = dropout_mask(
-                    int(batch.keys[index]),
+                    int(keys[index]),
                     len(z),
                     z.shape[1],
                     share,

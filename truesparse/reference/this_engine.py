@@ -198,21 +198,13 @@ class ThisEngine:
 
     def state(self) -> Tensors:
         """Return the present state."""
-        tensors: Tensors = {}
-        for index, layer in enumerate(self.model.layers):
-            connections = layer.connections
-            arrays = {
-                "indptr": connections.indptr,
-                "indices": connections.indices,
-                "weights": connections.values,
-                "bias": layer.bias,
-                "first": connections.moments.first,
-                "second": connections.moments.second,
-                "bias_first": layer.bias_moments.first,
-                "bias_second": layer.bias_moments.second,
-            }
-            tensors |= {name(index, key): each.copy() for key, each in arrays.items()}
-        return tensors
+        return state_of(self.model)
+
+    def evaluate(self, inputs: Any, targets: np.ndarray) -> Tensors:
+        """Return the outputs for samples, and the share that is right."""
+        _, score = self.model.evaluate(inputs, targets, self.case.batch_size)
+        output = self.model.decision_function(inputs, self.case.batch_size)
+        return {"output": output, "accuracy": np.array(score)}
 
     def step(self, batch: Batch) -> Tensors:
         """Take one optimiser step, and return what was before it."""
@@ -314,6 +306,25 @@ class ThisEngine:
     def _batches(self, data) -> GivenBatch:
         source, targets, samples = data
         return GivenBatch(self.model, source, targets, samples, samples.size)
+
+
+def state_of(model: SparseMLP) -> Tensors:
+    """Return topology, weights, biases and optimiser state of a net, copied."""
+    tensors: Tensors = {}
+    for index, layer in enumerate(model.layers):
+        connections, of_bias = layer.connections, layer.bias_moments
+        arrays = {
+            "indptr": connections.indptr,
+            "indices": connections.indices,
+            "weights": connections.values,
+            "bias": layer.bias,
+            "first": connections.moments.first,
+            "second": connections.moments.second,
+            "bias_first": of_bias.first,
+            "bias_second": of_bias.second,
+        }
+        tensors |= {name(index, key): each.copy() for key, each in arrays.items()}
+    return tensors
 
 
 def dropout_keys(case: Case, step: int) -> np.ndarray:

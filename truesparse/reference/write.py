@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from truesparse.commands.shell import CommandParser, run_command, say
 from truesparse.common import rng
@@ -17,13 +18,8 @@ from truesparse.common.checks import check_whole
 from truesparse.errors import UsageError
 from truesparse.reference import kit
 from truesparse.reference.cases import CASES, SIZES, Case, choose_cases
-from truesparse.reference.protocol import (
-    PATTERN,
-    Batch,
-    Tensors,
-    cast,
-)
-from truesparse.reference.this_engine import ThisEngine, dropout_keys
+from truesparse.reference.protocol import PATTERN, Batch, Tensors, cast
+from truesparse.reference.this_engine import ThisEngine, dropout_keys, state_of
 from truesparse.topology import Batches, UpdateContext
 
 # The optimiser's state is zero at the start.
@@ -109,24 +105,23 @@ class _Writer:
         }
         self.truth = self.engines["float64"]
         self.traces: dict[str, Tensors] = {dtype: {} for dtype in dtypes}
-        self.start: Tensors = {"targets": self.y}
+        self.start: Tensors = {
+            **{"targets": self.y, "test.targets": self.y_test},
+            **_inputs("inputs", self.train),
+            **_inputs("test.inputs", self.test),
+        }
         self.updates: list[dict[str, Any]] = []
         self.pattern_since = -1
 
     def write(self, folder: pathlib.Path) -> None:
         """Run the case and write its files."""
         case, truth = self.case, self.truth
-        truth.load(_state_of(case))
+        model = case.make_model()
+        model.allocate_moments(case.make_optimizer())
+        truth.load(state_of(model))
         layers = truth.state().items()
         initial = {key: a for key, a in layers if key.split(".")[-1] in _INITIAL}
         self.start |= kit.prefixed("initial", initial)
-        if case.sparse_input:
-            csr = self.train
-            self.start["inputs.indptr"] = csr.indptr.astype(np.int64)
-            self.start["inputs.indices"] = csr.indices.astype(np.int32)
-            self.start["inputs.values"] = csr.data
-        else:
-            self.start["inputs"] = self.train
         self._update(0)
         for step in range(case.n_steps):
             self._step(step)
@@ -196,15 +191,12 @@ class _Writer:
         return Batch(rows, self.y[samples], step, keys.astype(np.uint32))
 
 
-def _state_of(case: Case) -> Tensors:
-    """Return the state of a net before anything has been trained."""
-    tensors: Tensors = {}
-    for index, layer in enumerate(case.make_model().layers):
-        connections = layer.connections
-        arrays = (*connections.csr, layer.bias)
-        for key, each in zip((*PATTERN, "weights", "bias"), arrays, strict=True):
-            tensors[f"layer.{index}.{key}"] = each
-        for key in ("first", "second"):
-            tensors[f"layer.{index}.{key}"] = np.zeros(connections.nnz)
-            tensors[f"layer.{index}.bias_{key}"] = np.zeros(layer.bias.size)
-    return tensors
+def _inputs(what: str, inputs: Any) -> Tensors:
+    """Return inputs by their names in a kit; float32 holds them exactly."""
+    if not scipy.sparse.issparse(inputs):
+        return {what: inputs.astype(np.float32)}
+    return {
+        f"{what}.indptr": inputs.indptr.astype(np.int64),
+        f"{what}.indices": inputs.indices.astype(np.int32),
+        f"{what}.values": inputs.data.astype(np.float32),
+    }
