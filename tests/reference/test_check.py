@@ -8,8 +8,11 @@ import pytest
 from support.dense_trainer import DenseTrainer
 
 from truesparse.reference import this_engine
+from truesparse.reference.bounds import bounds
 from truesparse.reference.cases import CASES, Case
 from truesparse.reference.check import check
+from truesparse.reference.protocol import Batch
+from truesparse.reference.replay import replay
 from truesparse.reference.write import write_kit
 
 N_STEPS = 8
@@ -222,3 +225,25 @@ def test_float32_by_another_order_of_sums_passes(kit_folder):
     # BLAS adds up in another order than the engine does.
     result = check(kit_folder, DenseTrainer, None, "float32")
     assert result["verdict"] == "passes", result
+
+
+def test_bounds_stay_finite_where_weights_may_be_anything():
+    # An Adam step on rounding errors moves wide layers by more than any exponent.
+    case = CASES[0].describe() | {"layer_sizes": [2, 3]}
+    state = {
+        "layer.0.indptr": np.array([0, 3, 6]),
+        "layer.0.indices": np.array([0, 1, 2] * 2, np.int32),
+        "layer.0.weights": np.arange(6.0),
+        "layer.0.bias": np.zeros(3),
+        "layer.0.first": np.zeros(6),
+        "layer.0.second": np.zeros(0),
+        "layer.0.bias_first": np.zeros(3),
+        "layer.0.bias_second": np.zeros(0),
+    }
+    batch = Batch(np.ones((2, 2)), np.array([0, 1]), 0, np.zeros(1, np.uint32))
+    known = case, state, batch
+    errors = {"layer.0.weights": np.full(6, 1e3)}
+    limits = bounds(*known, replay(*known), "float32", errors)
+    assert all(np.isfinite(each).all() for each in limits.values())
+    # Two samples, each of whose probabilities may be off by 1, twice for safety.
+    assert limits["layer.0.bias_gradient"].max() == pytest.approx(2.0, rel=1e-3)

@@ -18,6 +18,8 @@ UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
 FUNCTION = 16.0
 # First order terms, and twice as much for those of second order and of the truth.
 SAFETY = 2.0
+# More would overflow, and no probability is off by more than 1 anyway.
+_EXPONENT = 700.0
 
 
 def bounds(
@@ -192,12 +194,12 @@ def _loss(case, run, u, result):
         loss = 2.0 * worst + (FUNCTION + n_out) * u * size
         p = np.abs(run.deltas[-1]) * n  # at least p, or 1 - p of the true class
         p = np.minimum(p, 1.0 - p) + (p > 0.5)
-        delta = np.minimum(p, 1.0) * np.expm1(2.0 * worst)
-        delta += (FUNCTION + n_out) * u * (1.0 + size)
+        delta = np.minimum(p, 1.0) * np.expm1(np.minimum(2.0 * worst, _EXPONENT))
+        delta = np.minimum(delta, 1.0) + (FUNCTION + n_out) * u * (1.0 + size)
     else:
         loss = (off + FUNCTION * u * (np.abs(z) + 1.0)).sum(axis=1, keepdims=True)
         loss *= 1.0 + n_out * u
-        delta = off / 4.0 + FUNCTION * u
+        delta = np.minimum(off / 4.0, 1.0) + FUNCTION * u
     total = float(abs(run.observed["loss"]))
     result["loss"] = np.array(loss.mean() + (n + n_out + 2) * u * (total + loss.mean()))
     return delta / n + 4.0 * u * np.abs(run.deltas[-1])
