@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import naive_paths
-from support.reference_runs import CASES, GOLDEN_KIT, draw_batch, make_state
+from support.reference_runs import (
+    CASES,
+    GOLDEN_KIT,
+    draw_batch,
+    draw_update,
+    make_state,
+)
 
 from benchmarks.reference import cells, numpy_dense
 from benchmarks.reference.replay import mix, stays
@@ -171,6 +177,20 @@ def test_shares_are_of_largest_remainders():
     assert cells.share_out(10, [1.0, 1.0, 2.0], [100, 100, 4]) == [3, 3, 4]
     assert cells.share_out(5, [1.0, 0.0], [2, 9]) == [2, 3]
     assert cells.share_out(0, [1.0], [9]) == [0]
+
+
+def test_a_fan_in_is_that_of_the_budget_not_of_what_is_left():
+    case = next(case for case in CASES if case["topology"] == "srigl")
+    net = numpy_dense.factory(case | {"dtype": "float64"})
+    net.load(make_state(case | {"dtype": "float64"}))
+    update = draw_update(case | {"dtype": "float64"}, net, 1)
+    n_out = net.shape(0)[1]
+    more = net.keys(0).size + n_out
+    update.draws["layer.0.budget"] = np.array(more)
+    net.update_topology(update)
+    fan_ins = np.bincount(net.keys(0) % n_out, minlength=n_out)
+    # Neurons without outputs have no gradient to grow by.
+    assert fan_ins.max() == more // np.count_nonzero(fan_ins)
 
 
 # The check ----------------------------------------------------------------------------

@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.dense_trainer import DenseTrainer
 
 from truesparse.reference import this_engine
-from truesparse.reference.bounds import bounds
+from truesparse.reference.bounds import bounds, undecided
 from truesparse.reference.cases import CASES, Case
 from truesparse.reference.check import check
 from truesparse.reference.protocol import Batch
@@ -225,6 +227,19 @@ def test_float32_by_another_order_of_sums_passes(kit_folder):
     # BLAS adds up in another order than the engine does.
     result = check(kit_folder, DenseTrainer, None, "float32")
     assert result["verdict"] == "passes", result
+
+
+@given(st.integers(0, 2**20), st.sampled_from(["softmax", "logistic"]))
+def test_decisions_differ_where_bounds_let_them_alone(seed, loss):
+    draw = np.random.default_rng(seed)
+    outputs, limits = draw.standard_normal((8, 4)), 0.3 * draw.random((8, 4))
+    changed = outputs + limits * draw.uniform(-1.0, 1.0, outputs.shape)
+    if loss == "softmax":
+        differ = outputs.argmax(axis=1) != changed.argmax(axis=1)
+    else:
+        differ = (outputs > 0) != (changed > 0)
+    assert differ.sum() <= undecided({"loss": loss}, outputs, limits)
+    assert undecided({"loss": loss}, outputs, np.zeros_like(limits)) == 0
 
 
 def test_bounds_stay_finite_where_weights_may_be_anything():

@@ -130,7 +130,7 @@ def test_updates_happen_and_drop_and_grow(folder):
             assert scores.size == dropped.size
 
 
-@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("threads", [1, 2, 4])
 def test_a_kit_is_the_same_to_the_bit_on_any_number_of_threads(
     folder, tmp_path, threads
 ):
