@@ -229,6 +229,18 @@ def test_float32_by_another_order_of_sums_passes(kit_folder):
     assert result["verdict"] == "passes", result
 
 
+@pytest.mark.parametrize("case", ["set", "static"])
+def test_a_wrong_accuracy_of_right_outputs_departs(kit_folder, case):
+    def errors(self, z, targets):
+        return 1.0 - DenseTrainer.accuracy(self, z, targets)
+
+    wrong = type("Wrong", (DenseTrainer,), {"accuracy": errors})
+    report = check(kit_folder, wrong, [case])["cases"][case]
+    first = report["first"]
+    assert (first["quantity"], first["step"]) == ("accuracy", N_STEPS)
+    assert first["reasons"] == []
+
+
 @given(st.integers(0, 2**20), st.sampled_from(["softmax", "logistic"]))
 def test_decisions_differ_where_bounds_let_them_alone(seed, loss):
     draw = np.random.default_rng(seed)
