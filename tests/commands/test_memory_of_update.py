@@ -8,18 +8,24 @@ from support.estimates import estimate
 
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
-from truesparse.topology import ALGORITHMS, Batches, UpdateContext, make
+from truesparse.topology import (
+    ALGORITHMS,
+    Batches,
+    UpdateContext,
+    make,
+    soft_deepr,
+)
 from truesparse.topology.superset import SupersetPruning
 
 WIDTH, EPSILON, BATCH = 15_000, 5, 16
 # All absent cells are looked at else, as they are few here, which takes less memory.
 SAMPLED = {"candidates": "sampled"}
-NO_FLOOR = {"decay_floor": 0.0}
 # Cases of their own, below.
-SPECIAL = ("static", "rigl", "granet", "dst_ee", "nest", "lottery", "synflow")
+SPECIAL = ("static", "rigl", "granet", "dst_ee", "ggr", "nest", "lottery", "synflow")
 CASES = [
     *((name, {}) for name in ALGORITHMS if name not in SPECIAL),
     *(("rigl", SAMPLED), ("granet", SAMPLED), ("dst_ee", SAMPLED)),
+    ("ggr", SAMPLED),
     *(("gse", {"gamma": 2.0}), ("srigl", {"gamma": 2.0}), ("set", {"zeta": 0.7})),
     *(("nest", {"most_growth": 1.2}), ("mest", {"soft_bound": True})),
     *(("top_kast", {"extra": 0.5}), ("lottery", {"rounds": 999})),
@@ -64,7 +70,9 @@ def peak_of_update(algorithm, sizes, n_updates=2):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-def test_an_update_holds_what_the_algorithm_says(name, options):
+def test_an_update_holds_what_the_algorithm_says(name, options, monkeypatch):
+    # Connections that the noise of two updates brings, at this learning rate.
+    monkeypatch.setattr(soft_deepr, "_USUAL_GROWTH", 2.6)
     peak_of_update(make(name, **options), (50, 50, 4))  # loads kernels
     for n_layers in (1, 4):
         algorithm = make(name, **options)
@@ -79,17 +87,17 @@ def test_an_update_holds_what_the_algorithm_says(name, options):
         want = estimate(sizes, **given).total - without.total + without.rewiring
         got = peak_of_update(algorithm, sizes)
         # The net itself takes more: this is less than a twentieth of a run's memory.
-        assert got < 1.15 * want, n_layers
+        assert got < 1.08 * want, n_layers
         assert got > want / 1.7, n_layers
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", ["itop", "dst_ee"])
-def test_cells_that_were_connected_before_count(name):
+@pytest.mark.parametrize(("name", "how"), [("itop", {}), ("dst_ee", SAMPLED)])
+def test_cells_that_were_connected_before_count(name, how):
     """Late updates hold more than early ones, as many bytes as the estimate adds."""
     more, peaks = {}, {}
     for n_updates in (2, 6):
-        algorithm = make(name, zeta=0.5, decay="constant", **NO_FLOOR)
+        algorithm = make(name, zeta=0.5, decay="constant", decay_floor=0.0, **how)
         optimizer, sizes = Optimizer("sgd"), (WIDTH, WIDTH, 4)
         given = {"epsilon": EPSILON, "optimizer": optimizer, "batch_size": BATCH}
         given |= {

@@ -5,10 +5,12 @@ import pytest
 from support import naive_topology
 from support.topology_net import Net, at
 
-from truesparse import topology
-from truesparse.errors import UsageError
+from truesparse import datasets, topology
+from truesparse.common import memory
+from truesparse.errors import MemoryLimitError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.topology import Update
+from truesparse.training.trainer import Trainer
 
 # Theta is of the order of temperature / l1 = 1, the noise of a step 0.2.
 BALANCED = {"l1": 0.2, "temperature": 0.2}
@@ -173,6 +175,28 @@ def test_noise_without_bounds_is_refused():
     model, algorithm = soft(300, 400, density=0.02, temperature=1e-6, window=1.0)
     with pytest.raises(UsageError, match=r"would raise .* dormant cells in layer 0"):
         algorithm.update(model, at(10))
+
+
+def test_a_run_has_no_more_connections_than_the_estimate_counts():
+    digits = datasets.load("digits")
+    model = SparseMLP([64, 100, 100, 10], density=0.05, seed=1)
+    first, algorithm = model.nnz, topology.make("soft_deepr")
+    trainer = Trainer(model, epochs=8, lr=0.05, batch_size=64, topology=algorithm)
+    trainer.fit(digits.X_train, digits.y_train)
+    assert 2.5 < model.nnz / first < algorithm.growth
+    assert all(layer.connections.density < 1.0 for layer in model.layers)
+
+
+def test_connections_that_do_not_fit_in_memory_are_refused(monkeypatch):
+    """But only those that no estimate counts; nothing is asked at other updates."""
+    model, algorithm = soft()
+    monkeypatch.setattr(memory, "available", lambda: (1000, "a small machine"))
+    algorithm.update(model, at(1))
+    monkeypatch.setattr("truesparse.topology.soft_deepr._USUAL_GROWTH", 0.5)
+    nnz = model.layers[0].connections.nnz
+    with pytest.raises(MemoryLimitError, match=r"a small machine.*layer 0 from 2,000"):
+        algorithm.update(model, at(2))
+    assert model.layers[0].connections.nnz == nnz
 
 
 def test_a_window_of_nothing_is_refused():

@@ -79,10 +79,13 @@ class DstEe(Rigl):
         self._visits = {int(i): counts for i, counts in state["visits"].items()}
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
-        """Return what an update holds, see update_bytes: counts, and gradients."""
+        """Return what an update holds, see update_bytes: counts, and gradients there.
+
+        Cells that the update before dropped are taken to be as many as connections.
+        """
         of_all, of_one = super().update_bytes(itemsize)
-        counter, merged = self.visited_bytes(itemsize)
-        return of_all + counter, of_one + merged
+        counters = 2.0 * (8 + itemsize)
+        return of_all + counters, of_one + 2.9 * counters
 
     def visited_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds of a cell that was connected before: a count."""
