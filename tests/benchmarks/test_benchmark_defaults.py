@@ -1,5 +1,6 @@
 """The benchmark of defaults: its splits, its scores, and its tables."""
 
+import functools
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks import default_sets, defaults, report, stored, tables_defaults
 from benchmarks.default_sets import SETS
+from truesparse.commands import config
 from truesparse.errors import DataError
 
 
@@ -49,8 +51,29 @@ def test_a_score_is_that_of_the_method_alone():
     assert (run["n_train"], run["n_test"], run["n_features"]) == (1437, 360, 64)
 
 
+@pytest.fixture
+def small_nets(monkeypatch):
+    """Let benchmarks train smaller nets than the defaults, and not as long."""
+    make = defaults.make
+
+    def make_small(method, is_regression):
+        made = make(method, is_regression)
+        small = {
+            "hidden_layer_sizes": (20,),
+            "max_iter": 30,
+            "learning_rate_init": 0.01,
+        }
+        return made.set_params(**small) if method == "sparse" else made
+
+    monkeypatch.setattr(defaults, "make", make_small)
+    monkeypatch.setattr(defaults, "HIDDEN", (20,))
+    short = functools.partial(config.RunConfig, epochs=30)
+    monkeypatch.setattr(config, "RunConfig", short)
+
+
 # Kernels in plain Python take ten minutes for it.
 @pytest.mark.compiled
+@pytest.mark.usefixtures("small_nets")
 def test_smoke_runs_resume_and_fill_tables(tmp_path, monkeypatch):
     path = tmp_path / "defaults.json"
     words = ["--smoke", "--out", str(path), "--methods", "train,sparse,forest"]

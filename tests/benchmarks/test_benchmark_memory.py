@@ -9,7 +9,6 @@ from benchmarks.memory import CASES, Case
 
 # What stands for nets of 100 times as many neurons in the benchmark's own cases.
 SMALL = {
-    "plain": Case(1_000),
     "adam": Case(40_000, "--optimizer=adam --epsilon=10"),
     "csr": Case(20_000, "--batch-size=32", "csr"),
 }
