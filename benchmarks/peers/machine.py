@@ -7,7 +7,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from truesparse.reference.baseline.machine_record import processor, usable_cores
+from truesparse.common.cores import usable_cores
+from truesparse.reference.baseline.machine_record import processor
 
 PACKAGES = (
     "numpy",

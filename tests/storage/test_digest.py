@@ -3,6 +3,8 @@
 import hashlib
 import itertools
 import json
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -166,3 +168,40 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
     flip_last_byte(tmp_path / "c.previous.safetensors")
     with pytest.raises(ModelFileError, match="nor is the one before"):
         checkpoint.read(path)
+
+
+@pytest.mark.parametrize("n_cores", [1, 2, 8, None])
+def test_the_reader_has_a_core_to_itself(path, model, n_cores, monkeypatch):
+    """Until it has read; and what was hashed by how many threads is the same."""
+    most, now, lock = [0, 0], [0], threading.Lock()
+    is_read, leaf = threading.Event(), digest._hash
+
+    class Slow:
+        """A hash that counts how many work at once."""
+
+        def __init__(self):
+            self.hash = leaf()
+
+        def update(self, data):
+            with lock:
+                now[0] += 1
+                most[is_read.is_set()] = max(most[is_read.is_set()], now[0])
+            time.sleep(0.001)
+            self.hash.update(data)
+            with lock:
+                now[0] -= 1
+
+        def __getattr__(self, name):
+            return getattr(self.hash, name)
+
+    monkeypatch.setattr(digest, "usable_cores", lambda: n_cores)
+    monkeypatch.setattr(digest, "_BLOCK", 8)
+    save(model, path)
+    monkeypatch.setattr(digest, "_hash", Slow)
+    with digest.verifying(path):
+        time.sleep(0.03)
+        is_read.set()
+    n_threads = min(n_cores or 1, digest._MOST_THREADS)
+    # The root is hashed meanwhile, by a thread of its own.
+    assert 1 <= most[0] <= max(n_threads - 1, 1) + 1
+    assert most[1] <= n_threads + 1

@@ -1,6 +1,7 @@
 """What every room of the package uses.
 
 checks    arguments that are refused with what was given and what is accepted
+cores     how many cores of the processor this process may use
 lazy      names of a package that are loaded when first used
 memory    memory of the machine, of the process, and what a job may take
 rng       random streams: every draw is a function of (seed, purpose, step, layer)

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from truesparse.common import memory
+from truesparse.common.cores import usable_cores
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "torch")
 # What decides the width of vectors and of tiles of a matrix.
@@ -54,13 +55,6 @@ def processor() -> tuple[str, set[str]]:
         return platform.processor() or platform.machine(), set()
     model = known.get("model name", platform.machine()).strip()
     return model, set(known.get("flags", known.get("Features", "")).split())
-
-
-def usable_cores() -> int | None:
-    """Return how many logical cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def code_state(
