@@ -10,6 +10,8 @@ import scipy.sparse
 from sklearn.datasets import make_multilabel_classification
 from support.estimators import DIGITS, LABELS, classifier, partly_fitted, small
 
+from truesparse.topology import UpdateSchedule
+
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -46,8 +48,10 @@ def test_without_warm_start_a_fit_is_the_first():
 
 def test_partial_fits_on_all_samples_are_a_fit():
     X, y = small()
-    whole = classifier(max_iter=6, topology="rigl", learning_rate="linear").fit(X, y)
-    net = classifier(max_iter=6, topology="rigl", learning_rate="linear")
+    often = {"schedule": UpdateSchedule(4, "step")}
+    options = {"topology": "rigl", "topology_options": often}
+    whole = classifier(max_iter=6, learning_rate="linear", **options).fit(X, y)
+    net = classifier(max_iter=6, learning_rate="linear", **options)
     for _ in range(6):
         net.partial_fit(X, y, classes=[0, 1, 2])
     np.testing.assert_array_equal(net.decision_function(X), whole.decision_function(X))

@@ -12,19 +12,19 @@ from support.training import (
 from truesparse.callbacks import Callback
 from truesparse.errors import DataError, DivergedError, UsageError
 from truesparse.schedules import LearningRate
+from truesparse.topology import UpdateSchedule, make
 
 X, Y = make_problem()
 
 
 def test_a_run_in_parts_is_the_run_in_one():
-    options = {
-        "optimizer": "adam",
-        "topology": "rigl",
-        "lr": LearningRate(0.1, "cosine"),
-    }
+    options = {"optimizer": "adam", "lr": LearningRate(0.1, "cosine")}
+    often = UpdateSchedule(2, "step")
+    topologies = [make("rigl", schedule=often), make("rigl", schedule=often)]
     whole, parts = make_model(), make_model()
-    history = make_trainer(whole, epochs=4, **options).fit(X, Y)
-    trainer = make_trainer(parts, epochs=4, **options)
+    trainer = make_trainer(whole, epochs=4, topology=topologies[0], **options)
+    history = trainer.fit(X, Y)
+    trainer = make_trainer(parts, epochs=4, topology=topologies[1], **options)
     trainer.fit(X, Y, until=1)
     assert trainer.run is not None
     assert [record.epoch for record in trainer.run.history] == [1]

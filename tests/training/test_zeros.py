@@ -17,7 +17,8 @@ def test_new_connections_must_not_start_at_0(name):
     with pytest.raises(UsageError, match=f"topology '{name}' start there; give it"):
         trainer.fit(*make_problem())
     # Without powers they may.
-    make_trainer(topology=name, epochs=1).fit(*make_problem())
+    often = topology.make(name, schedule=topology.UpdateSchedule(1, "step"))
+    make_trainer(topology=often, epochs=1).fit(*make_problem())
 
 
 @pytest.mark.parametrize("name", ["static", "deepr", "set"])

@@ -6,7 +6,7 @@ from typing import Any
 from truesparse.callbacks.monitor import Monitor
 from truesparse.errors import ModelFileError, StorageError, UsageError
 from truesparse.storage import models
-from truesparse.training.events import Callback
+from truesparse.training.events import Callback, warn
 from truesparse.training.snapshot import SavedModel, has_finite_weights
 
 
@@ -83,8 +83,7 @@ class BestModel(Callback):
                 "after the checkpoint was written; only the epochs to come now count"
             )
             self._monitor.forget()
-            for each in run.trainer.callbacks:
-                each.on_warning(run, message)
+            warn(run.trainer.callbacks, run, message)
 
     def on_epoch_end(self, run, record) -> None:
         """Save the model if it is the best so far."""
@@ -98,8 +97,7 @@ class BestModel(Callback):
                 # flush has failed, this one is.
                 if not self._is_saved(run.model.step):
                     self._monitor.restore(before)
-                for each in run.trainer.callbacks:
-                    each.on_warning(run, str(error))
+                warn(run.trainer.callbacks, run, str(error))
 
     def on_train_end(self, run) -> None:
         """Restore the best model if the run is over."""

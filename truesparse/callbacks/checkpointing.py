@@ -11,7 +11,7 @@ from truesparse.common.writing import write_error
 from truesparse.errors import StorageError, UsageError
 from truesparse.storage.run_folder import previous_path
 from truesparse.training import checkpoints
-from truesparse.training.events import Callback
+from truesparse.training.events import Callback, warn
 from truesparse.training.snapshot import has_finite_state
 
 # Speed of a slow disk, assumed until the first checkpoint has been written.
@@ -134,8 +134,8 @@ class Checkpoint(Callback):
         self._written_at = time.perf_counter()
         self._cost = self._written_at - start
         self._last = run.epoch, run.batch
+        if problem is not None:
+            warn(run.trainer.callbacks, run, problem)
+            return
         for each in run.trainer.callbacks:
-            if problem is None:
-                each.on_checkpoint(run, self._cost)
-            else:
-                each.on_warning(run, problem)
+            each.on_checkpoint(run, self._cost)

@@ -11,7 +11,7 @@ from typing import Any
 from truesparse.common.checks import as_path
 from truesparse.common.writing import write_error
 from truesparse.storage.run_folder import as_json
-from truesparse.training.events import Callback
+from truesparse.training.events import Callback, warn
 
 
 class MetricsFile(Callback):
@@ -159,9 +159,8 @@ class MetricsFile(Callback):
         if self._missing:
             message = f"{self._problem}; {self._missing} of its lines are missing"
             self._missing = 0
-            for each in run.trainer.callbacks:
-                if each is not self:
-                    each.on_warning(run, message)
+            others = [each for each in run.trainer.callbacks if each is not self]
+            warn(others, run, message)
 
 
 def _stays(line: bytes) -> bool:

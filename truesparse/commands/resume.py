@@ -196,6 +196,7 @@ def rewrite_config(config: RunConfig) -> None:
 def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Run":
     """Put the trainer where the run was; warn if libraries have changed since."""
     from truesparse.training import checkpoints
+    from truesparse.training.events import warn
 
     run = saved.resume(trainer)
     place = f"step {run.model.step}, after epoch {run.epoch} of {run.n_epochs}"
@@ -211,8 +212,7 @@ def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Ru
             f"the checkpoint was written with {', '.join(changed)}: results may differ "
             "in their last bits"
         )
-        for callback in trainer.callbacks:
-            callback.on_warning(run, message)
+        warn(trainer.callbacks, run, message)
     return run
 
 

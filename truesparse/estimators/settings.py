@@ -240,7 +240,7 @@ class Settings(types.SimpleNamespace):
     def make_topology(self) -> topology.TopologyAlgorithm:
         """Make the algorithm, or copy the one that was given."""
         given, options = self.topology, self.topology_options or {}
-        if isinstance(given, str):
+        if isinstance(given, str | type):
             if given == "set":
                 schedule = topology.UpdateSchedule(every=self.update_every)
                 options = {"schedule": schedule, **options}

@@ -36,6 +36,7 @@ Pruning, and the baseline
 import importlib
 
 from truesparse.common.checks import choose
+from truesparse.errors import UsageError
 from truesparse.topology.accset import Accset
 from truesparse.topology.base import TopologyAlgorithm
 from truesparse.topology.cht import Cht, Chts, Chtss
@@ -92,8 +93,18 @@ __all__ = [
 ]
 
 
-def make(name: str | TopologyAlgorithm, **options) -> TopologyAlgorithm:
+def make(
+    name: str | type[TopologyAlgorithm] | TopologyAlgorithm, **options
+) -> TopologyAlgorithm:
     """Return the algorithm `name` with its options.
+
+    Parameters
+    ----------
+    name : str, class or TopologyAlgorithm
+        The name of a built-in algorithm, or one of your own. An object is returned as
+        it is, without options.
+    **options
+        See `TopologyAlgorithm` and the class of the algorithm.
 
     Raises
     ------
@@ -107,7 +118,14 @@ def make(name: str | TopologyAlgorithm, **options) -> TopologyAlgorithm:
     0.2
     """
     if isinstance(name, TopologyAlgorithm):
+        if options:
+            raise UsageError(
+                f"{', '.join(options)}: an algorithm that is made has its options; "
+                "give its name or class to have others"
+            )
         return name
+    if isinstance(name, type) and issubclass(name, TopologyAlgorithm):
+        return name(**options)
     return ALGORITHMS[choose(name, ALGORITHMS, "topology")](**options)
 
 

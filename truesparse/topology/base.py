@@ -194,6 +194,11 @@ class TopologyAlgorithm(Options):
             grown = {index: np.empty(0, np.int64) for index in update.connections}
         else:
             grown = self.grow(update)
+        if not isinstance(grown, dict) or grown.keys() != update.connections.keys():
+            raise UsageError(
+                f"grow of {type(self).__name__} must return a dict with the keys to "
+                f"connect of each layer, {list(update.connections)}, got {grown!r}"
+            )
         changes = []
         for index, connections in update.connections.items():
             nnz = connections.nnz

@@ -66,8 +66,9 @@ class TopologyUpdater:
         left alone. A model in DistributedDataParallel is given as it is.
     optimizer : torch.optim.Optimizer
         One that has the weights of these layers.
-    topology : str or TopologyAlgorithm
-        One of `TopologyUpdater.algorithms()`, or an algorithm with its options.
+    topology : str, class or TopologyAlgorithm
+        One of `TopologyUpdater.algorithms()`, an algorithm of your own, or one with its
+        options.
     epochs : int
         Epochs of the run.
     steps_per_epoch : int
@@ -127,7 +128,7 @@ class TopologyUpdater:
         self,
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
-        topology: str | TopologyAlgorithm = "set",
+        topology: str | type[TopologyAlgorithm] | TopologyAlgorithm = "set",
         *,
         epochs: int,
         steps_per_epoch: int,
@@ -329,23 +330,13 @@ def _trained_layers(
     return layers
 
 
-def _make(
-    topology: str | TopologyAlgorithm, options: dict[str, Any]
-) -> TopologyAlgorithm:
+def _make(topology: Any, options: dict[str, Any]) -> TopologyAlgorithm:
     """Return the algorithm; all layers take part unless options say otherwise."""
-    if isinstance(topology, TopologyAlgorithm):
-        if options:
-            raise UsageError(
-                f"{', '.join(options)}: an algorithm that is made has its options; "
-                "give them to topology.make"
-            )
-        algorithm = topology
-    else:
-        named = ALGORITHMS.get(topology)
-        chooses = {"layers", "evolve_output"} & options.keys()
-        if named is not None and "evolve_output" in named.options() and not chooses:
-            options = {**options, "evolve_output": True}
-        algorithm = make_topology(topology, **options)
+    named: Any = topology if isinstance(topology, type) else ALGORITHMS.get(topology)
+    chooses = {"layers", "evolve_output"} & options.keys()
+    if named is not None and "evolve_output" in named.options() and not chooses:
+        options = {**options, "evolve_output": True}
+    algorithm = make_topology(topology, **options)
     if algorithm.name in UNFIT:
         fitting = ", ".join(TopologyUpdater.algorithms())
         raise UsageError(

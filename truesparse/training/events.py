@@ -1,5 +1,7 @@
 """The events of a run, to which callbacks listen."""
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from truesparse.errors import UsageError
@@ -46,7 +48,10 @@ class Callback:
         """Run after a checkpoint was written, which took `seconds`."""
 
     def on_warning(self, run, message: str) -> None:
-        """Run when something went wrong that does not end the run."""
+        """Run when something went wrong that does not end the run.
+
+        Where no callback overrides this, Python warns.
+        """
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint stores: numbers, strings, lists, dicts, arrays."""
@@ -54,6 +59,14 @@ class Callback:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore an earlier `state`, before on_train_begin of a resumed run."""
+
+
+def warn(callbacks: Sequence[Callback], run, message: str) -> None:
+    """Tell callbacks of a warning; Python warns if there is none that hears it."""
+    for each in callbacks:
+        each.on_warning(run, message)
+    if all(type(each).on_warning is Callback.on_warning for each in callbacks):
+        warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def as_callbacks(given: Any) -> list[Callback]:

@@ -19,7 +19,7 @@ from truesparse.optimizers import Optimizer, as_optimizer
 from truesparse.schedules import LearningRate
 from truesparse.topology import Batches, TopologyAlgorithm, UpdateContext
 from truesparse.topology import make as make_topology
-from truesparse.training.events import Callback, as_callbacks
+from truesparse.training.events import Callback, as_callbacks, warn
 from truesparse.training.fit_data import Validation, prepare_data
 from truesparse.training.run import Clock, EpochRecord, Run
 from truesparse.training.snapshot import Snapshot, has_finite_state, has_finite_weights
@@ -34,8 +34,8 @@ class Trainer:
     model : SparseMLP
     optimizer : Optimizer or str
     lr : LearningRate or float
-    topology : TopologyAlgorithm or str
-        A name, or an algorithm with options from ``topology.make``.
+    topology : TopologyAlgorithm, class or str
+        A name, your own algorithm, or one with options from ``topology.make``.
     epochs : int
     batch_size : int
         The last batch of an epoch may be smaller.
@@ -77,7 +77,7 @@ class Trainer:
         *,
         optimizer: Optimizer | str = "sgd",
         lr: LearningRate | float = 0.01,
-        topology: TopologyAlgorithm | str = "set",
+        topology: TopologyAlgorithm | type[TopologyAlgorithm] | str = "set",
         epochs: int = 100,
         batch_size: int = 128,
         shuffle: bool = True,
@@ -259,7 +259,7 @@ class Trainer:
         try:
             snapshot.take(self.model)
         except (StorageError, UsageError) as error:
-            self._emit("on_warning", run, str(error))
+            warn(self.callbacks, run, str(error))
 
     def _end(self, run: Run) -> None:
         """Call `on_train_end` of all callbacks, then drop the data."""
@@ -348,10 +348,12 @@ class Trainer:
         self._emit("on_batch_end", run)
 
     def _warn_if_idle(self, run: Run) -> None:
-        if self.topology.is_idle(run.n_steps, run.n_epochs):
-            first = self.topology.schedule
-            self._emit(
-                "on_warning",
+        first = self.topology.schedule
+        # A single epoch has no place between epochs, as who asks for one knows.
+        is_plain = run.n_epochs == 1 and first.unit == "epoch"
+        if self.topology.is_idle(run.n_steps, run.n_epochs) and not is_plain:
+            warn(
+                self.callbacks,
                 run,
                 f"the first update of topology {self.topology.name!r}, after "
                 f"{first.unit} {first.start}, comes too late (epochs: {run.n_epochs}, "
