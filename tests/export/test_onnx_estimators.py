@@ -14,6 +14,7 @@ from support.onnx_runs import close, run
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import UsageError
 from truesparse.export import to_onnx
+from truesparse.topology import UpdateSchedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 # Predictions --------------------------------------------------------------------------
@@ -41,10 +42,15 @@ def multilabel():
 
 
 PRUNING = {"importance": 0.3, "importance_every": 1, "importance_start": 0.2}
+STRUCTURED = {
+    "topology": "srigl",
+    "topology_options": {"schedule": UpdateSchedule(20, "step")},
+    "init_topology": "constant_fan_in",
+}
 CLASSIFIERS = [
     (digits, {}),
     (digits, {"activation": "srelu"}),
-    (digits, {"topology": "srigl", "init_topology": "constant_fan_in"}),
+    (digits, STRUCTURED),
     # Hidden neurons lose all their inputs.
     (digits, {"topology_options": PRUNING, "max_iter": 4}),
     (iris, {}),
@@ -82,8 +88,7 @@ def test_regressors(n_targets, dtype, tmp_path):
 
 @pytest.mark.compiled  # it takes minutes without
 def test_condensed_nets_of_constant_fan_in(tmp_path):
-    settings = {"topology": "srigl", "init_topology": "constant_fan_in"}
-    net = classifier(max_iter=2, **settings).fit(DIGITS, LABELS)
+    net = classifier(max_iter=2, **STRUCTURED).fit(DIGITS, LABELS)
     condensed = CondensedMLP.from_model(net.model_)
     outputs = run(to_onnx(condensed, tmp_path / "net.onnx"), DIGITS)
     close(outputs["probabilities"], net.predict_proba(DIGITS))

@@ -12,6 +12,7 @@ from truesparse import SparseMLP, Trainer, checkpoint, load, save
 from truesparse.callbacks import Checkpoint
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError
+from truesparse.topology import UpdateSchedule, make
 
 READERS = {
     "model": load,
@@ -29,7 +30,8 @@ def originals() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         callbacks = [Checkpoint(folder / "checkpoint", every=1)]
-        settings = {"optimizer": "adam", "topology": "rigl", "epochs": 2}
+        rigl = make("rigl", schedule=UpdateSchedule(1, "step"))
+        settings = {"optimizer": "adam", "topology": rigl, "epochs": 2}
         Trainer(model, callbacks=callbacks, **settings).fit(X, np.arange(40) % 3)
         save(model, folder / "model", config="epochs = 2")
         CondensedMLP.from_model(model).save(folder / "condensed")
