@@ -3,6 +3,7 @@
 The arithmetic is in kernels/update.py; the layers hold the optimiser state.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -100,7 +101,7 @@ class Optimizer:
         """Whether every weight has a first moment and whether it has a second one."""
         return self.needs_first, self.needs_second
 
-    @property
+    @functools.cached_property
     def _method(self) -> type:
         method = OPTIMIZERS[self.name]
         has_momentum = method in (update.Momentum, update.Nesterov)

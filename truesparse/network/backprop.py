@@ -48,9 +48,10 @@ def step(
     clip_norm : float or None
         Largest global L2 norm of the gradient; a longer one is scaled down.
     """
-    rules = [
-        optimizer.rule(lr, state_age, layer.connections.fan_in) for layer in layers
-    ]
+    if optimizer.fan_in_limit is None:
+        rules = [optimizer.rule(lr, state_age)] * len(layers)
+    else:
+        rules = [optimizer.rule(lr, state_age, k.connections.fan_in) for k in layers]
     bias_rule = optimizer.bias_rule(lr, state_age)
     if clip_norm is None:
         step_fused(layers, buffers, x, rules, bias_rule)

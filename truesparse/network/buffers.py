@@ -211,9 +211,7 @@ class Buffers:
     def load_targets(self, targets: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """Gather the targets of the chosen samples."""
         if targets.ndim == 1:
-            return np.take(
-                targets, samples, out=self.labels[: samples.size], mode="clip"
-            )
+            return targets.take(samples, out=self.labels[: samples.size], mode="clip")
         gather_dense(targets, samples, self.targets)
         return self.targets
 
@@ -225,7 +223,7 @@ class Buffers:
         if weights is None:
             batch.fill(1.0 / samples.size)
             return batch
-        np.take(weights, samples, out=batch, mode="clip")
+        weights.take(samples, out=batch, mode="clip")
         total = batch.sum()
         if total > 0.0:
             batch /= total

@@ -111,11 +111,13 @@ class SparseLayer:
     def has_moments(self, first: bool, second: bool) -> bool:
         """Whether everything trained has the optimiser state that is needed."""
         trained = (self.connections.values, *self.neuron_parameters())
-        return all(
-            (not first or moments.first.size == values.size)
-            and (not second or moments.second.size == values.size)
-            for moments, values in zip(self.all_moments(), trained, strict=True)
-        )
+        # Asked before every step: a generator would take twice as long.
+        for moments, values in zip(self.all_moments(), trained, strict=True):
+            if first and moments.first.size != values.size:
+                return False
+            if second and moments.second.size != values.size:
+                return False
+        return True
 
     def all_moments(self) -> list[Moments]:
         """Return the optimiser state of weights, biases and srelu's, if there are."""
