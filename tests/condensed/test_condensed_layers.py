@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from support import naive_condensed as twin
 from support.compare import TOLERANCE, assert_close
-from support.condensed_layers import layer_of, rows_of
+from support.condensed_layers import layer_of, rows_of, run
 from support.network import make_twin, mask_of
 from support.strategies import DTYPES, MAX_SIDE, SEEDS, masks, to_dense
 
@@ -17,11 +17,7 @@ from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.condensed import CondensedMLP
 from truesparse.drawing.patterns import INIT_TOPOLOGIES
 from truesparse.errors import DataError, UsageError
-from truesparse.kernels.condensed import (
-    many_samples,
-    one_sample,
-    one_sample_parallel,
-)
+from truesparse.kernels.condensed import many_samples
 from truesparse.kernels.jit import DISABLED, most_threads, set_threads
 from truesparse.kernels.simd import make_tile
 from truesparse.network.sparse_mlp import SparseMLP
@@ -37,6 +33,10 @@ BATCHES = st.sampled_from([1, 2, 3, 7, 16, 17, 40])
 
 def tile_of(dtype):
     return make_tile(64 // np.dtype(dtype).itemsize)
+
+
+def batch_room(layer, columns=32):
+    return layer.blocks.bias.size, columns
 
 
 @st.composite
@@ -57,7 +57,7 @@ def constant_masks(draw, n_in=None):
 @BOTH
 def test_a_layer_is_the_dense_product_of_its_active_neurons(dtype):
     @given(st.one_of(constant_masks(), masks()), NAMES, SEEDS, st.integers(1, 5))
-    def compare(mask, name, seed, task_size):
+    def compare(mask, name, seed, n_tasks):
         layer, draw = layer_of(mask, dtype, name, seed)
         got = condense(layer.connections, layer.bias, layer.activation)
         want = twin.condensed(mask, to_dense(layer.connections))
@@ -74,12 +74,9 @@ def test_a_layer_is_the_dense_product_of_its_active_neurons(dtype):
         out = got.forward(first)
         assert_close(out, twin.forward(weights, inputs, bias, name, first), scale)
         # The other kernels.
-        how = layer.activation.for_inference()
-        room = np.full(got.room(1), np.nan, dtype)
-        n_in = len(mask)
-        one_sample_parallel(first, room, *how[:2], n_in, task_size, *got.blocks)
-        np.testing.assert_array_equal(room.reshape(-1)[: out.size], out)
-        room = np.full(got.room(32), np.nan, dtype)
+        np.testing.assert_array_equal(run(got, first, n_tasks=n_tasks), out)
+        how, task_size = layer.activation.for_inference(), n_tasks
+        room = np.full(batch_room(got), np.nan, dtype)
         many_samples(tile_of(dtype), got.blocks, x, room, how, task_size)
         # The same bits: the order of sums is one.
         np.testing.assert_array_equal(room[: out.size, 0], out)
@@ -116,14 +113,12 @@ def test_results_do_not_depend_on_the_number_of_threads(is_constant):
     try:
         for threads in range(1, most_threads() + 1):
             set_threads(threads)
-            one, many = (np.empty(got.room(n), np.float32) for n in (1, 32))
-            one_sample_parallel(x[:, 0].copy(), one, *how[:2], 300, 3, *got.blocks)
+            many = np.empty(batch_room(got), np.float32)
             many_samples(tile_of(np.float32), got.blocks, x, many, how, 3)
-            results.append((one, many))
+            results.append((run(got, x[:, 0].copy(), n_tasks=threads), many))
     finally:
         set_threads(most_threads())
-    serial = np.empty(got.room(1), np.float32)
-    one_sample(x[:, 0].copy(), serial, *how[:2], 300, *got.blocks)
+    serial = run(got, x[:, 0].copy())
     assert (got.blocks.order.size == 0) == is_constant
     for one, many in results:
         np.testing.assert_array_equal(one, serial)
@@ -150,7 +145,7 @@ def test_infinity_reaches_its_own_neurons_alone(dtype):
         assert (np.isfinite(out) == ~mask[0]).all()
         sign = wrong * np.sign(to_dense(layer.connections)[0, mask[0]])
         np.testing.assert_array_equal(out[mask[0]], sign)
-        batch, room = np.repeat(x[:, None], 32, 1), np.empty(got.room(32), dtype)
+        batch, room = np.repeat(x[:, None], 32, 1), np.empty(batch_room(got), dtype)
         got.run_batch(tile_of(dtype), batch, room)
         np.testing.assert_array_equal(room[:40, 5], out)
 

@@ -21,7 +21,10 @@ DECORATORS = {
     *("inner_kernel", "inlined_kernel", "exact_kernel"),
 }
 # Single instructions, emitted for the compiler rather than written in Python.
-INSTRUCTIONS = {"bfloat16", "condensed", "simd", "simd_numpy", "subnormal", "windows"}
+INSTRUCTIONS = {
+    *("addresses", "bfloat16", "condensed", "simd", "simd_numpy", "subnormal"),
+    "windows",
+}
 # Rules of the optimisers become part of the kernel that calls them.
 INLINED_SIGNATURE = ["rule", "values", "first", "second", "p", "g"]
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import json
 import os
 import pickle
@@ -22,9 +23,9 @@ from support.condensed_layers import (
     WIDTHS,
     layers,
     make_layer,
-    pack,
     rectangle,
     rows_of,
+    run,
     sample,
 )
 from support.strategies import SEEDS
@@ -32,15 +33,12 @@ from support.strategies import SEEDS
 from truesparse.activations import LayerActivation
 from truesparse.condensed import CondensedMLP
 from truesparse.kernels import jit
-from truesparse.kernels.condensed import one_sample
+from truesparse.kernels.condensed_net import LayerRow
 from truesparse.kernels.simd import make_tile
-from truesparse.kernels.windows import (
-    NARROW,
-    one_sample_by_windows,
-    one_sample_by_windows_parallel,
-)
+from truesparse.kernels.windows import NARROW
 from truesparse.losses import Loss
 from truesparse.sparse import condensed_layer as condensed
+from truesparse.sparse import one_by_one
 from truesparse.sparse.condensed_layer import CondensedLayer
 from truesparse.sparse.condensing import condense
 from truesparse.sparse.connections import Connections
@@ -48,21 +46,15 @@ from truesparse.sparse.connections import Connections
 
 @NEEDS_AVX512
 @given(layers(), SEEDS, WIDTHS, st.integers(1, 3))
-def test_the_bits_are_those_of_the_plain_kernel(layer, seed, width, task_size):
-    windows = make_tile(width), *pack(layer, width)
-    x, code = sample(layer, seed), layer.activation.for_inference()[:2]
-    want = np.full(layer.room(1), np.nan, np.float32)
-    one_sample(x, want, *code, layer.n_in, *layer.blocks)
+def test_the_bits_are_those_of_the_plain_kernel(layer, seed, width, n_tasks):
+    x = sample(layer, seed)
+    want = run(layer, x)
     # What follows the inputs, as in the buffer of the layer before, is not read.
     longer = np.append(x, [np.nan, np.inf]).astype(np.float32)
     for given_x in (x, longer):
-        out = np.full(layer.room(1), np.nan, np.float32)
-        assert one_sample_by_windows(given_x, out, *code, *windows)
-        got, expected = (a.ravel()[: layer.n_active] for a in (out, want))
-        np.testing.assert_array_equal(got, expected)
-        out[:] = np.nan
-        assert one_sample_by_windows_parallel(given_x, out, *code, task_size, *windows)
-        np.testing.assert_array_equal(out.ravel()[: layer.n_active], expected)
+        for count in (0, n_tasks):
+            got = run(layer, given_x, width, count)
+            np.testing.assert_array_equal(got, want)
     lists = rows_of(layer)
     scale = 1.0 + twin.scale(*lists, layer.bias, x)
     dense = twin.forward(*lists, layer.bias, layer.activation.name, x)
@@ -93,24 +85,18 @@ def test_connections_of_the_same_input_keep_their_order(seed, width):
     drawn = make_layer(64, 128, 60, "identity", seed)
     arrays = drawn.by_output()[2].reshape(128, 60), inputs, drawn.neurons, drawn.bias
     layer = rectangle(64, *arrays, drawn.activation)
-    x, got = sample(layer), np.empty(layer.room(1), np.float32)
-    want, code = np.empty_like(got), layer.activation.for_inference()[:2]
-    one_sample(x, want, *code, layer.n_in, *layer.blocks)
-    assert one_sample_by_windows(x, got, *code, make_tile(width), *pack(layer, width))
-    np.testing.assert_array_equal(got, want)
+    x = sample(layer)
+    np.testing.assert_array_equal(run(layer, x, width), run(layer, x))
 
 
 @NEEDS_AVX512
 def test_tasks_activate_neurons_of_their_own_alone():
     for n in (200, 640):
         layer = make_layer(200, n, 30, "tanh")
-        x, code = sample(layer), layer.activation.for_inference()[:2]
-        want = np.full(layer.room(1), np.nan, np.float32)
-        got, windows = want.copy(), (make_tile(NARROW), *pack(layer))
-        assert one_sample_by_windows(x, want, *code, *windows)
+        x = sample(layer)
+        want = run(layer, x, NARROW)
         for _ in range(5):
-            assert one_sample_by_windows_parallel(x, got, *code, 1, *windows)
-            np.testing.assert_array_equal(got, want)
+            np.testing.assert_array_equal(run(layer, x, NARROW, 11), want)
 
 
 @NEEDS_AVX512
@@ -121,15 +107,9 @@ def test_subnormals_are_flushed_within_and_kept_outside():
     weights, no_bias = weights * tiny, np.zeros_like(drawn.bias)
     arrays = indptr, inputs, weights, drawn.neurons, no_bias
     layer = CondensedLayer(128, *arrays, drawn.activation)
-    x, code = sample(layer) * tiny, layer.activation.for_inference()[:2]
-    windows = make_tile(NARROW), *pack(layer)
-    for kernel, more in (
-        (one_sample_by_windows, ()),
-        (one_sample_by_windows_parallel, (1,)),
-    ):
-        out = np.full(layer.room(1), np.nan, np.float32)
-        assert kernel(x, out, *code, *more, *windows)
-        assert (out == 0).all()
+    x = sample(layer) * tiny
+    for width, n_tasks in itertools.product((0, NARROW), (0, 2)):
+        assert (run(layer, x, width, n_tasks) == 0).all()
         assert np.float32(1e-41) * np.float32(0.5) > 0
     assert (weights[:40].astype(float) * x[inputs[:40]] != 0).all()
 
@@ -142,7 +122,7 @@ def test_units_of_srelu_follow_either_way(monkeypatch):
     layer = CondensedLayer(128, *arrays, LayerActivation("srelu"), units)
     for has in (True, False):
         monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda has=has: has)
-        outputs.append(layer.forward(sample(layer)))
+        outputs.append(copy.copy(layer).forward(sample(layer)))
     assert layer.windows is not None
     np.testing.assert_array_equal(*outputs)
     assert (outputs[0] != drawn.forward(sample(layer))).any()
@@ -152,34 +132,46 @@ def test_units_of_srelu_follow_either_way(monkeypatch):
 @pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan])
 def test_a_number_that_is_not_finite_reaches_its_own_neurons_alone(wrong):
     layer = make_layer(70, 100, 30, "identity")
-    windows, x = (make_tile(NARROW), *pack(layer)), sample(layer)
+    x = sample(layer)
     x[20] = wrong
-    out = np.full(layer.room(1), 7.0, np.float32)
-    assert not one_sample_by_windows(x, out, 0, 0.0, *windows)
-    assert not one_sample_by_windows_parallel(x, out, 0, 0.0, 1, *windows)
-    assert (out == 7.0).all()
     has_it = np.array([20 in row for row in rows_of(layer)[1]])
     assert 0 < has_it.sum() < 100
-    assert (np.isfinite(layer.forward(x)) == ~has_it).all()
+    for out in (layer.forward(x), run(layer, x, NARROW), run(layer, x, NARROW, 2)):
+        assert (np.isfinite(out) == ~has_it).all()
+
+
+def record_calls(monkeypatch):
+    """Record which kernels are called with what, and compute nothing."""
+    calls = []
+    for name in ("few_samples", "few_samples_parallel"):
+        stub = functools.partial(lambda name, *given: calls.append((name, given)), name)
+        monkeypatch.setattr(one_by_one, name, stub)
+    return calls
+
+
+def widths_of(call):
+    """Return the widths of the layers' windows, 0 for none."""
+    _, (narrow, _, _, _, table, *_) = call
+    widths = [LayerRow(*row).width for row in table.tolist()]
+    assert narrow == (make_tile(NARROW) if any(widths) else None)
+    return widths
 
 
 def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
-    layer, calls = make_layer(128, 128, 40), []
-    x = sample(layer)
-
-    def called(*arguments):
-        calls.append(arguments)
-        return True
-
-    name = "one_sample_by_windows"
-    monkeypatch.setattr(f"truesparse.sparse.condensed_layer.{name}", called)
+    layer = make_layer(128, 128, 40)
+    x, arrays = sample(layer), layer.by_output()
     monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: False)
     want = layer.forward(x)
     assert "windows" not in vars(layer)
+    calls = record_calls(monkeypatch)
+    layer.forward(x)
     monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: True)
     layer.forward(x)
-    assert calls[0][4:] == layer.windows
-    indptr, inputs, weights = layer.by_output()
+    assert [widths_of(call) for call in calls] == [[0], [NARROW]]
+    row = LayerRow(*calls[1][1][4][0].tolist())
+    assert row.step_weights == layer.windows[1].ctypes.data
+    monkeypatch.undo()
+    indptr, inputs, weights = arrays
     double = CondensedLayer(
         128,
         indptr,
@@ -191,27 +183,21 @@ def test_the_layer_takes_them_where_there_is_avx_512(monkeypatch):
     )
     np.testing.assert_allclose(double.forward(x.astype(float)), want, 1e-4, 1e-5)
     assert double.windows is None
-    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("windows", [False, True])
 def test_large_layers_take_all_threads(monkeypatch, windows):
-    called = []
-    names = ["one_sample", "one_sample_parallel"]
-    names += ["one_sample_by_windows", "one_sample_by_windows_parallel"]
-    for name in names:
-        stub = functools.partial(lambda name, *a: called.append((name, a)) or 1, name)
-        monkeypatch.setattr(condensed, name, stub)
+    calls = record_calls(monkeypatch)
     monkeypatch.setattr("truesparse.kernels.jit.has_avx512", lambda: windows)
-    name = names[2 * windows]
-    for threads, k, want in ((1, 80, name), (3, 70, name), (3, 80, name + "_parallel")):
+    serial, parallel = "few_samples", "few_samples_parallel"
+    for threads, k, want in ((1, 80, serial), (3, 70, serial), (3, 80, parallel)):
         monkeypatch.setattr(jit, "thread_count", lambda threads=threads: threads)
         layer = make_layer(100, 800, k)
         layer.forward(sample(layer))
-        assert (layer.nnz >= condensed._PARALLEL_NNZ) == (k == 80)
-        assert called[-1][0] == want
-    # 13 groups of neurons for 3 threads.
-    assert not windows or called[-1][1][4] == 5
+        assert layer.is_large == (layer.nnz >= condensed._PARALLEL_NNZ) == (k == 80)
+        assert calls[-1][0] == want
+        assert widths_of(calls[-1]) == [NARROW * windows]
+    assert calls[-1][1][5] == 3  # tasks
 
 
 @pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
@@ -292,8 +278,9 @@ def test_copies_have_no_windows_and_no_buffers():
     model, x = make_model(), x.reshape(1, -1)
     x = np.repeat(x, 6, 1)
     want = model.decision_function(x)
-    for copied in (copy.copy(model), pickle.loads(pickle.dumps(model))):
-        assert "_of_thread" not in vars(copied)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert all("windows" not in vars(layer) for layer in copied.layers)
+        assert vars(copied._chain._one_by_one)["_windowed"] is None
         np.testing.assert_array_equal(copied.decision_function(x), want)
     with pytest.raises(ValueError, match="read-only"):
         layer.bias[:] = 1.0

@@ -165,6 +165,18 @@ def test_no_change_goes_unnoticed(change, form):
     assert (model.decision_function(form(x)) == after).all()
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_changes_of_an_array_with_gaps_show_too(form):
+    model, x = make_model(SIZES, 0.3), rows(1)
+    room, outputs = np.zeros(2 * SIZES[2]), []
+    model.layers[1].bias = room[::2]
+    for number in range(3):
+        room[:] = number
+        outputs.append(model.decision_function(form(x)))
+        assert_close(outputs[-1], exact(model, x), 30.0)
+    assert (np.diff(outputs, axis=0) != 0).any(axis=(1, 2)).all()
+
+
 def count_copies(monkeypatch):
     made, make = [], condensed_copy._Copy
 

@@ -1,4 +1,4 @@
-"""Layers of constant fan-in for the tests of windows."""
+"""Condensed layers to test, and one sample through any of their kernels."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,8 @@ from support.strategies import SEEDS, make_connections
 
 from truesparse.activations import ACTIVATIONS, LayerActivation
 from truesparse.kernels import jit
+from truesparse.kernels.condensed_net import LayerRow, few_samples, few_samples_parallel
+from truesparse.kernels.simd import make_tile
 from truesparse.kernels.windows import NARROW, WIDE, pack_windows
 from truesparse.sparse.condensed_layer import CondensedLayer
 from truesparse.sparse.layer import SparseLayer
@@ -64,6 +66,25 @@ def sample(layer, seed=1):
 def pack(layer, width=NARROW, most=ANY):
     arrays = *layer.by_output(), layer.bias, layer.blocks.order
     return pack_windows(*arrays, layer.n_in, width, most)
+
+
+def run(layer, x, width=0, n_tasks=0):
+    """Return the outputs of a layer for x, by windows of a width and in some tasks."""
+    row, arrays = layer.describe(0, False)
+    narrow = None
+    if width:
+        narrow, arrays = make_tile(NARROW), (arrays, windows := pack(layer, width))
+        addresses = [array.ctypes.data for array in windows[:5]]
+        row = LayerRow(*row[:-6], width, *addresses)
+    table = np.array([row._replace(is_large=True)], np.int64)
+    room = np.full(layer.room, np.nan, x.dtype)
+    out = np.full((1, layer.n_active), np.nan, x.dtype)
+    given = narrow, x.reshape(1, -1), out, room, table
+    if n_tasks:
+        few_samples_parallel(*given, n_tasks)
+    else:
+        few_samples(*given)
+    return out[0]
 
 
 def layer_of(mask, dtype, name="identity", seed=0):

@@ -22,10 +22,12 @@ Topology
 Predictions on a few samples
     condensed     products by output neuron, 16 neurons at once
     windows       the same for one sample, with AVX-512
+    condensed_net a few samples through all layers in one call
     sparse_sample first layer for one sparse sample
     fingerprint   whether arrays still hold what they held
 What they are made of
     arrays        NamedTuples of arrays that kernels take
+    addresses     arrays by their addresses
     aligned       arrays that start on a cache line
     bfloat16      numbers of activations in memory, which may be of 16 bits
     simd          vectors in registers

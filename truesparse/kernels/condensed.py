@@ -226,7 +226,22 @@ def split_room(order, out):
 
 
 @inner_kernel
-def _one_sample(blocks, x, out, finite, code, parameter, start, stop):
+def some_blocks(blocks, x, out, finite, code, parameter, start, stop):
+    """Compute blocks start to stop of f(bias + W^T x) of one sample.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    x : (n_in or more,) float array
+    out : (m, 16 or a multiple) float array
+        The neurons in order; numbers beyond the last neuron have no meaning. If the
+        blocks are sorted, the second half is room for them.
+    finite : bool
+        Whether x is, see `is_finite`.
+    code, parameter : int, float
+        The fields of an Activation.
+    start, stop : int
+    """
     part = split_room(blocks.order, out)
     rows = part.reshape(part.size // LANES, LANES)
     if finite:
@@ -235,42 +250,6 @@ def _one_sample(blocks, x, out, finite, code, parameter, start, stop):
         _exact_sums(blocks, x, rows, start, stop)
     infer_rows(code, parameter, rows, start, stop)
     put_in_order(blocks.order, rows, out, start * LANES, stop * LANES)
-
-
-@kernel
-def one_sample(x, out, code, parameter, n_in, *fields):
-    """Compute out = f(bias + W^T x) of one sample, on one thread.
-
-    Parameters
-    ----------
-    x : (n_in or more,) float array
-    out : (m, 16 or a multiple) float array
-        The neurons in order; numbers beyond the last neuron have no meaning. If the
-        blocks are sorted, the second half is room for them.
-    code, parameter : int, float
-        The fields of an Activation.
-    n_in : int
-    *fields
-        The fields of Blocks. Numba looks at them faster than at the whole.
-    """
-    blocks = Blocks(*fields)
-    finite, n_blocks = is_finite(x[:n_in]), blocks.bias.shape[0]
-    state = flush_subnormals()
-    _one_sample(blocks, x, out, finite, code, parameter, 0, n_blocks)
-    restore_subnormals(state)
-
-
-@parallel_kernel
-def one_sample_parallel(x, out, code, parameter, n_in, task_size, *fields):
-    """Do the same on all threads, `task_size` blocks a task."""
-    blocks = Blocks(*fields)
-    finite, n_blocks = is_finite(x[:n_in]), blocks.bias.shape[0]
-    for task in prange((n_blocks + task_size - 1) // task_size):
-        state = flush_subnormals()
-        start = task * task_size
-        stop = min(start + task_size, n_blocks)
-        _one_sample(blocks, x, out, finite, code, parameter, start, stop)
-        restore_subnormals(state)
 
 
 @inner_kernel

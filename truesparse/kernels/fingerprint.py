@@ -14,6 +14,7 @@ random any given change, of every sign, say, escapes once in 2**32.
 import numpy as np
 
 from truesparse.kernels import jit
+from truesparse.kernels.addresses import array_at
 from truesparse.kernels.jit import inner_kernel, kernel
 
 _HALF = 128
@@ -41,41 +42,63 @@ def _hash_rest(keys, words, start):
     return total
 
 
+@inner_kernel
+def _hash(keys, words):
+    total, base = np.uint64(0), np.uint64(_BASE)
+    n_blocks = words.size // BLOCK
+    for block in range(n_blocks):
+        total = total * base + _hash_block(keys, words, block * BLOCK)
+    return total * base + _hash_rest(keys, words, n_blocks * BLOCK)
+
+
+if jit.DISABLED:
+
+    def _hash(keys, words):
+        """Do the same in NumPy."""
+        total, cut = 0, words.size // BLOCK * BLOCK
+        left, right = np.hsplit(words[:cut].reshape(-1, BLOCK) + keys, 2)
+        hashes = (left.astype(np.uint64) * right).sum(1).tolist()
+        rest = words[cut:].astype(np.uint64)
+        long = keys.astype(np.uint64) << 32 | keys[::-1] | 1
+        for number in (*hashes, int((rest * long[: rest.size]).sum())):
+            total = (total * _BASE + number) % 2**64
+        return np.uint64(total)
+
+
 @kernel
-def fingerprint(keys, *fields):
-    """Return a number of 64 bits that stands for what arrays hold.
+def fingerprint(keys, words):
+    """Return a number of 64 bits that stands for what an array holds.
 
     Parameters
     ----------
     keys : (256,) uint32 array
         KEYS.
-    *fields : (n,) uint32 arrays
+    words : (n,) uint32 array
 
     Returns
     -------
     int
     """
-    total, base = np.uint64(0), np.uint64(_BASE)
-    for words in fields:
-        n_blocks = words.size // BLOCK
-        for block in range(n_blocks):
-            total = total * base + _hash_block(keys, words, block * BLOCK)
-        total = total * base + _hash_rest(keys, words, n_blocks * BLOCK)
-    return total
+    return _hash(keys, words)
 
 
-if jit.DISABLED:
+@kernel
+def are_unchanged(keys, table):
+    """Return whether arrays still have their fingerprints.
 
-    def fingerprint(keys, *fields):
-        """Do the same in NumPy."""
-        total = 0
-        for words in fields:
-            cut = words.size // BLOCK * BLOCK
-            left, right = np.hsplit(words[:cut].reshape(-1, BLOCK) + keys, 2)
-            hashes = (left.astype(np.uint64) * right).sum(1).tolist()
-            rest = words[cut:].astype(np.uint64)
-            long = keys.astype(np.uint64) << 32 | keys[::-1] | 1
-            hashes.append(int((rest * long[: rest.size]).sum()))
-            for number in hashes:
-                total = (total * _BASE + number) % 2**64
-        return total
+    Parameters
+    ----------
+    keys : (256,) uint32 array
+        KEYS.
+    table : (n, 3) uint64 array
+        Address, words and fingerprint of each array.
+
+    Returns
+    -------
+    bool
+    """
+    for i in range(table.shape[0]):
+        address, size = np.int64(table[i, 0]), np.int64(table[i, 1])
+        if _hash(keys, array_at(address, (size,), np.uint32)) != table[i, 2]:
+            return False
+    return True

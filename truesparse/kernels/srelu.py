@@ -31,7 +31,8 @@ from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
 @inner_kernel
-def _forward_rows(parameters, out, out_z, activation, start, stop):
+def forward_rows(parameters, out, out_z, activation, start, stop):
+    """Do what `srelu_forward` does, for some neurons."""
     one, width = parameters.dtype.type(1.0), out.shape[1]
     for row in range(start, stop):
         t_left, a_left = parameters[0, row], parameters[1, row]
@@ -73,7 +74,7 @@ def srelu_forward(parameters, out, out_z, activation, task_size):
         state = flush_subnormals()
         start = task * task_size
         stop = min(start + task_size, n)
-        _forward_rows(parameters, out, out_z, activation, start, stop)
+        forward_rows(parameters, out, out_z, activation, start, stop)
         restore_subnormals(state)
 
 

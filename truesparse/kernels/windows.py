@@ -31,8 +31,8 @@ from numba.core.extending import intrinsic
 from truesparse.kernels import jit
 from truesparse.kernels.activation import infer_rows
 from truesparse.kernels.aligned import aligned_zeros
-from truesparse.kernels.condensed import is_finite, put_in_order, split_room
-from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
+from truesparse.kernels.condensed import put_in_order, split_room
+from truesparse.kernels.jit import inner_kernel
 from truesparse.kernels.simd import (
     LANES,
     VectorType,
@@ -41,7 +41,6 @@ from truesparse.kernels.simd import (
     multiply_add,
     store,
 )
-from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 VECTORS = 4  # of the neurons of a step: their places are the bytes of a word
 NEURONS = VECTORS * LANES
@@ -238,7 +237,23 @@ if jit.DISABLED:
 
 
 @inner_kernel
-def _some_groups(window_tile, windows, x, out, code, parameter, start, stop):
+def some_groups(window_tile, windows, x, out, code, parameter, start, stop):
+    """Compute groups start to stop of f(bias + W^T x) of one sample, with AVX-512.
+
+    Parameters
+    ----------
+    window_tile : tuple
+        A tile as wide as the windows, see simd.make_tile.
+    windows : Windows
+    x : (n_in or more,) float32 array
+        Finite.
+    out : (n_groups, 64) float32 array
+        The neurons in order; numbers beyond the last neuron have no meaning. If they
+        are sorted, (2 * n_groups, 64): the second half is room for that.
+    code, parameter : int, float
+        The fields of an Activation.
+    start, stop : int
+    """
     weights, places, row = windows.weights, windows.places, x.reshape(1, x.size)
     tile, part = (0, 0, 0, 0), split_room(windows.order, out)
     for group in range(start, stop):
@@ -250,51 +265,3 @@ def _some_groups(window_tile, windows, x, out, code, parameter, start, stop):
         store(part, group, 0, sums)
     infer_rows(code, parameter, part, start, stop)
     put_in_order(windows.order, part, out, start * NEURONS, stop * NEURONS)
-
-
-@kernel
-def one_sample_by_windows(x, out, code, parameter, window_tile, *fields):
-    """Compute out = f(bias + W^T x) of one sample, on one thread, with AVX-512.
-
-    Parameters
-    ----------
-    x : (n_in or more,) float32 array
-    out : (n_groups, 64) float32 array
-        The neurons in order; numbers beyond the last neuron have no meaning. If they
-        are sorted, (2 * n_groups, 64): the second half is room for that.
-    code, parameter : int, float
-        The fields of an Activation.
-    window_tile : tuple
-        A tile as wide as the windows, see simd.make_tile.
-    *fields
-        The fields of Windows. Numba would take 0.7 us longer to look at the whole.
-
-    Returns
-    -------
-    bool
-        False, with nothing computed, if x holds a number that is not finite.
-    """
-    windows = Windows(*fields)
-    finite, n_groups = is_finite(x[: windows.n_in]), windows.bias.shape[0]
-    if finite:
-        state = flush_subnormals()
-        _some_groups(window_tile, windows, x, out, code, parameter, 0, n_groups)
-        restore_subnormals(state)
-    return finite
-
-
-@parallel_kernel
-def one_sample_by_windows_parallel(
-    x, out, code, parameter, task_size, window_tile, *fields
-):
-    """Do the same on all threads, `task_size` groups of 64 neurons a task."""
-    windows = Windows(*fields)
-    finite, n_groups = is_finite(x[: windows.n_in]), windows.bias.shape[0]
-    if finite:
-        for task in prange((n_groups + task_size - 1) // task_size):
-            state = flush_subnormals()
-            start = task * task_size
-            stop = min(start + task_size, n_groups)
-            _some_groups(window_tile, windows, x, out, code, parameter, start, stop)
-            restore_subnormals(state)
-    return finite

@@ -15,13 +15,14 @@ a hundred samples, up to 26. Training drops it. Nets that store activations in b
 have none: the copy would not round as they do.
 """
 
+import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from truesparse.kernels.arrays import Csr
-from truesparse.kernels.fingerprint import KEYS, fingerprint
+from truesparse.kernels.fingerprint import KEYS, are_unchanged, fingerprint
 from truesparse.kernels.sparse_sample import one_sparse_sample
 from truesparse.network.inputs import n_samples
 from truesparse.sparse.condensed_chain import CondensedChain
@@ -53,43 +54,35 @@ class FewSamples:
         """Leave out the copies, which are soon made again."""
         return {"_copies": {}}
 
-    def can_predict(
-        self, layers: Sequence[SparseLayer], source: np.ndarray | Csr, batch_size: int
-    ) -> bool:
-        """Whether batches are small enough to be worth a copy, and the net, too.
-
-        This depends on sizes alone: the same samples give the same bits, whatever was
-        called before.
-        """
-        if batch_size > _MOST_SAMPLES:
-            return False
-        copied = layers[_first(source) :]
-        return sum(layer.connections.nnz for layer in copied) <= _MOST_CONNECTIONS
-
     def predict(
         self, layers: Sequence[SparseLayer], source: np.ndarray | Csr, batch_size: int
-    ) -> np.ndarray:
-        """Return the outputs before softmax or logistic, (n, n_out)."""
-        first = _first(source)
-        if isinstance(source, Csr):
-            source = _apply_first(layers[0], source)
+    ) -> np.ndarray | None:
+        """Return the outputs before softmax or logistic, (n, n_out).
+
+        Return None if batches are too large to be worth a copy, or the net is. This
+        depends on sizes alone: the same samples give the same bits, whatever was called
+        before.
+        """
+        if batch_size > _MOST_SAMPLES:
+            return None
+        first = int(isinstance(source, Csr))
         rest = layers[first:]
-        if not rest:
-            return source
         copied = self._copies.get(first)
         if copied is None or not copied.is_current(rest):
             self._copies.pop(first, None)  # freed before another is made
-            self._copies[first] = copied = _Copy(rest)
-        return copied.chain.predict(source, n_samples(source), batch_size)
+            if sum(layer.connections.nnz for layer in rest) > _MOST_CONNECTIONS:
+                return None
+            if rest:
+                self._copies[first] = copied = _Copy(rest)
+        if isinstance(source, Csr):
+            source = _apply_first(layers[0], source)
+        if not copied:
+            return source
+        return copied.chain.predict(source, len(source), batch_size)
 
     def forget(self) -> None:
         """Free the copies, of weights that are about to change."""
         self._copies.clear()
-
-
-def _first(source: np.ndarray | Csr) -> int:
-    """Return the first layer that is copied."""
-    return int(isinstance(source, Csr))
 
 
 def _apply_first(layer: SparseLayer, source: Csr) -> np.ndarray:
@@ -119,70 +112,52 @@ class _Copy:
 
     def __init__(self, layers: Sequence[SparseLayer]):
         # Looked at before they are copied, so that a change meanwhile shows.
-        self._watched = [_Watched.begin(layer) for layer in layers]
+        self._parts = _parts(layers)
+        self._fingerprints = _fingerprints(layers)
         condensed = [_condense(layer) for layer in layers]
-        self.chain = CondensedChain(condensed, condensed[-1].bias)
+        self.chain = CondensedChain(condensed, condensed[-1].bias, _PATIENCE)
 
     def is_current(self, layers: Sequence[SparseLayer]) -> bool:
         """Whether nothing about the layers has changed since."""
-        if len(layers) != len(self._watched):
-            return False
-        pairs = zip(self._watched, layers, strict=True)
-        return all(watched.is_same(layer) for watched, layer in pairs)
+        parts = _parts(layers)
+        return (
+            self._fingerprints is not None
+            and len(parts) == len(self._parts)
+            and all(map(operator.is_, parts, self._parts))
+            # The addresses are those of arrays among these parts, which therefore live.
+            and are_unchanged(KEYS, self._fingerprints)
+        )
 
 
 def _condense(layer: SparseLayer) -> CondensedLayer:
     units = None if layer.srelu is None else layer.srelu.values
     parts = layer.connections, layer.bias, layer.activation, units
     # Whole, so that neurons without connections change the order of no sum.
-    condensed = condense(*parts, whole=True)
-    condensed.patience = _PATIENCE
-    return condensed
+    return condense(*parts, whole=True)
 
 
-class _Watched(NamedTuple):
-    """The arrays of a layer, and what they held."""
-
-    version: int
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-    bias: np.ndarray
-    units: np.ndarray | None
-    activation: object
-    words: tuple[np.ndarray, ...]  # all that training changes, as uint32
-    fingerprint: int
-
-    @classmethod
-    def begin(cls, layer: SparseLayer) -> "_Watched":
+def _parts(layers: Sequence[SparseLayer]) -> list[object]:
+    """Return what the layers consist of; a new pattern has new arrays."""
+    parts: list[object] = []
+    for layer in layers:
         c, srelu = layer.connections, layer.srelu
         units = None if srelu is None else srelu.values
-        trained = [c.values, layer.bias] + ([] if units is None else [units])
-        words = tuple(array.reshape(-1).view(np.uint32) for array in trained)
-        for array in words:
-            # Of one type for Numba, also if some are mapped from a file.
-            array.flags.writeable = False
-        return cls(
-            c.version,
-            c.indptr,
-            c.indices,
-            c.values,
-            layer.bias,
-            units,
-            layer.activation,
-            words,
-            fingerprint(KEYS, *words),
-        )
+        parts += (c.indptr, c.indices, c.values, layer.bias, units, layer.activation)
+    return parts
 
-    def is_same(self, layer: SparseLayer) -> bool:
-        c, srelu = layer.connections, layer.srelu
-        return (
-            c.version == self.version
-            and c.indptr is self.indptr
-            and c.indices is self.indices
-            and c.values is self.values
-            and layer.bias is self.bias
-            and (None if srelu is None else srelu.values) is self.units
-            and layer.activation is self.activation
-            and fingerprint(KEYS, *self.words) == self.fingerprint
-        )
+
+def _fingerprints(layers: Sequence[SparseLayer]) -> np.ndarray | None:
+    """Return the table of all that training changes, for `are_unchanged`.
+
+    Return None if an array has gaps: then no copy is ever current.
+    """
+    rows = []
+    for layer in layers:
+        for array in (layer.connections.values, *layer.neuron_parameters()):
+            if not array.flags.c_contiguous:
+                return None
+            words = array.reshape(-1).view(np.uint32)
+            # Of one type for Numba, also if some are mapped from a file.
+            words.flags.writeable = False
+            rows.append((words.ctypes.data, words.size, fingerprint(KEYS, words)))
+    return np.array(rows, np.uint64)

@@ -329,9 +329,10 @@ class SparseMLP(LayerStack, Probabilities, Exportable):
         source = inputs.as_source_data(data, self.dtype, n_features)
         # One sample takes one column, even if there are wider buffers.
         size = min(batch_size, max(inputs.n_samples(source), 1))
-        is_exact = self.activation_dtype != "bfloat16"
-        if is_exact and self._few.can_predict(self.layers, source, size):
-            return self._few.predict(self.layers, source, size)
+        if self._activation_dtype != "bfloat16":
+            few = self._few.predict(self.layers, source, size)
+            if few is not None:
+                return few
         return self._predict(source, size)
 
     def evaluate(

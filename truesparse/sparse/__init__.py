@@ -7,5 +7,6 @@ srelu            trained parameters of the activation srelu
 balance          how the work of a layer is split into tasks
 condensed_layer  a layer for prediction alone, its connections by output neuron
 condensed_chain  such layers one after the other
+one_by_one       a few samples through such layers
 condensing       how trained layers become such layers
 """

@@ -1,9 +1,6 @@
 """Condensed layers one after the other: predictions for single samples and batches."""
 
-import functools
-import threading
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +8,7 @@ from truesparse.kernels.arrays import Csr
 from truesparse.kernels.batch import gather_dense
 from truesparse.kernels.simd import make_tile
 from truesparse.sparse.condensed_layer import CondensedLayer
+from truesparse.sparse.one_by_one import OneByOne
 
 # A batch of any size costs at least as much as 16 samples; up to this many are as fast
 # one by one, and need no batch's kernel to be compiled.
@@ -21,7 +19,7 @@ _TILE_BYTES = 64  # for four neurons at once, what the registers of AVX2 hold
 class CondensedChain:
     """Layers that fit each other, and the outputs that are constant.
 
-    Several threads may predict with one object; each has its buffers for one sample.
+    Several threads may predict with one object.
 
     Parameters
     ----------
@@ -29,23 +27,22 @@ class CondensedChain:
         At least one. A layer that several chains share is packed for the last of them.
     constants : (n_out,) array
         Outputs of the last layer's neurons, valid for those without connections.
+    patience : int
+        See OneByOne.
     """
 
-    def __init__(self, layers: Sequence[CondensedLayer], constants: np.ndarray):
+    def __init__(
+        self,
+        layers: Sequence[CondensedLayer],
+        constants: np.ndarray,
+        patience: int = 0,
+    ):
         self.layers, self.constants = layers, constants
         total = max(sum(layer.nnz for layer in layers), 1)
         for layer in layers:
             layer.cache_share = layer.nnz / total
+        self._one_by_one = OneByOne(layers, patience)
         self._all_active = layers[-1].n_active == constants.size
-
-    @functools.cached_property
-    def _of_thread(self) -> threading.local:
-        """Each thread's buffers for the outputs of all layers for one sample."""
-        return threading.local()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to threads."""
-        return {name: x for name, x in vars(self).items() if name != "_of_thread"}
 
     def predict(self, source: np.ndarray | Csr, n: int, batch_size: int) -> np.ndarray:
         """Return the outputs for all samples, (n, n_out), without softmax or logistic.
@@ -65,41 +62,32 @@ class CondensedChain:
             stop = min(start + batch_size, n)
             batch = _dense(source, start, stop, self.layers[0].n_in)
             if stop - start <= _FEW_SAMPLES:
-                self._one_by_one(batch, out[start:stop])
+                self._few(batch, out[start:stop])
             else:
                 self._many(batch, out[start:stop], buffers)
         return out
 
-    def _one_by_one(self, batch: np.ndarray, out: np.ndarray) -> None:
+    def _few(self, batch: np.ndarray, out: np.ndarray) -> None:
         """Compute samples (n, n_features) into (n, n_out), each on its own."""
-        try:
-            buffers = self._of_thread.buffers
-        except AttributeError:
-            buffers = self._of_thread.buffers = self._allocate(1)
+        if self._all_active:
+            self._one_by_one.run(batch, out)
+            return
         last = self.layers[-1]
-        for x, row in zip(batch, out, strict=True):
-            for layer, (buffer, flat) in zip(self.layers, buffers, strict=True):
-                layer.run(x, buffer)
-                x = flat
-            if self._all_active:
-                row[:] = x[: last.n_active]
-            else:
-                row[:] = self.constants
-                row[last.neurons] = x[: last.n_active]
-
-    def _allocate(self, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the outputs of all layers, and flat views of them."""
-        rooms = [layer.room(columns) for layer in self.layers]
-        outputs = [np.empty(room, self.constants.dtype) for room in rooms]
-        return [(out, out.reshape(-1)) for out in outputs]
+        active = np.empty((len(out), last.n_active), out.dtype)
+        self._one_by_one.run(batch, active)
+        out[:] = self.constants
+        out[:, last.neurons] = active
 
     def _many(self, batch: np.ndarray, out: np.ndarray, buffers: dict) -> None:
         """Compute samples (n, n_features) into (n, n_out), feature by feature."""
         n, tile = len(batch), _TILE_BYTES // out.itemsize
         columns = -(-n // tile) * tile
         if columns not in buffers:
-            x = np.empty((batch.shape[1], columns), out.dtype)
-            buffers[columns] = [x, *(array for array, _ in self._allocate(columns))]
+            sizes = [
+                batch.shape[1],
+                *(layer.blocks.bias.size for layer in self.layers),
+            ]
+            buffers[columns] = [np.empty((size, columns), out.dtype) for size in sizes]
         x, *outputs = buffers[columns]
         gather_dense(batch, np.arange(n), x)
         for layer, buffer in zip(self.layers, outputs, strict=True):

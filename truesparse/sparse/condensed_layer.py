@@ -19,23 +19,21 @@ from truesparse.errors import UsageError
 from truesparse.kernels import jit
 from truesparse.kernels.condensed import (
     many_samples,
-    one_sample,
-    one_sample_parallel,
     pack_blocks,
     sort_by_fan_in,
     unpack_blocks,
 )
+from truesparse.kernels.condensed_net import LayerRow
 from truesparse.kernels.simd import LANES, make_tile
 from truesparse.kernels.windows import (
     NARROW,
     NEURONS,
     STEP_BYTES,
     WIDE,
-    one_sample_by_windows,
-    one_sample_by_windows_parallel,
     pack_windows,
 )
 from truesparse.sparse.connections import LARGEST_SIDE
+from truesparse.sparse.one_by_one import OneByOne
 from truesparse.sparse.srelu import given_units
 
 # With fewer connections, one thread is done before others have begun.
@@ -107,17 +105,13 @@ class CondensedLayer:
         self.srelu = given_units(activation, srelu, bias)
         order = sort_by_fan_in(indptr)
         self.blocks = pack_blocks(indptr, inputs, weights, bias, order)
-        # So many samples are computed without windows, before those are made.
-        self.patience = 0
         self.cache_share = 1.0  # less in a model, see CondensedChain
-        self._how = *activation.for_inference()[:2], self.n_in
-        self._is_small = self.nnz < _PARALLEL_NNZ
-        self._n_groups = -(-self.n_active // NEURONS)
+        self.is_large = self.nnz >= _PARALLEL_NNZ
         self._task_size = max(1, -(-len(self.blocks.bias) // _MOST_TASKS))
 
     @functools.cached_property
     def windows(self) -> tuple | None:
-        """A copy of the connections in the order that `run` needs with AVX-512.
+        """A copy of the connections in the order that AVX-512 takes for one sample.
 
         The tile of a window and the fields of Windows, made for the current number of
         threads; None where windows do not pay off.
@@ -125,7 +119,8 @@ class CondensedLayer:
         if self.blocks.bias.dtype != np.float32 or self.nnz < _WINDOWS_NNZ:
             return None
         layer = *self.by_output(), self.bias, self.blocks.order, self.n_in
-        cache = _CACHE_BYTES * self._threads() * self.cache_share
+        threads = jit.thread_count() if self.is_large else 1
+        cache = _CACHE_BYTES * threads * self.cache_share
         fit = int(cache) // STEP_BYTES * NEURONS
         for width, (inside, outside) in _MOST_WEIGHTS.items():
             most = max(min(fit, inside * self.nnz), outside * self.nnz)
@@ -134,9 +129,14 @@ class CondensedLayer:
                 return make_tile(width), *windows
         return None
 
+    @functools.cached_property
+    def _alone(self) -> OneByOne:
+        return OneByOne([self])
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the windows, which are made again when they are needed."""
-        return {name: value for name, value in vars(self).items() if name != "windows"}
+        """Leave out what is made again when it is needed."""
+        made_again = {"windows", "_alone"}
+        return {name: x for name, x in vars(self).items() if name not in made_again}
 
     @property
     def bias(self) -> np.ndarray:
@@ -174,56 +174,61 @@ class CondensedLayer:
             raise UsageError(
                 f"x must be a contiguous {dtype} array of {self.n_in} numbers"
             )
-        out = np.empty(self.room(1), dtype)
-        self.run(x, out)
-        return out.reshape(-1)[: self.n_active]
+        out = np.empty((1, self.n_active), dtype)
+        self._alone.run(x.reshape(1, self.n_in), out)
+        return out[0]
 
-    def room(self, columns: int) -> tuple[int, int]:
-        """Return the shape of the output buffer for a number of samples."""
-        if columns == 1:
-            return self._n_groups * (2 if self.blocks.order.size else 1), NEURONS
-        return len(self.blocks.bias) * LANES, columns
+    @property
+    def room(self) -> int:
+        """Numbers that the kernels need for the outputs for one sample."""
+        n_groups = -(-self.n_active // NEURONS)
+        return n_groups * NEURONS * (2 if self.blocks.order.size else 1)
 
-    def run(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Compute one sample, (n_in or more,), into `out` of shape ``room(1)``.
+    def describe(self, start: int, with_windows: bool) -> tuple[LayerRow, tuple]:
+        """Describe the layer to the kernels of condensed_net.
 
-        With AVX-512, the first call makes `windows`, or that after `patience` others.
+        Parameters
+        ----------
+        start : int
+            Numbers before its outputs in the room of all layers.
+        with_windows : bool
+            Whether to take `windows`, and make them, where they pay off.
+
+        Returns
+        -------
+        LayerRow
+        tuple
+            What must live as long as the addresses in the row.
         """
-        how, threads = self._how, self._threads()
-        if not (jit.has_avx512() and self._run_by_windows(x, out, how, threads)):
-            if threads == 1:
-                one_sample(x, out, *how, *self.blocks)
-            else:
-                one_sample_parallel(x, out, *how, self._task_size, *self.blocks)
-        if self.srelu is not None:
-            self.srelu.predict(out.reshape(-1, 1))
-
-    def _threads(self) -> int:
-        return 1 if self._is_small else jit.thread_count()
-
-    def _run_by_windows(self, x, out, how: tuple, threads: int) -> bool:
-        """Do what `run` does; return False if it must take the other kernels."""
-        if self.patience > 0:
-            self.patience -= 1
-            return False
-        if self.windows is None:
-            return False
-        how = how[:2]
-        if threads == 1:
-            return one_sample_by_windows(x, out, *how, *self.windows)
-        # One task for each thread: 24 tasks would take 0.8 us more.
-        size = -(-self._n_groups // threads)
-        return one_sample_by_windows_parallel(x, out, *how, size, *self.windows)
+        how = self.activation.for_inference()
+        windows = self.windows if with_windows else None
+        tile, *steps = windows or ((), *[np.empty(0)] * 5)
+        units = None if self.srelu is None else self.srelu.values
+        numbers = (
+            self.n_in,
+            self.n_active,
+            how.code,
+            int(np.float64(how.parameter).view(np.int64)),
+            self.is_large,
+            self.blocks.order.size > 0,
+            start,
+            0 if units is None else units.ctypes.data,
+            *(array.ctypes.data for array in self.blocks),
+            len(tile) * LANES,
+            *(array.ctypes.data for array in steps[:5]),
+        )
+        return LayerRow._make(numbers), (self.blocks, windows, units)
 
     def run_batch(self, tile: tuple, x: np.ndarray, out: np.ndarray) -> None:
-        """Compute a batch, feature by feature, into `out` of shape ``room(columns)``.
+        """Compute a batch, feature by feature.
 
         Parameters
         ----------
         tile : tuple
             See simd.make_tile.
         x : (n_in or more, columns) array
-        out : array
+        out : (n, columns) array
+            n is the number of neurons, rounded up to a multiple of 16.
         """
         how = self.activation.for_inference()
         many_samples(tile, self.blocks, x, out, how, self._task_size)
