@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import SEEDS
 
-from truesparse.kernels.fingerprint import BLOCK, KEYS, are_unchanged, fingerprint
+from truesparse.kernels.fingerprint import KEYS, PAIRS, are_unchanged, fingerprint
 
-SIZES = st.sampled_from([0, 1, 10, 255, 256, 257, 600])
+BLOCK = 2 * PAIRS
+SIZES = st.sampled_from([0, 1, 2, 3, 10, 255, 256, 257, 258, 600])
 
 
 def draw_words(size, seed):
@@ -17,21 +18,21 @@ def draw_words(size, seed):
 
 def naive(words):
     keys, words, total = KEYS.tolist(), words.tolist(), 0
-    for block in (words[i : i + 256] for i in range(0, len(words) + 1, 256)):
-        sums = [(word + key) % 2**32 for word, key in zip(block, keys)]  # noqa: B905
-        if len(block) == 256:
-            number = sum(sums[i] * sums[i + 128] for i in range(128))
-        else:
-            long = [keys[i] << 32 | keys[255 - i] | 1 for i in range(256)]
-            number = sum(word * key for word, key in zip(block, long))  # noqa: B905
+    pairs = [low + (high << 32) for low, high in zip(words[::2], words[1::2])]  # noqa: B905
+    blocks = [pairs[i : i + 128] for i in range(0, len(pairs), 128)]
+    for block in blocks + [words[-1:]] * (len(words) % 2):
+        sums = [(pair + key) % 2**64 for pair, key in zip(block, keys)]  # noqa: B905
+        number = sum(each % 2**32 * (each // 2**32) for each in sums)
         total = (total * 0x9E3779B97F4A7C15 + number) % 2**64
     return total
 
 
 @given(SIZES, SEEDS)
 def test_the_number_is_that_of_the_formula(size, seed):
-    words = draw_words(size, seed)
-    assert int(fingerprint(KEYS, words)) == naive(words)
+    words = draw_words(size + 1, seed)
+    # The address of a pair need not be a multiple of 8.
+    for each in (words[1:], words[:-1]):
+        assert int(fingerprint(KEYS, each)) == naive(each)
 
 
 @given(st.integers(0, 999), st.integers(1, 2**32 - 1), SEEDS)
@@ -61,6 +62,10 @@ def swap(x):
     x[[3, 4]] = x[[4, 3]]
 
 
+def swap_pairs(x):
+    x[4:6], x[6:8] = x[6:8].copy(), x[4:6].copy()
+
+
 def swap_halves(x):
     half = BLOCK // 2
     x[:half], x[half:BLOCK] = x[half:BLOCK].copy(), x[:half].copy()
@@ -80,7 +85,8 @@ def turn(x):
 
 
 @pytest.mark.parametrize(
-    "change", [negate, double, swap, swap_halves, swap_blocks, exchange, turn]
+    "change",
+    [negate, double, swap, swap_pairs, swap_halves, swap_blocks, exchange, turn],
 )
 def test_changes_with_a_plan_show(change):
     for size in (2 * BLOCK, 1000):

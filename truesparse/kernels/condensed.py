@@ -28,6 +28,7 @@ from numba.core.extending import intrinsic
 
 from truesparse.kernels import jit
 from truesparse.kernels.activation import activate_row, activate_rows, infer_rows
+from truesparse.kernels.addresses import as_rows, as_vector
 from truesparse.kernels.aligned import aligned_zeros
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
@@ -214,7 +215,7 @@ def _exact_sums(blocks, x, rows, start, stop):
 @inner_kernel
 def put_in_order(order, rows, out, start, stop):
     """Copy numbers start to stop of `rows` to their neurons' places in `out`."""
-    sums, neurons = rows.reshape(rows.size), out.reshape(out.size)
+    sums, neurons = as_vector(rows), as_vector(out)
     for place in range(start, min(stop, order.size)):
         neurons[order[place]] = sums[place]
 
@@ -243,7 +244,7 @@ def some_blocks(blocks, x, out, finite, code, parameter, start, stop):
     start, stop : int
     """
     part = split_room(blocks.order, out)
-    rows = part.reshape(part.size // LANES, LANES)
+    rows = as_rows(part, LANES)
     if finite:
         _padded_sums(blocks, x, rows, start, stop)
     else:

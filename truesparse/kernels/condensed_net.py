@@ -15,7 +15,7 @@ import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from truesparse.kernels import jit
-from truesparse.kernels.addresses import array_at
+from truesparse.kernels.addresses import array_at, as_rows, as_vector
 from truesparse.kernels.arrays import Activation
 from truesparse.kernels.condensed import Blocks, is_finite, some_blocks
 from truesparse.kernels.jit import inner_kernel, kernel, parallel_kernel, prange
@@ -133,17 +133,17 @@ def _split_room(numbers, room):
     """
     row = LayerRow(*to_fixed_tuple(numbers, _FIELDS))
     n = (row.n_neurons + NEURONS - 1) // NEURONS * (1 + row.is_sorted)
-    return room[row.room : row.room + n * NEURONS].reshape(n, NEURONS)
+    return as_rows(room[row.room : row.room + n * NEURONS], NEURONS)
 
 
 @inner_kernel
 def _finish(numbers, out):
     """Apply srelu where the layer has it, and return the outputs as a vector."""
-    row, flat = LayerRow(*to_fixed_tuple(numbers, _FIELDS)), out.reshape(out.size)
+    row, flat = LayerRow(*to_fixed_tuple(numbers, _FIELDS)), as_vector(out)
     if row.units != 0:
         units = array_at(row.units, (4, row.n_neurons), out.dtype)
         plain = Activation(row.code, 0.0, False, 0, 1.0, 0)
-        rows = flat.reshape(out.size, 1)
+        rows = as_rows(out, 1)
         forward_rows(units, rows, rows[:0], plain, 0, row.n_neurons)
     return flat
 

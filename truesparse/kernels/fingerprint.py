@@ -1,66 +1,68 @@
 """Fingerprints of arrays: whether they still hold what they held.
 
-Blocks of words go through the hash NH (Black et al., UMAC: fast and secure message
-authentication, CRYPTO 1999, section 4), with keys k::
+Blocks of 64-bit numbers w, each of two words, go through the hash NH (Black et al.,
+UMAC: fast and secure message authentication, CRYPTO 1999, section 4), with keys k::
 
-    h = sum_i ((a_i + k_i) mod 2**32) ((b_i + k_(i + 128)) mod 2**32)    mod 2**64
+    h = sum_i (s_i mod 2**32) (s_i // 2**32)    mod 2**64,    s_i = w_i + k_i mod 2**64
 
-for the halves a and b of a block of 256 words, and h of all blocks are the digits of a
-number modulo 2**64. What remains at the end is multiplied by keys of 64 bits. Unlike
-sums of the words, times their places or not, this has no blind spot: for keys drawn at
-random any given change, of every sign, say, escapes once in 2**32.
+and h of all blocks are the digits of a number modulo 2**64. In NH, the two words of a
+pair have a key each; here one sum adds both, and may carry from the lower to the upper.
+Unlike sums of the words, times their places or not, this has no blind spot: for keys
+drawn at random any given change, of every sign, say, escapes at most once in 2**31.
+
+On one thread of an EPYC with AVX-512 it reads 0.6 MB in the cache in 2.8 us; with the
+two words at a distance, which must then be widened, 7.4 us (2026-11).
 """
 
 import numpy as np
 
 from truesparse.kernels import jit
-from truesparse.kernels.addresses import array_at
+from truesparse.kernels.addresses import array_at, pair_of
 from truesparse.kernels.jit import inner_kernel, kernel
 
-_HALF = 128
-BLOCK = 2 * _HALF
-KEYS = np.random.default_rng(0).integers(0, 2**32, BLOCK, np.uint32)
+PAIRS = 128  # in a block
+KEYS = np.random.default_rng(0).integers(0, 2**64, PAIRS, np.uint64)
 _BASE = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, odd
 
 
 @inner_kernel
-def _hash_block(keys, words, start):
-    a, b = words[start : start + _HALF], words[start + _HALF : start + BLOCK]
-    total = np.uint64(0)
-    for i in range(_HALF):
-        left = np.uint64(np.uint32(a[i] + keys[i]))
-        total += left * np.uint64(np.uint32(b[i] + keys[_HALF + i]))
-    return total
+def _product(key, number):
+    both = number + key
+    return (both & np.uint64(0xFFFFFFFF)) * (both >> np.uint64(32))
 
 
 @inner_kernel
-def _hash_rest(keys, words, start):
-    total, one = np.uint64(0), np.uint64(1)
-    for i in range(words.size - start):
-        key = np.uint64(keys[i]) << np.uint64(32) | np.uint64(keys[BLOCK - 1 - i]) | one
-        total += np.uint64(words[start + i]) * key
+def _hash_block(keys, words, start, stop):
+    total = np.uint64(0)
+    for i in range(stop - start):
+        total += _product(keys[i], pair_of(words, start + i))
     return total
 
 
 @inner_kernel
 def _hash(keys, words):
-    total, base = np.uint64(0), np.uint64(_BASE)
-    n_blocks = words.size // BLOCK
-    for block in range(n_blocks):
-        total = total * base + _hash_block(keys, words, block * BLOCK)
-    return total * base + _hash_rest(keys, words, n_blocks * BLOCK)
+    total, base, n_pairs = np.uint64(0), np.uint64(_BASE), words.size // 2
+    for start in range(0, n_pairs, PAIRS):
+        stop = min(start + PAIRS, n_pairs)
+        total = total * base + _hash_block(keys, words, start, stop)
+    if words.size % 2:
+        total = total * base + _product(keys[0], np.uint64(words[words.size - 1]))
+    return total
 
 
 if jit.DISABLED:
 
     def _hash(keys, words):
         """Do the same in NumPy."""
-        total, cut = 0, words.size // BLOCK * BLOCK
-        left, right = np.hsplit(words[:cut].reshape(-1, BLOCK) + keys, 2)
-        hashes = (left.astype(np.uint64) * right).sum(1).tolist()
-        rest = words[cut:].astype(np.uint64)
-        long = keys.astype(np.uint64) << 32 | keys[::-1] | 1
-        for number in (*hashes, int((rest * long[: rest.size]).sum())):
+        pairs, total = words[: words.size // 2 * 2].view(np.uint64), 0
+        blocks = [pairs[i : i + PAIRS] for i in range(0, pairs.size, PAIRS)]
+        if words.size % 2:
+            blocks.append(words[-1:].astype(np.uint64))
+        for block in blocks:
+            both = block + keys[: block.size]
+            number = int(
+                ((both & np.uint64(0xFFFFFFFF)) * (both >> np.uint64(32))).sum()
+            )
             total = (total * _BASE + number) % 2**64
         return np.uint64(total)
 
@@ -71,7 +73,7 @@ def fingerprint(keys, words):
 
     Parameters
     ----------
-    keys : (256,) uint32 array
+    keys : (128,) uint64 array
         KEYS.
     words : (n,) uint32 array
 
@@ -88,7 +90,7 @@ def are_unchanged(keys, table):
 
     Parameters
     ----------
-    keys : (256,) uint32 array
+    keys : (128,) uint64 array
         KEYS.
     table : (n, 3) uint64 array
         Address, words and fingerprint of each array.

@@ -30,6 +30,7 @@ from numba.core.extending import intrinsic
 
 from truesparse.kernels import jit
 from truesparse.kernels.activation import infer_rows
+from truesparse.kernels.addresses import as_rows
 from truesparse.kernels.aligned import aligned_zeros
 from truesparse.kernels.condensed import put_in_order, split_room
 from truesparse.kernels.jit import inner_kernel
@@ -254,7 +255,7 @@ def some_groups(window_tile, windows, x, out, code, parameter, start, stop):
         The fields of an Activation.
     start, stop : int
     """
-    weights, places, row = windows.weights, windows.places, x.reshape(1, x.size)
+    weights, places, row = windows.weights, windows.places, as_rows(x, x.size)
     tile, part = (0, 0, 0, 0), split_room(windows.order, out)
     for group in range(start, stop):
         sums = load(tile, windows.bias, group, 0)
