@@ -8,16 +8,13 @@ from abc import abstractmethod
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import (
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
 from truesparse.estimators.attributes import publish_history, publish_model
 from truesparse.estimators.fitting import Unfinished, run_trainer, warnings_of
-from truesparse.estimators.reading import FLOATS, read_samples
+from truesparse.estimators.reading import read_rows, read_samples
 from truesparse.estimators.samples import Samples
 from truesparse.estimators.settings import AUTO, Settings
 from truesparse.estimators.several import mean_history, train_several
@@ -341,7 +338,7 @@ class BaseSparseMLP(BaseEstimator):
     def _outputs(self, X) -> np.ndarray:
         """Return the outputs before softmax or logistic, (n, n_outputs), all finite."""
         check_is_fitted(self, "model_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        X = read_rows(self, X)
         with jit.threads(self.n_jobs):
             z = self.model_.decision_function(X)
         require_finite(z)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import is_regressor
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -14,7 +15,12 @@ from sklearn.utils.validation import (
 from truesparse.errors import DataError
 from truesparse.estimators.samples import Samples
 from truesparse.estimators.settings import Settings
-from truesparse.network.inputs import as_source_data, as_weights, n_samples
+from truesparse.network.inputs import (
+    as_source_data,
+    as_weights,
+    is_finite,
+    n_samples,
+)
 from truesparse.training.fit_data import require_both
 
 # Whole numbers become the first of them.
@@ -49,6 +55,31 @@ def read_samples(
     weights = as_weights(estimator._weigh(y, sample_weight), n_samples(source))
     validation = _read_validation(estimator, X_val, y_val, weights_val, dtype)
     return Samples(source, targets, weights, sample_weight, *validation)
+
+
+def read_rows(estimator: Any, X) -> Any:
+    """Return the samples to predict as an array or a CSR matrix, checked.
+
+    A finite matrix of floats, as wide as the training data, needs none of what
+    scikit-learn does for others, which takes 70 us: four times as long as a network of
+    140,000 connections takes for a sample (EPYC, 2026-11).
+    """
+    # That names of features are missing is scikit-learn's to warn of.
+    has_names = hasattr(estimator, "feature_names_in_")
+    if not has_names and _is_plain(X, estimator.n_features_in_):
+        return X
+    return validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+
+
+def _is_plain(X, n_features: int) -> bool:
+    if type(X) in (scipy.sparse.csr_array, scipy.sparse.csr_matrix):
+        values = X.data  # the network looks at the indices
+    elif type(X) is np.ndarray:
+        values = X
+    else:
+        return False
+    is_matrix = X.ndim == 2 and X.shape[0] > 0 and X.shape[1] == n_features
+    return is_matrix and values.dtype in FLOATS and is_finite(values)
 
 
 def _read_validation(estimator: Any, X, y, weights, dtype) -> tuple:

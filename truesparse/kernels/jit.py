@@ -295,13 +295,13 @@ def threads(n_jobs: int | None) -> Iterator[None]:
     UsageError
         If `n_jobs` is 0 or not a whole number.
     """
-    before, wanted = numba.get_num_threads(), n_jobs
-    if n_jobs is not None:
-        if check_whole("n_jobs", n_jobs, -sys.maxsize) == 0:
-            raise UsageError("n_jobs must not be 0: give 1 for one thread, -1 for all")
-        most = most_threads()
-        wanted = min(n_jobs, most) if n_jobs > 0 else max(1, most + 1 + n_jobs)
-    set_threads(wanted)
+    if n_jobs is None:
+        yield
+        return
+    if check_whole("n_jobs", n_jobs, -sys.maxsize) == 0:
+        raise UsageError("n_jobs must not be 0: give 1 for one thread, -1 for all")
+    before, most = numba.get_num_threads(), most_threads()
+    set_threads(min(n_jobs, most) if n_jobs > 0 else max(1, most + 1 + n_jobs))
     try:
         yield
     finally:
