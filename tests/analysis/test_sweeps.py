@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -83,6 +84,17 @@ def test_several_processes_share_the_work(tmp_path):
     rows = run_sweep(square, SETTINGS, tmp_path / "j", n_workers=2)
     assert values(rows) == WANTED
     assert os.getpid() not in {result["pid"] for _, result in rows}
+
+
+def end_process(setting):
+    os._exit(1)
+
+
+@pytest.mark.compiled
+def test_a_process_that_ends_is_explained(tmp_path):
+    with pytest.raises(BrokenProcessPool) as caught:
+        run_sweep(end_process, SETTINGS, tmp_path / "j", n_workers=2)
+    assert "enough memory, or the script" in caught.value.__notes__[-1]
 
 
 def test_an_error_stops_the_sweep_after_what_has_ended(tmp_path):

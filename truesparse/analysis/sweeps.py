@@ -13,6 +13,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 from truesparse.common.checks import check_whole
@@ -70,6 +71,9 @@ def run_sweep(
 
     Notes
     -----
+    With several workers, which import the script that starts the sweep, it does so below
+    ``if __name__ == "__main__":``.
+
     What `work` raises ends the sweep, with a note that names the setting. Results that
     are in the journal stay.
 
@@ -162,6 +166,12 @@ def _run(
                 with _naming(key := futures.pop(future)):
                     result = future.result()
                 yield key, result
+    except BrokenProcessPool as error:
+        error.add_note(
+            "either it had not enough memory, or the script that starts the sweep does "
+            'so outside of: if __name__ == "__main__":'
+        )
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
