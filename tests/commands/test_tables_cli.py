@@ -274,6 +274,17 @@ def test_what_is_refused_names_the_option(people, words, code, message, capsys):
     assert got.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("kinds", ["5,6", "a,b"])
+def test_targets_are_named_by_their_column(kinds, tmp_path, capsys):
+    path, (first, second) = tmp_path / "wear.csv", kinds.split(",")
+    path.write_text("speed,kind,wear\n" + f"1,{first},0.5\n2,{second},1\n" * 20)
+    got = call(capsys, "--data", path, "--task", "classification", *NET)
+    assert "target 'wear' has real values such as 0.5" in got.err
+    path.write_text("speed,kind,wear\n" + f"1,{first},x\n2,{second},x\n" * 20)
+    got = call(capsys, "--data", path, *NET)
+    assert "target 'wear' holds one class only, 'x'" in got.err
+
+
 def test_range_is_refused_for_sparse_features(tmp_path, capsys):
     (tmp_path / "t.svm").write_text("0 1:1\n1 2:1\n0 3:1\n1 1:2\n" * 5)
     got = call(capsys, "--data", "t.svm", "--scale", "range", *NET)

@@ -361,9 +361,9 @@ def test_defaults_that_depend_on_other_options():
     assert config_module.RunConfig().epsilon is None
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_threads(threads, tmp_path):
+@pytest.mark.parametrize(("threads", "text"), [(1, "1 thread"), (3, "3 threads")])
+def test_threads(threads, text, tmp_path):
     words = *SMALL["iris"], *NET, "--threads", threads
     got = finish(start(*words, cwd=tmp_path))
     assert got.code == 0, got.err
-    assert f", {threads} threads\n" in got.err
+    assert f", {text}\n" in got.err

@@ -99,6 +99,7 @@ def test_a_share_that_is_not_used_may_be_0():
         ({"loss": "logistic"}, "takes two classes, got 3"),
         ({"hidden_layer_sizes": (10, 0)}, "hidden_layer_sizes must be a whole number"),
         ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes must be whole numbers"),
+        ({"hidden_layer_sizes": "50"}, "must be whole numbers, one .* got '50'"),
         ({"epsilon": 1, "density": 0.5}, "density"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
         ({"batch_size": "all"}, "unknown batch_size 'all'"),

@@ -71,7 +71,7 @@ def run_sweep(
 
     Notes
     -----
-    With several workers, which import the script that starts the sweep, it does so below
+    With several workers, which import the script, it starts the sweep below
     ``if __name__ == "__main__":``.
 
     What `work` raises ends the sweep, with a note that names the setting. Results that

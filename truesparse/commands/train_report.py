@@ -26,7 +26,7 @@ def format_start(data: "Dataset", model: "SparseMLP", n_threads: int) -> str:
         *data.notes,
         *(f"warning: {warning}" for warning in data.warnings),
         f"{sizes}: {model.nnz:,} connections, density {model.density:.3g}, "
-        f"{n_threads} threads"
+        f"{n_threads} {'thread' if n_threads == 1 else 'threads'}"
         f"{', activations in ' + model.activation_dtype if rounds else ''}",
     ]
     return "\n".join(lines)

@@ -112,7 +112,7 @@ def prepare_dataset(raw: RawData, name: str, options: Options) -> Dataset:
     MemoryLimitError
         If the features are so many that their scales do not fit in memory.
     """
-    y_name = "y" if raw.X_test is None else "y_train"
+    y_name = _name_of_target(raw)
     train, test, y_train, y_test, task, encoding = _check_and_split(raw, options)
     notes: list[str] = []
     if raw.target_choice:
@@ -188,6 +188,13 @@ def _describe_target(
     return [f"target: {raw.target_choice}; {what}"]
 
 
+def _name_of_target(raw: RawData) -> str:
+    """Return what messages call the targets: their column, where that has a name."""
+    if raw.target_name is not None:
+        return f"target {raw.target_name!r}"
+    return "y" if raw.X_test is None else "y_train"
+
+
 def _encode_classes(
     y_train: np.ndarray, y_test: np.ndarray, y_name: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -246,7 +253,7 @@ def _check_and_split(raw: RawData, options: Options) -> _Parts:
     if isinstance(raw.X_train, FeatureColumns):
         return _split_and_encode(raw, wanted, options)
     has_test = raw.X_test is not None
-    X_name, y_name = ("X_train", "y_train") if has_test else ("X", "y")
+    X_name, y_name = "X_train" if has_test else "X", _name_of_target(raw)
     check_sparse_rows(raw.X_train, raw.y_train, y_name)
     raw.X_train = check_features(raw.X_train, None, X_name)
     n_rows, n_features = raw.X_train.shape
@@ -270,7 +277,7 @@ def _check_and_split(raw: RawData, options: Options) -> _Parts:
 def _split_and_encode(raw: RawData, wanted: str, options: Options) -> _Parts:
     """Split the rows of a table, and learn the encoding from the training part."""
     columns: FeatureColumns = raw.X_train
-    y, task = check_targets(raw.y_train, columns.n_rows, wanted, "y")
+    y, task = check_targets(raw.y_train, columns.n_rows, wanted, _name_of_target(raw))
     train, test = _split(y, task, options)
     encoding = columns.fit(train)
     if encoding.is_sparse:

@@ -303,6 +303,8 @@ def _as_sizes(sizes: Any) -> tuple[int, ...]:
     if isinstance(sizes, numbers.Integral):
         sizes = (sizes,)
     try:
+        if isinstance(sizes, str):  # whose characters are no sizes
+            raise TypeError
         sizes = tuple(sizes)
     except TypeError:
         raise UsageError(
