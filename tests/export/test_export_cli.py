@@ -158,6 +158,9 @@ def test_a_model_that_does_not_say_how_rows_were_scaled(folder, capsys):
         (["--to", "csr", "--out", "old"], 2, "--out old exists already; choose"),
         (["--to", "onnx", "--out", "x", "--dtype", "half"], 2, "unknown dtype 'half'"),
         (["--to", "csr", "--out", "x", "--dtype", "float64"], 2, "for --to onnx; a"),
+        (["--to", "csr", "--out", "x.csv"], 2, "not suit --to csr, .* end in .npz$"),
+        (["--to", "onnx", "--out", "x.PT"], 2, "not suit --to onnx, .* in .onnx$"),
+        (["--to", "torch", "--out", "x.npz"], 2, "end in .pt or .pth$"),
         (["--to", "csr", "--out", "no/x"], 2, "cannot write .*: No such file or dir"),
     ],
 )

@@ -30,6 +30,8 @@ _FORMATS = {
     "weights_only=True; needs the extra torch",
     "csr": "an .npz file of CSR matrices, for NumPy and SciPy",
 }
+# Endings that a file of another format must not have; .csv is too near to csr.
+_ENDINGS = {".onnx": "onnx", ".pt": "torch", ".pth": "torch", ".npz": "csr", ".csv": ""}
 _DTYPES = ("float32", "float64")
 # What rows an export takes, see by_output.Net.
 _TAKES = {
@@ -56,6 +58,13 @@ def _main(words: list[str]) -> None:
                 f"--dtype is for --to onnx; a file for {options.to} has the model's, "
                 "and takes rows of any"
             )
+    ending = os.path.splitext(options.out)[1].lower()
+    if _ENDINGS.get(ending, options.to) != options.to:
+        fitting = " or ".join(e for e, to in _ENDINGS.items() if to == options.to)
+        raise UsageError(
+            f"--out {options.out} does not suit --to {options.to}, whose files end in "
+            f"{fitting}"
+        )
     if os.path.lexists(options.out):
         raise UsageError(
             f"--out {options.out} exists already; choose another name, or remove it"
