@@ -177,6 +177,7 @@ def test_noise_without_bounds_is_refused():
         algorithm.update(model, at(10))
 
 
+@pytest.mark.compiled
 def test_a_run_has_no_more_connections_than_the_estimate_counts():
     digits = datasets.load("digits")
     model = SparseMLP([64, 100, 100, 10], density=0.05, seed=1)
