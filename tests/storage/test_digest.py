@@ -64,17 +64,16 @@ def test_a_change_of_any_byte_is_noticed(path, tmp_path):
     other = tmp_path / "other"
     silent = []
     for place in range(len(content)):
-        for mask in (0x01, 0x80):
-            changed = bytearray(content)
-            changed[place] ^= mask
-            other.write_bytes(changed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # a file without a digest is warned of
-                try:
-                    load(other)
-                except (ModelFileError, UserWarning):
-                    continue
-            silent.append((place, mask))
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        other.write_bytes(changed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a file without a digest is warned of
+            try:
+                load(other)
+            except (ModelFileError, UserWarning):
+                continue
+        silent.append(place)
     assert not silent
 
 
