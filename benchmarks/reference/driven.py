@@ -79,14 +79,13 @@ class Driven:
 
     def load(self, state: Tensors) -> None:
         """Replace topology, weights, biases and optimiser state."""
-        layers = []
+        self.net.layers = layers = []  # the old ones first make room
         for number in range(n_layers_of(state)):
             arrays: Arrays = {part: state[name(number, part)] for part in TRAINED}
             if not self.case["optimizer"].startswith("adam"):
                 arrays |= {"second": None, "bias_second": None}
             shape = state[name(number, "indptr")].size - 1, len(arrays["bias"])
             layers.append(self.net.make_layer(shape, keys_of(state, number), arrays))
-        self.net.layers = layers
 
     def state(self) -> Tensors:
         """Return the present state."""
