@@ -111,6 +111,24 @@ def test_windows_come_when_patience_is_at_its_end():
     np.testing.assert_array_equal(out, before)
 
 
+def test_few_samples_are_computed_one_by_one_and_up_to_8_by_windows():
+    layers = [make_layer(128, 128, 40), make_layer(128, 70, 20)]
+    runner = OneByOne(layers, patience=7)
+    assert [runner.takes(n) for n in (1, 4, 9, 100)] == [True, True, False, False]
+    assert not runner.takes(8)
+    # That used up the patience.
+    assert runner.takes(8) == runner.takes(5) == jit.has_avx512()
+    assert not runner.takes(9)
+    double = [double_of(layer) for layer in layers]
+    assert not OneByOne(double).takes(8)
+
+
+def double_of(layer):
+    indptr, inputs, weights = layer.by_output()
+    outputs = layer.neurons, layer.bias.astype(float), layer.activation
+    return CondensedLayer(layer.n_in, indptr, inputs, weights.astype(float), *outputs)
+
+
 def test_copies_have_addresses_of_their_own():
     layers = [make_layer(128, 128, 40), make_layer(128, 70, 20)]
     runner, x = OneByOne(layers), samples(layers, 1, 0)

@@ -42,8 +42,8 @@ class CondensedMLP(Probabilities):
     SparseMLP by rounding alone, and depend on no number of threads.
 
     Several threads may predict with one object; each has its buffers for one sample.
-    A layer takes 8 bytes a connection. With AVX-512, the first prediction of a single
-    sample stores layers of float32 a second time if they are dense enough, see
+    A layer takes 8 bytes a connection. With AVX-512, the first prediction of up to 8
+    samples stores layers of float32 a second time if they are dense enough, see
     kernels/windows.py. A layer then takes 13 to 16 bytes a connection, or up to 26 if
     it fits the cache, where latency falls to a third. Making that copy takes 0.1 us a
     connection and for that time 30 bytes, half of that in layers of millions of

@@ -4,15 +4,16 @@ SparseMLP makes it unasked. A copy that has gone stale would be wrong in silence
 weights can change in ways that no one reports: by a user who writes to the arrays of a
 layer, or to a SciPy matrix that shares them. Every prediction therefore compares
 fingerprints of all weights, biases and parameters with those at the time of the copy,
-which reads 4 bytes a connection in order, a small part of what the prediction takes.
-Of patterns it suffices to compare the version and which arrays they are, for no one may
-write to these, see sparse/connections.py.
+which reads 4 bytes a connection in order: a tenth of the time of a prediction while the
+net fits the cache, a third beyond. Of patterns it suffices to compare which arrays they
+are, for no one may write to these, see sparse/connections.py.
 
 Of sparse samples, the first layer reads few connections, and these where they are.
 
 A copy takes 8 bytes a connection, and with the windows of AVX-512, which are made after
 a hundred samples, up to 26. Training drops it. Nets that store activations in bfloat16
-have none: the copy would not round as they do.
+have none: the copy would not round as they do. All others have one: every activation,
+srelu and float64 included, and every loss, which is applied to the outputs.
 """
 
 import operator
@@ -30,9 +31,10 @@ from truesparse.sparse.condensed_layer import CondensedLayer
 from truesparse.sparse.condensing import condense
 from truesparse.sparse.layer import SparseLayer
 
-# Up to so many samples a batch, a copy answers two to six times as fast as the kernels
-# of training (784-1000x3-10, 140,000 connections: 24 instead of 152 us for one, 93 for
-# 202 for four, 144 for 271 for eight; EPYC 9005 with AVX-512, one thread, 2026-11).
+# Up to so many samples a batch, a copy answers 1.2 to 4 times as fast as the kernels of
+# training (784-1000x3-10, 140,000 connections: 31 instead of 132 us for one, 82 for 169
+# for four, 151 for 186 for eight; EPYC with AVX-512, one thread, beside other programs,
+# 2026-11).
 _MOST_SAMPLES = 8
 # A copy of more would take over 100 MB.
 _MOST_CONNECTIONS = 4_000_000

@@ -10,9 +10,6 @@ from truesparse.kernels.simd import make_tile
 from truesparse.sparse.condensed_layer import CondensedLayer
 from truesparse.sparse.one_by_one import OneByOne
 
-# A batch of any size costs at least as much as 16 samples; up to this many are as fast
-# one by one, and need no batch's kernel to be compiled.
-_FEW_SAMPLES = 4
 _TILE_BYTES = 64  # for four neurons at once, what the registers of AVX2 hold
 
 
@@ -57,14 +54,11 @@ class CondensedChain:
         batch_size : int
         """
         out = np.empty((n, self.constants.size), self.constants.dtype)
-        if n <= min(batch_size, _FEW_SAMPLES) and isinstance(source, np.ndarray):
-            self._few(source, out)  # in a hurry
-            return out
         buffers: dict[int, list[np.ndarray]] = {}
         for start in range(0, n, batch_size):
             stop = min(start + batch_size, n)
             batch = _dense(source, start, stop, self.layers[0].n_in)
-            if stop - start <= _FEW_SAMPLES:
+            if self._one_by_one.takes(stop - start):
                 self._few(batch, out[start:stop])
             else:
                 self._many(batch, out[start:stop], buffers)
