@@ -5,8 +5,8 @@ weights can change in ways that no one reports: by a user who writes to the arra
 layer, or to a SciPy matrix that shares them. Every prediction therefore compares
 fingerprints of all weights, biases and parameters with those at the time of the copy,
 which reads 4 bytes a connection in order: a tenth of the time of a prediction while the
-net fits the cache, a third beyond. Of patterns it suffices to compare which arrays they
-are, for no one may write to these, see sparse/connections.py.
+net fits the cache, up to 40 % beyond. Of patterns it suffices to compare which arrays
+they are, for no one may write to these, see sparse/connections.py.
 
 Of sparse samples, the first layer reads few connections, and these where they are.
 
