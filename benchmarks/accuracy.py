@@ -39,8 +39,8 @@ from .options import DENSE, OUT_HELP, names, numbers, program, whole_numbers
 from .stored import (
     git_commit,
     read_runs,
+    refuse_uncommitted,
     results_file,
-    results_in,
     write_results,
 )
 
@@ -290,8 +290,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark and write its results."""
     options = parse(arguments)
-    with results_in(options.out):
-        compare(options)
+    refuse_uncommitted(options.out)
+    compare(options)
+    # The epochs on stdout are JSON.
+    print(f"results: {options.out}", file=sys.stderr)
 
 
 def compare(options: argparse.Namespace) -> None:

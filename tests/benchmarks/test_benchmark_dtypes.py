@@ -40,6 +40,7 @@ def test_seeds_are_compared_in_pairs():
     assert summarise(runs_of((0.5,), ())) == []
 
 
+@pytest.mark.filterwarnings("ignore:the first update of topology")
 def test_it_trains_resumes_and_fills_the_table(tmp_path, monkeypatch, capsys):
     save_small_data(tmp_path)
     monkeypatch.setitem(activation_dtypes.SETS, "small", DataSet("Small", 2))

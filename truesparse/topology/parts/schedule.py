@@ -66,7 +66,7 @@ class UpdateSchedule:
         2
         """
         last = length if self.end is None else min(self.end, length)
-        return len(range(self.start, last + 1, self.every))
+        return max((last - self.start) // self.every + 1, 0)
 
 
 DECAYS = ("constant", "cosine", "linear", "steps")
