@@ -68,7 +68,8 @@ def test_a_target_in_such_a_notation_is_refused_unless_it_is_labels(folder, form
     cells = [form.format(i % 7 + 10) for i in range(N)]
     path = table(folder, "a,y", NUMBERS, cells)
     with pytest.raises(
-        DataError, match=r"y holds text such as .* in row .*, a number in a notation"
+        DataError,
+        match=r"target 'y' holds text such as .* in row .*, a number in a notation",
     ) as caught:
         load(path)
     assert "--task classification" in str(caught.value)

@@ -156,7 +156,7 @@ class SoftDeepr(DeepRewiring):
         MemoryLimitError
             Before the system would end the process.
         """
-        first = self.budgets[index]
+        first = self.budgets.get(index, update.connections[index].nnz)
         nnz = update.remaining(index) + n_grown
         if nnz > self.growth * first:
             itemsize = update.connections[index].values.itemsize
