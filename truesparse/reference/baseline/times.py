@@ -1,7 +1,7 @@
 """Command line: measure what a fixed list of nets costs on this machine.
 
-    python -m truesparse.reference times --out times.json           half an hour
-    python -m truesparse.reference times --quick --out quick.json   two minutes
+    python -m truesparse.reference times --out times.json           six minutes
+    python -m truesparse.reference times --quick --out quick.json   a minute
 
 Each net has a process of its own, and a limit: what it has not done by then is named in
 the file as not measured. Nothing else should run on the machine.
