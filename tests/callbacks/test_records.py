@@ -225,6 +225,23 @@ def test_what_tensorboard_cannot_write_comes_later(tmp_path, cause):
     np.testing.assert_allclose(scalars(folder)["loss"], want, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_python_warns_of_curves_if_no_callback_does(tmp_path):
+    folder = tmp_path / "curves"
+
+    class Fail(Callback):
+        """Lets the disk fail after the first epoch."""
+
+        def on_epoch_end(self, run, record):
+            stack.enter_context(injected(folder, Fault(0, errno.ENOSPC, "all")))
+
+    with contextlib.ExitStack() as stack:
+        callbacks = [Fail(), TensorBoard(folder)]
+        trainer = make_trainer(callbacks=callbacks, topology="static", epochs=1)
+        with pytest.warns(UserWarning, match="cannot write to TensorBoard folder"):
+            trainer.fit(X, Y)
+
+
 def test_tensorboard_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
     with pytest.raises(UsageError, match=r"pip install 'truesparse\[tensorboard\]'"):

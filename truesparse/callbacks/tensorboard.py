@@ -9,7 +9,7 @@ from typing import Any
 
 from truesparse.common.checks import as_path, import_extra
 from truesparse.common.writing import write_error
-from truesparse.training.events import Callback
+from truesparse.training.events import Callback, warn
 
 # Files of one process differ in their number, those of others in the rest of the name.
 _NUMBERS = itertools.count()
@@ -80,8 +80,7 @@ class TensorBoard(Callback):
         try:
             self._events.write()
         except OSError as error:
-            for each in run.trainer.callbacks:
-                each.on_warning(run, str(self._error(error)))
+            warn(run.trainer.callbacks, run, str(self._error(error)))
 
     def _error(self, error: OSError) -> Exception:
         return write_error(
