@@ -62,6 +62,11 @@ if jit.DISABLED:
 
 
 @inner_kernel
+def _row(numbers):
+    return LayerRow(*to_fixed_tuple(numbers, _FIELDS))
+
+
+@inner_kernel
 def _blocks(row, dtype):
     n = (row.n_neurons + LANES - 1) // LANES
     first = array_at(row.first, (n + 1,), np.int64)
@@ -106,7 +111,7 @@ def _cut(first, task, n_tasks):
 @inner_kernel
 def _some_neurons(narrow, x, out, numbers, finite, task, n_tasks):
     """Compute the neurons of one task of a layer."""
-    row = LayerRow(*to_fixed_tuple(numbers, _FIELDS))
+    row = _row(numbers)
     parameter = np.int64(row.parameter).view(np.float64)
     # Where it is None, Numba leaves this out, which AVX-512 alone can compute.
     if narrow is not None and finite and row.width > 0:
@@ -131,7 +136,7 @@ def _split_room(numbers, room):
 
     The neurons come first, in order; numbers beyond the last one have no meaning.
     """
-    row = LayerRow(*to_fixed_tuple(numbers, _FIELDS))
+    row = _row(numbers)
     n = (row.n_neurons + NEURONS - 1) // NEURONS * (1 + row.is_sorted)
     return as_rows(room[row.room : row.room + n * NEURONS], NEURONS)
 
@@ -139,7 +144,7 @@ def _split_room(numbers, room):
 @inner_kernel
 def _finish(numbers, out):
     """Apply srelu where the layer has it, and return the outputs as a vector."""
-    row, flat = LayerRow(*to_fixed_tuple(numbers, _FIELDS)), as_vector(out)
+    row, flat = _row(numbers), as_vector(out)
     if row.units != 0:
         units = array_at(row.units, (4, row.n_neurons), out.dtype)
         plain = Activation(row.code, 0.0, False, 0, 1.0, 0)
@@ -150,12 +155,12 @@ def _finish(numbers, out):
 
 @inner_kernel
 def _is_finite(numbers, x):
-    return is_finite(x[: LayerRow(*to_fixed_tuple(numbers, _FIELDS)).n_in])
+    return is_finite(x[: _row(numbers).n_in])
 
 
 @inner_kernel
 def _tasks(numbers, n_tasks):
-    row = LayerRow(*to_fixed_tuple(numbers, _FIELDS))
+    row = _row(numbers)
     return n_tasks if row.is_large else 1
 
 
