@@ -1,6 +1,6 @@
 """Measure the analyses: robustness curves, ranks, and all of them on a million neurons.
 
-    python -m benchmarks.analyses              10 minutes
+    python -m benchmarks.analyses              3 minutes
     python -m benchmarks.analyses --smoke      seconds
     python -m benchmarks.analyses --parts ranks
 
@@ -104,13 +104,13 @@ def large(n: int) -> Analyses:
         )
 
 
-# Neurons of a hidden layer: as published, of a smoke run, and to compile.
+# Analyses, and neurons of a hidden layer: as published, and of a smoke run.
 PARTS = {
     "curves": (curves, 1000, 30),
     "ranks": (ranks, 500_000, 200),
     "large": (large, 500_000, 200),
 }
-TINY = 24
+TINY = 24  # neurons, to compile
 
 
 def measure(part: str, n: int, extra: int | None) -> list[dict[str, Any]]:

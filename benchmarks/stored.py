@@ -223,7 +223,7 @@ def refuse_other_settings(path: Path, stored: dict, settings: dict) -> None:
         )
 
 
-def write_results(path: Path | None, payload: dict[str, Any]) -> None:
+def write_results(path: Path | None, payload: dict[str, Any]) -> dict[str, Any]:
     """Write `payload` as JSON below the date (UTC), the git commit and the machine.
 
     Parameters
@@ -234,6 +234,11 @@ def write_results(path: Path | None, payload: dict[str, Any]) -> None:
         JSON types, NumPy scalars, and dataclasses such as Timing. Its keys come
         beside ``machine``, ``date`` and ``commit``, which it may not contain.
 
+    Returns
+    -------
+    dict
+        All entries of the file; empty where none is written.
+
     Raises
     ------
     UsageError
@@ -242,7 +247,7 @@ def write_results(path: Path | None, payload: dict[str, Any]) -> None:
         If the file cannot be written, or a value has no JSON form.
     """
     if path is None:
-        return
+        return {}
     refuse_uncommitted(path)
     header = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -251,12 +256,14 @@ def write_results(path: Path | None, payload: dict[str, Any]) -> None:
     }
     if clash := header.keys() & payload.keys():
         raise UsageError(f"payload has {sorted(clash)}; give these another name.")
+    entries = header | payload
     try:
-        text = as_lines(header | payload)
+        text = as_lines(entries)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except (OSError, TypeError) as error:
         raise DataError(f"cannot write results to {path}: {error}") from error
+    return entries
 
 
 def as_lines(entries: dict[str, Any]) -> str:

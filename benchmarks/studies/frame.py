@@ -1,7 +1,6 @@
 """What the studies share: flags, journal, progress, and the report's file."""
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -82,14 +81,14 @@ def write_report(
     out: Path, text: str, chosen: dict[str, Any], rows: Rows, **more: Any
 ) -> None:
     """Write the report as Markdown, all runs as JSON, and print where the first is."""
-    runs = [
-        {"commit": result.get("commit"), "setting": setting, "result": result}
-        for setting, result in rows
-    ]
+    runs = []
+    for setting, result in rows:
+        measured = dict(result)
+        commit = measured.pop("commit", None)
+        runs.append({"commit": commit, "setting": setting, "result": measured})
     facts = {"size": chosen, **more, "runs": runs}
-    write_results(file := out / "report.json", facts)
-    origin = source(json.loads(file.read_text()))
-    (out / "report.md").write_text(text.rstrip() + origin + "\n")
+    written = write_results(out / "report.json", facts)
+    (out / "report.md").write_text(text.rstrip() + source(written) + "\n")
     print(out / "report.md")
 
 
