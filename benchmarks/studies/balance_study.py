@@ -23,7 +23,7 @@ from truesparse.analysis.sweeps import Result, Setting
 
 from ..options import whole_numbers
 from . import frame
-from .training import DENSE, train_and_measure
+from .training import DENSE
 
 OUT = "benchmarks/results/studies/balance"
 ROUTINE = {
@@ -77,10 +77,9 @@ SIZES: dict[str, dict[str, Any]] = {
 Place = tuple[str, str, float, str]
 
 
-def settings_of(chosen: dict[str, Any], data_home: str | None) -> list[Setting]:
+def settings_of(chosen: dict[str, Any]) -> list[Setting]:
     """Return the settings of all runs; a dense net for each data set, net and seed."""
     shared = {
-        "data_home": data_home,
         "epochs": chosen["epochs"],
         "lr": 0.05,
         "momentum": 0.9,
@@ -292,8 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.hidden:
         chosen["nets"] = {"given": whole_numbers(options.hidden, "--hidden")}
     rows = frame.run(
-        train_and_measure,
-        settings_of(chosen, options.data_home),
+        settings_of(chosen),
         options,
         lambda s: f"{', '.join(map(str, (s['name'], *place_of(s))))}, seed {s['seed']}",
     )

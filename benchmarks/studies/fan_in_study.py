@@ -29,7 +29,7 @@ from truesparse.analysis.sweeps import Setting
 from truesparse.kernels import jit
 
 from . import frame
-from .training import DENSE, train_and_measure
+from .training import DENSE
 
 OUT = "benchmarks/results/studies/fan_in"
 ROUTINE = {"zeta": 0.3, "decay": "cosine", "decay_end": 0.75}
@@ -67,12 +67,9 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_of(
-    chosen: dict[str, Any], data_home: str | None, out: Path
-) -> list[Setting]:
+def settings_of(chosen: dict[str, Any]) -> list[Setting]:
     """Return the settings of all runs; a dense net for each data set and seed."""
     shared = {
-        "data_home": data_home,
         "hidden": chosen["hidden"],
         "epochs": chosen["epochs"],
         "lr": 0.05,
@@ -93,8 +90,6 @@ def settings_of(
             setting["options"] = {**facts["options"], "schedule": schedule}
             setting["density"] = round(1.0 - sparsity, 6)
             if name in MEASURED:
-                setting["measures"] = ["structure", "saved"]
-                setting["models"] = str(out / "models")
                 setting["file"] = f"{data}-{name}-{sparsity:g}-{seed}".replace(" ", "-")
             settings.append(setting)
     return settings
@@ -109,7 +104,7 @@ def latencies(
     for _, result in rows:
         if "model" not in result:
             continue
-        layers = list(load(out / "models" / result["model"]).layers)
+        layers = list(load(out / frame.MODELS / result["model"]).layers)
         n_in = layers[0].connections.n_in
         x = np.random.default_rng(1).random((1, n_in), np.float32)
         with blas_threads(1):
@@ -231,8 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     chosen = frame.with_size(options, SIZES)
     rows = frame.run(
-        train_and_measure,
-        settings_of(chosen, options.data_home, options.out),
+        settings_of(chosen),
         options,
         lambda s: (
             f"{s['name']} on {s['data']}, density {s.get('density', 1.0):g}, "

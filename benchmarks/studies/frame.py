@@ -1,6 +1,7 @@
 """What the studies share: flags, journal, progress, and the report's file."""
 
 import argparse
+import functools
 import math
 import statistics
 import sys
@@ -14,7 +15,9 @@ from truesparse.commands.report_summary import duration
 from ..markdown import source
 from ..options import program, whole_numbers
 from ..stored import refuse_uncommitted, write_results
+from .training import train_and_measure
 
+MODELS = "models"
 Rows = list[tuple[Setting, Result]]
 
 
@@ -57,12 +60,14 @@ def with_size(
 
 
 def run(
-    work: Callable[[Setting], Result],
     settings: list[Setting],
     options: argparse.Namespace,
     name: Callable[[Setting], str],
 ) -> Rows:
-    """Run the settings that the journal lacks, with a line for each on stderr."""
+    """Run the settings that the journal lacks, with a line for each on stderr.
+
+    Models that settings ask for are saved in the folder `models` beside the journal.
+    """
     refuse_uncommitted(options.out / "report.json")
     options.out.mkdir(parents=True, exist_ok=True)
 
@@ -74,6 +79,8 @@ def run(
         print(f"{text}, {shown}; {rest} remaining", file=sys.stderr, flush=True)
 
     journal = options.out / "journal.jsonl"
+    places = {"data_home": options.data_home, "models": options.out / MODELS}
+    work = functools.partial(train_and_measure, **places)
     return run_sweep(work, settings, journal, n_workers=options.jobs, report=report)
 
 

@@ -25,7 +25,7 @@ from truesparse.analysis.sweeps import Setting
 from . import frame
 from .claims import claims_table
 from .robustness_claims import CLAIMS, area
-from .training import DENSE, train_and_measure
+from .training import DENSE
 
 OUT = "benchmarks/results/studies/robustness"
 CHAINS = {"zeta": 0.3, "chain_removal": True}
@@ -69,10 +69,9 @@ SIZES = {
 }
 
 
-def settings_of(chosen: dict[str, Any], data_home: str | None) -> list[Setting]:
+def settings_of(chosen: dict[str, Any]) -> list[Setting]:
     """Return the settings of all runs: data sets, methods and seeds."""
     shared = {
-        "data_home": data_home,
         "lr": 0.025,
         "lr_final": 0.01,
         "momentum": 0.9,
@@ -227,9 +226,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the study and write its report."""
     options = make_parser().parse_args(arguments)
     chosen = frame.with_size(options, SIZES)
-    settings = settings_of(chosen, options.data_home)
+    settings = settings_of(chosen)
     rows = frame.run(
-        train_and_measure,
         settings,
         options,
         lambda s: f"{s['name']} on {s['data']}, seed {s['seed']}",

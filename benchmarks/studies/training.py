@@ -1,10 +1,11 @@
 """One run of a study: train a net as a setting says, and measure it.
 
-A setting is a dict with data, data_home, hidden, density or epsilon, method, options of
-the method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure; some
-have weight_decay, lr_final (the share of the learning rate that it falls to),
-init_topology, and weight_init. With `all_sparse` the read-out is as sparse as the other
-layers, else it is dense.
+A setting is a dict with data, hidden, density or epsilon, method, options of the
+method, epochs, lr, momentum, batch_size, dropout, seed, and what to measure; some have
+weight_decay, lr_final (the share of the learning rate that it falls to), init_topology,
+and weight_init. With `all_sparse` the read-out is as sparse as the other layers, else
+it is dense. Where data sets and trained models lie on a machine is not part of it, so
+that a journal can be resumed elsewhere.
 """
 
 import functools
@@ -39,12 +40,15 @@ from ..stored import git_commit
 DENSE = "dense"
 
 
-def train_and_measure(setting: Setting) -> Result:
+def train_and_measure(
+    setting: Setting, data_home: str | None = None, models: Path | None = None
+) -> Result:
     """Return accuracies by epoch and the measures that the setting names.
 
-    A run that diverges has an accuracy of None, and no measures.
+    A run that diverges has an accuracy of None, and no measures. A setting that has a
+    `file` is saved under that name in the folder `models`.
     """
-    data = load(setting["data"], setting["data_home"])
+    data = load(setting["data"], data_home)
     model = make_model(setting, data)
     started = time.perf_counter()
     is_dense = setting["method"] == DENSE
@@ -82,10 +86,14 @@ def train_and_measure(setting: Setting) -> Result:
         "ranks": _ranks,
         "inputs": _inputs,
         "structure": _structure,
-        "saved": _saved,
     }
     for name in setting["measures"]:
         result |= measures[name](model, data, setting)
+    if models is not None and "file" in setting:
+        path = models / f"{setting['file']}.safetensors"
+        models.mkdir(parents=True, exist_ok=True)
+        save(model, path)
+        result["model"] = path.name
     return result
 
 
@@ -199,13 +207,6 @@ def _structure(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
         "neurons": measured.neurons,
         "active": measured.active,
     }
-
-
-def _saved(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
-    path = Path(setting["models"]) / f"{setting['file']}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(model, path)
-    return {"model": path.name}
 
 
 def _inputs(model: SparseMLP, data: Dataset, setting: Setting) -> Result:

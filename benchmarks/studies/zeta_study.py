@@ -25,7 +25,6 @@ from truesparse.analysis.zeta_curve import ZetaFit, contour_of
 from truesparse.errors import TruesparseError
 
 from . import frame
-from .training import train_and_measure
 
 OUT = "benchmarks/results/studies/zeta"
 TOLERANCE = 0.01
@@ -68,12 +67,9 @@ SIZES = {
 }
 
 
-def settings_of(
-    chosen: dict[str, Any], data_home: str | None, method: str
-) -> list[Setting]:
+def settings_of(chosen: dict[str, Any], method: str) -> list[Setting]:
     """Return the settings of both sweeps."""
     shared = {
-        "data_home": data_home,
         "hidden": chosen["hidden"],
         "epochs": chosen["epochs"],
         "method": method,
@@ -240,9 +236,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the study and write its report."""
     options = make_parser().parse_args(arguments)
     chosen = frame.with_size(options, SIZES)
-    settings = settings_of(chosen, options.data_home, options.method)
+    settings = settings_of(chosen, options.method)
     rows = frame.run(
-        train_and_measure,
         settings,
         options,
         lambda s: (

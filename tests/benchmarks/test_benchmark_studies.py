@@ -157,7 +157,7 @@ def test_table_4_counts_empty_neurons_over_all_layers():
 
 
 def test_one_schedule_holds_for_all_methods_of_the_balance_study():
-    settings = balance_study.settings_of(balance_study.SIZES["default"], None)
+    settings = balance_study.settings_of(balance_study.SIZES["default"])
     for setting in settings:
         if setting["name"] != "dense":
             algorithm = training.make_topology(setting)
@@ -217,3 +217,11 @@ def test_means_leave_out_what_is_missing():
     assert frame.mean_text([0.5, None, float("nan")]) == "0.500"
     assert frame.mean_text([0.0, 1.0], 1) == "0.5 \N{PLUS-MINUS SIGN} 0.7"
     assert frame.mean_text([]) == "-"
+
+
+@pytest.mark.parametrize("study", [robustness_study, balance_study, fan_in_study])
+def test_settings_say_nothing_of_the_machine(study):
+    # A journal of one machine is resumed on another, whose folders differ.
+    text = json.dumps(study.settings_of(study.SIZES["default"]))
+    assert "data_home" not in text
+    assert "/" not in text
