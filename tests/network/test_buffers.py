@@ -6,6 +6,7 @@ from support.network import as_csr, make_data, make_model
 from support.strategies import DTYPES
 
 from truesparse.kernels.aligned import aligned_zeros
+from truesparse.network import feedforward
 from truesparse.network.buffers import Buffers, lend, padded_columns, tile_columns
 from truesparse.network.inputs import as_source_data, batch_room
 
@@ -89,3 +90,20 @@ def test_predictions_are_the_same_in_buffers_of_a_training_run(is_sparse, batch_
     for array in (buffers.x, *buffers.outputs, buffers.partial):
         array.fill(7.0)
     np.testing.assert_array_equal(model.decision_function(data, batch_size), want)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_predictions_take_no_wider_buffers_than_pay(is_sparse, monkeypatch):
+    x = make_data(300, density=0.6)[0]
+    data = as_csr(x) if is_sparse else x
+    model, sizes = make_model(), []
+    want = model.decision_function(data, 128)
+    predict = feedforward.predict
+
+    def noted(layers, buffers, source, batch_size, *how):
+        sizes.append(batch_size)
+        return predict(layers, buffers, source, batch_size, *how)
+
+    monkeypatch.setattr(feedforward, "predict", noted)
+    np.testing.assert_array_equal(model.decision_function(data, 300), want)
+    assert sizes == [128]

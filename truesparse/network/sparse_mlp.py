@@ -316,9 +316,9 @@ class SparseMLP(LayerStack, Probabilities, Exportable):
     ) -> np.ndarray:
         """Return the outputs before softmax or logistic, as an (n, n_out) array.
 
-        The last bits may depend on the batch size, which determines the order of
-        sums. Several threads may call this at the same time. If `preprocessing` scales,
-        `data` are scaled rows; there is a warning until ``scaled=True`` confirms it.
+        At most 128 samples go together; the last bits may depend on how many. Several
+        threads may call this at the same time. If `preprocessing` scales, `data` are
+        scaled rows; there is a warning until ``scaled=True`` confirms it.
 
         Up to 8 samples are answered by a condensed copy of at most 4 million
         connections, see network/condensed_copy.py.
@@ -328,7 +328,8 @@ class SparseMLP(LayerStack, Probabilities, Exportable):
         n_features = self.layers[0].connections.n_in
         source = inputs.as_source_data(data, self.dtype, n_features)
         # One sample takes one column, even if there are wider buffers.
-        size = min(batch_size, max(inputs.n_samples(source), 1))
+        n = max(inputs.n_samples(source), 1)
+        size = min(batch_size, n, feedforward.MOST_SAMPLES)
         if self._activation_dtype != "bfloat16":
             few = self._few.predict(self.layers, source, size)
             if few is not None:
