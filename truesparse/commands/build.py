@@ -153,6 +153,7 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         visited=algorithm.visited(n_steps, config.epochs),
         visited_bytes=algorithm.visited_bytes(itemsize),
         scratch_bytes=algorithm.scratch_bytes,
+        sample_numbers=algorithm.sample_numbers,
         growth=algorithm.growth,
         needs_batches=algorithm.needs_batches,
         clips=config.clip_norm is not None,

@@ -19,6 +19,7 @@ from truesparse.common.memory import human
 from truesparse.drawing.draw_layers import count_connections
 from truesparse.drawing.patterns import pattern_of
 from truesparse.network.buffers import padded_columns
+from truesparse.network.hessian import PASS_SAMPLES
 from truesparse.network.inputs import batch_room
 from truesparse.network.precision import choose_activation_dtype, stored_dtype
 from truesparse.optimizers import Optimizer
@@ -135,6 +136,8 @@ class TrainingPlan:
         default is enough for SET with zeta 0.3.
     scratch_bytes : int
         Memory of an update whatever the size of the net.
+    sample_numbers : int
+        Float64 numbers of an update for each neuron and sample of a pass.
     visited : float
         Cells that lose their connection in the run, for each connection.
     visited_bytes : (float, float)
@@ -152,6 +155,7 @@ class TrainingPlan:
     evolves: bool = True
     update_bytes: tuple[float, float] = (4.0, 2.0)
     scratch_bytes: int = 0
+    sample_numbers: int = 0
     visited: float = 0.0
     visited_bytes: tuple[float, float] = (0.0, 0.0)
     growth: float = 1.0
@@ -285,11 +289,14 @@ def _rewiring_bytes(
         (_, first), *rest = net.shapes
         widened = max(first, *map(sum, rest)) if rest else first
         peak = of_all * marked + itemsize * columns * widened
+    scratch = training.scratch_bytes + 8 * training.sample_numbers * min(
+        training.batch_size, PASS_SAMPLES
+    ) * sum(net.layer_sizes)
     for (n_in, n_out), count, view in layers:
         if count < n_in * n_out:
             # New indices, and the counts that lead to them. Earlier layers have given
             # up their marks and their view by then.
-            layer = (4 + of_one) * count + 16 * n_in + training.scratch_bytes
+            layer = (4 + of_one) * count + 16 * n_in + scratch
             peak = max(peak, of_all * marked + layer - gone)
             marked -= count
             gone += view

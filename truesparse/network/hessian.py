@@ -29,7 +29,7 @@ from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
 # Samples of a pass, and products of a connection and a sample that are held at a time.
-_SAMPLES = 64
+PASS_SAMPLES = 64
 _PRODUCTS = 1 << 18
 
 
@@ -50,8 +50,8 @@ class Samples(NamedTuple):
 
     def parts(self) -> Iterator["Samples"]:
         """Yield the batch in parts of few samples."""
-        for start in range(0, self.weights.size, _SAMPLES):
-            part = slice(start, start + _SAMPLES)
+        for start in range(0, self.weights.size, PASS_SAMPLES):
+            part = slice(start, start + PASS_SAMPLES)
             yield Samples(self.x[part], self.targets[part], self.weights[part])
 
 

@@ -43,6 +43,9 @@ class Grasp(SupersetPruning):
 
     name = "grasp"
     needs_batches = True
+    # Products at a time; outputs, two derivatives, and what the direction changes.
+    scratch_bytes = 8_000_000
+    sample_numbers = 5
 
     def __init__(
         self, *, gradient_batches: int = 1, temperature: float = 200.0, **options

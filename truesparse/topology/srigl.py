@@ -48,7 +48,7 @@ from truesparse.topology.parts.stages import Layers
 from truesparse.topology.parts.topology_update import Update
 
 # Connections that are counted, or cells that are looked at, at a time.
-_PART = 1 << 20
+_PART = 1 << 17
 
 
 class Srigl(GuidedGrowth):
