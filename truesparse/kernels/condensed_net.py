@@ -166,7 +166,9 @@ def _tasks(numbers, n_tasks):
 
 @inner_kernel
 def _copy(x, out):
-    out[:] = x[: out.size]
+    # To assign to a slice takes Numba 2.8 s more to compile.
+    for i in range(out.size):
+        out[i] = x[i]
 
 
 @kernel
