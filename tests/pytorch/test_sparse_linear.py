@@ -164,6 +164,40 @@ def test_connections_may_be_given():
     assert torch.equal(dense(layer) != 0, want)
 
 
+GIVEN = {"density": None, "connectivity": [[5, 0, 5], [8, 2, 0]]}
+
+
+@each_dtype
+@pytest.mark.parametrize("given", [{}, GIVEN])
+def test_parameters_are_drawn_anew(given, dtype):
+    layer = make(weight_init="xavier_normal", dtype=dtype, **given)
+    other, parameter = copy.deepcopy(layer), layer.weight
+    first = parameter.detach().clone()
+    nn.init.constant_(layer.bias, 7.0)
+    layer.reset_parameters(seed=8)
+    assert layer.weight is parameter
+    assert (parameter != first).all()
+    assert not layer.bias.any()
+    assert torch.equal(layer.indices, other.indices)
+    other.reset_parameters(seed=8)
+    assert torch.equal(parameter, other.weight)
+    torch.manual_seed(5)
+    layer.reset_parameters()
+    torch.manual_seed(5)
+    other.reset_parameters()
+    assert torch.equal(parameter, other.weight)
+    assert not torch.equal(parameter, first)
+
+
+@pytest.mark.parametrize("name", ["he_uniform", "xavier_normal"])
+def test_parameters_drawn_anew_are_spread_as_at_first(name):
+    options = {"density": 0.1, "seed": 1, "weight_init": name}
+    layer = SparseLinear(300, 200, **options)
+    spread = layer.weight.std().item()
+    layer.reset_parameters(seed=2)
+    assert layer.weight.std().item() == pytest.approx(spread, rel=0.05)
+
+
 def test_the_weights_as_a_sparse_tensor():
     layer = make()
     matrix = layer.to_sparse_csr()

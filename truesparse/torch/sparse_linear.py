@@ -97,6 +97,7 @@ class SparseLinear(torch.nn.Module):
     input_tasks: torch.Tensor
     output_tasks: torch.Tensor
     scatter_tasks: torch.Tensor
+    weight_init = "he_uniform"
 
     def __init__(
         self,
@@ -132,9 +133,6 @@ class SparseLinear(torch.nn.Module):
                     "init_topology, init_options and init_data"
                 )
             connections = connect(in_features, out_features, connectivity, number)
-            draw = stream(seed, Purpose.WEIGHT_INIT)
-            nnz = connections.nnz
-            connections.values[:] = draw_weights(weight_init, connections, nnz, draw)
         else:
             [layer] = draw_layers(
                 (in_features, out_features),
@@ -150,6 +148,9 @@ class SparseLinear(torch.nn.Module):
             )
             connections = layer.connections
         self._assemble(connections, bias)
+        self.weight_init = weight_init
+        if connectivity is not None:
+            self.reset_parameters(seed)
 
     @classmethod
     def from_linear(
@@ -226,6 +227,22 @@ class SparseLinear(torch.nn.Module):
         self.register_parameter("bias", torch.nn.Parameter(zeros) if bias else None)
         for name, tensor in wiring_of(connections)._asdict().items():
             self.register_buffer(name, tensor, persistent=name in STORED)
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Draw the weights anew, as at first; biases become 0, connections stay.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Determines the weights; by default drawn by torch.
+        """
+        seed = int(torch.randint(2**63 - 1, ())) if seed is None else seed
+        connections, draw = self.connections(), stream(seed, Purpose.WEIGHT_INIT)
+        values = draw_weights(self.weight_init, connections, self.nnz, draw)
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(values))
+            if self.bias is not None:
+                self.bias.zero_()
 
     @property
     def nnz(self) -> int:
