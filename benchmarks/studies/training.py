@@ -30,7 +30,7 @@ from truesparse.callbacks import Callback
 from truesparse.datasets import Dataset
 from truesparse.errors import DivergedError
 from truesparse.optimizers import Optimizer
-from truesparse.plots.counts import out_degrees, out_strengths
+from truesparse.plots.counts import out_degrees
 from truesparse.schedules import LearningRate
 from truesparse.topology import TopologyAlgorithm, UpdateSchedule, make
 
@@ -211,7 +211,13 @@ def _structure(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
 
 def _inputs(model: SparseMLP, data: Dataset, setting: Setting) -> Result:
     first = model.layers[0].connections
+    degrees = out_degrees(first)
+    sums = first.to_scipy().sum(axis=1, dtype=np.float64)
+    mean_image = np.asarray(data.X_train.mean(axis=0)).ravel()
+    known = degrees.std() > 0.0 and mean_image.std() > 0.0
+    correlation = np.corrcoef(degrees, mean_image)[0, 1] if known else 0.0
     return {
-        "input_degrees": out_degrees(first).tolist(),
-        "input_strengths": out_strengths(first).round(4).tolist(),
+        "input_degrees": degrees.tolist(),
+        "input_sums": sums.round(4).tolist(),
+        "image_correlation": float(correlation),
     }

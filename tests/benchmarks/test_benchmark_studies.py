@@ -14,6 +14,8 @@ from benchmarks.studies import (
     robustness_claims,
     robustness_study,
     training,
+    zeta_curves,
+    zeta_report,
     zeta_study,
 )
 from truesparse import SparseMLP
@@ -51,15 +53,68 @@ def test_the_zeta_study_sweeps_zeta_and_epsilon(tmp_path):
     facts = json.loads((out / "report.json").read_text())
     sizes = zeta_study.SIZES["smoke"]
     sweeps = [run["setting"]["sweep"] for run in facts["runs"]]
-    assert sweeps.count("zeta") == len(sizes["zetas"])
+    # Two curves, and epsilon on the first one.
+    assert sweeps.count("zeta") == 2 * len(sizes["zetas"])
     assert sweeps.count("epsilon") == len(sizes["epsilons"])
     text = (out / "report.md").read_text()
     assert "not the sparsity" in text
-    assert "| published | 0.204 | 183 | 0.868 | 0.984 |" in text
-    assert (out / "inputs-digits.png").exists()
+    assert "| *published* | 0.204 | 183 | 0.868 | 0.013 | 0.984 |" in text
+    for name in ("inputs-digits-set", "inputs-digits-rigl", "densities"):
+        assert f"]({name}.png)" in text
+        assert (out / f"{name}.png").exists()
     result = facts["runs"][0]["result"]
-    assert len(result["input_degrees"]) == 64
+    assert len(result["input_degrees"]) == len(result["input_sums"]) == 64
     assert result["best"] == max(result["accuracies"])
+    # Line by line, the sparsity that epsilon makes, and not zeta.
+    for run in facts["runs"]:
+        densities = run["result"]["densities"]
+        assert f" | {100 * (1 - densities[0]):.4g} %" in text
+
+
+def curve_rows(accuracy, method="set", correlation=0.0):
+    rows = []
+    for zeta in zeta_study.GRID:
+        setting = {"data": "a", "method": method, "sweep": "zeta"}
+        setting["options"] = {"zeta": zeta}
+        result = {"best": float(accuracy(zeta)), "image_correlation": correlation}
+        rows.append((setting, result | {"densities": [0.1, 1.0]}))
+    return rows
+
+
+def verdicts(rows):
+    table = zeta_report.claims(zeta_curves.curves_of(rows)).splitlines()[2:]
+    return [line.split(" | ")[-1].removesuffix(" |") for line in table]
+
+
+def test_the_claims_of_the_zeta_study_hold_for_its_published_curve():
+    published = zeta_curves.published()
+    noise = np.random.default_rng(0).normal(0, 0.001, len(zeta_study.GRID)).tolist()
+
+    def measured(zeta):
+        return published.accuracy(zeta) + noise[zeta_study.GRID.index(zeta)]
+
+    rows = curve_rows(measured)
+    # The features are not those of the document.
+    want = ["holds"] * 5 + ["does not hold", "holds"]
+    assert verdicts(rows) == want
+    follows = curve_rows(measured, correlation=0.9)
+    assert verdicts(follows) == ["holds"] * 6 + ["does not hold"]
+    # Another curve is judged by its form.
+    line = curve_rows(lambda zeta: 0.9 - 0.2 * zeta, "rigl")
+    assert verdicts(rows + line) == [*want, "does not hold", "does not hold"]
+    shifted = curve_rows(lambda zeta: measured(zeta) - 0.05)
+    assert verdicts(shifted)[3] == "does not hold"
+
+
+def test_the_rewired_fraction_of_all_curves_is_zeta_until_the_end():
+    settings = zeta_study.settings_of(zeta_study.SIZES["default"])
+    methods = {setting["method"] for setting in settings}
+    assert methods == {"set", "rigl"}
+    for setting in settings:
+        algorithm = training.make_topology(setting)
+        zeta = setting["options"]["zeta"]
+        assert [algorithm.fraction.at(t) for t in (0.0, 0.8, 0.99)] == [zeta] * 3
+        assert (algorithm.schedule.every, algorithm.schedule.unit) == (1, "epoch")
 
 
 def test_the_grids_are_those_of_the_document():
@@ -219,7 +274,9 @@ def test_means_leave_out_what_is_missing():
     assert frame.mean_text([]) == "-"
 
 
-@pytest.mark.parametrize("study", [robustness_study, balance_study, fan_in_study])
+@pytest.mark.parametrize(
+    "study", [robustness_study, balance_study, fan_in_study, zeta_study]
+)
 def test_settings_say_nothing_of_the_machine(study):
     # A journal of one machine is resumed on another, whose folders differ.
     text = json.dumps(study.settings_of(study.SIZES["default"]))
