@@ -31,6 +31,11 @@ def _curve(result: Result, perturbation: str) -> dict[str, Any]:
     return curve
 
 
+def active(result: Result) -> float:
+    """Return the percentage of the hidden neurons that are active."""
+    return 100 * sum(result["active"][1:-1]) / sum(result["hidden"])
+
+
 def _accuracy(result: Result) -> float:
     return result["accuracy"]
 
@@ -107,4 +112,5 @@ CLAIMS = [
     *map(_is_catastrophic, (CH3L3, CH3L3_CHAINS, RLR, RLR_REMOVAL)),
     Claim(_RANKS, "effective rank", _effective_rank, RLR, CH3L3),
     Claim(_RANKS, "stable rank", _stable_rank, RLR, CH3L3),
+    Claim("RLR has more active neurons", "active hidden, %", active, RLR, CH3L3),
 ]

@@ -26,9 +26,8 @@ TINY = ["--smoke", "--hidden", "12,10", "--epochs", "1", "--seeds", "1"]
 def test_the_robustness_study_compares_all_methods(tmp_path, capsys):
     out = tmp_path / "s"
     assert robustness_study.main([*TINY, "--out", str(out)]) == 0
-    assert (out / "robustness.png").exists()
-    assert (out / "convergence.png").exists()
-    assert (out / "weights.png").exists()
+    for kind in ("robustness", "convergence", "weights"):
+        assert (out / f"{kind}-digits.png").exists()
     facts = json.loads((out / "report.json").read_text())
     names = [run["setting"]["name"] for run in facts["runs"]]
     assert names == list(robustness_study.METHODS)
@@ -40,6 +39,9 @@ def test_the_robustness_study_compares_all_methods(tmp_path, capsys):
         curve = run["result"]["curves"][0]
         assert curve["perturbation"] == "weight_order"
         assert f"{curve['area']:.3f}" in text
+        active = sum(run["result"]["active"][1:-1])
+        assert f" | {100 * active / (12 + 10):.1f} |" in text
+        assert f"](robustness-{run['setting']['data']}.png)" in text
     # Again: nothing is run, and the report is the same.
     capsys.readouterr()
     assert robustness_study.main([*TINY, "--out", str(out)]) == 0
@@ -171,6 +173,9 @@ def test_the_claims_of_the_robustness_study_hold_for_its_published_areas():
                 "curves": curves,
                 "effective_rank": values[5],
                 "stable_rank": values[6],
+                # The number of neurons is not published: only which has more.
+                "active": [5, 4 if name.startswith("CH3L3") else 8, 3],
+                "hidden": [10],
             }
             rows.append(({"name": name, "data": "a", "seed": seed}, result))
         dense = {"accuracy": 0.2, "accuracies": [0.9]}
