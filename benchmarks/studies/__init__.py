@@ -4,10 +4,12 @@
     training            one run: train a net, and measure it as the studies need
     claims              what a publication claims, judged by runs
     robustness_study    SET and CH3-L3, with and without chain removal, and dense
-    robustness_claims   the claims of that study
     zeta_study          accuracy against the rewired fraction, and against density
     balance_study       SET, RigL, DSR and GGR: densities that move between layers
     fan_in_study        constant fan-in with and without ablation, and its latency
+    ..._claims          what the publication behind a study claims; zeta_report
+    ..._figures         the pictures of a study
+    zeta_curves         the points and fits that report and pictures of zeta share
     vgg16               sparse layers behind a convolutional network, with torch
 
     python -m benchmarks.studies.robustness_study --data-home DIR --jobs 2

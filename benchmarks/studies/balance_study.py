@@ -15,6 +15,7 @@ cosine; magnitudes decide what goes.
 
 import argparse
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from truesparse.analysis.sweeps import Result, Setting
 
 from ..options import whole_numbers
 from . import frame
+from .balance_claims import CLAIMS, place_of_run, share_of
+from .claims import claims_table
 from .training import DENSE
 
 OUT = "benchmarks/results/studies/balance"
@@ -73,6 +76,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "epochs": 2,
     },
 }
+# A dense net of more weights would take most of the hour; --full trains it.
+LARGEST_DENSE = 10_000_000
 # (data, net, sparsity, distribution)
 Place = tuple[str, str, float, str]
 
@@ -92,7 +97,10 @@ def settings_of(chosen: dict[str, Any]) -> list[Setting]:
         range(chosen["seeds"]), chosen["data"], chosen["nets"].items()
     ):
         where = {"data": data, "net": net, "hidden": hidden, "seed": seed, **shared}
-        settings.append({"name": "dense", "method": DENSE, "options": {}, **where})
+        # With as many features as the largest images have.
+        n_weights = sum(map(math.prod, itertools.pairwise([3072, *hidden])))
+        if chosen.get("size") == "full" or n_weights <= LARGEST_DENSE:
+            settings.append({"name": "dense", "method": DENSE, "options": {}, **where})
         for sparsity, distribution, (name, (method, options)) in itertools.product(
             chosen["sparsities"], DISTRIBUTIONS, METHODS.items()
         ):
@@ -188,8 +196,8 @@ class Runs:
         """Return table 4: accuracy, empty neurons and inputs, what remains dense."""
         measures: dict[str, Callable[[Result], float]] = {
             "accuracy, %": lambda r: 100 * r["accuracy"],
-            "empty neurons, %": lambda r: _share(r, "empty_neurons", 1),
-            "empty inputs, %": lambda r: _share(r, "empty_inputs", 0),
+            "empty neurons, %": lambda r: share_of(r, "empty_neurons", 1),
+            "empty inputs, %": lambda r: share_of(r, "empty_inputs", 0),
             "dense parameters that remain, thousands": lambda r: (
                 sum(r["remaining_cells"]) / 1e3
             ),
@@ -208,13 +216,6 @@ class Runs:
             ]
             lines.append([data, net, name, *cells])
         return frame.table(head, lines)
-
-
-def _share(result: Result, name: str, side: int) -> float:
-    """Return the percentage of empty neurons over all layers, each layer's counted."""
-    sizes = result["neurons"][side : len(result["neurons"]) - 1 + side]
-    empty = sum(s * n for s, n in zip(result[name], sizes, strict=True))
-    return 100 * empty / sum(sizes)
 
 
 def empty_sparsity(chosen: dict[str, Any]) -> float:
@@ -242,6 +243,9 @@ def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
         f"\n## Empty neurons at {100 * sparsity:g} % sparsity (table 4)\n\n"
         f"{runs.empties(sparsity)}"
         "\n![Densities over time](densities.png)\n"
+        "\n## Claims\n\nThose of the publication, over all nets, data sets, "
+        "sparsities and distributions that they speak of.\n\n"
+        f"{claims_table(CLAIMS, rows, place_of_run)}"
     )
 
 
@@ -270,11 +274,14 @@ def draw(rows: frame.Rows, chosen: dict[str, Any], out: Path) -> None:
             ax.set_title(f"{name}, {data}, {net}", fontsize="medium")
             if not ended:
                 continue
-            densities = 100 * np.mean([r["densities_by_epoch"] for r in ended], axis=0)
-            epochs = np.arange(1, len(densities) + 1)
-            for index, layer in enumerate(densities.T):
+            densities = 100 * np.array([r["densities_by_epoch"] for r in ended])
+            epochs = np.arange(1, densities.shape[1] + 1)
+            for index, layer in enumerate(densities.transpose(2, 1, 0)):
                 look = display.style(index)
-                ax.plot(epochs, layer, label=f"layer {index + 1}", **look)
+                ax.plot(epochs, layer.mean(1), label=f"layer {index + 1}", **look)
+                # Between the seeds, on a log scale.
+                ends = layer.min(1), layer.max(1)
+                ax.fill_between(epochs, *ends, color=look["color"], alpha=0.2, lw=0)
             ax.set_yscale("log")
             display.set_epochs(ax, epochs)
         line[0].set_ylabel("density of the layer, %")

@@ -1,6 +1,7 @@
 """Published claims, judged by runs: the figure of each, its spread, and a verdict.
 
-A claim says that one number is larger than another one of the same data set and seed.
+A claim says that one number is larger than another one of the same place: the same
+data set and seed, and whatever else the study varies.
 It holds if the mean difference over all such pairs is more than two standard errors
 above 0; it does not hold if it is as far below; else these runs do not decide it. A
 claim that two numbers are alike names how far apart they may be.
@@ -8,14 +9,21 @@ claim that two numbers are alike names how far apart they may be.
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-from truesparse.analysis.sweeps import Result
+from truesparse.analysis.sweeps import Result, Setting
 
 from . import frame
 
 Measure = Callable[[Result], float]
+Where = Callable[[Setting], bool]
+Place = Callable[[Setting], Hashable]
+
+
+def data_and_seed(setting: Setting) -> Hashable:
+    """Return the place of a run whose study varies nothing else."""
+    return setting["data"], setting["seed"]
 
 
 class Claim(NamedTuple):
@@ -30,27 +38,33 @@ class Claim(NamedTuple):
     second_measure: Measure | None = None
     margin: float = 0.0  # by more than this
     within: float | None = None  # or: the measures differ by less than this
+    where: Where | None = None  # only at places of these settings
 
 
-def judge(claim: Claim, rows: frame.Rows) -> tuple[list[float], str]:
+def judge(
+    claim: Claim, rows: frame.Rows, place: Place = data_and_seed
+) -> tuple[list[float], str]:
     """Return the difference of each pair of runs, and the verdict.
 
     Parameters
     ----------
     claim : Claim
     rows : list of (setting, result)
-        Settings have data, name and seed. Runs that diverged are left out.
+        Settings have a name. Runs that diverged are left out.
+    place : callable
+        Takes a setting; runs of one place are compared.
     """
     results = {
-        (setting["name"], setting["data"], setting["seed"]): result
+        (setting["name"], place(setting)): result
         for setting, result in rows
         if result["accuracy"] is not None
+        and (claim.where is None or claim.where(setting))
     }
     of_second = claim.second_measure or claim.measure
     differences = [
-        claim.measure(result) - of_second(results[claim.second, data, seed])
-        for (name, data, seed), result in results.items()
-        if name == claim.first and (claim.second, data, seed) in results
+        claim.measure(result) - of_second(results[claim.second, at])
+        for (name, at), result in results.items()
+        if name == claim.first and (claim.second, at) in results
     ]
     return differences, verdict([d - claim.margin for d in differences], claim.within)
 
@@ -79,11 +93,13 @@ def verdict(differences: list[float], within: float | None = None) -> str:
     return "does not hold" if mean < -2 * error else "undecided"
 
 
-def claims_table(claims: list[Claim], rows: frame.Rows) -> str:
+def claims_table(
+    claims: list[Claim], rows: frame.Rows, place: Place = data_and_seed
+) -> str:
     """Return a table with a line for each claim."""
     lines = []
     for claim in claims:
-        differences, outcome = judge(claim, rows)
+        differences, outcome = judge(claim, rows, place)
         figure = frame.mean_text(differences, 3)
         compared = f"{claim.first} - {claim.second}"
         if claim.margin:

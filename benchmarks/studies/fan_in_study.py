@@ -29,6 +29,7 @@ from truesparse.analysis.sweeps import Setting
 from truesparse.kernels import jit
 
 from . import frame
+from .fan_in_claims import claims
 from .training import DENSE
 
 OUT = "benchmarks/results/studies/fan_in"
@@ -156,7 +157,8 @@ def report(
         head = ["method", "sparsity", "condensed, us"]
         head += [f"{peer}, times as long" for peer in PEERS]
         text += f"\n{frame.table(head, latency_lines)}"
-    return text + "\n![Accuracy and active neurons](fan_in.png)\n"
+        text += f"\n![Accuracy and active neurons](fan_in-{data}.png)\n"
+    return f"{text}\n## Claims\n\n{claims(rows, times)}"
 
 
 def _latency_cells(known: list[dict[str, float]]) -> list[str]:
@@ -168,15 +170,20 @@ def _latency_cells(known: list[dict[str, float]]) -> list[str]:
 
 
 def draw(rows: frame.Rows, chosen: dict[str, Any], out: Path) -> None:
-    """Draw accuracy and active neurons against the sparsity, on the first data set."""
+    """Draw accuracy and active neurons against the sparsity, for each data set."""
     import matplotlib
 
     matplotlib.use("Agg")
+    for data in chosen["data"]:
+        _draw(rows, data, chosen, out / f"fan_in-{data}.png")
+
+
+def _draw(rows: frame.Rows, data: str, chosen: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     from truesparse.plots import display
 
-    data, sparsities = chosen["data"][0], chosen["sparsities"]
+    sparsities = chosen["sparsities"]
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=(9.6, 4.0), layout="constrained"
     )
@@ -217,7 +224,7 @@ def draw(rows: frame.Rows, chosen: dict[str, Any], out: Path) -> None:
     left.set_ylabel(f"test accuracy, %, {data}")
     right.set_ylabel("active hidden neurons, %")
     display.legend_above(left, 2)
-    figure.savefig(out / "fan_in.png", dpi=120)
+    figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 
