@@ -39,24 +39,46 @@ def draw(rows: frame.Rows, out: Path) -> None:
 
 
 def _draw_robustness(results: dict[str, list[Result]], data: str, path: Path) -> None:
+    """Draw a panel for each perturbation, in which the methods are compared."""
     from matplotlib import pyplot
 
-    from truesparse.analysis import RobustnessCurve
-    from truesparse.analysis.displays import RobustnessDisplay
+    from truesparse.analysis.displays.accuracy_curves import LABELS
+    from truesparse.plots import display
 
-    size = {"figsize": (6.2 * len(results), 5.0), "squeeze": False}
-    figure, axes = pyplot.subplots(1, len(results), layout="constrained", **size)
-    for ax, (name, runs) in zip(axes[0], results.items(), strict=True):
-        curves = []
-        for index, first in enumerate(runs[0]["curves"]):
+    kinds = [
+        curve["perturbation"] for curve in next(iter(results.values()))[0]["curves"]
+    ]
+    rows, columns = display.grid(len(kinds))
+    size = {"figsize": (4.2 * columns, 3.3 * rows), "squeeze": False, "sharey": True}
+    figure, axes = pyplot.subplots(rows, columns, layout="constrained", **size)
+    for panel, (ax, kind) in enumerate(zip(axes.flat, kinds, strict=False)):
+        for index, (name, runs) in enumerate(results.items()):
+            curves = [run["curves"][panel] for run in runs]
             # Each run counts once: the mean over its own seeds.
-            means = [np.mean(r["curves"][index]["accuracies"], 0) for r in runs]
-            points = np.array(first["fractions"])
-            facts = first["perturbation"], points, np.array(means), first["chance"]
-            curves.append(RobustnessCurve(*facts, first["scope"], first["strength"]))
-        RobustnessDisplay(curves, f"{name}, {data}").plot(ax=ax)
+            means = np.array([np.mean(curve["accuracies"], 0) for curve in curves])
+            x, look = np.array(curves[0]["fractions"]), display.style(index)
+            ax.plot(x, means.mean(0), label=name, **look)
+            if len(runs) > 1:
+                low, high = _band(means)
+                ax.fill_between(x, low, high, color=look["color"], alpha=0.2, lw=0)
+        chance = runs[0]["curves"][panel]["chance"]
+        ax.axhline(chance, color=display.GREY, ls=":", lw=1, label="constant answer")
+        ax.set_title(LABELS.get(kind, kind), fontsize="medium")
+        ax.set_xlabel("fraction x perturbed")
+        display.label_shares(ax.xaxis)
+        display.label_shares(ax.yaxis)
+    for line in axes:
+        line[0].set_ylabel(f"test accuracy, {data}")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def _band(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one standard deviation below and above the mean of runs, (n, points)."""
+    mean, spread = runs.mean(0), runs.std(0, ddof=1)
+    return mean - spread, mean + spread
 
 
 def _draw_convergence(results: dict[str, list[Result]], data: str, path: Path) -> None:
@@ -72,8 +94,7 @@ def _draw_convergence(results: dict[str, list[Result]], data: str, path: Path) -
         # Dense nets are pruned afterwards: until then they are not.
         ax.plot(epochs, runs.mean(0), label=name.removesuffix(", pruned"), **look)
         if len(runs) > 1:
-            spread = runs.std(0, ddof=1)
-            low, high = runs.mean(0) - spread, runs.mean(0) + spread
+            low, high = _band(runs)
             ax.fill_between(epochs, low, high, color=look["color"], alpha=0.2, lw=0)
     display.set_epochs(ax, epochs)
     ax.set_ylabel(f"test accuracy, {data}")
