@@ -48,11 +48,13 @@ def chosen_layers(model: SparseMLP, layers: Any) -> list[int]:
     n_layers = len(model.layers)
     if layers is None:
         return list(range(n_layers))
-    if isinstance(layers, int):
-        layers = [layers]
-    if not len(layers):
+    try:
+        given = list(layers)
+    except TypeError:  # one number
+        given = [layers]
+    if not given:
         raise UsageError("layers must name at least one layer, got none")
-    return [check_whole("layers", index, 0, n_layers - 1) for index in layers]
+    return [check_whole("layers", index, 0, n_layers - 1) for index in given]
 
 
 def row_chunks(connections: Connections) -> Iterator[tuple[slice, slice]]:
