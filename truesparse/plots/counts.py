@@ -94,6 +94,18 @@ def out_strengths(connections: Connections) -> np.ndarray:
     return strengths
 
 
+def in_strengths(connections: Connections) -> np.ndarray:
+    """Return the sum of |weight| of every output neuron, (n_out,) float64."""
+    strengths = np.zeros(connections.n_out)
+    size = max(CHUNK, connections.n_out)
+    for start in range(0, connections.nnz, size):
+        part = slice(start, start + size)
+        sizes = np.abs(connections.values[part], dtype=np.float64)
+        chunk = connections.indices[part]
+        strengths += np.bincount(chunk, sizes, minlength=connections.n_out)
+    return strengths
+
+
 def bin_edges(n: int, n_bins: int) -> np.ndarray:
     """Return the edges of `n_bins` bins of about equally many of n neurons.
 
