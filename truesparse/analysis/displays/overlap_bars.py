@@ -73,8 +73,11 @@ class OverlapDisplay(Display):
         [ax] = axes
         places = np.arange(len(self.shares))
         self.bars_ = ax.bar(places, self.shares, 2 * THICKNESS, color=BLUE)
-        texts = [share_text(share) for share in self.shares]
-        ax.bar_label(self.bars_, texts, fontsize=8)
+        # Texts are above the bar and the line.
+        tops = np.maximum(self.shares, self.random)
+        for place, top, share in zip(places, tops, self.shares, strict=True):
+            text = share_text(share)
+            ax.text(place, top, text, ha="center", va="bottom", fontsize=8)
         self.lines_ = ax.hlines(
             self.random,
             places - THICKNESS,
