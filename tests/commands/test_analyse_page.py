@@ -142,7 +142,8 @@ def test_a_section_has_its_pictures(title, sections):
         sections[title],
     )
     assert len(pictures) == PICTURES[title]
-    assert len({alt for alt, *_ in pictures}) == len(pictures)
+    alts, _, _, images = zip(*pictures, strict=True)
+    assert len(set(alts)) == len(set(images)) == len(pictures)
     for _, width, height, data in pictures:
         image = Image.open(io.BytesIO(base64.b64decode(data)))
         assert image.size == (int(width), int(height))
