@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands import shell
-from truesparse.commands.flags import add_rows_flags
+from truesparse.commands.flags import add_rows_flags, parse_numbers
 from truesparse.common.checks import check_whole, choose
 from truesparse.errors import UsageError
 
@@ -110,6 +110,30 @@ def _make_parser() -> shell.CommandParser:
         metavar="N",
         help="decides samples and estimates (default: 0)",
     )
+    parser.add_argument(
+        "--layers",
+        type=parse_numbers,
+        metavar="N,N,...",
+        help="layers that robustness perturbs, from 1 (default: all but the read-out)",
+    )
+    parser.add_argument(
+        "--scope",
+        metavar="NAME",
+        help="rank the connections of these layers joint, or layer by layer (default: "
+        "joint for removal, layer for shuffling and noise)",
+    )
+    parser.add_argument(
+        "--shape",
+        type=parse_numbers,
+        metavar="H,W[,C]",
+        help="features are an image of this shape (default: a square, if their number "
+        "is one of 25 or more)",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="MODEL",
+        help="model file or run folder whose topology is compared",
+    )
     add_rows_flags(parser)
     parser.add_no_verify()
     parser.add_argument(
@@ -121,6 +145,7 @@ def _make_parser() -> shell.CommandParser:
 def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
     shell.start_engine(options.threads)
     from truesparse import datasets
+    from truesparse.analysis.robustness_curve import SCOPES
     from truesparse.commands import analysis_facts, model_rows
     from truesparse.plots.run_records import History
     from truesparse.storage import models, run_folder
@@ -130,13 +155,24 @@ def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
         measures = analysis_facts.as_measures(options.only)
     if options.part is not None:
         choose(options.part, datasets.PARTS, "part")
+    if options.scope is not None:
+        choose(options.scope, SCOPES, "scope")
     file = models.find_model(options.model)
     trained = model_rows.training_options(models.load_config(file))
     notes: list[str] = []
     predictor = model_rows.read_predictor(
         options, file, trained["batch_size"], notes.append
     )
-    analysis = analysis_facts.Analysis(str(options.model), predictor.model, notes=notes)
+    model = predictor.model
+    analysis = analysis_facts.Analysis(str(options.model), model, notes=notes)
+    layers = image_shape = None
+    if options.layers is not None:
+        layers = analysis_facts.perturbed_layers(options.layers, model)
+    if options.shape is not None:
+        n_features = model.layer_sizes[0]
+        image_shape = analysis_facts.as_image_shape(options.shape, n_features)
+    if options.compare is not None:
+        _compare(options, analysis, trained["batch_size"])
     if os.path.isfile(metrics := os.path.join(options.model, run_folder.METRICS)):
         analysis.history = History.read(metrics)
     samples = None
@@ -153,8 +189,28 @@ def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
             n_points=options.points,
             n_seeds=options.seeds,
             seed=options.seed,
+            layers=layers,
+            scope=options.scope,
+            image_shape=image_shape,
         )
     return analysis
+
+
+def _compare(options: Any, analysis: "Analysis", batch_size: int) -> None:
+    """Add the overlap with the topology of another model."""
+    from truesparse.analysis.displays import OverlapDisplay
+    from truesparse.commands import describe
+    from truesparse.common import memory
+    from truesparse.storage import models
+
+    file = models.find_model(options.compare)
+    memory.require(describe.prediction_bytes(file, batch_size), "leave out --compare")
+    other = models.load(file, verify=options.verify)
+    note = models.note_if_unfinished(options.compare, file, other)
+    if note is not None:
+        analysis.notes.append(note)
+    analysis.other = str(options.compare)
+    analysis.overlap = OverlapDisplay.from_models(analysis.model, other)
 
 
 def _read_samples(
@@ -193,16 +249,16 @@ def _read_samples(
 def _write(
     analysis: "Analysis", out: pathlib.Path | None, say: "Callable[[str], None]"
 ) -> None:
-    from truesparse.commands import analysis_parts
+    from truesparse.commands import analysis_output
 
     if out is not None and out.suffix.lower() == ".json":
         from truesparse.commands.report_page import write_page
 
         write_page(json.dumps(analysis.to_json(), allow_nan=False) + "\n", out)
         return
-    parts = analysis_parts.parts_of(analysis)
+    parts = analysis_output.parts_of(analysis)
     if out is None:
-        print(analysis_parts.as_text(parts))
+        print(analysis_output.as_text(parts))
         for note in analysis.notes:
             say(f"note: {note}")
         return
@@ -215,7 +271,7 @@ def _write(
         ("Steps", f"{model.step:,}"),
     ]
     title = f"Analysis of {pathlib.Path(analysis.source).resolve().name}"
-    sections = analysis_parts.as_sections(parts)
+    sections = analysis_output.as_sections(parts)
     write_page(render(title, analysis.notes, summary, [], sections), out)
 
 

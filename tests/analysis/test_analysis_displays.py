@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from support.drawing import drawn
 
 from truesparse import SparseMLP
-from truesparse.analysis import RobustnessCurve, layer_ranks, structure
+from truesparse.analysis import (
+    RobustnessCurve,
+    graph_measures,
+    layer_ranks,
+    overlap,
+    structure,
+)
 from truesparse.analysis.displays import (
     DensityDisplay,
+    GraphDisplay,
+    OverlapDisplay,
     RanksDisplay,
     RobustnessDisplay,
     StructureDisplay,
@@ -56,6 +65,47 @@ def test_ranks_show_bars_errors_and_bounds():
         assert bounds == [each.bound for each in ranks]
     with pytest.raises(UsageError, match="at least one layer"):
         RanksDisplay([], 3)
+
+
+def test_graphs_show_bars_beside_random_layers():
+    model = SparseMLP([40, 50, 60, 3], epsilon=4)
+    measures = graph_measures(model, seed=3)
+    display = drawn(GraphDisplay.from_model(model, seed=3))
+    fields = "clustering", "random_clustering", "path_length", "random_path_length"
+    for bars, field in zip(display.bars_, fields, strict=True):
+        heights = [bar.get_height() for bar in bars]
+        assert heights == [getattr(each, field) for each in measures]
+    # 93 neurons: 64 of them are sources of distances, so there is an error.
+    assert display.bars_[2].errorbar is not None
+    assert display.bars_[0].errorbar is None
+    with pytest.raises(UsageError, match="at least one layer"):
+        GraphDisplay([], 3)
+
+
+def test_a_layer_without_clustering_has_no_bar():
+    model = SparseMLP.from_sparse([scipy.sparse.eye_array(4)])
+    display = drawn(GraphDisplay.from_model(model))
+    assert np.isnan(display.bars_[0].datavalues).all()
+    assert display.bars_[2].datavalues.tolist() == [1.0]
+
+
+def test_overlaps_show_bars_beside_random_layers():
+    sizes = [60, 80, 3]
+    one, two = (
+        SparseMLP(sizes, density=density, seed=seed)
+        for seed, density in ((1, 0.2), (2, 0.4))
+    )
+    display = drawn(OverlapDisplay.from_models(one, two))
+    assert [bar.get_height() for bar in display.bars_] == overlap(one, two)
+    lines = [path.vertices[0, 1] for path in display.lines_.get_paths()]
+    assert lines == display.random
+    # Neither seed knows of the other: the first layer is as random ones are.
+    assert display.random[0] == pytest.approx(0.08 / 0.52, rel=0.02)
+    assert display.shares[0] == pytest.approx(display.random[0], rel=0.1)
+    same = drawn(OverlapDisplay.from_models(one, one))
+    assert same.shares == [1.0, 1.0]
+    with pytest.raises(UsageError, match="at least one layer"):
+        OverlapDisplay([], [], 2)
 
 
 def test_structure_shows_shares():

@@ -84,8 +84,13 @@ def test_a_ring_of_blocks_is_a_small_world():
     [measures] = graph_measures(model, seed=1)
     assert measures.clustering == pytest.approx(naive.clustering(mask))
     assert measures.small_world > 1.5
+    ratio = measures.clustering / measures.random_clustering
+    ratio /= measures.path_length / measures.random_path_length
+    assert measures.small_world == pytest.approx(ratio)
     [random] = graph_measures(SparseMLP([80, 80], density=0.1, seed=3), seed=1)
     assert random.small_world == pytest.approx(1.0, abs=0.25)
+    assert random.random_clustering == pytest.approx(random.clustering, rel=0.2)
+    assert random.random_path_length == pytest.approx(random.path_length, rel=0.05)
 
 
 def test_layers_are_chosen_and_the_seed_decides():

@@ -20,6 +20,9 @@ def test_weights_that_are_not_finite_are_counted_and_harm_no_others(bad):
     assert display.histograms[0].counts.sum() == connections.nnz - 1
     assert f"{connections.nnz} weights, 1 not finite" in display.ax_[0].get_title()
     got = plots.InputConnectivityDisplay.from_model(model, values="strength")
+    strengths = drawn(plots.StrengthDisplay.from_model(model)).strengths
+    assert [each.n_infinite for each in strengths] == [1, 1, 0, 0]
+    assert [each.counts.sum() for each in strengths] == [24, 39, 40, 4]
     low, high = drawn(got).images_[0].get_clim()
     assert 0 <= low < high < np.inf
     others = np.delete(got.values, feature), np.delete(expected.values, feature)
@@ -29,7 +32,11 @@ def test_weights_that_are_not_finite_are_counted_and_harm_no_others(bad):
 
 def test_long_numbers_do_not_lie_on_each_other():
     model = SparseMLP([3, 1_000_000, 2], epsilon=1)
-    for make in (plots.DegreeDisplay, plots.WeightHistogramDisplay):
+    for make in (
+        plots.DegreeDisplay,
+        plots.StrengthDisplay,
+        plots.WeightHistogramDisplay,
+    ):
         display = drawn(make.from_model(model))
         for ax in display.ax_:
             ticks = [label for label in ax.get_xticklabels() if label.get_text()]

@@ -118,6 +118,7 @@ def test_a_layer_of_a_million_neurons_is_never_dense():
         pattern = plots.SparsityPatternDisplay.from_model(model, layers=0)
         others = [
             plots.DegreeDisplay.from_model(model, layers=0),
+            plots.StrengthDisplay.from_model(model, layers=0),
             plots.WeightHistogramDisplay.from_model(model, layers=0),
             plots.InputConnectivityDisplay.from_model(model, values="strength"),
             plots.LayersDisplay.from_model(model),
@@ -128,7 +129,7 @@ def test_a_layer_of_a_million_neurons_is_never_dense():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert figures == 5
+    assert figures == 6
     # A few arrays of a million int64, and the pictures; one bit a cell would be 125 GB.
     assert peak < 120e6
     got = pattern.patterns[0].counts
@@ -224,6 +225,10 @@ def test_images_have_the_shape_that_is_given():
     for channel in range(3):
         want = mask.sum(axis=1).reshape(4, 2, 3)[:, :, channel]
         np.testing.assert_array_equal(coloured.images_[channel].get_array(), want)
+    # Reports draw each panel on a figure of its own, with its own scale of colours.
+    figures = [Figure() for _ in range(3)]
+    make(model, image_shape=(4, 2, 3)).plot(ax=[each.subplots() for each in figures])
+    assert [len(each.axes) for each in figures] == [2, 2, 2]
     for bad in [(5, 5), (24,), (4, 6, 1, 1), (0, 24)]:
         with pytest.raises(UsageError, match="image_shape"):
             make(model, image_shape=bad)
@@ -293,6 +298,7 @@ def test_all_displays_draw_every_depth(n_layers):
         for make in (
             plots.SparsityPatternDisplay,
             plots.DegreeDisplay,
+            plots.StrengthDisplay,
             plots.InputConnectivityDisplay,
             plots.WeightHistogramDisplay,
             plots.LayersDisplay,

@@ -21,7 +21,7 @@ Many runs
     sweeps            a resumable runner with a journal
     zeta_curve        accuracy against the rewired fraction, and a fit
 Pictures
-    displays          robustness curves, ranks, structure, densities
+    displays          robustness curves, ranks, structure, graphs, overlaps, densities
 Shared
     chosen            the layers that an analysis looks at
 """

@@ -27,13 +27,14 @@ from truesparse.kernels.arrays import Csr
 from truesparse.losses import require_finite
 from truesparse.network import inputs
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.plots.counts import as_model
 
 # Bytes of the moved samples of a batch: they are dense even where data are sparse.
 _MOST_BYTES = 64 << 20
 
 
 def adversarial(
-    model: SparseMLP,
+    model: Any,
     data: Any,
     targets: Any,
     *,
@@ -45,7 +46,7 @@ def adversarial(
 
     Parameters
     ----------
-    model : SparseMLP
+    model : SparseMLP, fitted estimator or path
         A classifier, with loss softmax or logistic; not changed.
     data, targets
         See `robustness`. Sparse samples become dense one batch at a time.
@@ -79,6 +80,7 @@ def adversarial(
     ((1, 3), 0.433)
     """
     points = as_fractions(fractions)
+    model = as_model(model)
     task = Task(model, data, targets, batch_size)
     if strength is None:
         strength = _deviation(task.source, model.layer_sizes[0])

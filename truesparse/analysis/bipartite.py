@@ -50,6 +50,8 @@ class GraphMeasures(NamedTuple):
     modularity: float
     n_communities: int
     small_world: float  # NaN if the random layer has no closed path
+    random_clustering: float  # of a random layer of the same size and density
+    random_path_length: float
 
 
 def graph_measures(
@@ -105,6 +107,8 @@ def graph_measures(
                 quality,
                 n_communities,
                 ratio,
+                random_closed,
+                random_length,
             )
         )
     return results

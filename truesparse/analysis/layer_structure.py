@@ -18,9 +18,9 @@ from truesparse.analysis.reach import count_between, reach_of
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.plots.counts import (
-    CHUNK,
     as_model,
     in_degrees,
+    in_strengths,
     out_degrees,
     out_strengths,
 )
@@ -132,18 +132,6 @@ def structure(model: Any) -> Structure:
         int(sizes.max()) if sizes.max() > 1 else 0,
         int(np.count_nonzero(sizes == 1)),
     )
-
-
-def in_strengths(connections: Connections) -> np.ndarray:
-    """Return the sum of |weight| of every output neuron, (n_out,) float64."""
-    strengths = np.zeros(connections.n_out)
-    size = max(CHUNK, connections.n_out)
-    for start in range(0, connections.nnz, size):
-        part = slice(start, start + size)
-        sizes = np.abs(connections.values[part], dtype=np.float64)
-        chunk = connections.indices[part]
-        strengths += np.bincount(chunk, sizes, minlength=connections.n_out)
-    return strengths
 
 
 def overlap(first: Any, second: Any) -> list[float]:

@@ -12,6 +12,7 @@ where chance is the accuracy of the best constant answer on the same data.
 import dataclasses
 import itertools
 import math
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from truesparse.errors import DataError, UsageError
 from truesparse.losses import require_finite
 from truesparse.network import inputs
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.plots.counts import as_model
 
 N_POINTS, N_SEEDS = 51, 5
 # Samples sent through the network together; the result does not depend on it, but for
@@ -114,7 +116,7 @@ class RobustnessCurve:
 
 
 def robustness(
-    model: SparseMLP,
+    model: Any,
     data: Any,
     targets: Any,
     perturbation: str = "random",
@@ -132,12 +134,13 @@ def robustness(
 
     Parameters
     ----------
-    model : SparseMLP
+    model : SparseMLP, fitted estimator or path
         A classifier, with loss softmax or logistic.
     data : (n, n_features) array or scipy.sparse matrix
         Samples as the model takes them, that is scaled.
     targets : array
-        Class numbers, or columns of 0 and 1, as for `Trainer.fit`.
+        Class numbers, or columns of 0 and 1, as for `Trainer.fit`; for an estimator
+        the places of labels in its `classes_`.
     perturbation : str
         One of PERTURBATIONS, see analysis/perturbations.py.
     fractions : int or sequence of float
@@ -176,9 +179,10 @@ def robustness(
     if scope is None:
         scope = "layer" if perturbation in BY_LAYER else "joint"
     choose(scope, SCOPES, "scope")
-    points, numbers = as_fractions(fractions), _as_seeds(seeds)
+    points, chosen_seeds = as_fractions(fractions), _as_seeds(seeds)
     if perturbation in FIXED:
-        numbers = numbers[:1]
+        chosen_seeds = chosen_seeds[:1]
+    model = as_model(model)
     chosen = connected_layers(model, layers)
     task = Task(model, data, targets, batch_size)
     flat = np.concatenate([model.layers[i].connections.values for i in chosen])
@@ -189,8 +193,8 @@ def robustness(
         model, {i: values[part] for i, part in zip(chosen, parts, strict=True)}
     )
     groups = [slice(None)] if scope == "joint" else parts
-    accuracies = np.empty((len(numbers), points.size))
-    for row, seed in zip(accuracies, numbers, strict=True):
+    accuracies = np.empty((len(chosen_seeds), points.size))
+    for row, seed in zip(accuracies, chosen_seeds, strict=True):
         draws = [
             rng.stream(seed, rng.Purpose.PERTURBATION, layer=index)
             for index in range(len(groups))
@@ -263,7 +267,7 @@ class Task:
 
 def as_fractions(fractions: int | Sequence[float]) -> np.ndarray:
     """Return the points of a curve; UsageError unless they rise from 0 to 1."""
-    if isinstance(fractions, int) and not isinstance(fractions, bool):
+    if isinstance(fractions, numbers.Integral) and not isinstance(fractions, bool):
         return np.linspace(0.0, 1.0, check_whole("fractions", fractions, 2))
     try:
         points = np.asarray(fractions, np.float64)
@@ -281,12 +285,13 @@ def as_fractions(fractions: int | Sequence[float]) -> np.ndarray:
 
 
 def _as_seeds(seeds: int | Iterable[int]) -> list[int]:
-    if not isinstance(seeds, Iterable) or isinstance(seeds, str):
+    try:
+        given = list(seeds)  # type: ignore[arg-type]
+    except TypeError:  # one number
         return list(range(check_whole("seeds", seeds, 1)))
-    numbers = [rng.check_seed(seed) for seed in seeds]
-    if not numbers:
+    if not given:
         raise UsageError("seeds must be a number, or at least one seed, got none")
-    return numbers
+    return [rng.check_seed(seed) for seed in given]
 
 
 def _chance(targets: np.ndarray) -> float:

@@ -19,7 +19,9 @@ Results
     self_checks       the checks of truesparse.selftest
     model_rows        a model, and rows for it, for predict and analyse
     analysis_facts    truesparse.analyse: the measures that it takes
-    analysis_parts    their tables and pictures
+    analysis_parts    their tables and pictures: accuracies, ranks, graphs
+    structure_parts   the same: degrees, weights, input maps, patterns
+    analysis_output   all of them as text or as sections of a page
 All commands
     shell             exit codes, errors in one line, signals, common flags
 """

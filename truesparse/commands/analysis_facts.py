@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,17 @@ from truesparse.analysis import (
     robustness,
     structure,
 )
+from truesparse.analysis.displays import OverlapDisplay
 from truesparse.analysis.spectra import total
+from truesparse.common.checks import check_whole
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.plots import InputConnectivityDisplay
 from truesparse.plots.run_records import History
 
 MEASURES = ("structure", "ranks", "graph", "robustness")
+# Each channel of an image has its pictures.
+_MOST_CHANNELS = 16
 
 
 @dataclasses.dataclass
@@ -40,6 +45,14 @@ class Analysis:
     ranks : list of LayerRank
     graph : list of GraphMeasures
     curves : list of RobustnessCurve
+    perturbed : list of int
+        The layers that the curves perturb, from 0.
+    features : list of InputConnectivityDisplay
+        Connections and strengths of features that are an image.
+    other : str
+        Another run folder or model file.
+    overlap : OverlapDisplay or None
+        How far the topology agrees with that one.
     data : str
         The data that accuracies were measured on, with the number of samples.
     history : History or None
@@ -54,6 +67,10 @@ class Analysis:
     ranks: list[LayerRank] = dataclasses.field(default_factory=list)
     graph: list[GraphMeasures] = dataclasses.field(default_factory=list)
     curves: list[RobustnessCurve] = dataclasses.field(default_factory=list)
+    perturbed: list[int] = dataclasses.field(default_factory=list)
+    features: list[InputConnectivityDisplay] = dataclasses.field(default_factory=list)
+    other: str = ""
+    overlap: OverlapDisplay | None = None
     data: str = ""
     history: History | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -78,7 +95,21 @@ class Analysis:
             facts["graph"] = [each._asdict() for each in self.graph]
         if self.curves:
             curves = [each.to_json() for each in self.curves]
-            facts["robustness"] = {"data": self.data, "curves": curves}
+            where = {"data": self.data, "layers": self.perturbed}
+            facts["robustness"] = {**where, "curves": curves}
+        if self.features:
+            degrees, strengths = (each.values.tolist() for each in self.features)
+            facts["features"] = {
+                "image_shape": self.features[0].image_shape,
+                "degrees": degrees,
+                "strengths": strengths,
+            }
+        if self.overlap is not None:
+            facts["overlap"] = {
+                "with": self.other,
+                "layers": self.overlap.shares,
+                "random": self.overlap.random,
+            }
         return _finite(facts)
 
 
@@ -91,6 +122,9 @@ def measure(
     n_points: int,
     n_seeds: int,
     seed: int,
+    layers: list[int] | None = None,
+    scope: str | None = None,
+    image_shape: tuple[int, ...] | None = None,
 ) -> None:
     """Take the measures, each as far as the model and the samples allow.
 
@@ -108,6 +142,13 @@ def measure(
         Points of a curve, and seeds of perturbations that are random.
     seed : int
         Decides what is sampled.
+    layers : list of int, optional
+        The layers to perturb, see `perturbed_layers`; by default all that are connected
+        but the read-out.
+    scope : str, optional
+        See `robustness`.
+    image_shape : tuple of int, optional
+        How features are an image, see `InputConnectivityDisplay.from_model`.
     """
     model = analysis.model
     n_before = max(len(model.layers) - 1, 1)  # all but the read-out
@@ -120,6 +161,14 @@ def measure(
     if "structure" in measures:
         say("measuring the structure ...")
         analysis.structure = structure(model)
+        maps = [
+            InputConnectivityDisplay.from_model(
+                model, values=values, image_shape=image_shape
+            )
+            for values in ("degree", "strength")
+        ]
+        if maps[0].image_shape is not None:
+            analysis.features = maps
     for index in connected:
         if "ranks" in measures:
             say(f"computing the ranks of layer {index + 1} ...")
@@ -127,7 +176,8 @@ def measure(
         if "graph" in measures:
             say(f"measuring the graph of layer {index + 1} ...")
             _attempt(analysis, "graph", graph_measures, model, index, seed=seed)
-    if "robustness" not in measures or not connected:
+    analysis.perturbed = connected if layers is None else layers
+    if "robustness" not in measures or not analysis.perturbed:
         return
     if samples is None:
         analysis.notes.append("There are no robustness curves: give --data.")
@@ -135,7 +185,13 @@ def measure(
     for name in PERTURBATIONS:
         say(f"perturbing connections: {name} ...")
         curve = robustness(
-            model, *samples, name, fractions=n_points, seeds=n_seeds, layers=connected
+            model,
+            *samples,
+            name,
+            fractions=n_points,
+            seeds=n_seeds,
+            scope=scope,
+            layers=analysis.perturbed,
         )
         analysis.curves.append(curve)
     say("perturbing the input ...")
@@ -161,6 +217,31 @@ def as_measures(text: str) -> tuple[str, ...]:
             f"{unknown[0]!r}"
         )
     return names
+
+
+def perturbed_layers(numbers: Iterable[int], model: SparseMLP) -> list[int]:
+    """Return the layers that --layers names from 1, from 0; UsageError if it cannot."""
+    layers = set()
+    for number in numbers:
+        layers.add(check_whole("--layers", number, 1, len(model.layers)) - 1)
+        if model.layers[number - 1].connections.nnz == 0:
+            raise UsageError(
+                f"--layers: layer {number} has no connections that could be perturbed; "
+                "leave it out"
+            )
+    return sorted(layers)
+
+
+def as_image_shape(shape: tuple[int, ...], n_features: int) -> tuple[int, ...]:
+    """Return the shape that --shape gives, or raise UsageError."""
+    is_image = len(shape) in (2, 3) and math.prod(shape) == n_features
+    if not is_image or min(shape) < 1 or max(shape[2:], default=1) > _MOST_CHANNELS:
+        raise UsageError(
+            f"--shape must be H,W or H,W,C with a product of {n_features:,}, the "
+            f"number of features, and at most {_MOST_CHANNELS} channels C, got "
+            f"{','.join(map(str, shape))}"
+        )
+    return shape
 
 
 def _attempt(analysis: Analysis, name: str, function: Any, *args, **options) -> None:

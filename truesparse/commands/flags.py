@@ -162,7 +162,8 @@ def _parser_of(kind: type) -> Callable[[str], Any]:
     return parse
 
 
-def _parse_sizes(text: str) -> tuple[int, ...]:
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """Return whole numbers that commas separate."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -175,5 +176,5 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
     int: _parser_of(int),
     float: _parser_of(float),
     str: str,
-    tuple[int, ...]: _parse_sizes,
+    tuple[int, ...]: parse_numbers,
 }

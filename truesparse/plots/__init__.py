@@ -7,6 +7,7 @@ scikit-learn. Names are loaded when first used, matplotlib when something is dra
 Models
     pattern       SparsityPatternDisplay: which cells are connected
     degrees       DegreeDisplay: connections of each neuron
+    strengths     StrengthDisplay: sum of |weight| of each neuron
     weights       WeightHistogramDisplay
     input_map     InputConnectivityDisplay: connections of each feature
     layer_sizes   LayersDisplay: connections of each layer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from truesparse.plots.layer_sizes import LayersDisplay
     from truesparse.plots.pattern import SparsityPatternDisplay
     from truesparse.plots.run_records import History
+    from truesparse.plots.strengths import StrengthDisplay
     from truesparse.plots.turnover import TurnoverDisplay
     from truesparse.plots.weights import WeightHistogramDisplay
 
@@ -39,6 +41,7 @@ _HOMES = {
     "InputConnectivityDisplay": "input_map",
     "LayersDisplay": "layer_sizes",
     "SparsityPatternDisplay": "pattern",
+    "StrengthDisplay": "strengths",
     "TrainingDisplay": "curves",
     "TurnoverDisplay": "turnover",
     "WeightHistogramDisplay": "weights",
@@ -50,6 +53,7 @@ __all__ = [
     "InputConnectivityDisplay",
     "LayersDisplay",
     "SparsityPatternDisplay",
+    "StrengthDisplay",
     "TrainingDisplay",
     "TurnoverDisplay",
     "WeightHistogramDisplay",

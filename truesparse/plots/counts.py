@@ -48,11 +48,13 @@ def chosen_layers(model: SparseMLP, layers: Any) -> list[int]:
     n_layers = len(model.layers)
     if layers is None:
         return list(range(n_layers))
-    if isinstance(layers, int):
-        layers = [layers]
-    if not len(layers):
+    try:
+        given = list(layers)
+    except TypeError:  # one number
+        given = [layers]
+    if not given:
         raise UsageError("layers must name at least one layer, got none")
-    return [check_whole("layers", index, 0, n_layers - 1) for index in layers]
+    return [check_whole("layers", index, 0, n_layers - 1) for index in given]
 
 
 def row_chunks(connections: Connections) -> Iterator[tuple[slice, slice]]:
@@ -89,6 +91,18 @@ def out_strengths(connections: Connections) -> np.ndarray:
         degrees = np.diff(connections.indptr[rows.start : rows.stop + 1])
         owners = np.repeat(np.arange(degrees.size), degrees)
         strengths[rows] = np.bincount(owners, sizes, degrees.size)
+    return strengths
+
+
+def in_strengths(connections: Connections) -> np.ndarray:
+    """Return the sum of |weight| of every output neuron, (n_out,) float64."""
+    strengths = np.zeros(connections.n_out)
+    size = max(CHUNK, connections.n_out)
+    for start in range(0, connections.nnz, size):
+        part = slice(start, start + size)
+        sizes = np.abs(connections.values[part], dtype=np.float64)
+        chunk = connections.indices[part]
+        strengths += np.bincount(chunk, sizes, minlength=connections.n_out)
     return strengths
 
 

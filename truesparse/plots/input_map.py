@@ -116,7 +116,11 @@ class InputConnectivityDisplay(Display):
             ax.set_ylabel("row of the image")
             if len(axes) > 1:
                 ax.set_title(f"channel {channel + 1}", fontsize="medium")
-        axes[-1].figure.colorbar(self.images_[-1], ax=axes, label=self.label)
+        # Reports draw each channel as a figure.
+        for figure in dict.fromkeys(ax.figure for ax in axes):
+            here = [each for each in self.images_ if each.figure is figure]
+            beside = [each.axes for each in here]
+            figure.colorbar(here[-1], ax=beside, label=self.label)
 
     def _draw_curve(self, ax: Any) -> None:
         n, label = self.values.size, self.label

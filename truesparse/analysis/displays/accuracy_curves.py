@@ -6,6 +6,7 @@ from typing import Any
 from truesparse.analysis.perturbations import PERTURBATIONS
 from truesparse.analysis.robustness_curve import RobustnessCurve, robustness
 from truesparse.errors import UsageError
+from truesparse.plots.counts import as_model
 from truesparse.plots.display import GREY, Display, label_shares, legend_above, style
 
 # What the legend calls a perturbation; others by their names.
@@ -70,13 +71,14 @@ class RobustnessDisplay(Display):
 
         Parameters
         ----------
-        model : SparseMLP
+        model : SparseMLP, fitted estimator or path
         data, targets
             Samples as the model takes them.
         perturbations : sequence of str
         **options
             Further arguments of `robustness`.
         """
+        model = as_model(model)  # a file is read once
         curves = [robustness(model, data, targets, p, **options) for p in perturbations]
         return cls(curves)
 
