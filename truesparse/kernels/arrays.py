@@ -4,6 +4,10 @@ Activations are feature-major: row = neuron, column = sample, so that every conn
 touches one contiguous run of memory. Outputs, slopes and deltas may hold bfloat16, see
 bfloat16.py: they and inputs, which are outputs or data, are "arrays" below, and all
 others "float arrays".
+
+The kernels of a step take such a group as a plain tuple, too, and make the NamedTuple
+themselves: from Python, Numba takes 0.7 to 1.2 us to find the type of a NamedTuple, and
+0.1 to 0.2 of a tuple of the same (EPYC, 2026-11).
 """
 
 from typing import NamedTuple

@@ -25,7 +25,7 @@ import numpy as np
 
 from truesparse.kernels import awake
 from truesparse.kernels.activation import NO_GRADIENT, RELU, times_derivative
-from truesparse.kernels.arrays import Moments
+from truesparse.kernels.arrays import Above, Csr, Moments, Source
 from truesparse.kernels.jit import (
     get_thread_id,
     inlined_kernel,
@@ -148,6 +148,15 @@ def _step_biases(source, rule, bounds):
     step_range(rule, source.bias, moments, source.bias_gradient, *bounds)
 
 
+@inner_kernel
+def _run_task(tile, csr, moments, rule, source, bias_rule, above, bounds):
+    connections, below, upper = Csr(*csr), Source(*source), Above(*above)
+    pass_ = connections, Moments(*moments), rule, below, upper.delta, bounds
+    _backward_rows(tile, *pass_, upper.scratch[get_thread_id()])
+    if below.code != NO_GRADIENT:
+        _step_biases(below, bias_rule, bounds)
+
+
 @parallel_kernel
 def backward(tile, starts, csr, moments, rule, source, bias_rule, above):
     """Update the weights and replace the layer's input by its delta.
@@ -175,15 +184,13 @@ def backward(tile, starts, csr, moments, rule, source, bias_rule, above):
     for task in prange(starts.size - 1):
         state = flush_subnormals()
         bounds = (starts[task], starts[task + 1])
-        delta, buffer = above.delta, above.scratch[get_thread_id()]
-        _backward_rows(tile, csr, moments, rule, source, delta, bounds, buffer)
-        if source.code != NO_GRADIENT:
-            _step_biases(source, bias_rule, bounds)
+        _run_task(tile, csr, moments, rule, source, bias_rule, above, bounds)
         restore_subnormals(state)
 
 
 @inner_kernel
-def _skip_rows(tile, csr, moments, rule, source, delta, start, stop):
+def _skip_rows(tile, csr, moments, rule, source, delta, bounds):
+    start, stop = bounds
     for group in range(start, stop, awake.GROUP):
         end = min(group + awake.GROUP, stop)
         rows, silent = awake.split(source.x, group, end)
@@ -198,6 +205,14 @@ def _skip_rows(tile, csr, moments, rule, source, delta, start, stop):
             _step_silent(csr, moments, rule, source, group + k)
 
 
+@inner_kernel
+def _skip_task(tile, csr, moments, rule, source, bias_rule, delta, bounds):
+    connections, below = Csr(*csr), Source(*source)
+    _skip_rows(tile, connections, Moments(*moments), rule, below, delta, bounds)
+    if below.code != NO_GRADIENT:
+        _step_biases(below, bias_rule, bounds)
+
+
 @parallel_kernel
 def backward_skipping(tile, starts, csr, moments, rule, source, bias_rule, delta):
     """Do the same for a batch of one tile, without the deltas of silent inputs.
@@ -208,8 +223,6 @@ def backward_skipping(tile, starts, csr, moments, rule, source, bias_rule, delta
     """
     for task in prange(starts.size - 1):
         state = flush_subnormals()
-        start, stop = starts[task], starts[task + 1]
-        _skip_rows(tile, csr, moments, rule, source, delta, start, stop)
-        if source.code != NO_GRADIENT:
-            _step_biases(source, bias_rule, (start, stop))
+        bounds = (starts[task], starts[task + 1])
+        _skip_task(tile, csr, moments, rule, source, bias_rule, delta, bounds)
         restore_subnormals(state)

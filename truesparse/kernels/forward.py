@@ -28,6 +28,7 @@ import numpy as np
 
 from truesparse.kernels import awake
 from truesparse.kernels.activation import activate_row, activate_rows
+from truesparse.kernels.arrays import Activation, Csc, Csr, Head
 from truesparse.kernels.bfloat16 import read, write
 from truesparse.kernels.jit import inlined_kernel, inner_kernel, parallel_kernel, prange
 from truesparse.kernels.simd import (
@@ -46,8 +47,11 @@ from truesparse.kernels.subnormal import flush_subnormals, restore_subnormals
 
 
 @inner_kernel
-def _gather_rows(tile, csc, values, x, head, activation, start, stop):
+def _gather_rows(tile, csc_fields, values, x, head_fields, activation_fields, bounds):
+    csc, head = Csc(*csc_fields), Head(*head_fields)
+    activation = Activation(*activation_fields)
     rows, permutation = csc.rows, csc.permutation
+    start, stop = bounds
     for j in range(start, stop):
         first, last = np.uint64(csc.indptr[j]), np.uint64(csc.indptr[j + 1])
         for column in range(0, x.shape[1], columns(tile)):
@@ -81,8 +85,8 @@ def forward_gather(tile, starts, csc, values, x, head, activation):
     """
     for task in prange(starts.size - 1):
         state = flush_subnormals()
-        start, stop = starts[task], starts[task + 1]
-        _gather_rows(tile, csc, values, x, head, activation, start, stop)
+        bounds = starts[task], starts[task + 1]
+        _gather_rows(tile, csc, values, x, head, activation, bounds)
         restore_subnormals(state)
 
 
@@ -100,7 +104,8 @@ def _scatter_row(tile, csr, x, out, i):
 
 
 @inner_kernel
-def _scatter_rows(tile, csr, x, out, start, stop):
+def _scatter_rows(tile, csr_fields, x, out, start, stop):
+    csr = Csr(*csr_fields)
     flat = out.reshape(out.size)
     for k in range(flat.size):
         flat[k] = 0
@@ -138,8 +143,16 @@ def scatter(tile, starts, csr, x, out_partial):
 
 
 @inner_kernel
-def _combine_rows(tile, partial, head, activation, start, stop):
+def _count_outputs(head_fields):
+    return Head(*head_fields).bias.size
+
+
+@inner_kernel
+def _combine_rows(tile, partial, head_fields, activation_fields, task_size, task):
+    head, activation = Head(*head_fields), Activation(*activation_fields)
     out = head.out
+    start = task * task_size
+    stop = min(start + task_size, head.bias.size)
     width = out.shape[1]
     # Sums add up where they are, in full precision, and are rounded but once. Rows may
     # be shorter than a vector, so these loops run over all of them at once.
@@ -169,10 +182,8 @@ def combine(tile, partial, head, activation, task_size):
     task_size : int
         Output neurons a task.
     """
-    n_out = head.bias.size
+    n_out = _count_outputs(head)
     for task in prange((n_out + task_size - 1) // task_size):
         state = flush_subnormals()
-        start = task * task_size
-        stop = min(start + task_size, n_out)
-        _combine_rows(tile, partial, head, activation, start, stop)
+        _combine_rows(tile, partial, head, activation, task_size, task)
         restore_subnormals(state)

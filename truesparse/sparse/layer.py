@@ -12,7 +12,6 @@ from truesparse.activations import LayerActivation
 from truesparse.kernels import jit
 from truesparse.kernels.activation import NO_GRADIENT, RELU
 from truesparse.kernels.arrays import (
-    Above,
     Activation,
     Csc,
     Head,
@@ -180,11 +179,13 @@ class SparseLayer:
         elif self.scatters(x.shape[1]):
             size = self.partial_size(x.shape[1])
             sums = partial[:size].reshape(-1, x.shape[1])
-            scatter(tile, self._scatter_tasks, connections.csr, x, sums)
-            combine(tile, sums, head, activation, rows_per_task(x.shape[1]))
+            scatter(tile, self._scatter_tasks, tuple(connections.csr), x, sums)
+            how = tuple(head), tuple(activation)
+            combine(tile, sums, *how, rows_per_task(x.shape[1]))
         else:
             tasks, values, view = self._gather()
-            forward_gather(tile, tasks, view, values, x, head, activation)
+            how = tuple(head), tuple(activation)
+            forward_gather(tile, tasks, tuple(view), values, x, *how)
         if self.srelu is not None:
             self.srelu.forward(head.out, head.slope, whole)
 
@@ -221,11 +222,12 @@ class SparseLayer:
         if isinstance(source, SparseBatch):
             backward_sparse(tasks, csr, moments, rule, source, delta)
             return
-        whole = tile, tasks, csr, moments, rule, source, bias_rule
+        below = tuple(source)
+        whole = tile, tasks, tuple(csr), tuple(moments), rule, below, bias_rule
         if delta.shape[1] <= SKIPPED and source.code in (NO_GRADIENT, RELU):
             backward_skipping(*whole, delta)
         else:
-            backward(*whole, Above(delta, scratch))
+            backward(*whole, (delta, scratch))
 
     def complete_delta(self, delta: np.ndarray, slope: np.ndarray) -> None:
         """Send delta back through trained activations; do nothing for others.
