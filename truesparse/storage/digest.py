@@ -18,7 +18,7 @@ import mmap
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from truesparse.common.cores import usable_cores
 from truesparse.errors import ModelFileError
@@ -104,6 +104,14 @@ def verify(path) -> bool:
     return _verify(path, threading.Semaphore(_MOST_THREADS))
 
 
+def is_intact(path) -> bool:
+    """Whether a file can be read and its digest shows that it has not changed."""
+    try:
+        return verify(path)
+    except ModelFileError:
+        return False
+
+
 def _verify(path, gate: threading.Semaphore) -> bool:
     """Compare a file with its digest; as many threads hash as pass the gate."""
     try:
@@ -138,22 +146,36 @@ def _verify(path, gate: threading.Semaphore) -> bool:
 def _root_of_file(content: mmap.mmap, n_head: int, gate: threading.Semaphore) -> str:
     with memoryview(content) as view:
         head = view[:_START].tobytes() + BLANK.encode() + view[_END:n_head].tobytes()
-        return _root(head, _blocks([view[n_head:]]), gate)
+
+        def let_go(number: int) -> None:
+            # Pages that were read count as memory of the process until then.
+            stop = (n_head + (number + 1) * _BLOCK) // mmap.PAGESIZE * mmap.PAGESIZE
+            content.madvise(mmap.MADV_DONTNEED, 0, min(stop, len(content)))
+
+        can_let_go = hasattr(mmap, "MADV_DONTNEED")  # not on Windows
+        blocks = _blocks([view[n_head:]])
+        return _root(head, blocks, gate, let_go if can_let_go else None)
 
 
 def _root(
     head: bytes,
     blocks: Iterable[list[memoryview]],
     gate: threading.Semaphore,
+    on_block: Callable[[int], None] | None = None,
 ) -> str:
-    """Return the digest of a head and of what follows it."""
+    """Return the digest of a head and of what follows it.
+
+    `on_block` is called with the number of each block that is done.
+    """
     root = _hash()
     root.update(head)
     leaf_of = functools.partial(_leaf, gate)
     with concurrent.futures.ThreadPoolExecutor(_count_threads()) as pool:
         # Hashing lets go of the interpreter's lock.
-        for leaf in pool.map(leaf_of, blocks):
+        for number, leaf in enumerate(pool.map(leaf_of, blocks)):
             root.update(leaf)
+            if on_block is not None:
+                on_block(number)
     return root.hexdigest()
 
 

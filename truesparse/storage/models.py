@@ -60,7 +60,8 @@ def save(
     more_tensors, more_metadata : dict, optional
         Stored in the same file and ignored by `load`, see checkpoint.write.
     previous : path, optional
-        Where an existing file is moved, in the same folder; by default it is replaced.
+        Where an existing file is moved, in the same folder, if its digest shows that
+        it is as it was written; otherwise, and by default, it is replaced.
 
     Returns
     -------
