@@ -31,6 +31,11 @@ _START = 8 + len(_PREFIX)
 _END = _START + len(BLANK)
 _BLOCK = 1 << 24
 _MOST_THREADS = 4
+# What to say of a file without one.
+NONE = (
+    "has no digest, so changes of its content would not be noticed; an earlier version "
+    "or another program wrote it: save it again to add one"
+)
 
 
 def stamp(head: bytes, views: Iterable[memoryview]) -> bytes:
@@ -81,13 +86,12 @@ def verifying(path, wanted: bool = True) -> Iterator[None]:
         finally:
             gate.release()  # the core of the reader
         if not verification.result():
-            warnings.warn(
-                f"{path} has no digest, so changes of its content would not be "
-                "noticed; an earlier version or another program wrote it: save it "
-                "again to add one",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn_of_none(path)
+
+
+def warn_of_none(path) -> None:
+    """Warn that a file has no digest."""
+    warnings.warn(f"{path} {NONE}", UserWarning, stacklevel=5)
 
 
 def verify(path) -> bool:
