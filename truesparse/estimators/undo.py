@@ -1,4 +1,4 @@
-"""Putting a network back as it was before a fit that diverges.
+"""Undo a fit that diverges: the network is as it was before.
 
 A fit of an existing network changes it in place. A small network is copied in memory,
 in well under a millisecond, where a file takes 20 (2 cores, 2026-11); a large one, for
@@ -26,7 +26,7 @@ def undoing_divergence(model: SparseMLP) -> Iterator[None]:
     Raises
     ------
     DivergedError
-        That of the body.
+        The one of the body.
     ModelFileError
         If the network was saved in a file that cannot be read any more.
     """
