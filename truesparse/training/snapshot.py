@@ -5,14 +5,13 @@ only as often as this takes at most a twentieth of the time.
 """
 
 import os
-import shutil
-import tempfile
 import time
 import weakref
 from collections.abc import Iterable
 
 import numpy as np
 
+from truesparse.common import temporary
 from truesparse.common.checks import as_path
 from truesparse.errors import DivergedError, ModelFileError
 from truesparse.network.inputs import is_finite
@@ -73,9 +72,9 @@ class SavedModel:
     def __init__(self, path=None, **options):
         self._cleanup, self._options = None, options
         if path is None:
-            folder = tempfile.mkdtemp(prefix="truesparse-")
+            folder, let_go = temporary.make_folder()
             # Runs when nothing refers to this object any more, or the process ends.
-            self._cleanup = weakref.finalize(self, shutil.rmtree, folder, True)
+            self._cleanup = weakref.finalize(self, let_go)
             path = os.path.join(folder, "model.safetensors")
         self.path = as_path(path, "model")
 
