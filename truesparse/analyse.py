@@ -130,7 +130,7 @@ def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
         measures = analysis_facts.as_measures(options.only)
     if options.part is not None:
         choose(options.part, datasets.PARTS, "part")
-    file = models.find_model(options.model)
+    file = models.find_model(options.model, verify=options.verify)
     trained = model_rows.training_options(models.load_config(file))
     notes: list[str] = []
     predictor = model_rows.read_predictor(

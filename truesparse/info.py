@@ -48,7 +48,7 @@ def _main(words: list[str]) -> None:
 
     if options.verify_only and not options.verify:
         raise UsageError("give either --verify or --no-verify, not both")
-    file = models.find_model(options.file)
+    file = models.find_model(options.file, verify=options.verify)
     has_digest = options.verify and digest.verify(file)
     if options.verify_only:
         _refuse_without_digest(file, has_digest)
@@ -58,7 +58,7 @@ def _main(words: list[str]) -> None:
             else f"{options.file} is as it was written"
         )
         return
-    facts = describe_file(options.file) | {"verified": has_digest}
+    facts = describe_file(options.file, file) | {"verified": has_digest}
     if options.verify and not has_digest:
         digest.warn_of_none(file)
     print(json.dumps(facts, allow_nan=False) if options.json else format_text(facts))
