@@ -62,6 +62,15 @@ def test_checkpoints_that_cannot_be_written_are_warned_of_each_time(capsys, fail
     assert load("run/model.safetensors").step == 12
 
 
+def test_a_quiet_run_warns_all_the_same(capsys, failing):
+    """Failed checkpoints used to reach the metrics only."""
+    with failing("checkpoint.safetensors"):
+        got = call(capsys, *RUN, "--quiet")
+    assert got.code == 0
+    said = "warning: cannot write model 'run/checkpoint.safetensors': No space left on"
+    assert got.err == f"{said} device\n" * 3
+
+
 def test_a_folder_that_takes_no_model_is_noticed_before_training(capsys, failing):
     with failing("model.safetensors"):
         got = call(capsys, *RUN)
