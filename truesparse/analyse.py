@@ -157,7 +157,7 @@ def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
         choose(options.part, datasets.PARTS, "part")
     if options.scope is not None:
         choose(options.scope, SCOPES, "scope")
-    file = models.find_model(options.model)
+    file = models.find_model(options.model, verify=options.verify)
     trained = model_rows.training_options(models.load_config(file))
     notes: list[str] = []
     predictor = model_rows.read_predictor(
@@ -203,7 +203,7 @@ def _compare(options: Any, analysis: "Analysis", batch_size: int) -> None:
     from truesparse.common import memory
     from truesparse.storage import models
 
-    file = models.find_model(options.compare)
+    file = models.find_model(options.compare, verify=options.verify)
     memory.require(describe.prediction_bytes(file, batch_size), "leave out --compare")
     other = models.load(file, verify=options.verify)
     note = models.note_if_unfinished(options.compare, file, other)

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from truesparse.commands.shell import CommandParser, run_command
-from truesparse.errors import UsageError
+from truesparse.errors import ModelFileError, UsageError
 
 _MOST_NAMES = 10
 
@@ -39,7 +39,7 @@ def _main(words: list[str]) -> None:
         "--verify",
         dest="verify_only",
         action="store_true",
-        help="only compare the file with its digest; exit code 6 if it has changed",
+        help="only compare the file with its digest; exit code 6 unless it is the same",
     )
     parser.add_no_verify()
     options = parser.parse(words)
@@ -48,17 +48,30 @@ def _main(words: list[str]) -> None:
 
     if options.verify_only and not options.verify:
         raise UsageError("give either --verify or --no-verify, not both")
-    has_digest = options.verify and digest.verify(models.find_model(options.file))
+    file = models.find_model(options.file, verify=options.verify)
+    has_digest = options.verify and digest.verify(file)
     if options.verify_only:
-        verdict = "is as it was written" if has_digest else "has no digest"
+        _refuse_without_digest(file, has_digest)
         print(
-            json.dumps({"file": options.file, "verified": has_digest})
+            json.dumps({"file": options.file, "verified": True})
             if options.json
-            else f"{options.file} {verdict}"
+            else f"{options.file} is as it was written"
         )
         return
-    facts = describe_file(options.file) | {"verified": has_digest}
+    facts = describe_file(options.file, file) | {"verified": has_digest}
+    if options.verify and not has_digest:
+        digest.warn_of_none(file)
     print(json.dumps(facts, allow_nan=False) if options.json else format_text(facts))
+
+
+def _refuse_without_digest(file: Any, has_digest: bool) -> None:
+    """Raise ModelFileError if nothing of a file could be verified."""
+    from truesparse.storage import digest
+    from truesparse.storage.tensors import open_tensors
+
+    if not has_digest:
+        with open_tensors(file):  # refuses what holds no tensors
+            raise ModelFileError(f"{file} {digest.NONE}")
 
 
 def format_text(facts: dict[str, Any]) -> str:

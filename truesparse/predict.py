@@ -100,7 +100,7 @@ def _run(options: Any) -> dict[str, Any]:
 
     if options.part is not None:
         choose(options.part, datasets.PARTS, "part")
-    file = models.find_model(options.model)
+    file = models.find_model(options.model, verify=options.verify)
     out = None
     if options.out != "-":
         out = predictions.check_out(options.out, (file, options.data))

@@ -76,11 +76,14 @@ class _Job:
     data : Dataset
     saved : Saved or None
         Checkpoint of the run to resume.
+    afresh : bool
+        Whether it was killed before the first one, and begins again in its folder.
     """
 
     config: RunConfig
     data: "Dataset"
     saved: "Saved | None"
+    afresh: bool
 
 
 def run(
@@ -97,7 +100,7 @@ def run(
     ----------
     config : RunConfig
     quiet : bool
-        Say nothing on stderr.
+        Say nothing on stderr but warnings.
     dry : bool
         Only check the options and estimate the memory.
     resumes : bool
@@ -116,15 +119,21 @@ def run(
         saved = None
         if resumes:
             stack.enter_context(run_folder.claim(config.out))
-            saved = resume.read(config, verify)
-            if text := resume.completion(config, saved):
+            if run_folder.has_checkpoint(config.out):
+                saved = resume.read(config, verify)
+                text = resume.completion(config, saved)
+            else:
+                text = resume.completion_without_checkpoint(config)
+            if text:
                 say(text)
-                return {"complete": True, "epochs": saved.run.epoch}
+                return {"complete": True, "epochs": run_folder.last_epoch(config.out)}
+            if saved is None:
+                say(f"{config.out} has no checkpoint yet: the run starts afresh")
         else:
             resume.check_folder(config.out)
         if not quiet:
             stack.enter_context(_showing_work())
-        job = _load(config, saved)
+        job = _load(config, saved, afresh=resumes and saved is None)
         estimate = build.estimate(job.config, job.data)
         if dry:
             return _compare_with_room(estimate, say)
@@ -154,7 +163,7 @@ def _showing_work() -> contextlib.AbstractContextManager[None]:
     return listening(WorkProgress())
 
 
-def _load(config: RunConfig, saved: "Saved | None") -> _Job:
+def _load(config: RunConfig, saved: "Saved | None", afresh: bool) -> _Job:
     """Read the data, and choose the options that depend on them."""
     from truesparse import datasets
     from truesparse.common import memory
@@ -174,7 +183,7 @@ def _load(config: RunConfig, saved: "Saved | None") -> _Job:
     )
     config = build.resolve(config, data)
     build.make_loss(config, data)  # refuses what does not suit the task
-    return _Job(config, data, saved)
+    return _Job(config, data, saved, afresh)
 
 
 def _compare_with_room(
@@ -206,7 +215,7 @@ def _build(
     if saved is None:
         model = build.make_model(config, data)
         # Only now, so that an option that is refused leaves no folder behind.
-        folder = _make_folder(config)
+        folder = (resume.begin_afresh if job.afresh else _make_folder)(config)
     else:
         resume.check_data(saved, about)
         model, folder = saved.model, pathlib.Path(str(config.out))

@@ -19,7 +19,8 @@ from truesparse.callbacks import BestModel, Callback, Checkpoint, MetricsFile
 from truesparse.commands.report_page import write_page
 from truesparse.common import writing
 from truesparse.common.writing import replacing
-from truesparse.errors import StorageError
+from truesparse.errors import ModelFileError, StorageError
+from truesparse.storage import digest
 
 RUN = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--out", "run"]
 DRAWS = {"train": 30, "resume": 15, "predict": 8, "predict_npz": 8, "curves": 12}
@@ -74,7 +75,20 @@ def test_a_page_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     assert n_refused > 50
 
 
-def test_of_two_checkpoints_one_is_there_after_any_fault(tmp_path):
+def damage(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def without_digest(content):
+    return content.replace(b'"digest"', b'"digesT"')
+
+
+@pytest.mark.parametrize("spoil", [None, damage, without_digest, lambda _: b""])
+def test_of_two_checkpoints_one_is_there_after_any_fault(spoil, tmp_path):
+    """The extent "all" is a process that is killed before the call.
+
+    After a fall back on the previous one, the last is damaged: it took its place.
+    """
     path = tmp_path / "c.safetensors"
     previous = tmp_path / "c.previous.safetensors"
     models = [make_model(seed=seed) for seed in range(3)]
@@ -84,14 +98,26 @@ def test_of_two_checkpoints_one_is_there_after_any_fault(tmp_path):
     def prepare():
         save(models[0], previous)
         save(models[1], path)
+        if spoil is not None:
+            path.write_bytes(spoil(path.read_bytes()))
 
     def write():
         save(models[2], path, previous=previous)
 
+    accepted = [(2, 0), (None, 0)] if spoil else [(2, 1), (1, 0), (None, 1)]
     for fault, error in every_fault_of(prepare, write, tmp_path, CAUSES[-2:]):
-        steps = [load(file).step for file in (path, previous) if file.exists()]
-        assert steps in ([2, 1], [1, 0], [1]), fault
-        assert error is not None or steps == [2, 1], fault
+        steps = verified_step(path), verified_step(previous)
+        # What cannot be read while it is replaced is not known to be good.
+        is_unread = fault.split(",")[0].endswith(f" {path.name}") and steps == (2, 0)
+        assert steps in accepted or is_unread, fault
+        assert error is not None or steps == accepted[0] or is_unread, fault
+
+
+def verified_step(path):
+    try:
+        return load(path).step if digest.verify(path) else None
+    except ModelFileError:
+        return None
 
 
 @pytest.mark.compiled

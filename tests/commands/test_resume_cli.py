@@ -361,13 +361,6 @@ def test_other_versions_are_a_warning(copied, capsys, monkeypatch):
     assert line["message"] == text
 
 
-def test_without_checkpoints_there_is_none(capsys, tmp_path):
-    words = *IRIS, "--checkpoint-every", "0", "--out", "run"
-    assert call(capsys, *words).code == 0
-    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
-    assert not lines(tmp_path / "run", "checkpoint")
-
-
 def test_curves_for_tensorboard_are_in_the_run_folder(capsys, tmp_path, monkeypatch):
     words = *IRIS, "--tensorboard", "--out", "run"
     assert call(capsys, *words).code == 0

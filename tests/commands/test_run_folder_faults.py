@@ -10,9 +10,10 @@ import time
 import warnings
 
 import pytest
+from support import tensor_files
 from support.commands import NET, SMALL, call
 
-from truesparse import info, load
+from truesparse import checkpoint, info, load
 from truesparse.commands import resume
 from truesparse.common import writing
 from truesparse.errors import UsageError
@@ -59,6 +60,15 @@ def test_checkpoints_that_cannot_be_written_are_warned_of_each_time(capsys, fail
     assert got.err.count(said) == 3
     assert [line["message"] for line in events("warning")] == [said] * 3
     assert load("run/model.safetensors").step == 12
+
+
+def test_a_quiet_run_warns_all_the_same(capsys, failing):
+    """Failed checkpoints used to reach the metrics only."""
+    with failing("checkpoint.safetensors"):
+        got = call(capsys, *RUN, "--quiet")
+    assert got.code == 0
+    said = "warning: cannot write model 'run/checkpoint.safetensors': No space left on"
+    assert got.err == f"{said} device\n" * 3
 
 
 def test_a_folder_that_takes_no_model_is_noticed_before_training(capsys, failing):
@@ -276,6 +286,38 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(capsys):
     assert "resuming at step 8, after epoch 2" in got.err
     assert [line["epoch"] for line in events("epoch")] == [1, 2, 3, 4]
     assert want.step == 12
+
+
+def test_after_a_fall_back_the_good_checkpoint_stays(capsys, failing):
+    """The damaged one used to be moved over it, before the new one was in place."""
+    assert call(capsys, *RUN).code == 0
+    flip_last_byte("run/checkpoint.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with failing("checkpoint.safetensors"):
+            assert call(capsys, "--resume", "run", "--epochs", "5").code == 0
+        saved = checkpoint.read("run/checkpoint.safetensors")
+    assert saved.run.epoch == 2
+
+
+def test_a_checkpoint_of_a_later_format_does_not_replace_the_one_before(capsys):
+    assert call(capsys, *RUN).code == 0
+    path = "run/checkpoint.safetensors"
+    with open(path, "rb+") as file:
+        content = file.read()
+        later = content.replace(
+            rb"{\"format\": 1, \"versions", rb"{\"format\": 9, \"versions"
+        )
+        assert later != content
+        file.seek(0)
+        file.write(later)
+    tensor_files.restamp(path)
+    before = load("run/checkpoint.previous.safetensors").step
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert call(capsys, "--resume", "run").code == 0
+    assert load("run/checkpoint.previous.safetensors").step == before
+    assert load(path).step == 12
 
 
 def test_info_verifies(capsys):

@@ -47,6 +47,43 @@ def test_a_rate_that_is_too_high_is_named():
     assert not hasattr(net, "n_features_in_")
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_an_existing_network_that_diverges_is_as_it_was(
+    solver, partial, in_memory, monkeypatch
+):
+    """Its weights used to be spoilt, finite or not: it predicted 1e237."""
+    if not in_memory:
+        monkeypatch.setattr("truesparse.estimators.undo._MOST_BYTES", 0)
+    X, y = small()
+    X = X.astype(np.float64)
+    rates = {"sgd": (0.001, 1e30), "adam": (0.001, 1e300)}[solver]
+    settings = {
+        "solver": solver,
+        "warm_start": True,
+        "max_iter": 3,
+        "activation": "relu",
+        "batch_size": 32,
+    }
+    net = regressor(**settings, learning_rate_init=rates[0]).fit(X, y)
+    fit = net.partial_fit if partial else net.fit
+    if partial:
+        fit(X, y)
+    before = net.predict(X)
+    published = net.n_iter_, net.loss_, net.t_, net.model_.step
+    net.set_params(learning_rate_init=rates[1])
+    for _ in range(2):
+        with np.errstate(all="ignore"), pytest.raises(DivergedError):
+            fit(X, y)
+        np.testing.assert_array_equal(net.predict(X), before)
+        assert (net.n_iter_, net.loss_, net.t_, net.model_.step) == published
+    # And can be trained further.
+    net.set_params(learning_rate_init=rates[0])
+    fit(X, y)
+    assert net.loss_ < 2 * published[1]
+
+
 def test_a_call_of_partial_fit_that_fails_does_not_tie_the_next_to_its_samples():
     """The next one used to raise, for a run resumes with the same data only."""
     X, y = small()

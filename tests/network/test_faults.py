@@ -25,8 +25,8 @@ class Poison(Callback):
             self.act(run.model.layers)
 
 
-def diverge(act, step=2, **options):
-    model = SparseMLP([5, 8, 7, 3], density=0.6, seed=1)
+def diverge(act, step=2, activation="relu", **options):
+    model = SparseMLP([5, 8, 7, 3], density=0.6, seed=1, activation=activation)
     trainer = Trainer(model, callbacks=[Poison(step, act)], **OPTIONS | options)
     with (
         np.errstate(all="ignore"),
@@ -75,6 +75,49 @@ def test_the_last_layer_of_several_is_where_it_began():
         layer.bias[0] = np.nan
     place = "weights of layer 2 of 3 became NaN or infinite in step 0"
     assert model.describe_fault() == place
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "srelu"])
+def test_a_weight_that_spreads_before_the_loss_notices(
+    activation, optimizer, value, number
+):
+    """Its decay and the outputs of its neuron used to be taken for gradients."""
+
+    def poison(layers):
+        layers[number - 1].connections.values[3] = value
+
+    text = diverge(poison, optimizer=optimizer, activation=activation)
+    assert f"(weights of layer {number} of 3 became NaN or infinite" in text
+    assert "in step 2)" in text or "by step 3)" in text or "in step 3)" in text
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_gradients_that_overflow(number, optimizer):
+    """An error of all neurons of a layer, as backward leaves it in those before."""
+
+    def poison(layers):
+        for layer in layers[:number]:
+            for array in (layer.connections.values, layer.bias):
+                array[:] = np.nan
+            for moments in layer.all_moments():
+                moments.first[:] = np.nan
+
+    place = f"(gradients of layer {number} of 3 became NaN or infinite in step 2)"
+    assert place in diverge(poison, optimizer=optimizer)
+
+
+def test_a_loss_that_overflows_while_outputs_are_finite():
+    """Nothing used to be named."""
+    model = SparseMLP([5, 8, 1], density=0.6, seed=1, dtype="float64", loss="squared")
+    trainer = Trainer(model, **OPTIONS)
+    with np.errstate(all="ignore"), pytest.raises(DivergedError) as caught:
+        trainer.fit(X.astype(np.float64), np.full(12, 1e200))
+    place = "squared loss of layer 2 of 2, whose outputs are finite, became NaN or"
+    assert f"in epoch 1, step 1 ({place} infinite in step 1)," in str(caught.value)
 
 
 def test_a_sound_net_has_none():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from truesparse.callbacks.history import History
     from truesparse.callbacks.learning_rate import LearningRateMonitor
     from truesparse.callbacks.metrics import MetricsFile
-    from truesparse.callbacks.progress import Progress
+    from truesparse.callbacks.progress import Progress, WarningLines
     from truesparse.callbacks.signals import Interrupted, StopOnSignal
     from truesparse.callbacks.tensorboard import TensorBoard
     from truesparse.callbacks.work_progress import WorkProgress
@@ -47,6 +47,7 @@ _HOMES = {
     "Progress": "progress",
     "StopOnSignal": "signals",
     "TensorBoard": "tensorboard",
+    "WarningLines": "progress",
     "WorkProgress": "work_progress",
 }
 
@@ -63,6 +64,7 @@ __all__ = [
     "Progress",
     "StopOnSignal",
     "TensorBoard",
+    "WarningLines",
     "WorkProgress",
 ]
 

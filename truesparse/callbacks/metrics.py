@@ -105,7 +105,8 @@ class MetricsFile(Callback):
 
     def end(self, run) -> None:
         """Write the event run_end."""
-        self.write("run_end", epoch=run.epoch, step=run.model.step)
+        early = {"stopped": True} if run.stop else {}
+        self.write("run_end", epoch=run.epoch, step=run.model.step, **early)
 
     def state(self) -> dict[str, Any]:
         """Return the length of the file."""

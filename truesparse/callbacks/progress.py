@@ -11,6 +11,15 @@ from truesparse.common.tasks import TASKS, format_score
 from truesparse.training.events import Callback
 
 
+class WarningLines(Callback):
+    """Print warnings of a run on stderr, and nothing else."""
+
+    def on_warning(self, run, message: str) -> None:
+        """Write the message on a line."""
+        if sys.stderr is not None:
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
 class Progress(Callback):
     """Show a progress bar on a terminal, and lines of text elsewhere.
 

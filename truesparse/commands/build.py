@@ -265,7 +265,7 @@ def make_callbacks(
     save_options : dict
         Options of truesparse.save for checkpoints and the best model.
     score_name : str, optional
-        Name of the validation score; without it no progress is shown.
+        Name of the validation score; without it only warnings are shown.
     """
     from truesparse import callbacks
 
@@ -286,6 +286,8 @@ def make_callbacks(
         made.append(callbacks.TensorBoard(folder / run_folder.TENSORBOARD))
     if score_name is not None:
         made.append(callbacks.Progress(score_name=score_name))
+    else:
+        made.append(callbacks.WarningLines())
     if config.checkpoint_every != 0:
         path = folder / run_folder.CHECKPOINT
         every = config.checkpoint_every

@@ -36,12 +36,14 @@ from truesparse.storage.tensors import (
 _ARRAYS = ("indptr", "indices", "values", "bias", "activation")
 
 
-def describe_file(path) -> dict[str, Any]:
+def describe_file(path, file_path: pathlib.Path | None = None) -> dict[str, Any]:
     """Return the contents of a model file, or of the one in a run folder.
 
     Parameters
     ----------
     path : str or path
+    file_path : path, optional
+        What `find_model` chose for it.
 
     Returns
     -------
@@ -66,7 +68,8 @@ def describe_file(path) -> dict[str, Any]:
     >>> result["layer_sizes"], result["layers"][0]["fan_in"]
     ([4, 8, 3], {'min': 4, 'mean': 4.0, 'max': 4})
     """
-    file_path = models.find_model(path)
+    if file_path is None:
+        file_path = models.find_model(path)
     with open_tensors(file_path) as file:
         metadata = file.metadata() or {}
         tensors = StoredTensors(file)

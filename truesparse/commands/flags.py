@@ -144,7 +144,9 @@ def _make_parser() -> CommandParser:
     parser.add_no_verify()
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
-        "--quiet", action="store_true", help="print only errors to stderr"
+        "--quiet",
+        action="store_true",
+        help="print only errors and warnings to stderr",
     )
     return parser
 

@@ -86,5 +86,9 @@ def read_folder(path: Any, verify: bool = True) -> RunFolder:
             f"{'was' if history.n_unreadable == 1 else 'were'} left out."
         )
     # If the run was killed, the checkpoint may be the later model.
-    model = load(find_model(folder), verify=verify) if exists[MODEL] else None
+    model = (
+        load(find_model(folder, verify=verify), verify=verify)
+        if exists[MODEL]
+        else None
+    )
     return RunFolder(folder, options, history, model, notes)

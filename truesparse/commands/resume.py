@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig, flag, merge
 from truesparse.commands.config_files import parse_toml, read_toml, to_toml
-from truesparse.common.writing import replacing
+from truesparse.common.writing import replacing, write_error
 from truesparse.errors import DataError, ModelFileError, StorageError, UsageError
 from truesparse.storage.run_folder import (
+    BEST,
     CHECKPOINT,
     CONFIG,
     FILES,
-    PREVIOUS,
+    METRICS,
+    has_checkpoint,
     last_epoch,
+    stopped_early,
 )
 
 if TYPE_CHECKING:
@@ -70,16 +73,10 @@ def configure(
             )
     if not os.path.isdir(folder):
         raise UsageError(f"--resume must name a run folder, got {folder!r}")
-    for name in (CONFIG, CHECKPOINT):
-        # A crash between two renames leaves the previous checkpoint alone.
-        files = (CHECKPOINT, PREVIOUS) if name == CHECKPOINT else (name,)
-        if not any(os.path.exists(f"{folder}/{file}") for file in files):
-            reason = (
-                "the run ended before the first one, or had --checkpoint-every 0"
-                if name == CHECKPOINT
-                else "give the --out of a run"
-            )
-            raise UsageError(f"cannot resume {folder}: it has no {name}; {reason}")
+    if not os.path.exists(f"{folder}/{CONFIG}"):
+        raise UsageError(
+            f"cannot resume {folder}: it has no {CONFIG}; give the --out of a run"
+        )
     options = merge(read_toml(f"{folder}/{CONFIG}"), flags)
     return dataclasses.replace(RunConfig(**options), out=folder)
 
@@ -127,6 +124,40 @@ def read(config: RunConfig, verify: bool = True) -> "Saved":
             f"{config.out} has begun already; give more to train longer"
         )
     return saved
+
+
+def completion_without_checkpoint(config: RunConfig) -> str:
+    """Return that a run without a checkpoint is complete; empty if it was killed.
+
+    Raises
+    ------
+    UsageError
+        If it ended before it was complete, with a model that beginning afresh would
+        replace.
+    """
+    folder = str(config.out)
+    epoch = last_epoch(folder)
+    if epoch is None:
+        return ""
+    if stopped_early(folder) or epoch == config.epochs:
+        return f"the run in {folder} is complete after {epoch} epochs"
+    raise UsageError(
+        f"cannot resume {folder}: it has no {CHECKPOINT}, since the run had "
+        f"--checkpoint-every 0 or the file was removed, and its model is that of epoch "
+        f"{epoch}; train anew with another --out"
+    )
+
+
+def begin_afresh(config: RunConfig) -> pathlib.Path:
+    """Empty the folder of a run that was killed before its first checkpoint."""
+    folder = pathlib.Path(str(config.out))
+    try:
+        for name in (METRICS, BEST):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error("run folder", folder, error) from None
+    rewrite_config(config)
+    return folder
 
 
 def completion(config: RunConfig, saved: "Saved") -> str:
@@ -218,10 +249,8 @@ def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Ru
 
 def hint(folder: pathlib.Path) -> str:
     """Return how to resume a run, if it has a checkpoint; else nothing."""
-    has_one = any(os.path.exists(folder / name) for name in (CHECKPOINT, PREVIOUS))
-    return (
-        f"; resume the run with --resume {shlex.quote(str(folder))}" if has_one else ""
-    )
+    how = f"; resume the run with --resume {shlex.quote(str(folder))}"
+    return how if has_checkpoint(folder) else ""
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """The frame of all commands: exit codes, errors in one line, signals, flags.
 
-    0 done   1 bug, or output that cannot be written   2 usage
+    0 done   1 bug, or a pipe that was closed   2 usage
     3 would not fit in memory   4 data missing or invalid   5 diverged
-    6 model or checkpoint unreadable or changed   7 a file could not be written
+    6 model or checkpoint unreadable or changed
+    7 a file or standard output could not be written
     130 and 143 stopped by a signal
 
 Results go to stdout, everything for people to stderr.
@@ -18,9 +19,14 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from truesparse.errors import MemoryLimitError, TruesparseError, UsageError
+from truesparse.errors import (
+    MemoryLimitError,
+    StorageError,
+    TruesparseError,
+    UsageError,
+)
 
 _CODES = {
     2: "usage",
@@ -55,10 +61,12 @@ class CommandParser(argparse.ArgumentParser):
         Module that ``python -m`` runs.
     description : str
     codes : tuple of int
-        Exit codes that the help explains, besides 0 and those of signals.
+        Exit codes that the help explains, besides 0, 7 and those of signals.
     """
 
     def __init__(self, module: str, description: str, codes: tuple[int, ...]):
+        # Each may meet a stdout that takes nothing.
+        codes = tuple(sorted({*codes, StorageError.exit_code}))
         explained = ", ".join(f"{code} {_CODES[code]}" for code in codes)
         super().__init__(
             prog=f"python -m {module}",
@@ -138,7 +146,7 @@ def run_command(
     words = sys.argv[1:] if arguments is None else arguments
     limit_spinning()
     try:
-        with _terminable(), _warnings_in_a_line():
+        with _terminable(), _warnings_in_a_line(), _naming_stdout():
             try:
                 function(words)
             finally:
@@ -267,6 +275,50 @@ def _warnings_in_a_line() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = before
+
+
+class _Stdout:
+    """The standard output, whose faults say that they are its own."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._naming():
+            written: int = self._stream.write(text)
+            return written
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with self._naming():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # its reader has read enough
+        except OSError as error:
+            raise StorageError(
+                f"cannot write to standard output: {error.strerror or error}"
+            ) from None
+
+
+@contextlib.contextmanager
+def _naming_stdout() -> Iterator[None]:
+    """Let faults of stdout be StorageErrors."""
+    before = sys.stdout
+    if before is not None:  # as it is after `>&-`
+        sys.stdout = _Stdout(before)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout = before
 
 
 def _flush_stdout() -> None:

@@ -49,6 +49,8 @@ def replacing(
         What the file is, for messages.
     previous : path, optional
         Where an existing file is moved, in the same folder; by default it is replaced.
+        Give it only if that file is known to be good: should the process be killed
+        before the new file is in place, it is the only one.
 
     Raises
     ------

@@ -10,6 +10,7 @@ reading       what a fit is given, checked and encoded
 samples       data, targets and weights; validation data held out of them
 fitting       the run of one fit
 interrupt     Ctrl-C during a fit
+undo          a network as it was before a fit that diverges
 attributes    loss_curve_, n_iter_ and the like
 """
 

@@ -1,5 +1,6 @@
 """What classifier and regressor share: fit, partial_fit, attributes, importances."""
 
+import contextlib
 import copy
 import pathlib
 import warnings
@@ -18,6 +19,7 @@ from truesparse.estimators.reading import read_rows, read_samples
 from truesparse.estimators.samples import Samples
 from truesparse.estimators.settings import AUTO, Settings
 from truesparse.estimators.several import mean_history, train_several
+from truesparse.estimators.undo import undoing_divergence
 from truesparse.kernels import jit
 from truesparse.losses import Loss, require_finite
 from truesparse.network.sparse_mlp import SparseMLP
@@ -178,7 +180,7 @@ class BaseSparseMLP(BaseEstimator):
             UsageError for a parameter, DataError for data that are not accepted.
         DivergedError
             If the loss becomes NaN or infinite. The estimator then keeps the network
-            that it had before; with `warm_start`, that network is spoilt.
+            that it had before.
         KeyboardInterrupt
             After Ctrl-C. The estimator keeps what it has learned by the end of the
             step; a second Ctrl-C ends at once, as a failure does.
@@ -258,7 +260,10 @@ class BaseSparseMLP(BaseEstimator):
         trainer = settings.make_trainer(model, samples, algorithm, stopping, is_partial)
         n_before = 0 if earlier is None else earlier.epoch
         until = n_before + 1 if is_partial else None
-        run, is_whole = run_trainer(trainer, samples, settings, until, earlier)
+        # A new network that diverges is not published.
+        undoing = contextlib.nullcontext() if reset else undoing_divergence(model)
+        with undoing:
+            run, is_whole = run_trainer(trainer, samples, settings, until, earlier)
         if reset and not is_whole and not run.history:
             raise KeyboardInterrupt  # before anything was learned
         if is_partial and is_whole:

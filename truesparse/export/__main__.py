@@ -119,7 +119,7 @@ def _run(options: Any) -> None:
         require_onnx()
     elif options.to == "torch":
         require_torch("--to torch")
-    file = models.find_model(options.model)
+    file = models.find_model(options.model, verify=options.verify)
     # The model, and once more in the other library's form.
     memory.require(
         2 * describe.prediction_bytes(file, 1), "export it on a machine with more"

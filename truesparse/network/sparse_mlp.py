@@ -351,9 +351,9 @@ class SparseMLP(LayerStack, Probabilities, Exportable):
         return self.loss.mean(z, targets, weights), self.loss.score(z, targets, weights)
 
     def describe_fault(self) -> str:
-        """Return where numbers stopped being finite, see network.faults."""
+        """Return where a step that failed left finite numbers, see network.faults."""
         outputs = [] if self._buffers is None else self._buffers.outputs
-        return faults.describe(self.layers, self.step, outputs)
+        return faults.describe(self.layers, self.step, outputs, self.loss.name)
 
     def _predict(self, source: np.ndarray | Csr, batch_size: int) -> np.ndarray:
         self._follow_topology()

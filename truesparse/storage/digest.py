@@ -18,7 +18,7 @@ import mmap
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from truesparse.common.cores import usable_cores
 from truesparse.errors import ModelFileError
@@ -31,6 +31,11 @@ _START = 8 + len(_PREFIX)
 _END = _START + len(BLANK)
 _BLOCK = 1 << 24
 _MOST_THREADS = 4
+# What to say of a file without one.
+NONE = (
+    "has no digest, so changes of its content would not be noticed; an earlier version "
+    "or another program wrote it: save it again to add one"
+)
 
 
 def stamp(head: bytes, views: Iterable[memoryview]) -> bytes:
@@ -81,13 +86,12 @@ def verifying(path, wanted: bool = True) -> Iterator[None]:
         finally:
             gate.release()  # the core of the reader
         if not verification.result():
-            warnings.warn(
-                f"{path} has no digest, so changes of its content would not be "
-                "noticed; an earlier version or another program wrote it: save it "
-                "again to add one",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn_of_none(path)
+
+
+def warn_of_none(path) -> None:
+    """Warn that a file has no digest."""
+    warnings.warn(f"{path} {NONE}", UserWarning, stacklevel=5)
 
 
 def verify(path) -> bool:
@@ -102,6 +106,14 @@ def verify(path) -> bool:
         read.
     """
     return _verify(path, threading.Semaphore(_MOST_THREADS))
+
+
+def is_intact(path) -> bool:
+    """Whether a file can be read and its digest shows that it has not changed."""
+    try:
+        return verify(path)
+    except ModelFileError:
+        return False
 
 
 def _verify(path, gate: threading.Semaphore) -> bool:
@@ -138,22 +150,36 @@ def _verify(path, gate: threading.Semaphore) -> bool:
 def _root_of_file(content: mmap.mmap, n_head: int, gate: threading.Semaphore) -> str:
     with memoryview(content) as view:
         head = view[:_START].tobytes() + BLANK.encode() + view[_END:n_head].tobytes()
-        return _root(head, _blocks([view[n_head:]]), gate)
+
+        def let_go(number: int) -> None:
+            # Pages that were read count as memory of the process until then.
+            stop = (n_head + (number + 1) * _BLOCK) // mmap.PAGESIZE * mmap.PAGESIZE
+            content.madvise(mmap.MADV_DONTNEED, 0, min(stop, len(content)))
+
+        can_let_go = hasattr(mmap, "MADV_DONTNEED")  # not on Windows
+        blocks = _blocks([view[n_head:]])
+        return _root(head, blocks, gate, let_go if can_let_go else None)
 
 
 def _root(
     head: bytes,
     blocks: Iterable[list[memoryview]],
     gate: threading.Semaphore,
+    on_block: Callable[[int], None] | None = None,
 ) -> str:
-    """Return the digest of a head and of what follows it."""
+    """Return the digest of a head and of what follows it.
+
+    `on_block` is called with the number of each block that is done.
+    """
     root = _hash()
     root.update(head)
     leaf_of = functools.partial(_leaf, gate)
     with concurrent.futures.ThreadPoolExecutor(_count_threads()) as pool:
         # Hashing lets go of the interpreter's lock.
-        for leaf in pool.map(leaf_of, blocks):
+        for number, leaf in enumerate(pool.map(leaf_of, blocks)):
             root.update(leaf)
+            if on_block is not None:
+                on_block(number)
     return root.hexdigest()
 
 

@@ -60,7 +60,8 @@ def save(
     more_tensors, more_metadata : dict, optional
         Stored in the same file and ignored by `load`, see checkpoint.write.
     previous : path, optional
-        Where an existing file is moved, in the same folder; by default it is replaced.
+        Where an existing file is moved, in the same folder, if its digest shows that
+        it is as it was written; otherwise, and by default, it is replaced.
 
     Returns
     -------
@@ -137,7 +138,7 @@ def load(path, *, verify: bool = True) -> SparseMLP:
         If the file is missing, damaged or has changed since it was written, is not a
         model, or has arrays that are not valid; or if the folder holds no model.
     """
-    file_path = find_model(path)
+    file_path = find_model(path, verify=verify)
     with digest.verifying(file_path, verify), open_tensors(file_path) as file:
         description = parse_description(file.metadata() or {}, file_path)
         layers = [
@@ -160,16 +161,22 @@ def load(path, *, verify: bool = True) -> SparseMLP:
     return model
 
 
-def find_model(path) -> pathlib.Path:
+def find_model(path, *, verify: bool = True) -> pathlib.Path:
     """Return the model file of a run folder; return any other path unchanged.
 
     In the folder of an unfinished run it is the model or the checkpoint, whichever has
-    more steps.
+    more steps. If that one is damaged it is the next one, with a warning.
+
+    Parameters
+    ----------
+    path : str or path
+    verify : bool
+        Compare files of an unfinished run with their digests.
 
     Raises
     ------
     ModelFileError
-        If the folder holds no model.
+        If the folder holds no model, or an unfinished run has none that can be read.
     """
     try:
         folder = pathlib.Path(path)
@@ -178,15 +185,40 @@ def find_model(path) -> pathlib.Path:
     if not os.path.isdir(folder):
         return folder
     names = run_folder.MODELS
-    files = [folder / name for name in names if os.path.isfile(folder / name)]
+    paths = (folder / name for name in (*names, run_folder.PREVIOUS))
+    files = [file for file in paths if os.path.isfile(file)]
     if not files:
         raise ModelFileError(
             f"folder {path} holds no {' or '.join(names)}; give a run folder or a "
             "model file"
         )
     # A finished run may have saved the model of its best epoch, with fewer steps.
-    is_clear = len(files) == 1 or not run_folder.is_unfinished(folder)
-    return files[0] if is_clear else max(files, key=load_step)
+    has_ended = files[0].name == run_folder.MODEL and not run_folder.is_unfinished(path)
+    return files[0] if has_ended else _latest_sound(files, verify)
+
+
+def _latest_sound(files: list[pathlib.Path], verify: bool) -> pathlib.Path:
+    """Return the file with the most steps that is not damaged, with a warning."""
+    steps: list[tuple[int, pathlib.Path]] = []
+    damage: list[ModelFileError] = []
+    for file in files:
+        try:
+            steps.append((load_step(file), file))
+        except ModelFileError as error:
+            damage.append(error)
+    for step, file in sorted(steps, key=lambda each: each[0], reverse=True):
+        try:
+            if verify:
+                digest.verify(file)
+        except ModelFileError as error:
+            damage.append(error)
+            continue
+        if damage:
+            said = "; ".join(map(str, damage))
+            message = f"{said}; {file.name}, of step {step:,}, is taken instead"
+            warnings.warn(message, UserWarning, stacklevel=3)
+        return file
+    raise damage[0]
 
 
 def note_if_unfinished(path, file_path: pathlib.Path, model: SparseMLP) -> str | None:

@@ -163,6 +163,18 @@ def last_epoch(folder) -> int | None:
     return epoch if is_saved and type(epoch) is int else None
 
 
+def stopped_early(folder) -> bool:
+    """Whether a run ended because it was no longer getting better."""
+    return bool((_last_event(folder) or {}).get("stopped"))
+
+
+def has_checkpoint(folder) -> bool:
+    """Whether a folder holds a checkpoint, if only the previous one."""
+    # A crash between two renames leaves that one alone.
+    files = (pathlib.Path(folder) / name for name in (CHECKPOINT, PREVIOUS))
+    return any(map(os.path.exists, files))
+
+
 def _last_event(folder) -> dict[str, Any] | None:
     """Return the last event of METRICS, empty if it is torn; None without a file."""
     try:

@@ -50,8 +50,12 @@ def write_tensors(
     tensors : dict of str to ndarray
     metadata : dict of str to str
     previous : path, optional
-        Where an existing file is moved, instead of being replaced.
+        Where an existing file is moved, instead of being replaced, if its digest shows
+        that it is as it was written.
     """
+    if previous is not None and not digest.is_intact(path):
+        # What is there may be the only file that can be read.
+        previous = None
     header: dict[str, object] = {"__metadata__": {digest.KEY: digest.BLANK, **metadata}}
     offset = 0
     for name, array in tensors.items():

@@ -6,6 +6,7 @@ and activation; the arrays in the states of the topology algorithm and the callb
 ``states.N``; and everything else, as JSON, in the metadata entry ``checkpoint``.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -69,6 +70,9 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
     UsageError
         If the file cannot be written, or a state cannot be stored in it.
     """
+    if "previous" in options and not _is_checkpoint(path):
+        # As one of a later format, of which this version can read the one before.
+        del options["previous"]
     states: dict[str, np.ndarray] = {}
     trainer = run.trainer
     callbacks = [(type(each).__name__, each.state()) for each in trainer.callbacks]
@@ -127,8 +131,7 @@ class Saved:
         Whether the optimiser has first and second moments.
     batch_size : int
     shuffle : bool
-    activation_dtype : str
-    path : str
+    activation_dtype, path : str
     """
 
     model: SparseMLP
@@ -227,8 +230,7 @@ def read(path, *, verify: bool = True) -> Saved:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, or not a checkpoint, and there is no previous
-        one.
+        If it is missing, damaged or no checkpoint, and there is no previous one.
 
     Examples
     --------
@@ -250,6 +252,15 @@ def read(path, *, verify: bool = True) -> Saved:
             stacklevel=2,
         )
         return saved
+
+
+def _is_checkpoint(path) -> bool:
+    """Whether a file is a checkpoint that this version reads, from its header."""
+    with contextlib.suppress(ModelFileError), open_tensors(path) as file:
+        description = json.loads(file.metadata()["checkpoint"])
+        models.check_format(description, path, FORMAT)
+        return True
+    return False
 
 
 def _read(path, verify: bool) -> Saved:

@@ -5,15 +5,18 @@ only as often as this takes at most a twentieth of the time.
 """
 
 import os
-import shutil
-import tempfile
 import time
 import weakref
+from collections.abc import Iterable
 
+import numpy as np
+
+from truesparse.common import temporary
 from truesparse.common.checks import as_path
 from truesparse.errors import DivergedError, ModelFileError
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
+from truesparse.sparse.connections import Connections
 from truesparse.storage import models
 
 _SHARE_OF_TIME = 0.05
@@ -38,6 +41,23 @@ def has_finite_state(model: SparseMLP) -> bool:
     )
 
 
+def put_back(
+    model: SparseMLP,
+    parts: Iterable[tuple[Connections, Iterable[np.ndarray]]],
+    step: int,
+) -> None:
+    """Give the layers of a model earlier connections and parameters of neurons.
+
+    The optimiser state of the connections is dropped, so that a run begins with a new
+    one for all.
+    """
+    for layer, (connections, parameters) in zip(model.layers, parts, strict=True):
+        layer.connections.adopt(connections)
+        for array, saved in zip(layer.neuron_parameters(), parameters, strict=True):
+            array[:] = saved
+    model.step = step
+
+
 class SavedModel:
     """An earlier state of a model, saved in a file.
 
@@ -52,9 +72,9 @@ class SavedModel:
     def __init__(self, path=None, **options):
         self._cleanup, self._options = None, options
         if path is None:
-            folder = tempfile.mkdtemp(prefix="truesparse-")
+            folder, let_go = temporary.make_folder()
             # Runs when nothing refers to this object any more, or the process ends.
-            self._cleanup = weakref.finalize(self, shutil.rmtree, folder, True)
+            self._cleanup = weakref.finalize(self, let_go)
             path = os.path.join(folder, "model.safetensors")
         self.path = as_path(path, "model")
 
@@ -87,14 +107,11 @@ class SavedModel:
                 f"{self.path} holds the model of step {saved.step}, not of step "
                 f"{step}; another run has replaced it"
             )
-        for layer, saved_layer in zip(model.layers, saved.layers, strict=True):
-            layer.connections.adopt(saved_layer.connections)
-            pairs = zip(
-                layer.neuron_parameters(), saved_layer.neuron_parameters(), strict=True
-            )
-            for array, saved_array in pairs:
-                array[:] = saved_array
-        model.step = saved.step
+        put_back(
+            model,
+            [(each.connections, each.neuron_parameters()) for each in saved.layers],
+            saved.step,
+        )
 
 
 class Snapshot(SavedModel):

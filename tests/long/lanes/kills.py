@@ -100,11 +100,6 @@ def _run(words: list[str], moments) -> tuple[int, list[str]]:
             return n_kills, [f"code {process.returncode}: {said}"]
         n_kills += 1
         now = ["--resume", "run", "--quiet"]
-        if not any(pathlib.Path("run").glob("checkpoint*.safetensors")):
-            # Nothing was saved yet: there is nothing to resume.
-            for file in pathlib.Path("run").iterdir():
-                file.unlink()
-            now = words
     if n_kills:
         code, said = call(train.main, now)
         if code:

@@ -1,0 +1,76 @@
+"""Runs without a checkpoint that are resumed: complete ones, and those killed early."""
+
+import json
+import os
+import pathlib
+import signal
+
+import pytest
+from support.commands import NET, SMALL, call, finish, start
+
+from truesparse import load
+
+WORDS = [*SMALL["iris"], *NET, "--lr", "0.1", "--seed", "2"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def events():
+    lines = pathlib.Path("run/metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["event"] for line in lines]
+
+
+@pytest.mark.compiled
+def test_a_complete_run_without_checkpoints_is_complete(capsys):
+    """It used to end with the code of wrong usage."""
+    words = *WORDS, "--checkpoint-every", "0", "--out", "run"
+    assert call(capsys, *words).code == 0
+    assert not os.path.exists("run/checkpoint.safetensors")
+    assert "checkpoint" not in events()
+    before = {path: path.read_bytes() for path in pathlib.Path("run").iterdir()}
+    got = finish(start("--resume", "run", "--json", cwd="."))
+    assert (got.code, got.json) == (0, {"complete": True, "epochs": 3}), got.err
+    assert got.err == "the run in run is complete after 3 epochs\n"
+    got = call(capsys, "--resume", "run", "--epochs", "5")
+    assert got.code == 2
+    assert "it has no checkpoint.safetensors, since the run had" in got.err
+    assert before == {path: path.read_bytes() for path in pathlib.Path("run").iterdir()}
+
+
+def test_a_run_that_stopped_early_is_complete(capsys):
+    words = *WORDS, "--early-stopping", "1", "--epochs", "90", "--lr", "2"
+    assert call(capsys, *words, "--checkpoint-every", "0", "--out", "run").code == 0
+    n = events().count("epoch")
+    assert n < 90, "choose settings that stop early"
+    got = call(capsys, "--resume", "run")
+    assert (got.code, got.err) == (0, f"the run in run is complete after {n} epochs\n")
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("every", ["2", "0"])
+def test_a_run_killed_before_its_first_checkpoint_starts_afresh(every, capsys):
+    """It used to end with the code of wrong usage, so that it never got on."""
+    assert call(capsys, *WORDS, "--checkpoint-every", every, "--out", "whole").code == 0
+    words = *WORDS, "--checkpoint-every", every, "--out", "run"
+    process = start(*words, cwd=".")
+    metrics = pathlib.Path("run/metrics.jsonl")
+    while not (metrics.exists() and metrics.read_bytes()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    pathlib.Path("run/checkpoint.safetensors").unlink(missing_ok=True)
+    lines = metrics.read_text().splitlines(True)
+    metrics.write_text(lines[0])
+    assert call(capsys, "--resume", "run", "--dry-run").code == 0
+    assert metrics.read_text() == lines[0]
+    got = finish(start("--resume", "run", cwd="."))
+    assert got.code == 0, got.err
+    assert "run has no checkpoint yet: the run starts afresh\n" in got.err
+    whole, run = (load(f"{folder}/model.safetensors") for folder in ("whole", "run"))
+    for ours, theirs in zip(run.layers, whole.layers, strict=True):
+        assert ours.connections.values.tobytes() == theirs.connections.values.tobytes()
+    assert events().count("run_start") == events().count("run_end") == 1
+    assert call(capsys, "--resume", "run").code == 0
