@@ -100,6 +100,7 @@ def test_of_two_checkpoints_one_is_there_after_any_fault(spoil, tmp_path):
         save(models[1], path)
         if spoil is not None:
             path.write_bytes(spoil(path.read_bytes()))
+            os.utime(path, (1, 1))  # clocks of files tick every few milliseconds
 
     def write():
         save(models[2], path, previous=previous)

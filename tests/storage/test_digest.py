@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 import threading
 import time
 import warnings
@@ -16,7 +17,7 @@ from truesparse import SparseMLP, checkpoint, load, load_predictor, save
 from truesparse.callbacks import Checkpoint
 from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError
-from truesparse.storage import digest
+from truesparse.storage import digest, models
 from truesparse.training.trainer import Trainer
 
 
@@ -206,3 +207,25 @@ def test_the_reader_has_a_core_to_itself(tmp_path, n_cores, monkeypatch):
             is_read.set()
     n_threads = min(n_cores or 1, digest._MOST_THREADS)
     assert most == [max(n_threads - 1, 1), n_threads]
+
+
+def test_a_file_of_this_process_is_not_read_again_before_it_is_moved(
+    tmp_path, monkeypatch
+):
+    path, previous = tmp_path / "c.safetensors", tmp_path / "c.previous.safetensors"
+    compared = []
+    is_intact = digest.is_intact
+    monkeypatch.setattr(
+        digest, "is_intact", lambda path: compared.append(path) or is_intact(path)
+    )
+    for seed in range(3):
+        models.save(SparseMLP([4, 6, 2], seed=seed), path, previous=previous)
+    assert len(compared) == 1  # there was none
+    assert digest.verify(previous)
+    # Changed by someone else: it must not take the place of the one before.
+    kept = previous.read_bytes()
+    flip_last_byte(path)
+    os.utime(path, (1, 1))
+    models.save(SparseMLP([4, 6, 2], seed=3), path, previous=previous)
+    assert len(compared) == 2
+    assert previous.read_bytes() == kept

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,8 @@ DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 # With packed bits, which only states of topology algorithms have.
 ALL_KINDS = {**KINDS, "uint8": "U8"}
 _BLOCK = 1 << 22  # index entries read at a time: 16 or 32 MB
+# What this process has written: paths, and what `_state_of` said of the files then.
+_written: dict[str, tuple[int, int, int] | None] = {}
 
 
 def write_tensors(
@@ -53,7 +56,7 @@ def write_tensors(
         Where an existing file is moved, instead of being replaced, if its digest shows
         that it is as it was written.
     """
-    if previous is not None and not digest.is_intact(path):
+    if previous is not None and not (_is_ours(path) or digest.is_intact(path)):
         # What is there may be the only file that can be read.
         previous = None
     header: dict[str, object] = {"__metadata__": {digest.KEY: digest.BLANK, **metadata}}
@@ -79,7 +82,25 @@ def write_tensors(
         for array in tensors.values():
             # Unlike ndarray.tofile, this says why it fails.
             file.write(_bytes(array))
+    _written[os.path.abspath(path)] = _state_of(path)
     return pathlib.Path(path)
+
+
+def _is_ours(path) -> bool:
+    """Whether this process wrote a file, and no one has touched it since.
+
+    To compare a file with its digest would read all of it before each checkpoint.
+    """
+    state = _state_of(path)
+    return state is not None and _written.get(os.path.abspath(path)) == state
+
+
+def _state_of(path) -> tuple[int, int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _bytes(array: np.ndarray) -> memoryview:
