@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.analysis.chosen import finite_model
 from truesparse.analysis.robustness_curve import (
     BATCH,
     N_POINTS,
@@ -79,6 +80,7 @@ def adversarial(
     ((1, 3), 0.433)
     """
     points = as_fractions(fractions)
+    model = finite_model(model)
     task = Task(model, data, targets, batch_size)
     if strength is None:
         strength = _deviation(task.source, model.layer_sizes[0])

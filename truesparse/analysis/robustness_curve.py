@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.analysis.chosen import connected_layers
+from truesparse.analysis.chosen import connected_layers, finite_model
 from truesparse.analysis.perturbations import BY_LAYER, FIXED, PERTURBATIONS
 from truesparse.analysis.twin import twin_of
 from truesparse.common import rng
@@ -156,7 +156,7 @@ def robustness(
     ------
     DataError
         If the samples do not suit the model, are all of one class, or the network's
-        outputs are not finite.
+        weights or outputs are not finite.
     UsageError
         If the model is a regression, a chosen layer has no connections, or an
         argument is not accepted.
@@ -179,6 +179,7 @@ def robustness(
     points, numbers = as_fractions(fractions), _as_seeds(seeds)
     if perturbation in FIXED:
         numbers = numbers[:1]
+    model = finite_model(model)
     chosen = connected_layers(model, layers)
     task = Task(model, data, targets, batch_size)
     flat = np.concatenate([model.layers[i].connections.values for i in chosen])
