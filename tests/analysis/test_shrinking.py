@@ -84,7 +84,6 @@ def test_constants_are_rounded_as_the_network_rounds_them(activation, stored):
         # A sum in the middle of two numbers of 16 bits may go to either side.
         tolerance = 0.02 if stored == "bfloat16" else 1e-5
         np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
-    # Unrounded constants would leave fewer than half.
     assert n_equal >= 0.95 * 4 * 8 * 5
 
 
