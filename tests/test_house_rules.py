@@ -48,6 +48,7 @@ MOST_MODULES = 13
 # Larger packages, with the reason.
 LARGE = {
     "truesparse.kernels": "one file a kernel, and those it is made of",
+    "truesparse.analysis": "one file a measure, and those it is made of",
     "truesparse.topology": "one file an algorithm; what they share is in parts/",
     "truesparse.datasets": "one file a format and a source",
     "truesparse.commands": "what several commands are made of, one file a step",

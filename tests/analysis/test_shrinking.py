@@ -11,10 +11,12 @@ from support.strategies import SEEDS
 
 from truesparse import SparseMLP, datasets, save
 from truesparse.analysis import shrink, structure
+from truesparse.commands.config import CHOICES
 from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
+ACTIVATIONS = CHOICES["activation"]
 
 
 def make(seed, *, sizes=(7, 30, 20, 3), dtype="float64", density=0.06, **options):
@@ -30,7 +32,7 @@ def make(seed, *, sizes=(7, 30, 20, 3), dtype="float64", density=0.06, **options
 
 @given(
     seed=st.integers(0, 10_000),
-    activation=st.sampled_from(["relu", "all_relu", "logistic", "srelu"]),
+    activation=st.sampled_from(ACTIVATIONS),
     dtype=st.sampled_from(list(TOLERANCES)),
 )
 def test_predictions_stay_and_dead_neurons_go(seed, activation, dtype):
@@ -57,6 +59,32 @@ def test_predictions_stay_and_dead_neurons_go(seed, activation, dtype):
         rtol=TOLERANCES[dtype],
         atol=TOLERANCES[dtype],
     )
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("stored", ["float32", "bfloat16"])
+def test_constants_are_rounded_as_the_network_rounds_them(activation, stored):
+    n_equal = 0
+    for seed in range(4):
+        model = make(
+            seed,
+            sizes=(7, 60, 40, 5),
+            dtype="float32",
+            activation=activation,
+            activation_dtype=stored,
+        )
+        X = np.random.default_rng(seed).standard_normal((8, 7)).astype(np.float32)
+        wanted = model.decision_function(X)
+        small, neurons = shrink(model)
+        assert small.activation_dtype == stored
+        assert min(small.layer_sizes) > 0
+        assert neurons[1].size < 60
+        got = small.decision_function(X[:, neurons[0]])
+        n_equal += np.isclose(got, wanted, rtol=1e-5, atol=1e-5).sum()
+        # A sum in the middle of two numbers of 16 bits may go to either side.
+        tolerance = 0.02 if stored == "bfloat16" else 1e-5
+        np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
+    assert n_equal >= 0.95 * 4 * 8 * 5
 
 
 @given(seed=SEEDS)

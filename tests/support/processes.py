@@ -14,8 +14,8 @@ HEAVY = (
 )
 
 
-def run_script(name, *arguments, threads):
-    """Return the object that a script of this folder prints as JSON."""
+def run_script(name, *arguments, threads, seconds=600):
+    """Return the object that a script of this folder prints as JSON, in time."""
     paths = [str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "NUMBA_NUM_THREADS": str(threads),
@@ -23,7 +23,7 @@ def run_script(name, *arguments, threads):
     }
     command = [sys.executable, "-W", "error", str(HERE / name), *arguments]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=600
+        command, env=environment, capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -10,6 +10,7 @@ Perturbed networks
     twin              a model with other weights on the same structure
 Ranks
     spectra           effective and stable rank, exact or estimated
+    effective_rank    an estimate from products with the weights
     lanczos           eigenvalues of a matrix known by its products
 Structure
     layer_structure   degrees, strengths, empty neurons, components, overlap
@@ -23,7 +24,7 @@ Many runs
 Pictures
     displays          robustness curves, ranks, structure, graphs, overlaps, densities
 Shared
-    chosen            the layers that an analysis looks at
+    chosen            a model of finite weights, and the layers to look at
 """
 
 from typing import TYPE_CHECKING

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from truesparse.analysis.chosen import finite_model
 from truesparse.analysis.robustness_curve import (
     BATCH,
     N_POINTS,
@@ -27,7 +28,6 @@ from truesparse.kernels.arrays import Csr
 from truesparse.losses import require_finite
 from truesparse.network import inputs
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.plots.counts import as_model
 
 # Bytes of the moved samples of a batch: they are dense even where data are sparse.
 _MOST_BYTES = 64 << 20
@@ -80,7 +80,7 @@ def adversarial(
     ((1, 3), 0.433)
     """
     points = as_fractions(fractions)
-    model = as_model(model)
+    model = finite_model(model)
     task = Task(model, data, targets, batch_size)
     if strength is None:
         strength = _deviation(task.source, model.layer_sizes[0])

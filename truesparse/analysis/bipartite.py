@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from truesparse.analysis.chosen import connected_layers
+from truesparse.analysis.chosen import connected_layers, finite_model
 from truesparse.common import rng
 from truesparse.common.checks import check_whole
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.plots.counts import as_model, in_degrees, out_degrees
+from truesparse.plots.counts import in_degrees, out_degrees
 from truesparse.sparse.connections import Connections
 
 # Pairs of connections of one neuron, up to which all 4-cycles are counted.
@@ -69,6 +69,8 @@ def graph_measures(
 
     Raises
     ------
+    DataError
+        If a weight is not finite.
     UsageError
         If a layer has no connections, or an argument is not accepted.
 
@@ -80,7 +82,7 @@ def graph_measures(
     >>> measures.clustering, round(measures.path_length, 3)
     (1.0, 1.455)
     """
-    model = as_model(model)
+    model = finite_model(model)
     rng.check_seed(seed)
     results = []
     for index in connected_layers(model, layers):

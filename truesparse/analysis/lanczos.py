@@ -6,8 +6,10 @@ tau of its eigenvectors are the nodes and weights of Gauss's quadrature,
 
     q' f(A) q  ~  sum_k tau_k f(theta_k),
 
-see Golub and Meurant, Matrices, Moments and Quadrature, 2010. The largest Ritz value is
-a lower bound of the largest eigenvalue.
+see Golub and Meurant, Matrices, Moments and Quadrature, 2010. Where every other
+derivative of f is negative, as those of the square root are, the sum is too large. With
+one more node at 0 (Gauss-Radau, section 6.2 there) it is too small, so that the two
+enclose the value. The largest Ritz value is a lower bound of the largest eigenvalue.
 """
 
 from collections.abc import Callable
@@ -19,6 +21,9 @@ import scipy.linalg
 Product = Callable[[np.ndarray], np.ndarray]
 
 _RESTARTS = 40
+# A vector that keeps so much of its length is orthogonal to what was taken from it
+# (Daniel, Gragg, Kaufman and Stewart, Math. Comput., 1976).
+_LITTLE = 0.7
 
 
 class Tridiagonal(NamedTuple):
@@ -38,6 +43,49 @@ class Tridiagonal(NamedTuple):
             self.diagonal[:k], self.off_diagonal[: k - 1], remainder, self.basis[:k]
         )
 
+    def with_zero(self) -> "Tridiagonal":
+        """Return T with one more row and column, so that 0 is an eigenvalue.
+
+        It is T itself once the Krylov space is exhausted or 0 is a Ritz value already,
+        but for rounding. The basis stays as it is.
+        """
+        pivot = self.diagonal[0]  # of the factors L D L' of T
+        for next_diagonal, beside in zip(
+            self.diagonal[1:], self.off_diagonal, strict=True
+        ):
+            if pivot <= 0:
+                break
+            pivot = next_diagonal - beside**2 / pivot
+        size = self.diagonal.size
+        if self.remainder == 0 or pivot <= size * 2.0**-52 * self.diagonal.max():
+            return self
+        return self._replace(
+            diagonal=np.append(self.diagonal, self.remainder**2 / pivot),
+            off_diagonal=np.append(self.off_diagonal, self.remainder),
+            remainder=0.0,
+        )
+
+    def converged(self, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest Ritz values that have converged, and their vectors.
+
+        Parameters
+        ----------
+        tolerance : float
+            Most of |A u - theta u| for a unit vector u, as a share of theta.
+
+        Returns
+        -------
+        values : (m,) float64 array
+            Descending; all that are larger than the first that has not converged.
+        vectors : (m, n) float64 array
+            Orthonormal rows.
+        """
+        values, vectors = self.ritz()
+        residuals = self.remainder * np.abs(vectors[-1])
+        is_open = (residuals > tolerance * values) | (values <= 0)
+        first = int(np.flatnonzero(is_open).max(initial=-1)) + 1
+        return values[first:][::-1], vectors[:, first:].T[::-1] @ self.basis
+
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the Ritz values, ascending (k,), and the eigenvectors of T (k, k)."""
         values, vectors = scipy.linalg.eigh_tridiagonal(
@@ -46,7 +94,12 @@ class Tridiagonal(NamedTuple):
         return values, vectors
 
 
-def tridiagonalise(product: Product, start: np.ndarray, n_steps: int) -> Tridiagonal:
+def tridiagonalise(
+    product: Product,
+    start: np.ndarray,
+    n_steps: int,
+    apart: np.ndarray | None = None,
+) -> Tridiagonal:
     """Run Lanczos's method with full reorthogonalisation.
 
     Parameters
@@ -57,6 +110,9 @@ def tridiagonalise(product: Product, start: np.ndarray, n_steps: int) -> Tridiag
         Not 0; its length does not matter.
     n_steps : int
         At most; fewer if the Krylov space is exhausted before.
+    apart : (m, n) float64 array, optional
+        Orthonormal rows, eigenvectors of A, that `start` is orthogonal to: so is all
+        that follows.
     """
     n_steps = min(n_steps, start.size)
     basis = np.empty((n_steps, start.size))
@@ -65,10 +121,19 @@ def tridiagonalise(product: Product, start: np.ndarray, n_steps: int) -> Tridiag
     for step in range(n_steps):
         vector = product(basis[step])
         diagonal[step] = basis[step] @ vector
-        # Once more, since rounding leaves a part of the basis; twice is enough.
+        vector = vector - diagonal[step] * basis[step]
+        if step:
+            vector -= off_diagonal[step - 1] * basis[step - 1]
+        norm = float(np.linalg.norm(vector))
+        # Rounding leaves a part of the basis; twice is enough, and once if little goes.
         for _ in range(2):
-            vector = vector - (basis[: step + 1] @ vector) @ basis[: step + 1]
-        off_diagonal[step] = np.linalg.norm(vector)
+            for known in (basis[: step + 1], apart):
+                if known is not None:
+                    vector -= (known @ vector) @ known
+            before, norm = norm, float(np.linalg.norm(vector))
+            if norm > _LITTLE * before:
+                break
+        off_diagonal[step] = norm
         scale = diagonal[: step + 1].max()
         is_exhausted = off_diagonal[step] <= 1e-12 * scale or step + 1 == start.size
         if is_exhausted or step + 1 == n_steps:

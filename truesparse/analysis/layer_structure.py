@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
+from truesparse.analysis.chosen import finite_model
 from truesparse.analysis.reach import count_between, reach_of
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.plots.counts import (
-    as_model,
     in_degrees,
     in_strengths,
     out_degrees,
@@ -102,6 +102,8 @@ def structure(model: Any) -> Structure:
 
     Raises
     ------
+    DataError
+        If a weight is not finite.
     UsageError
         If `model` is none of these.
 
@@ -116,7 +118,7 @@ def structure(model: Any) -> Structure:
     >>> result.active, result.chains, result.layers[0].remaining_cells
     ([1, 1, 1], 1, 1)
     """
-    model = as_model(model)
+    model = finite_model(model)
     active = reach_of(model).active
     layers = []
     for index, layer in enumerate(model.layers):
@@ -150,6 +152,8 @@ def overlap(first: Any, second: Any) -> list[float]:
 
     Raises
     ------
+    DataError
+        If a weight is not finite.
     UsageError
         If the layer sizes differ.
 
@@ -161,7 +165,7 @@ def overlap(first: Any, second: Any) -> list[float]:
     >>> overlap(model, model)
     [1.0, 1.0]
     """
-    a, b = as_model(first), as_model(second)
+    a, b = finite_model(first), finite_model(second)
     _require_same_sizes([a, b])
     shares = []
     for one, other in zip(a.layers, b.layers, strict=True):
@@ -185,10 +189,12 @@ def exploration(models: Sequence[Any]) -> list[float]:
 
     Raises
     ------
+    DataError
+        If a weight is not finite.
     UsageError
         If there is none, or the layer sizes differ.
     """
-    known = [as_model(model) for model in models]
+    known = [finite_model(model) for model in models]
     if not known:
         raise UsageError("models must hold at least one model, got none")
     _require_same_sizes(known)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.analysis.chosen import connected_layers
+from truesparse.analysis.chosen import connected_layers, finite_model
 from truesparse.analysis.perturbations import BY_LAYER, FIXED, PERTURBATIONS
 from truesparse.analysis.twin import twin_of
 from truesparse.common import rng
@@ -27,7 +27,6 @@ from truesparse.errors import DataError, UsageError
 from truesparse.losses import require_finite
 from truesparse.network import inputs
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.plots.counts import as_model
 
 N_POINTS, N_SEEDS = 51, 5
 # Samples sent through the network together; the result does not depend on it, but for
@@ -159,7 +158,7 @@ def robustness(
     ------
     DataError
         If the samples do not suit the model, are all of one class, or the network's
-        outputs are not finite.
+        weights or outputs are not finite.
     UsageError
         If the model is a regression, a chosen layer has no connections, or an
         argument is not accepted.
@@ -182,7 +181,7 @@ def robustness(
     points, chosen_seeds = as_fractions(fractions), _as_seeds(seeds)
     if perturbation in FIXED:
         chosen_seeds = chosen_seeds[:1]
-    model = as_model(model)
+    model = finite_model(model)
     chosen = connected_layers(model, layers)
     task = Task(model, data, targets, batch_size)
     flat = np.concatenate([model.layers[i].connections.values for i in chosen])

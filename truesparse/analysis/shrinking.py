@@ -4,7 +4,10 @@ Neurons and features that lie on no path from a feature to an output go. A neuro
 no path from a feature leads to has one value c for all samples: its share w c of a
 neuron that stays becomes part of the bias there. Outputs all stay. Nothing else
 changes, so predictions differ by the rounding of the sums alone: by about 1e-6 of their
-size in float32, and 1e-15 in float64.
+size in float32, and 1e-15 in float64. A network that stores its activations in bfloat16
+rounds c, and so does this. A sum whose last bits change may then fall on the other side
+of the middle between two numbers of 16 bits, once in ten thousand times or less, and
+the output of that neuron differs by 0.8 % at most.
 """
 
 import dataclasses
@@ -12,13 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from truesparse.analysis.chosen import finite_model
 from truesparse.analysis.reach import reach_of
 from truesparse.datasets import Preprocessing
 from truesparse.errors import UsageError
+from truesparse.kernels.bfloat16 import widened
 from truesparse.network import feedforward
 from truesparse.network.buffers import Buffers
 from truesparse.network.sparse_mlp import SparseMLP
-from truesparse.plots.counts import as_model
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 
@@ -57,6 +61,8 @@ def shrink(model: Any, *, features: bool = True) -> Shrunk:
 
     Raises
     ------
+    DataError
+        If a weight is not finite.
     UsageError
         If no path leads from a feature to an output, so that nothing would remain; or
         if features are to go whose columns of a table hold several of them.
@@ -75,7 +81,7 @@ def shrink(model: Any, *, features: bool = True) -> Shrunk:
     >>> np.allclose(got, model.decision_function(X))
     True
     """
-    model = as_model(model)
+    model = finite_model(model)
     reach = reach_of(model)
     stays = reach.active
     if not all(flags.any() for flags in stays):
@@ -102,10 +108,11 @@ def shrink(model: Any, *, features: bool = True) -> Shrunk:
 def _constants(model: SparseMLP, varies: list[np.ndarray]) -> list[np.ndarray]:
     """Return the constant values of the inputs of every layer, 0 where they vary."""
     # A single sample of zeros: what no feature reaches is the same for all samples.
-    buffers = Buffers(model.layers, 1, training=False)
+    how = model.activation_dtype
+    buffers = Buffers(model.layers, 1, training=False, activation_dtype=how)
     activations = [layer.activation.for_inference() for layer in model.layers]
     feedforward.forward(model.layers, buffers, buffers.x, activations)
-    inputs = [buffers.x, *buffers.outputs[:-1]]
+    inputs = [buffers.x, *map(widened, buffers.outputs[:-1])]
     return [
         np.where(flags, 0.0, values[:, 0])
         for flags, values in zip(varies[:-1], inputs, strict=True)
