@@ -223,9 +223,9 @@ def test_a_file_of_this_process_is_not_read_again_before_it_is_moved(
     assert len(compared) == 1  # there was none
     assert digest.verify(previous)
     # Changed by someone else: it must not take the place of the one before.
-    kept = previous.read_bytes()
+    content = previous.read_bytes()
     flip_last_byte(path)
     os.utime(path, (1, 1))
     models.save(SparseMLP([4, 6, 2], seed=3), path, previous=previous)
     assert len(compared) == 2
-    assert previous.read_bytes() == kept
+    assert previous.read_bytes() == content
