@@ -64,6 +64,7 @@ CASES = {
     "hundred_million": Case(100_000_000, "--depth=10 --batch-size=8", "iris"),
     "adam": Case(500_000, "--optimizer=adam"),
     "float64": Case(500_000, "--dtype=float64"),
+    "bfloat16": Case(500_000, "--activation-dtype=bfloat16"),
     "clipped": Case(500_000, "--clip-norm=1"),
     "gelu": Case(500_000, "--activation=gelu"),
     "srelu": Case(500_000, "--activation=srelu"),

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from truesparse import SparseMLP, Trainer, load, save
 from truesparse.errors import ModelFileError
@@ -29,7 +30,10 @@ _PATIENCE = 120.0  # seconds, for processes of their own
 
 
 def kernels() -> str:
-    """Compare outputs and one step of SGD with dense matrices in float64."""
+    """Compare outputs and one step of SGD with dense matrices in float64.
+
+    Sparse rows, which have kernels of their own, must give the same.
+    """
     worst = 0.0
     for dtype, tolerance in (("float32", 2e-5), ("float64", 1e-12)):
         model = _model(dtype)
@@ -38,6 +42,8 @@ def kernels() -> str:
         b = [layer.bias.astype(float) for layer in model.layers]
         z, outputs = _forward(W, b, X)
         worst = max(worst, _compare(model.decision_function(X), z, tolerance))
+        rows, sparse = scipy.sparse.csr_array(X), _model(dtype)
+        worst = max(worst, _compare(sparse.decision_function(rows), z, tolerance))
         masks = [w != 0 for w in W]
         delta = _probabilities(z) - np.eye(SIZES[-1])[y]
         delta /= len(X)
@@ -46,11 +52,12 @@ def kernels() -> str:
             b[i] -= 0.1 * delta.sum(axis=0)
             delta = (delta @ W[i].T) * (outputs[i] > 0)
             W[i] = W[i] - 0.1 * gradient
-        _step(model, X, y, lr=0.1)
-        for got, want in zip(_dense(model), W, strict=True):
-            worst = max(worst, _compare(got, want, tolerance))
-        for layer, bias in zip(model.layers, b, strict=True):
-            worst = max(worst, _compare(layer.bias, bias, tolerance))
+        for trained, given in ((model, X), (sparse, rows)):
+            _step(trained, given, y, lr=0.1)
+            for got, want in zip(_dense(trained), W, strict=True):
+                worst = max(worst, _compare(got, want, tolerance))
+            for layer, bias in zip(trained.layers, b, strict=True):
+                worst = max(worst, _compare(layer.bias, bias, tolerance))
     return f"largest difference {worst:.1g} of the tolerance"
 
 
@@ -79,6 +86,8 @@ def gradients() -> str:
 def threads() -> str:
     """Train with one thread and with all: the bits are the same."""
     most = jit.most_threads()
+    if most == 1:
+        return "there is but one thread here: nothing was compared"
     with jit.threads(1):
         one = _bits(_trained())
     with jit.threads(most):
@@ -134,9 +143,11 @@ def memory_estimate() -> str:
     with tempfile.TemporaryDirectory(prefix="truesparse-") as folder:
         dry = json.loads(_finish(_train([*words, "--dry-run"], folder)))
         result = json.loads(_finish(_train([*words, "--json"], folder)))
-    estimate, peak = dry["first_total"] / 1e6, result["peak_rss_mb"]
-    text = f"{peak:.0f} MB taken, {estimate:.0f} MB estimated"
-    assert peak <= 1.03 * estimate, text
+    # The first run on a machine compiles kernels.
+    least, most = dry["total"] / 1e6, dry["first_total"] / 1e6
+    peak = result["peak_rss_mb"]
+    text = f"{peak:.0f} MB taken, {least:.0f} to {most:.0f} MB estimated"
+    assert 0.8 * least <= peak <= 1.03 * most, text
     return text
 
 
@@ -165,7 +176,7 @@ def _data(dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return X, draw.integers(0, SIZES[-1], N_SAMPLES)
 
 
-def _step(model: SparseMLP, X: np.ndarray, y: np.ndarray, lr: float) -> None:
+def _step(model: SparseMLP, X: Any, y: np.ndarray, lr: float) -> None:
     """Take one step of plain SGD on all samples."""
     plain = Optimizer("sgd", momentum=0.0)
     options: dict[str, Any] = {"epochs": 1, "batch_size": N_SAMPLES, "shuffle": False}
