@@ -13,6 +13,7 @@ What they are made of
     batches        the same as the algorithms ask for them
     following      tensors that follow their connections
     neighbours     which layer feeds which, for chain removal
+    processes      processes that train copies of a network
 
 Needs torch: ``pip install 'truesparse[torch]'``.
 """

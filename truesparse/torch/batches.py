@@ -113,7 +113,8 @@ class SeenBatches:
                 raise UsageError(
                     "no backward pass was recorded: call step() of the updater after "
                     "each step of the optimiser, and load its state before training "
-                    "goes on"
+                    "goes on; an algorithm of your own that looks at batches sets "
+                    "needs_batches"
                 )
             notes = self._recorders[number].notes
             for name, each in zip(self._names, notes, strict=True):
