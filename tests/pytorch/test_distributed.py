@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 from truesparse.errors import UsageError  # noqa: E402
 from truesparse.topology import UpdateSchedule  # noqa: E402
 from truesparse.torch import TopologyUpdater  # noqa: E402
-from truesparse.torch.processes import unwrap  # noqa: E402
+from truesparse.torch.batches import unwrap  # noqa: E402
 
 N_STEPS = 6
 

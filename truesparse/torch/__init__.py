@@ -5,6 +5,7 @@
     updater        TopologyUpdater: the algorithms of truesparse.topology at work
     conversion     SparseMLP to trainable modules, and back
 What they are made of
+    accepting      numbers and inputs that layers accept
     choosing       connections that are given, or chosen from a dense layer
     wiring         the connections of a layer as tensors
     operators      operators of torch, with derivatives and fake kernels
@@ -13,7 +14,6 @@ What they are made of
     batches        the same as the algorithms ask for them
     following      tensors that follow their connections
     neighbours     which layer feeds which, for chain removal
-    processes      processes that train copies of a network
 
 Needs torch: ``pip install 'truesparse[torch]'``.
 """

@@ -21,11 +21,10 @@ from truesparse.errors import UsageError
 from truesparse.topology import ALGORITHMS, LayerChange, TopologyAlgorithm
 from truesparse.topology import make as make_topology
 from truesparse.topology.parts.context import UpdateContext
-from truesparse.torch.batches import SeenBatches
+from truesparse.torch.batches import SeenBatches, unwrap
 from truesparse.torch.following import TrackedConnections, rewire
 from truesparse.torch.neighbours import neighbours_of
 from truesparse.torch.observing import Recorder
-from truesparse.torch.processes import unwrap
 from truesparse.torch.sparse_linear import SparseLinear
 
 # Algorithms that do not fit a network of which only some layers are sparse, and why.
