@@ -33,12 +33,13 @@ def draw(rows: frame.Rows, out: Path) -> None:
             if setting["data"] == data and result.get("curves"):
                 results.setdefault(setting["name"], []).append(result)
         if results:
-            _draw_robustness(results, data, out / file_of("robustness", data))
-            _draw_convergence(results, data, out / file_of("convergence", data))
+            draw_robustness(results, data, out / file_of("robustness", data))
+            draw_convergence(results, data, out / file_of("convergence", data))
             _draw_weights(results, data, out / file_of("weights", data))
 
 
-def _draw_robustness(results: dict[str, list[Result]], data: str, path: Path) -> None:
+def draw_robustness(results: dict[str, list[Result]], data: str, path: Path) -> None:
+    """Draw the robustness curves of each method, a panel for each."""
     from matplotlib import pyplot
 
     from truesparse.analysis import RobustnessCurve
@@ -59,7 +60,8 @@ def _draw_robustness(results: dict[str, list[Result]], data: str, path: Path) ->
     pyplot.close(figure)
 
 
-def _draw_convergence(results: dict[str, list[Result]], data: str, path: Path) -> None:
+def draw_convergence(results: dict[str, list[Result]], data: str, path: Path) -> None:
+    """Draw the mean accuracy of each method after each epoch."""
     from matplotlib import pyplot
 
     from truesparse.plots import display
