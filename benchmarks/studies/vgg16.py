@@ -17,8 +17,8 @@ All train alike: SGD with Nesterov's momentum, the learning rate falls by a cosi
 update after every epoch replaces 30 %. The claim to judge: all reach the accuracy of
 the dense head. Then all layers but the read-out are perturbed on the features of the
 test images, and ranked, see truesparse.analysis; a dense head is first pruned, once, to
-the density of the others. The file is written after every run, and report.md beside it;
-a later start takes the runs that are missing.
+the density of the others. The file is written after every run, and a report in Markdown
+beside it; a later start takes the runs that are missing.
 
 A file of images has X_train (n, 3072), the pixels of red, then green, then blue, row by
 row, y_train, X_test and y_test; benchmarks/README.md decodes one of differences.

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import torch_layers  # noqa: E402
+from benchmarks import step, torch_layers  # noqa: E402
 from benchmarks.peers import NetSpec, Task  # noqa: E402
 from benchmarks.peers.torch_peers import SparseLayers  # noqa: E402
 from benchmarks.peers.truesparse_step import Truesparse  # noqa: E402
@@ -30,6 +30,21 @@ def test_cases_have_the_sparsity_that_they_are_named_after():
     for case in torch_layers.LAYERS:
         n, sparsity = map(int, case.key.split("-"))
         assert case.net.layer_nnz[1] / n**2 == pytest.approx(1 - sparsity / 100)
+
+
+def test_targets_are_judged():
+    times = {"sparse_linear": 2.4, "torch_dense": 13.3, "sparseprop": 5.0}
+    times |= {"torch_csr": 2.3, "sparse_linear_compiled": 2.2}
+    values = torch_layers.figures(times)
+    verdicts = [
+        step.judge(target, values)["met"] for target in torch_layers.HEAD.targets
+    ]
+    assert verdicts == [False, True, True, False, True, True]
+    values = torch_layers.figures({"sparse_linear": 2.3, "sparseprop": 2.0})
+    verdicts = [
+        step.judge(target, values)["met"] for target in torch_layers.HEAD.targets
+    ]
+    assert verdicts == [True, None, False, None, None, None]
 
 
 def test_the_extractor_is_that_of_torchvision():
