@@ -10,7 +10,8 @@
     ..._claims          what the publication behind a study claims; zeta_report
     ..._figures         the pictures of a study
     zeta_curves         the points and fits that report and pictures of zeta share
-    vgg16               sparse layers behind a convolutional network, with torch
+    vgg16               sparse layers behind a convolutional network, with torch;
+                        its report is made by vgg16_report
 
     python -m benchmarks.studies.robustness_study --data-home DIR --jobs 2
     python -m benchmarks.studies.zeta_study --data-home DIR --jobs 2

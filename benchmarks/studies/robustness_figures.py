@@ -33,12 +33,12 @@ def draw(rows: frame.Rows, out: Path) -> None:
             if setting["data"] == data and result.get("curves"):
                 results.setdefault(setting["name"], []).append(result)
         if results:
-            _draw_robustness(results, data, out / file_of("robustness", data))
-            _draw_convergence(results, data, out / file_of("convergence", data))
+            draw_robustness(results, data, out / file_of("robustness", data))
+            draw_convergence(results, data, out / file_of("convergence", data))
             _draw_weights(results, data, out / file_of("weights", data))
 
 
-def _draw_robustness(results: dict[str, list[Result]], data: str, path: Path) -> None:
+def draw_robustness(results: dict[str, list[Result]], data: str, path: Path) -> None:
     """Draw a panel for each perturbation, in which the methods are compared."""
     from matplotlib import pyplot
 
@@ -67,6 +67,8 @@ def _draw_robustness(results: dict[str, list[Result]], data: str, path: Path) ->
         ax.set_xlabel("fraction x perturbed")
         display.label_shares(ax.xaxis)
         display.label_shares(ax.yaxis)
+    for ax in axes.flat[len(kinds) :]:
+        ax.set_axis_off()
     for line in axes:
         line[0].set_ylabel(f"test accuracy, {data}")
     handles, labels = axes[0][0].get_legend_handles_labels()
@@ -81,7 +83,8 @@ def _band(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean - spread, mean + spread
 
 
-def _draw_convergence(results: dict[str, list[Result]], data: str, path: Path) -> None:
+def draw_convergence(results: dict[str, list[Result]], data: str, path: Path) -> None:
+    """Draw the mean accuracy of each method after each epoch."""
     from matplotlib import pyplot
 
     from truesparse.plots import display

@@ -16,8 +16,12 @@ by default; behind it stand three layers of 1000 neurons and a dense read-out. M
 All train alike: SGD with Nesterov's momentum, the learning rate falls by a cosine, an
 update after every epoch replaces 30 %. The claim to judge: all reach the accuracy of
 the dense head. Then all layers but the read-out are perturbed on the features of the
-test images, and ranked, see truesparse.analysis. The file is written after every run; a
-later start takes the runs that are missing.
+test images, and ranked, see truesparse.analysis; a dense head is first pruned, once, to
+the density of the others. The file is written after every run, and a report in Markdown
+beside it; a later start takes the runs that are missing.
+
+A file of images has X_train (n, 3072), the pixels of red, then green, then blue, row by
+row, y_train, X_test and y_test; benchmarks/README.md decodes one of differences.
 """
 
 import argparse
@@ -31,8 +35,11 @@ import numpy as np
 
 from truesparse.errors import UsageError
 
-from ..options import OUT_HELP, names, program
-from ..stored import read_runs, results_file, results_in, write_results
+from ..options import names, program
+from ..stored import git_commit, read_runs, results_file, results_in, write_results
+from . import vgg16_report
+from .training import pruned
+from .vgg16_report import PERTURBATIONS
 
 # Channels of the convolutions, and where the maxima of 2 x 2 pixels are taken.
 CONFIGURATION = (
@@ -47,8 +54,8 @@ TOPOLOGIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 METHODS = ("dense", *TOPOLOGIES)
 SETTINGS = ("width", "epochs", "hidden", "density", "augment", "batch_size", "lr")
-PERTURBATIONS = ("weight_order", "reverse_order", "random", "shuffled", "noise")
 N_CLASSES = 10
+OUT = "studies/vgg16/report.json"
 
 
 def make_model(method: str, seed: int, options: argparse.Namespace) -> Any:
@@ -145,11 +152,12 @@ def train(method: str, seed: int, data: dict, options: argparse.Namespace) -> di
     return {
         "method": method,
         "seed": seed,
+        "commit": git_commit(),
         "curve": curve,
         "accuracy": curve[-1],
         "seconds": time.perf_counter() - start,
         "nnz": sum(each.nnz for each in updater.layers.values()) if updater else None,
-        **analysed(model[1], features, data["test"][1]),
+        **analysed(model[1], features, data["test"][1], options.density),
     }
 
 
@@ -161,19 +169,25 @@ def outputs(module: Any, inputs: Any, batch_size: int) -> Any:
         return torch.cat([module(batch) for batch in inputs.split(batch_size)])
 
 
-def analysed(head: Any, features: Any, labels: Any) -> dict[str, Any]:
-    """Return areas under robustness curves, and ranks, of all layers but the last."""
+def analysed(head: Any, features: Any, labels: Any, density: float) -> dict[str, Any]:
+    """Return areas under robustness curves, and ranks, of all layers but the last.
+
+    A dense head is pruned to `density` before, as the nets of other studies are.
+    """
     from truesparse import SparseMLP
     from truesparse.analysis import layer_ranks, robustness
 
     model = SparseMLP.from_torch(head)
+    if model.layers[0].connections.density == 1.0:
+        model = pruned(model, density)
     rows, targets = features.numpy(), labels.numpy()
     curves = {
         name: robustness(model, rows, targets, name, fractions=21, seeds=3).to_json()
         for name in PERTURBATIONS
     }
     ranks = [rank._asdict() for rank in layer_ranks(model)]
-    return {"robustness": curves, "ranks": ranks}
+    accuracy = float(model.evaluate(rows, targets)[1])
+    return {"robustness": curves, "ranks": ranks, "analysed_accuracy": accuracy}
 
 
 def load(options: argparse.Namespace) -> dict[str, tuple[Any, Any]]:
@@ -235,14 +249,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="tiny, made-up images")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
+    out_help = "results file; report and pictures go beside it"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=out_help)
     options = parser.parse_args(arguments)
     options.methods = names(options.methods, METHODS, "method")
     if options.smoke:
         options.width, options.epochs, options.seeds = 1 / 32, 2, 1
         options.hidden, options.density, options.batch_size = 40, 0.2, 16
     is_published = not options.smoke
-    options.out = results_file(options.out, "vgg16.json", is_published=is_published)
+    options.out = results_file(options.out, OUT, is_published=is_published)
     return options
 
 
@@ -252,15 +267,21 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
 
     torch.set_num_threads(options.threads)
     settings = {key: getattr(options, key) for key in SETTINGS}
-    runs = read_runs(options.out, settings, ("method", "seed", "accuracy"))["runs"]
+    # A file by its name alone, for it may lie elsewhere when the study is resumed.
+    images = "made-up-images" if options.smoke else Path(options.data).stem
+    keys = ("method", "seed", "commit", "accuracy", "analysed_accuracy")
+    runs = read_runs(options.out, {"data": images, **settings}, keys)["runs"]
     done = {(each["method"], each["seed"]) for each in runs}
     data = load(options)
     for seed in range(options.seeds):
         for method in options.methods:
             if (method, seed) not in done:
                 runs.append(train(method, seed, data, options))
+                facts = {"data": images, "settings": settings}
                 rows = {"rows": summarise(runs), "runs": runs}
-                write_results(options.out, {"settings": settings, **rows})
+                written = write_results(options.out, {**facts, **rows})
+                if options.out is not None:
+                    vgg16_report.write(options.out, written)
     return runs
 
 

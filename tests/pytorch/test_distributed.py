@@ -10,16 +10,19 @@ from torch import nn  # noqa: E402
 from truesparse.errors import UsageError  # noqa: E402
 from truesparse.topology import UpdateSchedule  # noqa: E402
 from truesparse.torch import TopologyUpdater  # noqa: E402
+from truesparse.torch.batches import unwrap  # noqa: E402
 
 N_STEPS = 6
 
 
-def train(net, model, batches):
+def train(net, model, batches, given=None, **options):
     """Train with an update after every second step; return masks and weights."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     run = {"epochs": 1, "steps_per_epoch": N_STEPS + 1, "decay_end": 1.0}
     schedule = UpdateSchedule(2, "step", start=2)
-    updater = TopologyUpdater(model, optimizer, "rigl", schedule=schedule, **run)
+    given = model if given is None else given
+    options |= {"schedule": schedule, **run}
+    updater = TopologyUpdater(given, optimizer, "rigl", **options)
     n_updates = 0
     for x, labels in batches:
         optimizer.zero_grad()
@@ -31,7 +34,7 @@ def train(net, model, batches):
 
 
 def run(rank, folder):
-    """Train one of two copies, each on half of every batch."""
+    """Train copies of a network in one of two processes, each on half of a batch."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
@@ -39,12 +42,28 @@ def run(rank, folder):
     net = make_net()
     model = nn.parallel.DistributedDataParallel(net)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    length = {"epochs": 1, "steps_per_epoch": 9}
     for name in ("granet", "dsr", "nest", "accset"):
-        with pytest.raises(UsageError, match="must stand under Distributed"):
-            TopologyUpdater(model, optimizer, name, epochs=1, steps_per_epoch=9)
+        with pytest.raises(UsageError, match="must stand where several processes"):
+            TopologyUpdater(model, optimizer, name, **length)
+    with pytest.raises(UsageError, match="has 2 processes and the model is in no"):
+        TopologyUpdater(net, optimizer, "set", **length)
+    with pytest.raises(UsageError, match="process_group must be 'ddp', a ProcessGroup"):
+        TopologyUpdater(model, optimizer, "set", process_group="gloo", **length)
     parts = slice(10 * rank, 10 * rank + 10)
     halves = [(x[parts], labels[parts]) for x, labels in make_batches(N_STEPS, 20)]
-    torch.save(train(net, model, halves), f"{folder}/{rank}.pt")
+    results = {"wrapped": train(net, model, halves)}
+    net = make_net()
+    model = torch.compile(nn.parallel.DistributedDataParallel(net), backend="eager")
+    results["compiled"] = train(net, model, halves)
+    # The module in DistributedDataParallel is given, and what it is told.
+    net = make_net()
+    model = nn.parallel.DistributedDataParallel(net)
+    everyone = {"process_group": torch.distributed.group.WORLD}
+    results["named"] = train(net, model, halves, given=net, **everyone)
+    net = make_net()
+    results["alone"] = train(net, net, halves, process_group=None)
+    torch.save(results, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -52,11 +71,21 @@ def test_processes_do_together_what_one_does_alone(tmp_path):
     torch.multiprocessing.spawn(run, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     net = make_net()
-    alone = train(net, net, make_batches(N_STEPS, 20))
-    for (mask, weight), other, (want, want_weight) in zip(
-        first, second, alone, strict=True
-    ):
-        assert torch.equal(mask, other[0])
-        assert torch.equal(weight, other[1])
-        assert torch.equal(mask, want)
-        torch.testing.assert_close(weight, want_weight)
+    want = train(net, net, make_batches(N_STEPS, 20))
+    for name in ("wrapped", "compiled", "named"):
+        for one, other, expected in zip(first[name], second[name], want, strict=True):
+            for got, same in zip(one, other, strict=True):
+                assert torch.equal(got, same), name
+            assert torch.equal(one[0], expected[0]), name
+            torch.testing.assert_close(one[1], expected[1])
+    alone = zip(first["alone"], second["alone"], strict=True)
+    assert not any(torch.equal(one[0], other[0]) for one, other in alone)
+
+
+def test_compiled_networks_are_seen_through():
+    net = make_net()
+    compiled = torch.compile(net, backend="eager")
+    assert unwrap(compiled, "ddp") == (net, None)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    updater = TopologyUpdater(compiled, optimizer, "set", epochs=2, steps_per_epoch=1)
+    assert [*updater.layers] == ["0", "2"]

@@ -159,7 +159,7 @@ def test_threads_are_those_of_torch(monkeypatch):
 def test_only_active_recorders_take_notes():
     connections, wiring = make()
     x, weight, bias, delta = tensors(connections)
-    recorder = observing.Recorder([wiring[0]])
+    recorder = observing.Recorder([(wiring[0], weight)])
     other = [each.clone() for each in wiring]
     for each in (other, wiring):
         operators.linear(x, weight, bias, *each).backward(delta)

@@ -1,7 +1,6 @@
 """SparseLinear as a module: what it computes, refuses, stores and is copied to."""
 
 import copy
-import io
 import pickle
 import subprocess
 import sys
@@ -70,6 +69,26 @@ def test_inputs_may_be_sparse():
 )
 def test_inputs_that_do_not_fit_are_refused(x, message):
     with pytest.raises(UsageError, match=message):
+        make()(x)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is")
+def test_derivatives_in_forward_mode_are_refused():
+    layer, x = make(), torch.ones(2, 9)
+    message = "no derivatives in forward mode"
+    with pytest.raises(UsageError, match=message):
+        torch.func.jvp(layer, (x,), (x,))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(layer.weight, layer.weight)
+        with pytest.raises(UsageError, match=message):
+            torch.func.functional_call(layer, {"weight": dual}, x)
+    _, got = torch.autograd.functional.jvp(layer, x, x)
+    torch.testing.assert_close(got, layer(x) - layer.bias)
+
+
+def test_sparse_inputs_are_matrices():
+    x = torch.ones(2, 3, 9).to_sparse_csr()
+    with pytest.raises(UsageError, match=r"\(batch, 9\), got shape \(2, 3, 9\)"):
         make()(x)
 
 
@@ -249,69 +268,6 @@ def test_dense_layers_that_do_not_fit_are_refused(linear, options, message):
 
 
 # Storage -----------------------------------------------------------------------------
-
-
-def through_a_file(state):
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def test_a_state_holds_the_connections():
-    layer = make()
-    assert set(layer.state_dict()) == {"weight", "bias", "indptr", "indices"}
-
-
-@pytest.mark.parametrize("density", [0.4, 0.7])
-@pytest.mark.parametrize("assign", [False, True])
-def test_states_of_any_number_of_connections_are_loaded(density, assign):
-    source, target = make(density=density, seed=8), make()
-    weight, x = target.weight, torch.randn(4, 9)
-    state = through_a_file(source.state_dict())
-    target.load_state_dict(state, assign=assign)
-    assert torch.equal(target(x), source(x))
-    assert torch.equal(target.to_sparse_csr().to_dense(), dense(source))
-    assert assign or target.weight is weight
-    # The state is not shared.
-    target(x).sum().backward()
-    with torch.no_grad():
-        target.weight.zero_()
-    target.connections().check()
-    assert source.weight.any()
-
-
-@pytest.mark.parametrize("density", [0.4, 0.7])
-def test_a_graph_may_be_alive_when_a_state_is_loaded(density):
-    layer, x = make(), torch.randn(4, 9)
-    loss = layer(x).sum()
-    loss.backward()
-    layer.zero_grad()
-    layer.load_state_dict(make(density=density, seed=8).state_dict())
-    new_loss = layer(x).sum()
-    new_loss.backward()
-    assert layer.weight.grad.shape == layer.weight.shape
-    assert loss.isfinite()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s["indices"].fill_(6), "indices must be from 0 to n_out"),
-        (lambda s: s["indptr"].add_(1), "indptr must rise from 0"),
-        (lambda s: s.update(weight=s["weight"][:-1]), "indices must be as long"),
-        (lambda s: s.update(indptr=s["indptr"][:-1]), "indptr must have n_in"),
-        (lambda s: s.pop("indices"), "Missing key"),
-    ],
-)
-def test_states_that_are_not_valid_are_refused(change, message):
-    layer = make()
-    state = copy.deepcopy(layer.state_dict())
-    before = dense(layer)
-    change(state)
-    with pytest.raises(RuntimeError, match=message):
-        layer.load_state_dict(state)
-    assert torch.equal(dense(layer), before)
 
 
 @pytest.mark.parametrize(

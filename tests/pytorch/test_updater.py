@@ -22,6 +22,7 @@ from support.torch_nets import (  # noqa: E402
     train_step,
 )
 from torch import nn  # noqa: E402
+from torch._dynamo.backends.debugging import aot_eager  # noqa: E402
 
 from truesparse import topology  # noqa: E402
 from truesparse.errors import DivergedError, UsageError  # noqa: E402
@@ -359,3 +360,26 @@ def test_compiled_networks_follow_another_number_of_connections():
             updater.step()
     assert net[0].nnz < before
     assert torch.equal(mask_of(net[0]), mask_of(twin[0]))
+
+
+def test_compiled_networks_follow_many_numbers_of_connections():
+    """As docs/torch.md says; torch gives up after eight compilations otherwise."""
+    torch._dynamo.reset()
+    compilations = []
+
+    def backend(graph, inputs):
+        compilations.append(graph)
+        return aot_eager(graph, inputs)
+
+    net = make_net(density=0.5)
+    compiled = torch.compile(net, fullgraph=True, backend=backend)
+    optimizer, updater = make_updater(net, "granet", epochs=8, schedule=OFTEN)
+    counts = set()
+    with torch._dynamo.config.patch(force_parameter_static_shapes=False):
+        for batch in make_batches(30):
+            loss = train_step(compiled, optimizer, *batch)
+            assert loss.isfinite()
+            updater.step()
+            counts.add((net[0].nnz, net[2].nnz))
+    assert len(counts) > 16
+    assert len(compilations) <= 3

@@ -59,8 +59,8 @@ class TopologyAlgorithm(Options):
     conserves: ClassVar[bool] = True
     # Whether random numbers decide what an update does.
     is_random: ClassVar[bool] = True
-    # Whether an update looks at batches of training data.
-    needs_batches: ClassVar[bool] = False
+    # Whether an update looks at batches of training data, with the options it has.
+    needs_batches: bool = False
     # Whether an update goes by the score on validation data.
     needs_score: ClassVar[bool] = False
     # Memory that an update takes whatever the size of the net, in bytes.

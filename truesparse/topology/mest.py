@@ -57,6 +57,7 @@ class Mest(TopologyAlgorithm):
         super().__init__(**options)
         check_not_negative(gradient_weight=gradient_weight)
         self.gradient_weight = gradient_weight
+        self.needs_batches = gradient_weight > 0.0
         self.gradient_batches = check_whole("gradient_batches", gradient_batches, 1)
         check_bools(soft_bound=soft_bound)
         self.soft_bound = soft_bound

@@ -31,6 +31,7 @@ class TaylorRemoval(TopologyAlgorithm):
     def __init__(self, *, removal: str = "magnitude", **options):
         super().__init__(**options)
         self.removal = choose(removal, ("magnitude", "taylor"), "removal")
+        self.needs_batches |= self.removal == "taylor"
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: gradients."""

@@ -5,6 +5,7 @@
     updater        TopologyUpdater: the algorithms of truesparse.topology at work
     conversion     SparseMLP to trainable modules, and back
 What they are made of
+    accepting      numbers and inputs that layers accept
     choosing       connections that are given, or chosen from a dense layer
     wiring         the connections of a layer as tensors
     operators      operators of torch, with derivatives and fake kernels

@@ -3,7 +3,7 @@
 An algorithm of truesparse draws batches and takes their gradients. In a network of
 torch it sees instead those that the optimiser's last step has seen: all of its backward
 passes together count as one batch, as under gradient accumulation, and under
-DistributedDataParallel those of all processes.
+DistributedDataParallel those of all processes, which `unwrap` finds.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import torch
+from torch import distributed
 
 from truesparse.errors import DivergedError, UsageError
 from truesparse.kernels.arrays import SparseBatch
@@ -113,7 +115,8 @@ class SeenBatches:
                 raise UsageError(
                     "no backward pass was recorded: call step() of the updater after "
                     "each step of the optimiser, and load its state before training "
-                    "goes on"
+                    "goes on; an algorithm of your own that looks at batches sets "
+                    "needs_batches"
                 )
             notes = self._recorders[number].notes
             for name, each in zip(self._names, notes, strict=True):
@@ -138,8 +141,6 @@ class SeenBatches:
         """Return the notes of all processes; gradients become means over them."""
         if self._group is None:
             return notes
-        from torch import distributed
-
         n_processes = distributed.get_world_size(self._group)
         gathered: list[Any] = [None] * n_processes
         distributed.all_gather_object(gathered, notes, group=self._group)
@@ -180,3 +181,53 @@ def _pad(array: np.ndarray, columns: int) -> np.ndarray:
     padded = np.zeros((array.shape[0], columns), array.dtype)
     padded[:, : array.shape[1]] = array
     return padded
+
+
+def unwrap(model: torch.nn.Module, group: Any) -> tuple[torch.nn.Module, Any]:
+    """Return what torch.compile and DistributedDataParallel wrap, and the processes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    group : "ddp", ProcessGroup or None
+        See TopologyUpdater.
+
+    Returns
+    -------
+    model : torch.nn.Module
+    group : ProcessGroup or None
+        None where this process trains alone.
+
+    Raises
+    ------
+    UsageError
+        If there are several processes and nothing says whether they train together.
+    """
+    ddp_group: Any = None
+    while True:
+        if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+            ddp_group, model = model.process_group, model.module
+        elif isinstance(getattr(model, "_orig_mod", None), torch.nn.Module):
+            model = model._orig_mod
+        else:
+            break
+    if not isinstance(group, str):
+        return model, group
+    if group != "ddp":
+        raise UsageError(
+            f"process_group must be 'ddp', a ProcessGroup or None, got {group!r}"
+        )
+    if ddp_group is None and _n_processes() > 1:
+        raise UsageError(
+            f"torch.distributed has {_n_processes()} processes and the model is in no "
+            "DistributedDataParallel, so updates would differ between them; give the "
+            "wrapped model, or say which processes train copies of it: "
+            "process_group=torch.distributed.group.WORLD if all do, None if each "
+            "trains a network of its own"
+        )
+    return model, ddp_group
+
+
+def _n_processes() -> int:
+    is_on = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if is_on else 1

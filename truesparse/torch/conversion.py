@@ -17,8 +17,9 @@ from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
 from truesparse.sparse.layer import SparseLayer
 from truesparse.sparse.srelu import Srelu as Units
+from truesparse.torch.accepting import DTYPES
 from truesparse.torch.neighbours import flatten
-from truesparse.torch.sparse_linear import DTYPES, SparseLinear, set_data
+from truesparse.torch.sparse_linear import SparseLinear, set_data
 
 
 class Srelu(nn.Module):

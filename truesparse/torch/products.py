@@ -98,7 +98,7 @@ def gradients(
     deltas = feature_major(delta, columns)
     # The kernel overwrites inputs that need a gradient by it.
     inputs = feature_major(x, columns, copy=needs_input)
-    note(wiring.indptr, inputs[:, :batch], deltas[:, :batch])
+    note(wiring.indptr, weight, inputs[:, :batch], deltas[:, :batch])
     # There are no biases below, but the kernel writes their gradients.
     none, sums = inputs[0, :0], np.empty(n_in if needs_input else 0, inputs.dtype)
     source = Source(
@@ -148,7 +148,7 @@ def sparse_gradients(
     """Return the gradient of the weights for a sparse batch of inputs."""
     of_weight = weight.new_zeros(weight.shape)
     deltas = feature_major(delta, delta.shape[0])
-    note(wiring.indptr, batch, deltas)
+    note(wiring.indptr, weight, batch, deltas)
     csr = wiring.csr(_array(weight))
     moments = Moments(of_weight.numpy(), csr.values[:0])
     tasks = wiring.input_tasks.numpy()

@@ -7,7 +7,6 @@ optimiser, scheduler and clipping function of torch works on it as it is.
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 
 from truesparse.common.checks import check_bools, choose
@@ -16,14 +15,12 @@ from truesparse.drawing.cells import draw_weights
 from truesparse.drawing.draw_layers import Hidden, draw_layers
 from truesparse.errors import UsageError
 from truesparse.sparse.connections import Connections
+from truesparse.torch.accepting import DTYPES, SUPPORTED, check_input, float_type
 from truesparse.torch.choosing import connect, largest_weights
 from truesparse.torch.operators import linear as multiply
 from truesparse.torch.operators import sparse_linear as multiply_sparse
 from truesparse.torch.products import feature_major_batch
 from truesparse.torch.wiring import STORED, Wiring, wiring_of
-
-DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
-_SUPPORTED = "sparse layers compute in float32 or float64, on the CPU"
 
 
 class SparseLinear(torch.nn.Module):
@@ -115,7 +112,7 @@ class SparseLinear(torch.nn.Module):
         seed: int | None = None,
         dtype: torch.dtype | None = None,
     ):
-        number = _float_type(dtype)
+        number = float_type(dtype)
         check_bools(bias=bias)
         given = {"density": density, "epsilon": epsilon, "connectivity": connectivity}
         names = [name for name, value in given.items() if value is not None]
@@ -189,9 +186,9 @@ class SparseLinear(torch.nn.Module):
                 f"from_linear takes a torch.nn.Linear, got {type(linear).__name__}"
             )
         dense, bias = linear.weight.detach(), linear.bias
-        _float_type(dense.dtype)
+        float_type(dense.dtype)
         if dense.device.type != "cpu":
-            raise UsageError(f"{_SUPPORTED}; got a layer on {dense.device}")
+            raise UsageError(f"{SUPPORTED}; got a layer on {dense.device}")
         if weights == "drawn":
             shape = linear.in_features, linear.out_features
             options |= {"density": density, "epsilon": epsilon, "dtype": dense.dtype}
@@ -261,7 +258,7 @@ class SparseLinear(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x W + bias, of shape (..., out_features)."""
-        self._check(x)
+        check_input(x, self.weight, self.in_features)
         if x.layout == torch.sparse_csr:
             return self._forward_csr(x)
         rows = x.reshape(-1, self.in_features)
@@ -312,24 +309,6 @@ class SparseLinear(torch.nn.Module):
             f"bias={self.bias is not None}, nnz={self.nnz}, density={self.density:.3g}"
         )
 
-    def _check(self, x: torch.Tensor) -> None:
-        """Raise UsageError unless the layer can take x."""
-        if x.dtype != self.weight.dtype or x.device.type != "cpu":
-            raise UsageError(
-                f"a sparse layer of {self.weight.dtype} got {x.dtype} on {x.device}; "
-                f"{_SUPPORTED}: convert the input, or leave this layer out of autocast"
-            )
-        if x.layout not in (torch.strided, torch.sparse_csr):
-            raise UsageError(
-                f"a sparse layer takes dense tensors and sparse CSR tensors, got "
-                f"{x.layout}"
-            )
-        if x.ndim < 1 or x.shape[-1] != self.in_features:
-            raise UsageError(
-                f"a sparse layer of {self.in_features} inputs got a tensor of shape "
-                f"{tuple(x.shape)}; its last size must be {self.in_features}"
-            )
-
     def _forward_csr(self, x: torch.Tensor) -> torch.Tensor:
         if x.requires_grad:
             raise UsageError(
@@ -351,7 +330,7 @@ class SparseLinear(torch.nn.Module):
             is_supported, what = False, str(error)
         if not is_supported:
             raise UsageError(
-                f"{_SUPPORTED}; they cannot become {what}. Other modules of the model "
+                f"{SUPPORTED}; they cannot become {what}. Other modules of the model "
                 "may have become so already: convert these back"
             )
         return super()._apply(fn, recurse)
@@ -359,9 +338,10 @@ class SparseLinear(torch.nn.Module):
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
     ) -> None:
-        """Take over the connections of a state, however many they are."""
+        """Take over connections and weights of a state, however many they are."""
         names = [prefix + name for name in (*STORED, "weight")]
-        if all(name in state_dict for name in names):
+        missing_names = [name for name in names if name not in state_dict]
+        if not missing_names:
             *pattern, weight = (state_dict[name].detach().cpu() for name in names)
             parts = (*pattern, weight.to(self.weight))
             try:
@@ -371,6 +351,12 @@ class SparseLinear(torch.nn.Module):
             except UsageError as error:
                 errors.append(f"connections of {prefix.rstrip('.')}: {error}")
                 return
+        elif len(missing_names) < len(names):
+            errors.append(
+                f"the state has no {' and '.join(missing_names)}; weights and their "
+                f"connections belong together: give {', '.join(names)}, or none of them"
+            )
+            return
         rest = strict, missing, unexpected, errors
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
@@ -388,10 +374,3 @@ def set_data(parameter: torch.nn.Parameter, values: torch.Tensor) -> None:
         else:
             parameter.data = values.new_empty(0, dtype=torch.float16)
             parameter.data = values
-
-
-def _float_type(dtype: torch.dtype | None) -> type:
-    dtype = torch.get_default_dtype() if dtype is None else dtype
-    if dtype not in DTYPES:
-        raise UsageError(f"{_SUPPORTED}; got dtype {dtype}")
-    return DTYPES[dtype]

@@ -21,7 +21,7 @@ from truesparse.errors import UsageError
 from truesparse.topology import ALGORITHMS, LayerChange, TopologyAlgorithm
 from truesparse.topology import make as make_topology
 from truesparse.topology.parts.context import UpdateContext
-from truesparse.torch.batches import SeenBatches
+from truesparse.torch.batches import SeenBatches, unwrap
 from truesparse.torch.following import TrackedConnections, rewire
 from truesparse.torch.neighbours import neighbours_of
 from truesparse.torch.observing import Recorder
@@ -63,7 +63,8 @@ class TopologyUpdater:
     ----------
     model : torch.nn.Module
         A network with SparseLinear layers; those whose weights need no gradient are
-        left alone. A model in DistributedDataParallel is given as it is.
+        left alone. A model in DistributedDataParallel or from torch.compile is given
+        as it is.
     optimizer : torch.optim.Optimizer
         One that has the weights of these layers.
     topology : str, class or TopologyAlgorithm
@@ -80,6 +81,10 @@ class TopologyUpdater:
         Names of sparse layers of which the second takes what the first outputs, and
         nobody else does, for `chain_removal`; by default those that follow each other
         in a ``torch.nn.Sequential``.
+    process_group : "ddp", torch.distributed.ProcessGroup or None
+        Processes that train copies of the network with the same gradients. By default
+        those of the DistributedDataParallel that the model is in; None for a network
+        that one process trains alone.
     **options
         Options of the algorithm, see `truesparse.topology`. All layers take part by
         default; ``layers`` names some by number, ``evolve_output=False`` all but the
@@ -134,6 +139,7 @@ class TopologyUpdater:
         steps_per_epoch: int,
         seed: int = 0,
         neighbours: Iterable[tuple[str, str]] | None = None,
+        process_group: Any = "ddp",
         **options: Any,
     ):
         self.epochs = check_whole("epochs", epochs, 1)
@@ -141,9 +147,7 @@ class TopologyUpdater:
         self.n_steps = self.epochs * self.steps_per_epoch
         self.seed, self.steps = check_seed(seed), 0
         self.score: float | None = None
-        self._group = None
-        if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-            self._group, model = model.process_group, model.module
+        model, self._group = unwrap(model, process_group)
         self.layers = _trained_layers(model, optimizer)
         self._optimizer = optimizer
         layers = list(self.layers.values())
@@ -167,6 +171,7 @@ class TopologyUpdater:
         self._recorders: collections.deque[Recorder] = collections.deque(
             maxlen=n_batches
         )
+        self._rate()  # raises where there are several and it takes one
         self.algorithm.begin(self._net())
         self._watch()
 
@@ -199,7 +204,7 @@ class TopologyUpdater:
         return {
             "topology": self.algorithm.name,
             "steps": self.steps,
-            "score": self.score,
+            "score": None if self.score is None else float(self.score),
             "algorithm": _as_tensors(self.algorithm.state()),
         }
 
@@ -258,12 +263,15 @@ class TopologyUpdater:
 
     def _watch(self) -> None:
         """Record the next step, if an update looks at it."""
+        if not self.algorithm.needs_batches:
+            return
         room = self._recorders.maxlen or 1
         steps = range(self.steps + 1, self.steps + 1 + room)
         moments = (moment for step in steps for moment in self._moments(step))
         if any(self._acts(*moment) for moment in moments):
-            indptrs = [layer.indptr for layer in self.layers.values()]
-            self._recorders.append(Recorder(indptrs))
+            layers = self.layers.values()
+            tensors = [(layer.indptr, layer.weight) for layer in layers]
+            self._recorders.append(Recorder(tensors))
         else:
             self._recorders.clear()
 
@@ -289,7 +297,8 @@ class TopologyUpdater:
             if self._group is not None and each.nnz != layer.nnz:
                 raise UsageError(
                     f"layer {name!r} would have {each.nnz} connections instead of "
-                    f"{layer.nnz}; under DistributedDataParallel the number must stand"
+                    f"{layer.nnz}; where several processes train it, the number must "
+                    "stand"
                 )
         for (_, layer), each in pairs:
             if each.moves:
@@ -353,8 +362,8 @@ def _refuse_changing_counts(algorithm: TopologyAlgorithm) -> None:
     if not stands or algorithm.importance.share > 0.0:
         raise UsageError(
             f"topology {algorithm.name!r} with these options changes the number of "
-            "connections of a layer, which must stand under DistributedDataParallel; "
-            "use set, rigl or another one that keeps it"
+            "connections of a layer, which must stand where several processes train "
+            "copies of it; use set, rigl or another one that keeps it"
         )
 
 
