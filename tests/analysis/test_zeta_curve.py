@@ -28,6 +28,17 @@ def test_exact_points_give_the_parameters_back(a, b, plateau):
     )
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.01, 0.05, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("b", [20.0, 183.0, 600.0])
+def test_a_coarse_grid_gives_the_same_curve_wherever_its_plateau_is(shift, b):
+    zeta = np.array([0.0, 0.2, 0.4, 0.6, 0.9, 0.96, 0.98, 0.987, 0.99, 0.993, 0.996, 1])
+    noise = np.random.default_rng(0).normal(0, 0.001, zeta.size)
+    fit = fit_zeta_curve(zeta, curve(zeta, 0.204, b, 0.868) + noise - shift)
+    assert fit.a == pytest.approx(0.204, rel=0.03)
+    assert fit.b == pytest.approx(b, rel=0.05)
+    assert fit.plateau + shift == pytest.approx(0.868, abs=0.001)
+
+
 def test_intervals_cover_the_truth_as_often_as_they_say():
     draw, covered = np.random.default_rng(0), []
     truth = np.array([0.204, 183.0, 0.868])

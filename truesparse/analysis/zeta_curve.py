@@ -27,6 +27,8 @@ from truesparse.errors import DataError, UsageError
 
 # ln b at most: the curve then falls within 1e-20 of zeta = 1.
 _LARGEST_LOG = 46.0
+# First guesses of b; the steepest one falls so often by e between the last zeta and 1.
+_N_STARTS, _MOST_FALLS = 200, 5.0
 
 
 class ZetaFit(NamedTuple):
@@ -182,11 +184,22 @@ def _of_log(parameters: Any) -> tuple[float, float, float]:
 
 
 def _start(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Return a first guess: where the means by zeta have fallen by half."""
-    zeta = np.unique(x)
-    means = np.array([y[x == each].mean() for each in zeta])
-    plateau = float(np.median(means))
-    fall = max(plateau - float(means[-1]), 1e-3)
-    below = zeta[means < plateau - fall / 2]
-    width = max(1.0 - float(below[0]), 1e-4) if below.size else 0.05
-    return fall, math.log(math.log(2.0) / width), plateau
+    """Return the best of many curves whose b is given.
+
+    For a given b the best a and plateau are a line through the points of
+    exp(b (zeta - 1)). Least squares that starts anywhere else may end at a wrong b.
+    """
+    # A steeper one is flat at all points, but for those at zeta = 1.
+    steepest = _MOST_FALLS / max(1.0 - float(x[x < 1.0].max()), 1e-6)
+    best = (math.inf, 1.0, 0.0, 0.0)
+    for b in np.geomspace(0.1, max(steepest, 1.0), _N_STARTS):
+        basis = np.exp(b * (x - 1.0))
+        basis -= (mean := basis.mean())
+        square = float(basis @ basis)
+        if square > 0.0:
+            a = -float(basis @ y) / square
+            plateau = float(y.mean()) + a * float(mean)
+            error = float(np.sum((y - curve(x, a, b, plateau)) ** 2))
+            best = min(best, (error, float(b), a, plateau))
+    _, b, a, plateau = best
+    return a, math.log(b), plateau
