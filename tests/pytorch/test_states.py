@@ -8,7 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from support.torch_nets import OFTEN, dense, make_net, make_updater  # noqa: E402
+from support.torch_nets import (  # noqa: E402
+    OFTEN,
+    dense,
+    make_batches,
+    make_net,
+    make_updater,
+    train,
+)
 
 from truesparse.torch import SparseLinear  # noqa: E402
 
@@ -103,6 +110,10 @@ def test_states_without_connections_leave_the_layer_alone():
 
 @pytest.mark.parametrize("number", [np.float64(0.5), torch.tensor(0.5)])
 def test_a_score_of_any_kind_is_stored_as_a_plain_number(number):
-    _, updater = make_updater(make_net(), "accset", schedule=OFTEN)
+    net = make_net()
+    optimizer, updater = make_updater(net, "accset", schedule=OFTEN)
     updater.score = number
-    assert through_a_file(updater.state_dict())["score"] == 0.5
+    train(net, optimizer, updater, make_batches(1))
+    state = through_a_file(updater.state_dict())
+    assert state["score"] == 0.5
+    assert state["algorithm"]["scores"] == (0.5, 0.5)

@@ -204,7 +204,7 @@ class TopologyUpdater:
         return {
             "topology": self.algorithm.name,
             "steps": self.steps,
-            "score": None if self.score is None else float(self.score),
+            "score": self._plain_score(),
             "algorithm": _as_tensors(self.algorithm.state()),
         }
 
@@ -237,8 +237,12 @@ class TopologyUpdater:
             yield "epoch", self._context(step, step // self.steps_per_epoch)
 
     def _context(self, step: int, epoch: int) -> UpdateContext:
-        run = self.n_steps, self.epochs
-        return UpdateContext(self.seed, step, epoch, *run, self._rate(), self.score)
+        run = self.n_steps, self.epochs, self._rate(), self._plain_score()
+        return UpdateContext(self.seed, step, epoch, *run)
+
+    def _plain_score(self) -> float | None:
+        """Return the score as Python's number, whatever holds the one that is set."""
+        return None if self.score is None else float(self.score)
 
     def _rate(self) -> float:
         """Return the learning rate of the sparse layers."""
