@@ -74,3 +74,12 @@ def test_a_run_killed_before_its_first_checkpoint_starts_afresh(every, capsys):
         assert ours.connections.values.tobytes() == theirs.connections.values.tobytes()
     assert events().count("run_start") == events().count("run_end") == 1
     assert call(capsys, "--resume", "run").code == 0
+
+
+def test_a_run_killed_when_it_began_does_not_start_afresh_with_defaults(capsys):
+    os.mkdir("run")
+    pathlib.Path("run/config.toml").touch()
+    got = call(capsys, "--resume", "run")
+    assert got.code == 2
+    assert "its config.toml is empty" in got.err
+    assert os.listdir("run") == ["config.toml"]

@@ -77,7 +77,13 @@ def configure(
         raise UsageError(
             f"cannot resume {folder}: it has no {CONFIG}; give the --out of a run"
         )
-    options = merge(read_toml(f"{folder}/{CONFIG}"), flags)
+    written = read_toml(f"{folder}/{CONFIG}")
+    if not written:
+        raise UsageError(
+            f"cannot resume {folder}: its {CONFIG} is empty, as the run was killed when "
+            "it began; remove the folder and start the run again"
+        )
+    options = merge(written, flags)
     return dataclasses.replace(RunConfig(**options), out=folder)
 
 
