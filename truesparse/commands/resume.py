@@ -80,8 +80,8 @@ def configure(
     written = read_toml(f"{folder}/{CONFIG}")
     if not written:
         raise UsageError(
-            f"cannot resume {folder}: its {CONFIG} is empty, as the run was killed when "
-            "it began; remove the folder and start the run again"
+            f"cannot resume {folder}: its {CONFIG} is empty, as the run was killed "
+            "when it began; remove the folder and start the run again"
         )
     options = merge(written, flags)
     return dataclasses.replace(RunConfig(**options), out=folder)
