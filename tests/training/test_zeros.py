@@ -21,9 +21,17 @@ def test_new_connections_must_not_start_at_0(name):
     make_trainer(topology=often, epochs=1).fit(*make_problem())
 
 
-@pytest.mark.parametrize("name", ["static", "deepr", "set"])
+@pytest.mark.parametrize(("name", "start"), [("ggr", "1e-10"), ("deepr", "1e-12")])
+def test_new_connections_must_not_start_next_to_0(name, start):
+    trainer = make_trainer(optimizer=POWERPROP, topology=name)
+    wanted = f"weight of {start}, where new connections of topology '{name}' start"
+    with pytest.raises(UsageError, match=wanted):
+        trainer.fit(*make_problem())
+
+
+@pytest.mark.parametrize("name", ["static", "chts", "set"])
 def test_powerpropagation_combines_with_topologies(name):
-    options = {"regrow_init": "he_uniform"} if name == "set" else {}
+    options = {} if name == "static" else {"regrow_init": "he_uniform"}
     algorithm = topology.make(name, **options)
     model = make_model()
     before = [layer.connections.values.copy() for layer in model.layers]
