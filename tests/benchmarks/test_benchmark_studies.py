@@ -101,7 +101,7 @@ def test_the_claims_of_the_zeta_study_hold_for_its_published_curve():
     # The features are not those of the document.
     want = ["holds"] * 5 + ["does not hold", "holds"]
     assert verdicts(rows) == want
-    follows = curve_rows(measured, correlation=0.9)
+    follows = curve_rows(measured, correlation=-0.9)
     assert verdicts(follows) == ["holds"] * 6 + ["does not hold"]
     # Another curve is judged by its form.
     line = curve_rows(lambda zeta: 0.9 - 0.2 * zeta, "rigl")
