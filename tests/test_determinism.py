@@ -3,9 +3,11 @@
 import dataclasses
 import threading
 
+import numpy as np
 import pytest
 from support.configurations import draw_configuration, result
 from support.processes import run_script
+from support.topology_options import draw_options
 
 from tests.long.lanes.configurations import compare
 from truesparse.errors import UsageError
@@ -40,6 +42,14 @@ def test_configurations_differ_and_have_all_topologies():
     # Another seed of the model is another training.
     other = dataclasses.replace(small[0], model=small[0].model | {"seed": 1})
     assert result(other) != digests[0]
+
+
+def test_random_trainings_draw_every_option_of_every_topology():
+    for name, algorithm in ALGORITHMS.items():
+        drawn = set()
+        for seed in range(300):
+            drawn |= set(draw_options(np.random.default_rng(seed), name, 3))
+        assert drawn == set(algorithm.options()), name
 
 
 @pytest.mark.compiled

@@ -39,7 +39,7 @@ def _main(words: list[str]) -> None:
     if options.out is not None:
         out = pathlib.Path(options.out)
         choose(out.suffix.lower(), _ENDINGS, "ending", " of --out")
-        if out.is_dir() or not out.parent.is_dir():
+        if os.path.isdir(out) or not os.path.isdir(out.parent):
             raise UsageError(
                 f"cannot write {options.out}: it is a folder, or its folder is missing"
             )

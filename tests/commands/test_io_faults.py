@@ -19,25 +19,36 @@ from truesparse.callbacks import BestModel, Callback, Checkpoint, MetricsFile
 from truesparse.commands.report_page import write_page
 from truesparse.common import writing
 from truesparse.common.writing import replacing
+from truesparse.condensed import CondensedMLP
 from truesparse.errors import ModelFileError, StorageError
 from truesparse.storage import digest
 
 RUN = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--out", "run"]
-DRAWS = {"train": 30, "resume": 15, "predict": 8, "predict_npz": 8, "curves": 12}
-DRAWS |= {"csr": 12, "onnx": 12}
+# Others have few calls; pages take seconds.
+DRAWS = {"train": 30, "resume": 15, "report": 3, "analysis_html": 3}
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("name", faulty_runs.SCENARIOS)
 def test_a_fault_loses_nothing_and_is_put_right(name):
     if name not in faulty_runs.available():
         pytest.skip("needs a library")
     draw, reached = np.random.default_rng(22), 0
-    for number, fault in enumerate(faulty_runs.draw_faults(draw, name, DRAWS[name])):
+    faults = faulty_runs.draw_faults(draw, name, DRAWS.get(name, 8))
+    for number, fault in enumerate(faults):
         outcome, wrong = faulty_runs.attempt(name, fault, whole=number % 2 == 0)
         assert not wrong, f"{name}, {fault}: {wrong}"
         reached += outcome != "not reached"
     assert reached
+
+
+@pytest.mark.compiled
+def test_a_file_that_cannot_even_be_looked_at_is_a_fault_of_the_disk():
+    for index, extent in itertools.product(range(3), EXTENTS):
+        fault = Fault(index, errno.EIO, extent)
+        outcome, wrong = faulty_runs.attempt("analysis_json", fault)
+        assert outcome in ("code 0", "code 2", "code 6", "code 7"), fault
+        assert not wrong, fault
 
 
 def every_fault_of(prepare, write, folder, causes=CAUSES):
@@ -61,13 +72,19 @@ def every_fault_of(prepare, write, folder, causes=CAUSES):
         yield f"{calls.names[index]}, {cause}, {extent}", said
 
 
-def test_a_page_is_replaced_as_a_whole_or_not_at_all(tmp_path):
-    page, path = "<p>" * 1000, tmp_path / "report.html"
-    n_refused, write = 0, functools.partial(write_page, page, path)
-    for fault, error in every_fault_of(lambda: path.write_text("old"), write, tmp_path):
-        assert path.read_text() in ("old", page), fault
-        assert error is not None or path.read_text() == page, fault
-        assert error is None or f"cannot write report '{path}': " in str(error), fault
+@pytest.mark.parametrize("kind", ["report", "model"])
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(kind, tmp_path):
+    path = tmp_path / "file"
+    write = functools.partial(write_page, "<p>" * 1000, path)
+    if kind == "model":
+        write = functools.partial(CondensedMLP.from_model(make_model()).save, path)
+    write()
+    whole, n_refused = path.read_bytes(), 0
+    prepare = functools.partial(path.write_bytes, b"old")
+    for fault, error in every_fault_of(prepare, write, tmp_path):
+        assert path.read_bytes() in (b"old", whole), fault
+        assert error is not None or path.read_bytes() == whole, fault
+        assert error is None or f"cannot write {kind} '{path}': " in str(error), fault
         n_refused += error is not None
         # A stray file stays only where even removing fails.
         stray = list(tmp_path.glob(".*.part*"))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 from support import golden
+from support.topology_options import draw_options
 from support.training import StopAfter
 
 from truesparse import SparseMLP, Trainer, checkpoint, topology
@@ -29,21 +30,10 @@ from truesparse.kernels import jit
 from truesparse.losses import LOSSES
 from truesparse.optimizers import DECAYS, OPTIMIZERS, Optimizer
 from truesparse.schedules import SCHEDULES, LearningRate
-from truesparse.topology import ALGORITHMS, UpdateSchedule
+from truesparse.topology import ALGORITHMS
 
 # One tile of each width, and several of the widest; others compile the same kernels.
 BATCH_SIZES = (2, 3, 9, 20, 100)
-# Options of topologies that take them.
-OPTIONS: dict[str, tuple] = {
-    "candidates": ("exact", "sampled"),
-    "regrow_init": tuple(INITIALIZERS),
-    "evolve_output": (True, False),
-    "chain_removal": (True, False),
-    "zeta": (0.1, 0.3, 0.5),
-    "final_share": (1.0, 0.5, 0.1),
-}
-# What lets the others choose within a short run.
-STAGES = {"sample_every": 1, "rounds": 2, "rewind_epoch": 1}
 
 
 @dataclass(frozen=True)
@@ -102,16 +92,9 @@ def draw_configuration(seed: int, largest: int = 3000) -> Configuration:
     powerprop = choose((1.0, 1.0, 1.0, 2.0))
     names = list(ALGORITHMS)
     algorithm = {"name": names[seed % len(names)]}
-    taken = ALGORITHMS[algorithm["name"]].options()
-    if "schedule" in taken:
-        every = max(2, int(draw.integers(1, 5)))
-        algorithm["schedule"] = UpdateSchedule(every, "step", start=every)
-    for option, values in OPTIONS.items():
-        if option in taken and draw.random() < 0.4:
-            algorithm[option] = choose(values)
-    if powerprop > 1.0 and "regrow_init" in taken:
+    algorithm |= draw_options(draw, algorithm["name"], len(sizes) - 1)
+    if powerprop > 1.0 and "regrow_init" in ALGORITHMS[algorithm["name"]].options():
         algorithm["regrow_init"] = "he_uniform"
-    algorithm |= {key: value for key, value in STAGES.items() if key in taken}
     pattern = choose(name for name in INIT_TOPOLOGIES if name != "csti")
     budget = {"epsilon": float(draw.uniform(1, 8))}
     if pattern == "uniform":

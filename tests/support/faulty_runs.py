@@ -21,12 +21,11 @@ from support import golden
 from support.commands import NET, SMALL
 from support.io_faults import CAUSES, EXTENTS, SHORT, Fault, injected
 
-from truesparse import checkpoint, load, predict, report, train
+from truesparse import analyse, checkpoint, load, predict, report, train
 from truesparse.errors import TruesparseError
 from truesparse.storage import models
 
 RUN = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--restore-best"]
-OUTPUTS = ("report.html", "predictions.csv", "predictions.npz")
 _PARTIAL = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?|\.lock")
 
 
@@ -56,27 +55,38 @@ class Scenario:
     library: str | None = None
 
 
-_TO_FILE = ["run", "rows.csv", "--out"]
 _export = importlib.import_module("truesparse.export.__main__").main
+
+
+def _predicting(output: str, library: str | None = None) -> Scenario:
+    words = ["run", "rows.csv", "--out", f"run/{output}"]
+    return Scenario(words, predict.main, RUN, output, library=library)
+
+
+def _analysing(output: str) -> Scenario:
+    words = ["run", "--only", "structure", "--out", f"run/{output}"]
+    return Scenario(words, analyse.main, RUN, output)
+
+
+def _exporting(to: str, output: str, library: str | None = None) -> Scenario:
+    words = ["run", "--to", to, "--shrink", "--out", f"run/{output}"]
+    return Scenario(words, _export, RUN, output, replaces=False, library=library)
+
+
 SCENARIOS = {
     "train": Scenario([*RUN, "--out", "run"]),
     "resume": Scenario(["--resume", "run", "--epochs", "5"], starts_from=RUN),
-    "report": Scenario(["run"], report.main, RUN, "report.html"),
-    "predict": Scenario(
-        [*_TO_FILE, "run/predictions.csv"], predict.main, RUN, "predictions.csv"
-    ),
-    "predict_npz": Scenario(
-        [*_TO_FILE, "run/predictions.npz"], predict.main, RUN, "predictions.npz"
-    ),
     "curves": Scenario([*RUN, "--tensorboard", "--out", "run"], library="tensorboard"),
-    "csr": Scenario(
-        ["run", "--to", "csr", "--shrink", "--out", "run/net.npz"],
-        *(_export, RUN, "net.npz", False),
-    ),
-    "onnx": Scenario(
-        ["run", "--to", "onnx", "--shrink", "--out", "run/net.onnx"],
-        *(_export, RUN, "net.onnx", False, "onnx"),
-    ),
+    "report": Scenario(["run"], report.main, RUN, "report.html"),
+    "analysis_html": _analysing("analysis.html"),
+    "analysis_json": _analysing("analysis.json"),
+    "predict_csv": _predicting("predictions.csv"),
+    "predict_npz": _predicting("predictions.npz"),
+    "predict_npy": _predicting("predictions.npy"),
+    "predict_parquet": _predicting("predictions.parquet", "pyarrow"),
+    "csr": _exporting("csr", "net.npz"),
+    "onnx": _exporting("onnx", "net.onnx", "onnx"),
+    "torch": _exporting("torch", "net.pt", "torch"),
 }
 
 
@@ -264,19 +274,41 @@ def attempt(name: str, fault: Fault, whole: bool = False) -> tuple[str, list[str
 
 def _is_whole(output: str) -> bool:
     path = pathlib.Path("run", output)
-    if path.suffix == ".onnx":
-        import onnx
-
-        onnx.checker.check_model(path)
-    if output.startswith("net"):
-        return path.suffix == ".onnx" or "layers.0.data" in np.load(path)
     if path.suffix == ".npz":
         with np.load(path) as file:
+            if output == "net.npz":
+                return "layers.0.data" in file
             return len(file["prediction"]) == 5
+    if path.suffix == ".npy":
+        return len(np.load(path)) == 5
+    if path.suffix in _READERS:
+        return _READERS[path.suffix](path)
     text = path.read_text()
-    return (
-        text.endswith("</html>\n") if path.suffix == ".html" else text.count("\n") == 6
-    )
+    if path.suffix == ".csv":
+        return text.count("\n") == 6
+    return text.endswith("</html>\n" if path.suffix == ".html" else "}\n")
+
+
+def _is_onnx(path: pathlib.Path) -> bool:
+    import onnx
+
+    onnx.checker.check_model(path)
+    return True
+
+
+def _is_torch(path: pathlib.Path) -> bool:
+    import torch
+
+    return isinstance(torch.load(path, weights_only=True), dict)
+
+
+def _is_parquet(path: pathlib.Path) -> bool:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path).num_rows == 5
+
+
+_READERS = {".onnx": _is_onnx, ".pt": _is_torch, ".parquet": _is_parquet}
 
 
 def _check_saved(steps: dict[str, list[int]]) -> list[str]:

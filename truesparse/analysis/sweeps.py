@@ -96,7 +96,7 @@ def run_sweep(
         n_workers = os.cpu_count() or 1
     check_whole("n_workers", n_workers, 1)
     path = pathlib.Path(journal)
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UsageError(f"cannot write journal {str(path)!r}: make its folder first")
     results = {k: r for k, r in read_journal(path).items() if k in wanted}
     left = {key: setting for key, setting in wanted.items() if key not in results}
@@ -123,10 +123,10 @@ def read_journal(path: Any) -> dict[str, Result]:
         If the file exists but cannot be read.
     """
     path = pathlib.Path(path)
-    if not path.exists():
-        return {}
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return {}
     except OSError as error:
         raise DataError(f"cannot read journal {str(path)!r}: {error}") from None
     results = {}

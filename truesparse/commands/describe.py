@@ -8,6 +8,7 @@ only the number is read.
 import itertools
 import json
 import math
+import os
 import pathlib
 import tomllib
 from typing import Any
@@ -90,7 +91,7 @@ def describe_file(path, file_path: pathlib.Path | None = None) -> dict[str, Any]
         facts["config"] = _parse_config(metadata["config"])
     facts["memory"]["file"] = file_path.stat().st_size
     facts = {"file": str(file_path), **facts}
-    if pathlib.Path(path).is_dir():
+    if os.path.isdir(path):
         facts["run"] = _describe_run(pathlib.Path(path))
     return facts
 

@@ -73,7 +73,13 @@ def save_torch(model: Any, path: Any, **options: Any) -> pathlib.Path:
     }
     # Not by name: torch reports files that cannot be written as RuntimeError.
     with replacing(path, "torch module") as partial, partial.open("xb") as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # torch finds its archive unfinished after a write that failed.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
     return pathlib.Path(path)
 
 
