@@ -251,8 +251,6 @@ def _snip(net: Any, case: Description, update: TopologyDraws) -> dict:
     changes = {}
     for (n, keys), goes in zip(before.items(), parts, strict=True):
         after, values = superset[n][~goes], weights[n][~goes]
-        if case["options"].get("rescale", True):
-            values = values * np.sqrt((weights[n] ** 2).sum() / (values**2).sum())
         net.rewire(n, NewPattern(superset[n], after, values, keys[:0]))
         changes[n] = np.setdiff1d(keys, after), np.setdiff1d(after, keys)
     return changes

@@ -216,7 +216,7 @@ def test_kits_that_are_no_good_are_refused(folder, tmp_path):
         kit.Kit(tmp_path)
     other = copy("version")
     rewritten(other, lambda content: content.update(version=99))
-    with pytest.raises(DataError, match=r"has version 99, but this program reads 2"):
+    with pytest.raises(DataError, match=r"has version 99, but this program reads 3"):
         kit.Kit(other)
     short = copy("short")
     path = short / "set/float64.safetensors"

@@ -104,7 +104,7 @@ FIGURES = {
         "gradient_batches": 1,
         "weight_init": "he_uniform",
         "prune_biases": True,
-        "rescale": True,
+        "rescale": False,
         "evolve_output": True,
     },
     "grasp": {

@@ -241,16 +241,13 @@ class Comparison:
         u, tiny = UNIT[self.dtype], float(np.finfo(self.dtype).tiny)
         errors = self._errors or {}
         limits: Tensors = {}
-        is_snip = self.case.description["topology"] == "snip"
         for index in range(n_layers_of(truth)):
             old, new = keys_of(before, index), keys_of(truth, index)
             places = np.searchsorted(old, new) % max(old.size, 1)
             stays = old[places] == new
             for each in TRAINED:
                 key = name(index, each)
-                # A weight may be scaled by a root of sums over the layer.
-                roundings = 4.0 + (2.0 * old.size if is_snip else 0.0)
-                limit = roundings * u * np.abs(truth[key]) + tiny
+                limit = 4.0 * u * np.abs(truth[key]) + tiny
                 if key in errors and truth[key].size:
                     limit = limit + (
                         errors[key]

@@ -31,7 +31,7 @@ from truesparse.reference.protocol import (
     name,
 )
 
-VERSION = 2
+VERSION = 3
 MANIFEST = "manifest.json"
 DTYPES = ("float64", "float32")
 

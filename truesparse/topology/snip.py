@@ -8,8 +8,7 @@ the authors' code (namhoonlee/snip-public); since a bias is 0 then, its sensitiv
 0: all biases go, and stay 0.
 
 Departures: biases that are not 0 at the start are left alone. The choice is among a
-superset, see superset.py, where the authors start from the dense net; weights that are
-chosen are scaled up, unless `rescale` is False, as in the paper.
+superset, see superset.py, where the authors start from the dense net.
 """
 
 import numpy as np
@@ -45,7 +44,7 @@ class Snip(SupersetPruning):
         *,
         gradient_batches: int = 1,
         prune_biases: bool = True,
-        rescale: bool = True,
+        rescale: bool = False,
         **options,
     ):
         super().__init__(rescale=rescale, **options)
