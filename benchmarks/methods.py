@@ -257,7 +257,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.set_defaults(**SETUPS[first.setup].flags)
     options = parser.parse_args(arguments)
     if options.methods is None:
-        options.methods = ",".join(("dense", *ALGORITHMS))
+        options.methods = ",".join(SETUPS[options.setup].methods)
     options.methods = options.methods.split(",")
     for method in options.methods:
         parse_method(method)

@@ -58,6 +58,8 @@ class Setup:
     many_cells, slow, slow_rate : float, tuple of str, float
         Nets that start with more than that share of all cells, and the methods named,
         take that share of the learning rate.
+    methods : tuple of str
+        What is measured by default.
     is_standardised : bool
         Whether one mean and one deviation scale all features.
     """
@@ -70,6 +72,7 @@ class Setup:
     many_cells: float = 1.0
     slow: tuple[str, ...] = ()
     slow_rate: float = 1.0
+    methods: tuple[str, ...] = ("dense", *ALGORITHMS)
     is_standardised: bool = False
 
 
@@ -87,6 +90,10 @@ SETUPS = {
         start=50.0,
         has_full_output=True,
         last_rate=0.01,
+        methods=(
+            *("torch_dense", *ALGORITHMS),
+            *("chts:rule=ch2_l3n", "chtss:rule=ch2_l3n"),
+        ),
         is_standardised=True,
     ),
 }
@@ -146,7 +153,7 @@ def prepare(method: str, sparsity: float, settings: dict[str, Any]) -> Plan:
         cycles = 2 if name == "magnitude" else ROUNDS + 1
     elif name == "dsr":
         # The authors stop at epoch 190 of 200. Updates are few: a high threshold.
-        options |= {"decay_end": 0.95, "zeta": 0.2, "threshold": 0.01}
+        options = {"zeta": 0.2} | options | {"decay_end": 0.95, "threshold": 0.01}
     elif name in BEFORE_TRAINING:
         options |= {"gamma": sparsity / density, "weight_init": "he_normal"}
     elif name == "srigl":
