@@ -39,8 +39,9 @@ def report(rows: frame.Rows, chosen: dict[str, Any], out: Path) -> str:
         "update that would leave no connection of a layer does nothing there. The "
         f"contour is the zeta at which the fitted curve is {TOLERANCE:g} below its "
         f"plateau; the document reads {PUBLISHED_CONTOUR} off its figure, where its "
-        "own curve has fallen by 0.0001. Accuracies are the best over the epochs, on "
-        "test data, as in the document.\n\n"
+        "own curve has fallen by 0.0001. A curve has the form of the document where it "
+        f"falls by more than {FALL:g} beyond a contour above {LONG:g}. Accuracies are "
+        "the best over the epochs, on test data, as in the document.\n\n"
         f"## Curves\n\n{_fits(curves)}"
     )
     for curve in curves:

@@ -315,6 +315,16 @@ def test_a_signal_stops_one_run_only():
     assert len(trainer.fit(X, Y)) == 3
 
 
+def test_below_nohup_a_run_outlives_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer = make_trainer(callbacks=[Raise(signal.SIGHUP), StopOnSignal()])
+        assert len(trainer.fit(X, Y)) == 3
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_thread_that_gets_no_signals_trains():
     lengths, trainer = [], make_trainer(callbacks=[StopOnSignal()])
     thread = threading.Thread(target=lambda: lengths.append(len(trainer.fit(X, Y))))

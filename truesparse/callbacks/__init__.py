@@ -7,7 +7,7 @@ checkpointing   when a checkpoint is written; training.checkpoints writes it
 best_model      the best model of a run, kept in a file
 early_stopping  stopping a run that no longer improves
 monitor         the number by which those two compare epochs
-signals         stopping a run by Ctrl-C or SIGTERM, ready to be resumed
+signals         stopping a run by a signal, ready to be resumed
 progress        progress for people: a bar or lines
 work_progress   the same for drawing a large net and updating its topology
 metrics         metrics for programs: one JSON object a line

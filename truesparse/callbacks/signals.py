@@ -2,9 +2,9 @@
 
 import os
 import signal
-import threading
 from typing import Any
 
+from truesparse.common import end_signals
 from truesparse.training.events import Callback
 
 
@@ -17,14 +17,16 @@ class Interrupted(Exception):
 
 
 class StopOnSignal(Callback):
-    """Raise Interrupted after the step during which SIGINT or SIGTERM arrived.
+    """Raise Interrupted after the step during which a signal arrived.
+
+    The signals are SIGINT, SIGTERM, SIGHUP and SIGXCPU, see common.end_signals.
 
     Between steps the arrays of the model are consistent and can be saved. A second
     signal ends the process at once. Outside the main thread this callback does nothing,
     as Python passes signals to the main thread only.
     """
 
-    _SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS: tuple[signal.Signals, ...] = end_signals.ENDING
 
     def __init__(self):
         self._received: int | None = None
@@ -33,12 +35,7 @@ class StopOnSignal(Callback):
     def on_train_begin(self, run) -> None:
         """Install the handlers."""
         self._received = None
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in self._SIGNALS:
-            # A handler that is not Python's could not be put back.
-            if signal.getsignal(number) is not None:
-                self._previous[number] = signal.signal(number, self._receive)
+        self._previous = end_signals.handle(self._SIGNALS, self._receive)
 
     def on_batch_end(self, run) -> None:
         """Raise Interrupted if a signal has arrived."""
@@ -47,8 +44,7 @@ class StopOnSignal(Callback):
 
     def on_train_end(self, run) -> None:
         """Put the earlier handlers back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        end_signals.put_back(self._previous)
         self._previous = {}
 
     def _receive(self, number, frame) -> None:

@@ -24,4 +24,5 @@ Results
     analysis_output   all of them as text or as sections of a page
 All commands
     shell             exit codes, errors in one line, signals, common flags
+    streams           stdout and stderr, when they cannot be written
 """

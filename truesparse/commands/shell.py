@@ -4,7 +4,7 @@
     3 would not fit in memory   4 data missing or invalid   5 diverged
     6 model or checkpoint unreadable or changed
     7 a file or standard output could not be written
-    130 and 143 stopped by a signal
+    more than 128: stopped by a signal, 130 by Ctrl-C
 
 Results go to stdout, everything for people to stderr.
 """
@@ -15,12 +15,13 @@ import difflib
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from truesparse.commands import streams
+from truesparse.common import end_signals
 from truesparse.errors import (
     MemoryLimitError,
     StorageError,
@@ -47,7 +48,11 @@ _THREADS_PER_CORE = 4
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived where nothing else handles it."""
+    """A signal other than SIGINT arrived where nothing else handles it."""
+
+    def __init__(self, number: int = signal.SIGTERM):
+        super().__init__()
+        self.number = signal.Signals(number)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -71,7 +76,7 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(
             prog=f"python -m {module}",
             description=description,
-            epilog=f"Exit codes: 0 done, {explained}, 130 and 143 stopped by a signal.",
+            epilog=f"Exit codes: 0 done, {explained}, above 128 stopped by a signal.",
             # A new option would break abbreviations.
             allow_abbrev=False,
         )
@@ -146,18 +151,18 @@ def run_command(
     words = sys.argv[1:] if arguments is None else arguments
     limit_spinning()
     try:
-        with _terminable(), _warnings_in_a_line(), _naming_stdout():
+        with _terminable(), streams.watched(), _warnings_in_a_line():
             try:
                 function(words)
             finally:
-                _flush_stdout()
+                streams.flush_stdout()
         return 0
     except BrokenPipeError:
         return 1
     except _NO_BUGS as error:
         text, code = str(error), getattr(error, "exit_code", 1)
         if isinstance(error, KeyboardInterrupt):
-            number = (signal.SIGINT, signal.SIGTERM)[isinstance(error, Terminated)]
+            number = getattr(error, "number", signal.SIGINT)
             text, code = f"stopped by {number.name}; {stopped}", 128 + number
         elif isinstance(error, MemoryError) and not isinstance(error, TruesparseError):
             text, code = f"out of memory: {text}", MemoryLimitError.exit_code
@@ -242,21 +247,17 @@ def say_nothing(text: str) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise an exception, as SIGINT does, unless something handles it."""
+    """Let other signals raise an exception, as SIGINT does, unless they are handled."""
 
     def terminate(number, frame):
-        raise Terminated
+        raise Terminated(number)
 
-    # Only the main thread may set handlers, and only Python's own can be put back.
-    is_main = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(signal.SIGTERM) if is_main else None
-    if previous is not None:
-        signal.signal(signal.SIGTERM, terminate)
+    others = [number for number in end_signals.ENDING if number != signal.SIGINT]
+    before = end_signals.handle(others, terminate)
     try:
         yield
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        end_signals.put_back(before)
 
 
 @contextlib.contextmanager
@@ -275,58 +276,3 @@ def _warnings_in_a_line() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = before
-
-
-class _Stdout:
-    """The standard output, whose faults say that they are its own."""
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write a text."""
-        with self._naming():
-            written: int = self._stream.write(text)
-            return written
-
-    def flush(self) -> None:
-        """Write what is left."""
-        with self._naming():
-            self._stream.flush()
-
-    @contextlib.contextmanager
-    def _naming(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            raise  # its reader has read enough
-        except OSError as error:
-            raise StorageError(
-                f"cannot write to standard output: {error.strerror or error}"
-            ) from None
-
-
-@contextlib.contextmanager
-def _naming_stdout() -> Iterator[None]:
-    """Let faults of stdout be StorageErrors."""
-    before = sys.stdout
-    if before is not None:  # as it is after `>&-`
-        sys.stdout = _Stdout(before)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.stdout = before
-
-
-def _flush_stdout() -> None:
-    """Write what is left while an error can still be reported."""
-    try:
-        if sys.stdout is not None:  # as it is after `>&-`
-            sys.stdout.flush()
-    except OSError:
-        # Python would try again at its end, and fail with a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise

@@ -1,0 +1,57 @@
+"""Signals that end a program, and that are to leave everything in order.
+
+Ctrl-C, `kill`, a terminal that is closed, and the limit of the processor's time.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+# Windows has the first two.
+ENDING = tuple(
+    signal.Signals[name] for name in _NAMES if name in signal.Signals.__members__
+)
+
+
+def handle(
+    numbers: Iterable[int], handler: Callable[[int, Any], None]
+) -> dict[int, Any]:
+    """Let a function handle signals, and return the earlier handlers for `put_back`.
+
+    Only the main thread may set handlers, and only Python's own can be put back; others
+    are left alone. So is a signal of a closed terminal that is ignored, as below nohup.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    before = {}
+
+    def receive(number: int, frame: Any) -> None:
+        _lift_limit(number)
+        handler(number, frame)
+
+    for number in numbers:
+        current = signal.getsignal(number)
+        is_ignored = current == signal.SIG_IGN and number not in ENDING[:2]
+        if current is not None and not is_ignored:
+            before[number] = signal.signal(number, receive)
+    return before
+
+
+def put_back(before: dict[int, Any]) -> None:
+    """Restore the handlers that `handle` returned."""
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _lift_limit(number: int) -> None:
+    """Let the limit of the processor's time, once passed, be the hard one.
+
+    The signal would come again every second, also while the model is saved.
+    """
+    if "SIGXCPU" in signal.Signals.__members__ and number == signal.SIGXCPU:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
