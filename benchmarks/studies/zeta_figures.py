@@ -80,7 +80,8 @@ def _draw_inputs(curve: Curve, path: Path) -> None:
             ax.set_yticks([])
         ends = "both" if is_signed else "max"
         figure.colorbar(shown, ax=list(line), label=label, extend=ends)
-    figure.savefig(path, dpi=120)
+    # The layout leaves no room for wide numbers of the lower bar.
+    figure.savefig(path, dpi=120, bbox_inches="tight")
     pyplot.close(figure)
 
 

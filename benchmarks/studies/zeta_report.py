@@ -17,8 +17,8 @@ from .zeta_curves import (
 )
 from .zeta_figures import DENSITIES, file_of
 
-# A curve is as deep as that or it does not fall, and its plateau is as long.
-FALL, LONG = 0.05, 0.9
+# Less of a plateau is none. A curve that falls by less than TOLERANCE has no contour.
+LONG = 0.9
 # Accuracies that differ by less are the same; two seeds differ by 0.002 to 0.004.
 SAME = 0.005
 # Where the number of a feature's connections outlines the images, and where no more.
@@ -40,8 +40,8 @@ def report(rows: frame.Rows, chosen: dict[str, Any], out: Path) -> str:
         f"contour is the zeta at which the fitted curve is {TOLERANCE:g} below its "
         f"plateau; the document reads {PUBLISHED_CONTOUR} off its figure, where its "
         "own curve has fallen by 0.0001. A curve has the form of the document where it "
-        f"falls by more than {FALL:g} beyond a contour above {LONG:g}. Accuracies are "
-        "the best over the epochs, on test data, as in the document.\n\n"
+        f"falls by more than {TOLERANCE:g}, and its contour is above {LONG:g}. "
+        "Accuracies are the best over the epochs, on test data, as in the document.\n\n"
         f"## Curves\n\n{_fits(curves)}"
     )
     for curve in curves:
@@ -80,7 +80,7 @@ def _is_close(curve: Curve) -> list[str]:
         figure = f"mean squared error {100 * fit.mse:.4f} %, fall {fit.a:.3f}"
         figure += f" after {fit.contour:.3f}"
         # A straight line is a part of the curve, too.
-        has_plateau = fit.a_interval[0] > FALL and fit.contour > LONG
+        has_plateau = fit.a_interval[0] > TOLERANCE and fit.contour > LONG
         holds = fit.mse <= PUBLISHED_MSE and has_plateau
     claim = (
         "accuracy stays on a plateau and then falls as exp(b (zeta - 1)), with a mean "

@@ -186,8 +186,8 @@ def test_unknown_flags_are_refused_with_the_closest():
     with pytest.raises(UsageError, match="unknown argument --nope; --help"):
         parser.parse(["--nope"])
     text = " ".join(parser.format_help().split())
-    codes = "0 done, 2 usage, 6 model unreadable or changed, 7 could not be written, above 128"
-    assert f"Exit codes: {codes}" in text
+    codes = "0 done, 2 usage, 6 model unreadable or changed, 7 could not be written"
+    assert f"Exit codes: {codes}, above 128 stopped by a signal." in text
     assert parser.parse(["--labels", "x", "--debug"]).debug
 
 
