@@ -350,15 +350,6 @@ def test_an_absurd_size_is_refused(capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_beyond_the_address_space_is_refused_before_it_starts(tmp_path):
-    out = str(tmp_path / "run")
-    words = [str(4 * 10**9), "--neurons", "30000000", "--data", "iris", "--out", out]
-    got = run_script("run_limited.py", *words, threads=2)
-    assert got["code"] == 3
-    assert got["peak"] < 600_000_000
-    assert not (tmp_path / "run").exists()
-
-
 FREE = """
 import sys
 import numpy as np

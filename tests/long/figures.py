@@ -22,7 +22,9 @@ SHORT = {
     "damaged files of data are refused in one line": (
         "pytest tests/datasets/test_damaged.py tests/datasets/test_mat5.py"
     ),
-    "memory stays below the estimate": "pytest tests/commands/test_estimate.py",
+    "memory stays below the estimate, and a run beyond a limit is refused": (
+        "pytest tests/commands/test_estimate.py tests/commands/test_memory_limits.py"
+    ),
     "divergence names its step and layer": "pytest tests/network/test_faults.py",
     "all of it on your machine": "python -m truesparse.selftest",
 }
