@@ -92,15 +92,17 @@ def test_the_words_are_those_of_the_process(monkeypatch):
     assert words == ["a", "b"]
 
 
-def test_a_termination_is_reported_and_the_handler_put_back(capsys):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU])
+def test_a_termination_is_reported_and_the_handler_put_back(number, capsys):
     def wait(words):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         time.sleep(5)
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert run_command(wait, [], stopped="all is lost") == 143
-    assert capsys.readouterr().err == "truesparse: stopped by SIGTERM; all is lost\n"
-    assert signal.getsignal(signal.SIGTERM) is before
+    before = signal.getsignal(number)
+    assert run_command(wait, [], stopped="all is lost") == 128 + number
+    text = f"truesparse: stopped by {number.name}; all is lost\n"
+    assert capsys.readouterr().err == text
+    assert signal.getsignal(number) is before
 
 
 def test_with_stderr_closed_nothing_is_printed_on_stdout(capsys, monkeypatch):
