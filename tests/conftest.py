@@ -12,8 +12,10 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # As the commands do: tests often share a machine, where idle threads must not spin.
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
-# A shell lets its background jobs ignore it; tests of interrupts would wait in vain.
+# A shell lets its background jobs ignore the one, nohup the other; tests of interrupts
+# would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from hypothesis import settings
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.configurations import draw_configuration, result
 from support.processes import run_script
-from support.topology_options import draw_options
+from support.topology_options import OPTIONS, draw_options
 
 from tests.long.lanes.configurations import compare
 from truesparse.errors import UsageError
@@ -45,11 +45,17 @@ def test_configurations_differ_and_have_all_topologies():
 
 
 def test_random_trainings_draw_every_option_of_every_topology():
+    """And every value of an option, for one topology or another."""
+    values = set()
     for name, algorithm in ALGORITHMS.items():
-        drawn = set()
+        drawn = {}
         for seed in range(300):
-            drawn |= set(draw_options(np.random.default_rng(seed), name, 3))
-        assert drawn == set(algorithm.options()), name
+            drawn |= (options := draw_options(np.random.default_rng(seed), name, 3))
+            options.pop("layers", None)
+            values |= {(option, value) for option, value in options.items()}
+        assert set(drawn) == set(algorithm.options()), name
+    listed = {(option, value) for option, each in OPTIONS.items() for value in each}
+    assert listed <= values
 
 
 @pytest.mark.compiled

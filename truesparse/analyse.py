@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from truesparse.commands import shell
 from truesparse.commands.flags import add_rows_flags, parse_numbers
 from truesparse.common.checks import check_whole, choose
+from truesparse.common.writing import check_file
 from truesparse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def _main(words: list[str]) -> None:
     if options.out is not None:
         out = pathlib.Path(options.out)
         choose(out.suffix.lower(), _ENDINGS, "ending", " of --out")
-        if os.path.isdir(out) or not os.path.isdir(out.parent):
-            raise UsageError(
-                f"cannot write {options.out}: it is a folder, or its folder is missing"
-            )
+        check_file(out, "analysis")
         if out.suffix.lower() == ".html":
             from truesparse.plots.display import require_matplotlib
 

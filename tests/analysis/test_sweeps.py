@@ -133,7 +133,7 @@ def test_what_does_not_suit_is_refused(tmp_path):
     for n_workers in (-1, 0):
         with pytest.raises(UsageError, match="n_workers"):
             run_sweep(square, SETTINGS, tmp_path / "j", n_workers=n_workers)
-    with pytest.raises(UsageError, match="make its folder first"):
+    with pytest.raises(UsageError, match="give a file in a folder that exists"):
         run_sweep(None, SETTINGS, tmp_path / "nowhere" / "j", n_workers=1)
     with pytest.raises(UsageError, match="a function of a module, or give n_workers=1"):
         run_sweep(lambda setting: {}, SETTINGS, tmp_path / "j", n_workers=2)

@@ -130,7 +130,7 @@ def test_a_regression_has_no_curves(tmp_path, capsys):
     ("words", "code", "message"),
     [
         (("--out", "a.txt"), 2, "--out"),
-        (("--out", "missing/a.json"), 2, "its folder is missing"),
+        (("--out", "missing/a.json"), 2, "give a file in a folder that exists"),
         (("--only", "ranks,robust"), 2, "structure, ranks, graph, robustness"),
         (("--points", "1"), 2, "--points"),
         (("--seeds", "0"), 2, "--seeds"),

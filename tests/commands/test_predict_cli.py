@@ -283,7 +283,7 @@ def test_a_file_is_replaced_when_all_is_written(folder, capsys, monkeypatch):
     [
         (["iris", "--out", "p.txt"], 2, "unknown ending '.txt' of --out; use one of"),
         (["iris", "--out", "p"], 2, "unknown ending '' of --out"),
-        (["iris", "--out", "no/p.csv"], 2, "there is no folder no"),
+        (["iris", "--out", "no/p.csv"], 2, "'no/p.csv': No such file or directory"),
         (["iris", "--out", "data.csv"], 2, "would overwrite an input"),
         (["iris", "--json"], 2, "--json prints to stdout"),
         (

@@ -6,8 +6,12 @@ from typing import Any
 from truesparse.drawing.cells import INITIALIZERS
 from truesparse.errors import UsageError
 from truesparse.topology import ALGORITHMS, UpdateSchedule, make
+from truesparse.topology.cht import REMOVALS
+from truesparse.topology.gse import DISTRIBUTIONS
+from truesparse.topology.magnitude import SCOPES
 from truesparse.topology.parts.paths import RULES
 from truesparse.topology.parts.schedule import DECAYS, SHAPES
+from truesparse.topology.snfs import STATISTICS
 
 OPTIONS: dict[str, tuple] = {
     # Of all topologies: how much, when and which layers.
@@ -31,7 +35,7 @@ OPTIONS: dict[str, tuple] = {
     "regrow_init": tuple(INITIALIZERS),
     # Of some.
     "candidates": ("exact", "sampled"),
-    "distribution": ("uniform", "grabo", "graest"),
+    "distribution": DISTRIBUTIONS,
     "error_weight": (0.5, 0.9),
     "exploration": (1e-3, 0.1),
     "extra": (0.2, 1.0),
@@ -51,11 +55,11 @@ OPTIONS: dict[str, tuple] = {
     "prune_at": (0.5, 1.0),
     "prune_biases": (True, False),
     "prune_threshold": (0.05, 0.5),
-    "redistribution": ("momentum", "magnitude"),
-    "removal": ("magnitude", "per_sign", "taylor", "relative"),
+    "redistribution": STATISTICS,
+    "removal": (*REMOVALS, "per_sign", "taylor"),
     "rescale": (True, False),
     "rule": tuple(RULES),
-    "scope": ("layer", "global"),
+    "scope": SCOPES,
     "smoothing": (0.5, 1.0),
     "soft_bound": (True, False),
     "temperature": (0.0, 1e-6, 200.0),

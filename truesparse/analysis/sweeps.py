@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 from truesparse.common.checks import check_whole
-from truesparse.common.writing import write_error
+from truesparse.common.writing import check_file, write_error
 from truesparse.errors import DataError, UsageError
 
 Setting = dict[str, Any]
@@ -95,9 +95,7 @@ def run_sweep(
     if n_workers is None:
         n_workers = os.cpu_count() or 1
     check_whole("n_workers", n_workers, 1)
-    path = pathlib.Path(journal)
-    if not os.path.isdir(path.parent):
-        raise UsageError(f"cannot write journal {str(path)!r}: make its folder first")
+    path = check_file(journal, "journal")
     results = {k: r for k, r in read_journal(path).items() if k in wanted}
     left = {key: setting for key, setting in wanted.items() if key not in results}
     started, n_before = time.monotonic(), len(results)
@@ -125,7 +123,7 @@ def read_journal(path: Any) -> dict[str, Result]:
     path = pathlib.Path(path)
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise DataError(f"cannot read journal {str(path)!r}: {error}") from None

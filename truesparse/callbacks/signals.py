@@ -22,8 +22,10 @@ class StopOnSignal(Callback):
     The signals are SIGINT, SIGTERM, SIGHUP and SIGXCPU, see common.end_signals.
 
     Between steps the arrays of the model are consistent and can be saved. A second
-    signal ends the process at once. Outside the main thread this callback does nothing,
-    as Python passes signals to the main thread only.
+    signal ends the process at once, but for one that only repeats that the terminal is
+    closed. SIGXCPU raises the soft limit of the processor's time to the hard one, since
+    it would come again every second. Outside the main thread this callback does
+    nothing, as Python passes signals to the main thread only.
     """
 
     _SIGNALS: tuple[signal.Signals, ...] = end_signals.ENDING

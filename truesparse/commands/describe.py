@@ -8,7 +8,6 @@ only the number is read.
 import itertools
 import json
 import math
-import os
 import pathlib
 import tomllib
 from typing import Any
@@ -91,7 +90,7 @@ def describe_file(path, file_path: pathlib.Path | None = None) -> dict[str, Any]
         facts["config"] = _parse_config(metadata["config"])
     facts["memory"]["file"] = file_path.stat().st_size
     facts = {"file": str(file_path), **facts}
-    if os.path.isdir(path):
+    if file_path != pathlib.Path(path):  # it is in that folder
         facts["run"] = _describe_run(pathlib.Path(path))
     return facts
 

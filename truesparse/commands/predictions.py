@@ -5,7 +5,6 @@ They come block by block, and CSV is written block by block.
 
 import contextlib
 import csv
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import IO, Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from truesparse.common.checks import choose
 from truesparse.common.tasks import TASKS
-from truesparse.common.writing import replacing
+from truesparse.common.writing import check_file, replacing
 from truesparse.datasets import check_targets, encode_labels
 from truesparse.datasets.dialect import is_number
 from truesparse.datasets.parquet_table import require_parquet, save_parquet
@@ -103,16 +102,14 @@ def check_out(out: str, inputs: tuple[str | pathlib.Path, ...]) -> pathlib.Path:
     ------
     UsageError
         If its ending is unknown, its folder is missing, or it is one of the inputs.
+    StorageError
+        If the system does not show its folder.
     DataError
         If it needs a library that is not installed.
     """
     path = pathlib.Path(out).expanduser()
     choose(path.suffix.lower(), ENDINGS, "ending", " of --out")
-    if os.path.isdir(path) or not os.path.isdir(path.parent):
-        reason = "it is a folder"
-        if not os.path.isdir(path):
-            reason = f"there is no folder {path.parent}"
-        raise UsageError(f"cannot write predictions to {out}: {reason}")
+    check_file(path, "predictions")
     for given in inputs:
         with contextlib.suppress(OSError):
             if path.samefile(given):

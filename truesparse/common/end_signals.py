@@ -1,10 +1,11 @@
 """Signals that end a program, and that are to leave everything in order.
 
-Ctrl-C, `kill`, a terminal that is closed, and the limit of the processor's time.
+Ctrl-C, `kill`, a terminal that is closed, and the soft limit of the processor's time.
 """
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +14,10 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 ENDING = tuple(
     signal.Signals[name] for name in _NAMES if name in signal.Signals.__members__
 )
+# The shell and the system both say that a terminal is closed.
+_ONE_HANGUP = 10.0  # seconds
+
+_last_hangup = -_ONE_HANGUP
 
 
 def handle(
@@ -28,8 +33,8 @@ def handle(
     before = {}
 
     def receive(number: int, frame: Any) -> None:
-        _lift_limit(number)
-        handler(number, frame)
+        if not _is_repeated(number):
+            handler(number, frame)
 
     for number in numbers:
         current = signal.getsignal(number)
@@ -45,13 +50,20 @@ def put_back(before: dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def _lift_limit(number: int) -> None:
-    """Let the limit of the processor's time, once passed, be the hard one.
+def _is_repeated(number: int) -> bool:
+    """Whether the system says again what it has just said; nobody is impatient then.
 
-    The signal would come again every second, also while the model is saved.
+    The limit of the processor's time would be said every second, also while the model
+    is saved: once passed, it becomes the hard one, for the rest of the process.
     """
-    if "SIGXCPU" in signal.Signals.__members__ and number == signal.SIGXCPU:
+    global _last_hangup
+    name = signal.Signals(number).name
+    if name == "SIGXCPU":
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+    elif name == "SIGHUP":
+        before, _last_hangup = _last_hangup, time.monotonic()
+        return _last_hangup - before < _ONE_HANGUP
+    return False

@@ -10,6 +10,7 @@ import errno
 import os
 import pathlib
 import re
+import stat
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -90,6 +91,25 @@ def replacing(
         with contextlib.suppress(OSError):
             partial.unlink()
         _sweep(target.parent, target)
+
+
+def check_file(path: Any, what: str) -> pathlib.Path:
+    """Return the path of a file that is written later, if that seems possible now.
+
+    Raises
+    ------
+    UsageError
+        If `path` is no name for a file in an existing folder.
+    StorageError
+        If the system does not show the folder.
+    """
+    target = _check_name(path, what)
+    try:
+        if not stat.S_ISDIR(os.stat(target.parent).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise write_error(what, path, error) from None
+    return target
 
 
 def write_error(

@@ -17,6 +17,7 @@ A program of torch.export it cannot be: torch (2.13) has no sparse CSR tensors t
 import itertools
 import json
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -73,12 +74,14 @@ def save_torch(model: Any, path: Any, **options: Any) -> pathlib.Path:
     }
     # Not by name: torch reports files that cannot be written as RuntimeError.
     with replacing(path, "torch module") as partial, partial.open("xb") as file:
+        before = sys.exception()
         try:
             torch.save(content, file)
         except RuntimeError as error:
             # torch finds its archive unfinished after a write that failed.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
+            fault = error.__context__
+            if isinstance(fault, OSError) and fault is not before:
+                raise fault from None
             raise
     return pathlib.Path(path)
 
