@@ -47,8 +47,8 @@ def _main(words: list[str]) -> None:
             # Before a large model is analysed in vain.
             require_matplotlib()
     check_whole("--points", options.points, 2)
-    for name in ("seeds", "samples"):
-        check_whole(f"--{name}", vars(options)[name], 1)
+    check_whole("--seeds", options.seeds, 1)
+    check_whole("--samples", options.samples, 2)
     check_whole("--seed", options.seed, 0)
     say = shell.say_nothing if options.quiet else shell.say
     analysis = _analyse(options, say)
@@ -171,10 +171,13 @@ def _analyse(options: Any, say: "Callable[[str], None]") -> "Analysis":
         image_shape = analysis_facts.as_image_shape(options.shape, n_features)
     if options.compare is not None:
         _compare(options, analysis, trained["batch_size"])
-    if os.path.isfile(metrics := os.path.join(options.model, run_folder.METRICS)):
+    metrics = os.path.join(options.model, run_folder.METRICS)
+    if "structure" in measures and os.path.isfile(metrics):
         analysis.history = History.read(metrics)
     samples = None
-    if options.data is not None and "robustness" in measures:
+    if options.data is not None and "robustness" not in measures:
+        notes.append(f"{options.data} was not read: only robustness needs data.")
+    elif options.data is not None:
         samples = _read_samples(options, predictor, trained, analysis, say)
         if samples is None:
             measures = tuple(name for name in measures if name != "robustness")
@@ -225,7 +228,7 @@ def _read_samples(
     if model.loss.name not in _CLASSIFIERS:
         analysis.notes.append(
             "There are no robustness curves: they show accuracies, and the model is a "
-            "regression."
+            f"regression. {options.data} was not read."
         )
         return None
     rows = model_rows.read_rows(options, predictor, trained)

@@ -6,9 +6,10 @@ import scipy.sparse
 
 from truesparse import SparseMLP
 from truesparse.analysis import adversarial
-from truesparse.analysis.adversarial_input import input_gradient
+from truesparse.analysis.adversarial_input import Direction, input_gradient
 from truesparse.analysis.twin import twin_of
 from truesparse.errors import DataError, UsageError
+from truesparse.losses import Loss
 
 DRAW = np.random.default_rng(2)
 X = DRAW.standard_normal((20, 5))
@@ -44,6 +45,34 @@ def test_the_gradient_is_that_of_finite_differences(activation, loss):
     got = input_gradient(twin, X[:4].copy(), targets)
     wanted = gradient_by_differences(model, X[:4], targets)
     np.testing.assert_allclose(got, wanted, atol=1e-7)
+    # The direction is that of each sample, whatever its length.
+    twin.loss = Direction(loss)
+    got = input_gradient(twin, X[:4].copy(), targets)
+    scale = np.linalg.norm(got, axis=1) / np.linalg.norm(wanted, axis=1)
+    np.testing.assert_allclose(got, scale[:, None] * wanted, atol=1e-6 * scale.max())
+    assert scale.min() > 1.0
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic"])
+def test_certain_samples_have_a_direction(loss):
+    """Their loss and its gradient are 0 in any precision."""
+    model = make("tanh", loss, dtype="float32")
+    model.layers[-1].connections.values *= 1e4
+    z = model.decision_function(X)
+    y = z.argmax(axis=1) if loss == "softmax" else (z > 0).astype(float)
+    curve = adversarial(model, X, y, fractions=5)
+    assert curve.accuracies[0, 0] == 1.0
+    assert curve.accuracies[0, -1] < 0.7
+
+
+def test_label_smoothing_does_not_turn_the_direction():
+    plain, smooth = (
+        make(loss=Loss("softmax", label_smoothing=smoothing)) for smoothing in (0, 0.5)
+    )
+    for each in (plain, smooth):
+        each.layers[-1].connections.values *= 20  # most are beyond what is smoothed
+    one, other = (adversarial(each, X, Y, fractions=5) for each in (plain, smooth))
+    np.testing.assert_array_equal(one.accuracies, other.accuracies)
 
 
 def test_accuracies_are_those_of_moved_samples():

@@ -49,6 +49,16 @@ def test_robustness_curves_show_means_and_spread():
     assert display.ax_.get_legend().get_title().get_text() == "two methods"
     with pytest.raises(UsageError, match="at least one curve"):
         RobustnessDisplay([])
+    assert len(drawn(RobustnessDisplay(curve)).lines_) == 2
+
+
+def test_of_many_layers_names_slant_and_numbers_are_left_out():
+    for n_hidden, n_texts in ((2, 4), (9, 0)):
+        model = SparseMLP([8, *[12] * n_hidden, 3], density=0.6)
+        display = drawn(RanksDisplay.from_model(model))
+        assert len(display.ax_.texts) == n_texts
+        slants = {label.get_rotation() for label in display.ax_.get_xticklabels()}
+        assert slants == {0.0 if n_texts else 60.0}
 
 
 def test_ranks_show_bars_errors_and_bounds():

@@ -129,5 +129,8 @@ def test_networks_of_other_shapes_are_refused():
         exploration([one, two])
     with pytest.raises(UsageError, match="at least one model"):
         exploration([])
+    for single in (one, "model.safetensors"):
+        with pytest.raises(UsageError, match="must be a sequence of models, got"):
+            exploration(single)
     with pytest.raises(UsageError, match="SparseMLP"):
         structure(7)

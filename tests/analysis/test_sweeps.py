@@ -94,7 +94,9 @@ def end_process(setting):
 def test_a_process_that_ends_is_explained(tmp_path):
     with pytest.raises(BrokenProcessPool) as caught:
         run_sweep(end_process, SETTINGS, tmp_path / "j", n_workers=2)
-    assert "enough memory, or the script" in caught.value.__notes__[-1]
+    # All processes end, so that no setting is to blame.
+    [note] = caught.value.__notes__
+    assert "enough memory, or the script" in note
 
 
 def test_an_error_stops_the_sweep_after_what_has_ended(tmp_path):
@@ -107,6 +109,21 @@ def test_an_error_stops_the_sweep_after_what_has_ended(tmp_path):
         run_sweep(fail, SETTINGS, tmp_path / "j", n_workers=1)
     assert caught.value.__notes__ == ['in setting {"name": "a", "x": 2}']
     assert len(read_journal(tmp_path / "j")) == 2
+
+
+def test_results_are_as_the_journal_gives_them_back(tmp_path):
+    wanted = {"pair": [1, 2], "by_width": {"3": 4}}
+
+    def work(setting):
+        return {"pair": (1, 2), "by_width": {3: 4}}
+
+    seen = []
+    for _ in range(2):
+        rows = run_sweep(
+            work, SETTINGS[:2], tmp_path / "j", n_workers=1, report=seen.append
+        )
+        assert rows == [(setting, wanted) for setting in SETTINGS[:2]]
+    assert [progress.result for progress in seen] == [wanted] * 2
 
 
 @pytest.mark.parametrize("result", [{"y": np.float32(1)}, {"y": math.nan}, 1.0, None])

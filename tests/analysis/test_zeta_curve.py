@@ -18,8 +18,9 @@ COARSE, FINE = np.arange(0, 0.91, 0.1), np.arange(0.91, 0.98, 0.01)
 ZETA = np.concatenate([COARSE, FINE, np.linspace(0.98, 1.0, 21)])
 
 
-@given(a=st.floats(0.05, 0.8), b=st.floats(5, 600), plateau=st.floats(0.3, 1.0))
-def test_exact_points_give_the_parameters_back(a, b, plateau):
+@given(fall=st.floats(0.1, 1.0), b=st.floats(5, 600), plateau=st.floats(0.3, 1.0))
+def test_exact_points_give_the_parameters_back(fall, b, plateau):
+    a = fall * plateau
     fit = fit_zeta_curve(ZETA, plateau - a * np.exp(b * (ZETA - 1)))
     assert (fit.a, fit.b, fit.plateau) == pytest.approx((a, b, plateau), rel=1e-4)
     assert fit.mse < 1e-10
@@ -73,6 +74,9 @@ def test_the_contour_is_where_the_curve_is_below_by_the_tolerance():
         ([0, 0.5, 0.8, 1], [1, 1, math.nan, 0], {}, DataError, "diverged"),
         (ZETA, 0.5 + 0.1 * ZETA, {}, DataError, "do not fall"),
         (ZETA, 0 * ZETA, {}, DataError, "do not fall"),
+        (ZETA, 0.9 - 0.3 * ZETA, {}, DataError, "have no plateau"),
+        (ZETA, 0.9 - 0.3 * np.sqrt(ZETA), {}, DataError, "have no plateau"),
+        (ZETA, 86 - 20 * ZETA**9, {}, DataError, "divide percent by 100"),
         (ZETA, -ZETA, {"level": 1.0}, UsageError, "level"),
         (ZETA, -ZETA, {"tolerance": 0.0}, UsageError, "tolerance"),
     ],
@@ -94,6 +98,23 @@ def test_the_picture_shows_points_curves_and_the_contour():
     assert len(display.lines_) == 4
     x, y = display.lines_[0].get_data()
     np.testing.assert_allclose(y, display.fit.accuracy(x))
+    # Both curves end at the accuracy of zeta = 1, where that has its place.
+    assert y[-1] == display.fit.accuracy(1.0)
+    x, y = display.lines_[2].get_data()
+    np.testing.assert_allclose(y[:-1], display.fit.accuracy(1 - x[:-1]))
+    last = display.points_[1].lines[0].get_xydata()[-1]
+    assert (x[-1], y[-1]) == (last[0], display.fit.accuracy(1.0))
+    assert "zeta = 1" in display.ax_[1].get_xlabel()
     assert f"zeta = {display.fit.contour:.3f}" in str(
         display.ax_[0].get_legend_handles_labels()[1]
     )
+
+
+def test_a_picture_without_zeta_1_does_not_speak_of_it():
+    zeta = ZETA[ZETA < 1]
+    display = ZetaCurveDisplay.from_points(zeta, curve(zeta, 0.2, 100, 0.8))
+    drawn(display)
+    assert display.ax_[1].get_xlabel() == "1 - zeta (log)"
+    x, y = display.lines_[1].get_data()
+    np.testing.assert_allclose(y, display.fit.accuracy(1 - x))
+    assert x.min() == pytest.approx(1 - zeta.max())

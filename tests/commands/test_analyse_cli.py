@@ -75,6 +75,24 @@ def test_without_data_there_are_no_curves_and_a_note(path, capsys):
     assert run(capsys, path, "--quiet").err == ""
 
 
+def test_data_that_are_not_needed_are_not_read_without_a_word(path, capsys):
+    result = run(capsys, path, "--data", "nothing.csv", "--only", "ranks")
+    assert result.code == 0
+    assert "note: nothing.csv was not read: only robustness needs data." in result.err
+
+
+def test_a_net_that_knows_nothing_has_no_normalised_area(tmp_path, capsys):
+    net = SparseMLP([4, 8, 3], density=1.0)
+    for layer in net.layers:
+        layer.connections.values[:] = 0.0
+    path = save(net, tmp_path / "m.safetensors", preprocessing=IRIS)
+    words = ("--data", "iris", "--part", "all", "--only", "robustness")
+    result = run(capsys, path, *words, *SHORT)
+    assert result.code == 0, result.err
+    assert "nan" not in result.out
+    assert "not normalised: no better than the best constant answer" in result.out
+
+
 def test_a_page_has_a_section_and_pictures_for_each_measure(path, tmp_path, capsys):
     out = tmp_path / "a.html"
     words = (path, "--data", "iris", "--out", out, "--only", "robustness,ranks")
@@ -97,6 +115,7 @@ def test_a_run_adds_the_densities_of_its_training(model, tmp_path, capsys):
         events.append({**update, "removed": 1, "grown": 1})
     lines = "".join(json.dumps(event) + "\n" for event in events)
     (folder / "metrics.jsonl").write_text(lines)
+    assert "after the last" not in run(capsys, folder, "--only", "ranks").out
     result = run(capsys, folder, "--only", "structure")
     assert "25 % after the first update, 50 % after the last of 2" in result.out
     # Its last event is no run_end.
@@ -123,7 +142,7 @@ def test_a_regression_has_no_curves(tmp_path, capsys):
     path = save(model, tmp_path / "m.safetensors")
     result = run(capsys, path, "--data", "diabetes")
     assert result.code == 0
-    assert "the model is a regression" in result.err
+    assert "the model is a regression. diabetes was not read." in result.err
 
 
 @pytest.mark.parametrize(
@@ -134,7 +153,7 @@ def test_a_regression_has_no_curves(tmp_path, capsys):
         (("--only", "ranks,robust"), 2, "structure, ranks, graph, robustness"),
         (("--points", "1"), 2, "--points"),
         (("--seeds", "0"), 2, "--seeds"),
-        (("--samples", "0"), 2, "--samples"),
+        (("--samples", "1"), 2, "--samples must be a whole number of at least 2"),
         (("--seed", "-1"), 2, "--seed"),
         (("--part", "some"), 2, "part"),
         (("--data", "digits"), 4, "4"),

@@ -6,12 +6,17 @@ Every sample moves by one step of the same size in all features, towards a large
 
 The gradient dL/dx = W delta comes from one backward pass over the connections, with W
 and delta of the first layer. A feature without connections stays: its gradient is 0.
+
+L is the cross-entropy of the labels, also where training smoothed them: that loss
+grows as a sample becomes more certain. Only the sign counts, so that the gradient of
+each sample is scaled: one so certain that its loss is 0 has a direction all the same.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from truesparse.analysis.chosen import finite_model
 from truesparse.analysis.robustness_curve import (
@@ -25,7 +30,7 @@ from truesparse.analysis.twin import twin_of
 from truesparse.common.checks import check_positive
 from truesparse.errors import DataError
 from truesparse.kernels.arrays import Csr
-from truesparse.losses import require_finite
+from truesparse.losses import Loss, require_finite
 from truesparse.network import inputs
 from truesparse.network.sparse_mlp import SparseMLP
 
@@ -92,6 +97,7 @@ def adversarial(
         batch_size, n, max(1, _MOST_BYTES // (n_features * model.dtype.itemsize))
     )
     twin = twin_of(model, {})
+    twin.loss = Direction(model.loss.name)
     twin.prepare(size)
     right = np.zeros(points.size)
     for start in range(0, n, size):
@@ -105,6 +111,52 @@ def adversarial(
     return RobustnessCurve(
         "adversarial", points, right[None] / n, task.chance, "", float(strength)
     )
+
+
+class Direction(Loss):
+    """The cross-entropy of the labels, with a delta of length 1 for every sample.
+
+    The largest number of a sample's delta is 1 or -1: it is divided by what vanishes
+    with the loss. Its loss is 0, or NaN for outputs that are not finite.
+    """
+
+    def apply(
+        self,
+        z: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        scratch: np.ndarray,
+    ) -> float:
+        """Replace the outputs by their delta; see Loss.apply."""
+        outputs = z[:, : weights.size].astype(np.float64)
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        if self.takes_labels:
+            truth = targets, np.arange(weights.size)
+            outputs[truth] = -np.inf
+            delta = scipy.special.softmax(outputs, axis=0)  # p over 1 - p of the truth
+            delta[truth] = -1.0
+        else:
+            delta = _logistic_delta(outputs, targets[:, : weights.size])
+        z[:, : weights.size] = delta
+        return 0.0
+
+
+def _logistic_delta(z: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return sigmoid(z) - wanted, scaled; (n_out, n) float64."""
+    wanted = wanted.astype(np.float64)
+    plain = scipy.special.expit(z) - wanted
+    # sigmoid(z) - 1 is -sigmoid(-z); the logarithms of these do not vanish.
+    is_one, is_label = wanted == 1.0, (wanted == 0.0) | (wanted == 1.0)
+    with np.errstate(divide="ignore"):
+        logs = np.where(
+            is_label,
+            scipy.special.log_expit(np.where(is_one, -z, z)),
+            np.log(np.abs(plain)),
+        )
+    signs = np.where(is_label, 1.0 - 2.0 * is_one, np.sign(plain))
+    top = logs.max(axis=0)
+    return signs * np.exp(logs - np.where(np.isfinite(top), top, 0.0))
 
 
 def input_gradient(model: SparseMLP, x: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from a feature to an output, which is stricter, see analysis/reach.py.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -194,6 +194,8 @@ def exploration(models: Sequence[Any]) -> list[float]:
     UsageError
         If there is none, or the layer sizes differ.
     """
+    if isinstance(models, str) or not isinstance(models, Iterable):
+        raise UsageError(f"models must be a sequence of models, got {models!r}")
     known = [finite_model(model) for model in models]
     if not known:
         raise UsageError("models must hold at least one model, got none")

@@ -101,7 +101,8 @@ def run_sweep(
     started, n_before = time.monotonic(), len(results)
     for key, result in _run(work, left, n_workers):
         _append(path, left[key], result)
-        results[key] = result
+        # As a resumed sweep reads it: tuples are lists, and keys are text.
+        results[key] = result = json.loads(_as_json(result))
         if report is not None:
             n_new = len(results) - n_before
             pace = (time.monotonic() - started) / n_new
@@ -179,6 +180,8 @@ def _naming(key: str) -> Iterator[None]:
     """Add the setting to what is raised in a ``with`` statement."""
     try:
         yield
+    except BrokenProcessPool:
+        raise  # of all settings at once
     except Exception as error:
         error.add_note(f"in setting {key}")
         raise

@@ -104,6 +104,7 @@ def fit_zeta_curve(
         In [0, 1], at least 4 different ones; several seeds repeat them. Steep curves
         need a fine grid near 1.
     accuracy : (n,) array
+        As fractions, in [0, 1].
     level : float
         Confidence of the intervals, between 0 and 1.
     tolerance : float
@@ -112,8 +113,8 @@ def fit_zeta_curve(
     Raises
     ------
     DataError
-        If the accuracies are not finite, or do not fall towards zeta = 1, so that the
-        curve does not fit them.
+        If the accuracies are not in [0, 1], have no plateau, or do not fall towards
+        zeta = 1, so that the curve does not fit them.
     UsageError
         If zeta or another argument is not accepted.
 
@@ -145,6 +146,11 @@ def fit_zeta_curve(
         )
     if not np.isfinite(y).all():
         raise DataError("accuracy holds NaN or infinity; leave out runs that diverged")
+    if y.min() < 0 or y.max() > 1:
+        raise DataError(
+            f"accuracy must be from 0 to 1, got {y.min():g} to {y.max():g}; divide "
+            "percent by 100"
+        )
     unfit = DataError(
         "the accuracies do not fall towards zeta = 1 as the curve does; add points "
         "near 1"
@@ -163,6 +169,11 @@ def fit_zeta_curve(
     half = quantile * np.sqrt(np.diag(covariance))
     bounds = [_of_log(each) for each in (values, values - half, values + half)]
     (a, b, plateau), *ends = bounds
+    if plateau - y.max() > np.ptp(y):
+        raise DataError(
+            "the accuracies have no plateau: they fall from the smallest zeta on, "
+            f"where the curve would begin {plateau - y.max():.3g} above them"
+        )
     of_a, of_b, of_plateau = zip(*ends, strict=True)
     mse = float(np.mean((y - curve(x, a, b, plateau)) ** 2))
     contour = contour_of(a, b, tolerance)

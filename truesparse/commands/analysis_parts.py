@@ -3,6 +3,7 @@
 Here are those on accuracies, ranks, graphs and other topologies; see structure_parts.
 """
 
+import math
 from typing import Any, NamedTuple
 
 from truesparse.analysis import displays
@@ -37,7 +38,10 @@ def robustness_part(analysis: Analysis) -> Part | None:
         text = f"area {curve.area:.3f}"
         if len(curve.accuracies) > 1:
             text += f" {PLUS_MINUS} {curve.area_spread:.3f}"
-        text += f", normalised {curve.normalised_area:.3f}"
+        if math.isfinite(curve.normalised_area):
+            text += f", normalised {curve.normalised_area:.3f}"
+        else:
+            text += ", not normalised: no better than the best constant answer"
         if curve.strength is not None:
             text += f", x = 1 is a step of {curve.strength:.3g} in every feature"
         curves.append((LABELS.get(curve.perturbation, curve.perturbation), text))

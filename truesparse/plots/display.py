@@ -151,8 +151,18 @@ def label_shares(axis: Any) -> None:
 
 
 def label_counts(axis: Any) -> None:
-    """Write the ticks of an axis as counts in few characters."""
-    axis.set_major_formatter(lambda value, _: short(value))
+    """Write the ticks of an axis as counts in few characters, at whole numbers."""
+    if axis.get_scale() == "linear":
+        axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axis.set_major_formatter(
+        lambda value, _: short(value) if value == round(value) >= 0 else ""
+    )
+
+
+def are_mostly_low(bars: np.ndarray) -> bool:
+    """Whether most bars are too low to see beside the highest, and not just empty."""
+    limit = 0.05 * bars.max(initial=0.0)
+    return bool(np.median(bars) < limit and (bars[bars > 0] < limit).any())
 
 
 def set_epochs(ax: Any, *times: Any) -> None:

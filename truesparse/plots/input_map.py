@@ -120,6 +120,9 @@ class InputConnectivityDisplay(Display):
         for figure in dict.fromkeys(ax.figure for ax in axes):
             here = [each for each in self.images_ if each.figure is figure]
             beside = [each.axes for each in here]
+            if figure.get_constrained_layout():
+                # That of axes with a fixed aspect, whose labels it cuts off otherwise.
+                figure.set_layout_engine("compressed")
             figure.colorbar(here[-1], ax=beside, label=self.label)
 
     def _draw_curve(self, ax: Any) -> None:

@@ -10,7 +10,14 @@ from truesparse.plots.counts import (
     in_strengths,
     out_strengths,
 )
-from truesparse.plots.display import BLUE, Display, label_shares, layer_label, short
+from truesparse.plots.display import (
+    BLUE,
+    Display,
+    are_mostly_low,
+    label_shares,
+    layer_label,
+    short,
+)
 
 _FEWEST_BINS, _MOST_BINS = 8, 40
 
@@ -96,8 +103,7 @@ class StrengthDisplay(Display):
             shares = each.shares
             self.bars_.append(ax.stairs(shares, each.edges, fill=True, color=BLUE))
             ax.set_ylabel("share of neurons")
-            if np.median(shares) < 0.05 * shares.max():
-                # Most bars would be too low to see.
+            if are_mostly_low(shares):
                 ax.set_yscale("log")
                 least = shares[shares > 0].min()
                 ax.set_ylim(least / 3, 2.0 * shares.max())

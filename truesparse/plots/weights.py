@@ -10,6 +10,7 @@ from truesparse.plots.display import (
     BLUE,
     GREY,
     Display,
+    are_mostly_low,
     grid,
     label_counts,
     layer_label,
@@ -93,18 +94,19 @@ class WeightHistogramDisplay(Display):
             self.bars_.append(ax.stairs(counts, each.edges, fill=True, color=BLUE))
             ax.axvline(0.0, color=GREY, lw=0.8, ls=":")
             label = "connections"
-            if np.median(counts) < 0.05 * counts.max():
-                # Most bars would be too low to see.
+            if are_mostly_low(counts):
                 ax.set_yscale("log")
                 ax.set_ylim(0.6, 2.0 * counts.max())
                 label += " (log)"
+            elif not counts.any():
+                ax.set_ylim(0, 1)
             ax.set_xlabel("weight")
             ax.locator_params(axis="x", nbins=6)  # small numbers are long
             ax.set_ylabel(label)
             name = layer_label(each.layer, self.n_layers)
             text = f"{name}: {short(int(counts.sum()) + each.n_infinite)} weights"
             if each.n_zero:
-                text += f", {short(each.n_zero)} are 0"
+                text += f", {short(each.n_zero)} at 0"
             if each.n_infinite:
                 text += f", {short(each.n_infinite)} not finite"
             ax.set_title(text, fontsize="medium")

@@ -25,7 +25,7 @@ class RobustnessDisplay(Display):
 
     Parameters
     ----------
-    curves : sequence of RobustnessCurve
+    curves : RobustnessCurve or sequence of RobustnessCurve
     title : str
         Text above the legend.
 
@@ -53,7 +53,11 @@ class RobustnessDisplay(Display):
 
     _panel = (5.6, 4.4)
 
-    def __init__(self, curves: Sequence[RobustnessCurve], title: str = ""):
+    def __init__(
+        self, curves: RobustnessCurve | Sequence[RobustnessCurve], title: str = ""
+    ):
+        if isinstance(curves, RobustnessCurve):
+            curves = [curves]
         if not curves:
             raise UsageError("curves must hold at least one curve, got none")
         self.curves, self.title = list(curves), title

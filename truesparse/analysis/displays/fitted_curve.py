@@ -86,11 +86,13 @@ class ZetaCurveDisplay(Display):
             [group.std(ddof=1) if group.size > 1 else 0.0 for group in groups]
         )
         smallest = max(float((1 - zeta[zeta < 1]).min(initial=1.0)), 1e-6)
-        # Beside the smallest 1 - zeta there is room for zeta = 1.
-        edge = smallest / 3
+        # On the log scale zeta = 1 has a place beside the smallest 1 - zeta.
+        has_one = bool(zeta[-1] == 1.0)
+        edge = smallest / 3 if has_one else smallest
         places = (zeta, np.maximum(1 - zeta, edge))
-        fine = np.geomspace(1.0, edge, _N_POINTS)
-        for ax, place, at in zip(axes, places, (1 - fine, fine), strict=True):
+        fine = np.append(np.geomspace(1.0, smallest, _N_POINTS), [0.0] * has_one)
+        curves = (1 - fine, np.maximum(fine, edge))
+        for ax, place, at in zip(axes, places, curves, strict=True):
             points = ax.errorbar(
                 place,
                 means,
@@ -115,7 +117,8 @@ class ZetaCurveDisplay(Display):
             legend_above(ax, 2)
         axes[0].set_xlabel("zeta, the rewired fraction of the connections")
         axes[1].set_xscale("log")
-        axes[1].set_xlabel("1 - zeta (log; the rightmost place is zeta = 1)")
+        note = "; the rightmost place is zeta = 1" if has_one else ""
+        axes[1].set_xlabel(f"1 - zeta (log{note})")
         axes[1].invert_xaxis()
 
     def _draw_curve(

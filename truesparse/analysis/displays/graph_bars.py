@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.analysis.bipartite import GraphMeasures, graph_measures
-from truesparse.analysis.displays.paired_bars import draw_bars
+from truesparse.analysis.displays.paired_bars import draw_bars, label_bars, name_layers
 from truesparse.errors import UsageError
 from truesparse.plots.counts import as_model
 from truesparse.plots.display import (
@@ -87,7 +87,7 @@ class GraphDisplay(Display):
             )
             self.bars_ += [trained, random]
             names = [layer_label(each.layer, self.n_layers) for each in self.measures]
-            ax.set_xticks(range(len(names)), names)
+            name_layers(ax, names)
             ax.set_ylabel(label)
             ax.margins(y=0.1)
             legend_above(ax)
@@ -99,5 +99,5 @@ class GraphDisplay(Display):
         bars = draw_bars(ax.bar, place, values, colour, **options)
         # A layer without paths of three connections has no clustering.
         texts = [f"{value:.3g}" if np.isfinite(value) else "" for value in values]
-        ax.bar_label(bars, texts, fontsize=8)
+        label_bars(ax, bars, texts)
         return bars

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.analysis.displays.paired_bars import THICKNESS
+from truesparse.analysis.displays.paired_bars import THICKNESS, label_bars, name_layers
 from truesparse.analysis.layer_structure import overlap
 from truesparse.errors import UsageError
 from truesparse.plots.counts import as_model
@@ -73,11 +73,7 @@ class OverlapDisplay(Display):
         [ax] = axes
         places = np.arange(len(self.shares))
         self.bars_ = ax.bar(places, self.shares, 2 * THICKNESS, color=BLUE)
-        # Texts are above the bar and the line.
-        tops = np.maximum(self.shares, self.random)
-        for place, top, share in zip(places, tops, self.shares, strict=True):
-            text = share_text(share)
-            ax.text(place, top, text, ha="center", va="bottom", fontsize=8)
+        label_bars(ax, self.bars_, [share_text(share) for share in self.shares])
         self.lines_ = ax.hlines(
             self.random,
             places - THICKNESS,
@@ -88,7 +84,7 @@ class OverlapDisplay(Display):
             label="two random layers of these densities",
         )
         names = [layer_label(i, self.n_layers) for i in range(len(self.shares))]
-        ax.set_xticks(places, names)
+        name_layers(ax, names)
         ax.set_ylabel("connections of both models\nover those of either")
         ax.set_ylim(0, 1.15 * max(*self.shares, *self.random, 1e-6))
         label_shares(ax.yaxis)

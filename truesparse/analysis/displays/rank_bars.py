@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from truesparse.analysis.displays.paired_bars import THICKNESS, draw_bars
+from truesparse.analysis.displays.paired_bars import (
+    THICKNESS,
+    draw_bars,
+    label_bars,
+    name_layers,
+)
 from truesparse.analysis.spectra import LayerRank, layer_ranks
 from truesparse.errors import UsageError
 from truesparse.plots.counts import as_model
@@ -80,7 +85,7 @@ class RanksDisplay(Display):
                 label=f"{field} rank",
             )
             self.bars_.append(bars)
-            ax.bar_label(bars, [f"{height:.4g}" for height in heights], fontsize=8)
+            label_bars(ax, bars, [f"{height:.4g}" for height in heights])
         bounds = [each.bound for each in self.ranks]
         self.bounds_ = ax.hlines(
             bounds,
@@ -92,7 +97,7 @@ class RanksDisplay(Display):
             label="connected neurons",
         )
         names = [layer_label(each.layer, self.n_layers) for each in self.ranks]
-        ax.set_xticks(places, names)
+        name_layers(ax, names)
         ax.set_ylabel("rank")
         ax.set_ylim(0, 1.15 * max(bounds))
         label_counts(ax.yaxis)
