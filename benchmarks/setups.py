@@ -1,7 +1,8 @@
 """What the methods of benchmarks.methods share, and the options of each.
 
     lenet   LeNet-300-100 by default; all layers evolve, updates come every few steps
-    chts    784-1568x3-C, 99 % sparse, as in tables 4 and 7 of Zhang et al., "Brain
+    chts    784-1568x3-C (3072 features for cifar10), 99 % sparse, all methods and the
+            dense net by torch, as in tables 4 and 7 of Zhang et al., "Brain
             network science modelling of sparse neural networks enables Transformers and
             LLMs to perform as fully connected" (NeurIPS 2025)
 
