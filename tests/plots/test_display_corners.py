@@ -54,3 +54,16 @@ def test_very_deep_nets_have_pictures_of_bearable_height(monkeypatch):
         names = [label.get_text() for label in ax.get_yticklabels()]
         assert [int(name.split()[1]) for name in names] == list(range(1, n + 1, 3))
     assert display.texts_ == []
+
+
+def test_counts_are_labelled_at_whole_numbers():
+    """A tick at 2.5 once said 2."""
+    model = SparseMLP([8, 10, 6, 3, 2], density=0.6, seed=1)
+    last = model.layers[3].connections
+    no_weights = last.values[:0].copy()
+    last.rewire(np.ones(last.nnz, bool), np.empty(0, np.int64), no_weights)
+    display = drawn(plots.WeightHistogramDisplay.from_model(model))
+    for ax in display.ax_:
+        ticks, labels = ax.get_yticks(), [t.get_text() for t in ax.get_yticklabels()]
+        assert labels == [f"{tick:.0f}" if tick >= 0 else "" for tick in ticks]
+        assert len(set(ticks)) == len(ticks) == len(set(labels))

@@ -250,25 +250,6 @@ def test_features_that_are_no_image_are_a_curve():
     assert display.line_.get_xdata()[-1] == 1200
 
 
-def test_counts_are_labelled_at_whole_numbers():
-    """A tick at 2.5 once said 2."""
-    model = SparseMLP([8, 10, 6, 3, 2], density=0.6, seed=1)
-    last = model.layers[3].connections
-    no_weights = last.values[:0].copy()
-    last.rewire(np.ones(last.nnz, bool), np.empty(0, np.int64), no_weights)
-    display = drawn(plots.WeightHistogramDisplay.from_model(model))
-    for ax in display.ax_:
-        ticks, labels = ax.get_yticks(), [t.get_text() for t in ax.get_yticklabels()]
-        assert labels == [f"{tick:.0f}" if tick >= 0 else "" for tick in ticks]
-        assert len(set(ticks)) == len(ticks) == len(set(labels))
-
-
-def test_a_few_neurons_have_no_axis_of_logarithms():
-    model = SparseMLP([30, 20, 3], density=0.4, seed=1)
-    display = drawn(plots.StrengthDisplay.from_model(model, layers=1))
-    assert [ax.get_yscale() for ax in display.ax_] == ["linear", "linear"]
-
-
 def test_histograms_hold_all_weights():
     (mask, last) = random_masks(30, 25, 4)
     model = model_of(mask, last)

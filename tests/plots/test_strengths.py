@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.drawing import drawn, model_of, random_masks, steps_of
 
-from truesparse import plots
+from truesparse import SparseMLP, plots
 
 
 def test_strengths_are_sums_of_dense_weights():
@@ -43,3 +43,9 @@ def test_strengths_far_from_0_fill_their_axis():
     for each in display.strengths:
         assert each.edges[0] == each.lowest > 0
         assert np.count_nonzero(each.counts) > 5
+
+
+def test_a_few_neurons_have_no_axis_of_logarithms():
+    model = SparseMLP([30, 20, 3], density=0.4, seed=1)
+    display = drawn(plots.StrengthDisplay.from_model(model, layers=1))
+    assert [ax.get_yscale() for ax in display.ax_] == ["linear", "linear"]
