@@ -66,9 +66,11 @@ SIZES: dict[str, dict[str, Any]] = {
         "nets": {"even": [1000, 1000, 1000], "one large": [4000, 200, 200]},
         "sparsities": [0.9, 0.97, 0.99],
         "epochs": 16,
+        "other_epochs": 10,  # of data sets after the first
+        "ablates_others": False,
         "seeds": 1,
     },
-    "full": {"epochs": 60, "seeds": 3},
+    "full": {"epochs": 60, "other_epochs": 60, "ablates_others": True, "seeds": 3},
     "smoke": {
         "data": ["digits"],
         "nets": {"even": [40, 40], "one large": [120, 20]},
@@ -85,7 +87,6 @@ Place = tuple[str, str, float, str]
 def settings_of(chosen: dict[str, Any]) -> list[Setting]:
     """Return the settings of all runs; a dense net for each data set, net and seed."""
     shared = {
-        "epochs": chosen["epochs"],
         "lr": 0.05,
         "momentum": 0.9,
         "batch_size": 128,
@@ -96,14 +97,19 @@ def settings_of(chosen: dict[str, Any]) -> list[Setting]:
     for seed, data, (net, hidden) in itertools.product(
         range(chosen["seeds"]), chosen["data"], chosen["nets"].items()
     ):
+        is_first = data == chosen["data"][0]
+        epochs = chosen["epochs" if is_first else "other_epochs"]
         where = {"data": data, "net": net, "hidden": hidden, "seed": seed, **shared}
+        where["epochs"] = epochs
+        names = METHODS if is_first or chosen["ablates_others"] else COMPARED
         # With as many features as the largest images have.
         n_weights = sum(map(math.prod, itertools.pairwise([3072, *hidden])))
         if chosen.get("size") == "full" or n_weights <= LARGEST_DENSE:
             settings.append({"name": "dense", "method": DENSE, "options": {}, **where})
-        for sparsity, distribution, (name, (method, options)) in itertools.product(
-            chosen["sparsities"], DISTRIBUTIONS, METHODS.items()
+        for sparsity, distribution, name in itertools.product(
+            chosen["sparsities"], DISTRIBUTIONS, names
         ):
+            method, options = METHODS[name]
             drawn = {
                 "density": round(1.0 - sparsity, 6),
                 "init_topology": distribution,
@@ -174,16 +180,21 @@ class Runs:
                 lines.append([data, net, name, *cells])
         return frame.table(["data", "net", "method", *self.head], lines)
 
+    def nets_of(self, names: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Return data sets and nets on which all of these methods ran."""
+        ran = {(name, *place[:2]) for name, place in self._results}
+        return [net for net in self.nets if ran >= {(name, *net) for name in names}]
+
     def averages(self, names: tuple[str, ...]) -> str:
         """Return tables 2 and 3: accuracies, averaged over data sets and nets.
 
-        The spread is that over seeds of this average; there is none with one seed.
+        These are the ones on which all of the methods ran. The spread is that over seeds of this average; there is none with one seed.
         """
-        lines = []
+        lines, nets = [], self.nets_of(names)
         for name in names:
             cells = []
             for column in self.columns:
-                parts = [self.accuracies(name, (*net, *column)) for net in self.nets]
+                parts = [self.accuracies(name, (*net, *column)) for net in nets]
                 complete = len({len(part) for part in parts}) == 1
                 means = [sum(part) / len(part) for part in zip(*parts, strict=False)]
                 cells.append(frame.mean_text(means if complete else [], 2))
@@ -224,9 +235,18 @@ def empty_sparsity(chosen: dict[str, Any]) -> float:
     return EMPTY_AT if EMPTY_AT in sparsities else max(sparsities)
 
 
+def _others(chosen: dict[str, Any]) -> str:
+    """Return how the data sets after the first are treated, as a part of a sentence."""
+    if len(chosen["data"]) == 1 or chosen["ablates_others"]:
+        return ""
+    others, epochs = ", ".join(chosen["data"][1:]), chosen["other_epochs"]
+    return f" ({others}: {epochs}, and without the ablations)"
+
+
 def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     runs, sparsity = Runs(rows, chosen), empty_sparsity(chosen)
+    ablated = [data for data, _ in runs.nets_of(ABLATION)]
     nets = "; ".join(
         f"{name}: hidden layers {', '.join(map(str, hidden))}"
         for name, hidden in chosen["nets"].items()
@@ -234,12 +254,13 @@ def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
     return (
         "# Balancing densities between layers\n\n"
         f"Size {chosen['size']}: {', '.join(chosen['data'])}; {nets}; "
-        f"{chosen['epochs']} epochs, {chosen['seeds']} seeds. Test accuracies in "
-        "percent; those of the publication are of convolutional nets, for the order of "
+        f"{chosen['epochs']} epochs{_others(chosen)}, {chosen['seeds']} seeds. Test "
+        "accuracies in percent; those of the publication are of convolutional nets, for the order of "
         "methods. - stands for a run that diverged.\n"
         f"\n## By net (table 1)\n\n{runs.by_net()}"
         f"\n## Averages (table 2)\n\n{runs.averages(COMPARED)}"
-        f"\n## Ablation (table 3)\n\n{runs.averages(ABLATION)}"
+        f"\n## Ablation (table 3)\n\nOn {', '.join(dict.fromkeys(ablated))}.\n\n"
+        f"{runs.averages(ABLATION)}"
         f"\n## Empty neurons at {100 * sparsity:g} % sparsity (table 4)\n\n"
         f"{runs.empties(sparsity)}"
         "\n![Densities over time](densities.png)\n"
@@ -295,6 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the study and write its report."""
     options = make_parser().parse_args(arguments)
     chosen = frame.with_size(options, SIZES)
+    if options.epochs:
+        chosen["other_epochs"] = chosen["epochs"]
     if options.hidden:
         chosen["nets"] = {"given": whole_numbers(options.hidden, "--hidden")}
     rows = frame.run(

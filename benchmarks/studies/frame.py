@@ -15,7 +15,7 @@ from truesparse.commands.report_summary import duration
 from ..markdown import source
 from ..options import program, whole_numbers
 from ..stored import refuse_uncommitted, write_results
-from .training import train_and_measure
+from .training import load, train_and_measure
 
 MODELS = "models"
 Rows = list[tuple[Setting, Result]]
@@ -69,6 +69,9 @@ def run(
     Models that settings ask for are saved in the folder `models` beside the journal.
     """
     refuse_uncommitted(options.out / "report.json")
+    for data in dict.fromkeys(setting["data"] for setting in settings):
+        # One that is missing would end the study after an hour.
+        load(data, options.data_home)
     options.out.mkdir(parents=True, exist_ok=True)
 
     def report(progress: Progress) -> None:

@@ -21,6 +21,7 @@ from benchmarks.studies import (
     zeta_study,
 )
 from truesparse import SparseMLP
+from truesparse.errors import DataError
 
 TINY = ["--smoke", "--hidden", "12,10", "--epochs", "1", "--seeds", "1"]
 
@@ -368,3 +369,12 @@ def test_settings_say_nothing_of_the_machine(study):
     text = json.dumps(study.settings_of(study.SIZES["default"]))
     assert "data_home" not in text
     assert "/" not in text
+
+
+def test_a_missing_data_set_ends_a_study_before_its_first_run(tmp_path, monkeypatch):
+    others = {**zeta_study.SIZES["smoke"], "others": [["mnist", "set"]]}
+    monkeypatch.setitem(zeta_study.SIZES, "smoke", others)
+    words = [*TINY, "--data-home", str(tmp_path / "none"), "--out", str(tmp_path / "s")]
+    with pytest.raises(DataError, match="mnist"):
+        zeta_study.main(words)
+    assert not (tmp_path / "s").exists()
