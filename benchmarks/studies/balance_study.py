@@ -188,7 +188,8 @@ class Runs:
     def averages(self, names: tuple[str, ...]) -> str:
         """Return tables 2 and 3: accuracies, averaged over data sets and nets.
 
-        These are the ones on which all of the methods ran. The spread is that over seeds of this average; there is none with one seed.
+        These are the ones on which all of the methods ran. The spread is that over
+        seeds of this average; there is none with one seed.
         """
         lines, nets = [], self.nets_of(names)
         for name in names:
@@ -255,8 +256,8 @@ def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
         "# Balancing densities between layers\n\n"
         f"Size {chosen['size']}: {', '.join(chosen['data'])}; {nets}; "
         f"{chosen['epochs']} epochs{_others(chosen)}, {chosen['seeds']} seeds. Test "
-        "accuracies in percent; those of the publication are of convolutional nets, for the order of "
-        "methods. - stands for a run that diverged.\n"
+        "accuracies in percent; those of the publication are of convolutional nets, for "
+        "the order of methods. - stands for a run that diverged.\n"
         f"\n## By net (table 1)\n\n{runs.by_net()}"
         f"\n## Averages (table 2)\n\n{runs.averages(COMPARED)}"
         f"\n## Ablation (table 3)\n\nOn {', '.join(dict.fromkeys(ablated))}.\n\n"
