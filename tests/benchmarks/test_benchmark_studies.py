@@ -212,6 +212,24 @@ def test_the_balance_study_has_the_four_tables(tmp_path):
     assert (out / "densities.png").exists()
 
 
+def test_data_sets_after_the_first_are_compared_in_less_time():
+    default = balance_study.SIZES["default"]
+    for chosen, without, epochs in (
+        (default, {"SET+RigL", "GGR SET", "GGR RigL"}, [{16}, {10}]),
+        (default | balance_study.SIZES["full"], set(), [{60}, {60}]),
+    ):
+        settings = balance_study.settings_of(chosen)
+        parts = [[s for s in settings if s["data"] == data] for data in chosen["data"]]
+        first, second = ({s["name"] for s in part} for part in parts)
+        assert first - second == without
+        assert [{s["epochs"] for s in part} for part in parts] == epochs
+    rows = [(s, {"accuracy": 0.5}) for s in balance_study.settings_of(default)]
+    runs = balance_study.Runs(rows, default)
+    assert runs.nets_of(balance_study.COMPARED) == runs.nets
+    ablated = [("fashion_mnist", "even"), ("fashion_mnist", "one large")]
+    assert runs.nets_of(balance_study.ABLATION) == ablated
+
+
 def test_table_4_counts_empty_neurons_over_all_layers():
     result = {"neurons": [10, 20, 5], "empty_neurons": [0.5, 0.2]}
     result["empty_inputs"] = [0.1, 0.25]
