@@ -32,10 +32,8 @@ density 1 in the same storage; torch_dense leaves its arithmetic to torch. Each 
 import argparse
 import concurrent.futures
 import multiprocessing
-import os
 import statistics
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.commands.shell import limit_spinning
+from truesparse.common.workers import end_with_parent
 from truesparse.drawing.patterns import pattern_of
 from truesparse.errors import TruesparseError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
@@ -167,8 +166,7 @@ class Worker:
     @classmethod
     def start(cls, *arguments: Any) -> None:
         """Load the data, and end when the benchmark is killed."""
-        if parent := multiprocessing.parent_process():
-            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        end_with_parent()
         cls.data = load(*arguments)
 
     @classmethod
@@ -178,12 +176,6 @@ class Worker:
             return train(cls.data, run, settings)
         except TruesparseError as error:
             return run | {"error": str(error)}
-
-
-def _end_with(process: Any) -> None:
-    """End this process when `process` has ended."""
-    process.join()
-    os._exit(1)
 
 
 def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ def _run(
         )
     # A forked process would share the threads of compiled code, which hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n_workers, context, initializer=_use_one_thread)
+    pool = ProcessPoolExecutor(n_workers, context, initializer=_begin_worker)
     try:
         futures = {pool.submit(work, each): key for key, each in settings.items()}
         while futures:
@@ -187,9 +187,11 @@ def _naming(key: str) -> Iterator[None]:
         raise
 
 
-def _use_one_thread() -> None:
+def _begin_worker() -> None:
+    from truesparse.common.workers import end_with_parent
     from truesparse.kernels import jit
 
+    end_with_parent()
     jit.set_threads(1)
 
 

@@ -9,5 +9,6 @@ rng         random streams: every draw is a function of (seed, purpose, step, la
 tasks       tasks by name, with the losses that suit each and the name of its score
 temporary   temporary folders, removed by the next process if this one is killed
 work        long work, and who wants to know how far it is
+workers     processes that must not outlive the one that started them
 writing     files that are complete when they appear under their name, or not there
 """
