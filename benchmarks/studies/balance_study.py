@@ -170,7 +170,10 @@ class Runs:
         """Return table 1: accuracies by data set, net and method."""
         lines = []
         for data, net in self.nets:
-            dense = frame.mean_text(self.accuracies("dense", (data, net, 0.0, "")), 2)
+            place = data, net, 0.0, ""
+            dense = frame.mean_text(self.accuracies("dense", place), 2)
+            if ("dense", place) not in self._results:
+                dense = "not run"
             lines.append([data, net, "dense", dense, *[""] * (len(self.columns) - 1)])
             for name in COMPARED:
                 cells = [
@@ -257,7 +260,8 @@ def report(rows: frame.Rows, chosen: dict[str, Any]) -> str:
         f"Size {chosen['size']}: {', '.join(chosen['data'])}; {nets}; "
         f"{chosen['epochs']} epochs{_others(chosen)}, {chosen['seeds']} seeds. Test "
         "accuracies in percent; those of the publication are of convolutional nets, "
-        "for the order of methods. - stands for a run that diverged.\n"
+        "for the order of methods. - stands for a run that diverged; dense nets of more "
+        f"than {LARGEST_DENSE / 1e6:g} million weights run with --full.\n"
         f"\n## By net (table 1)\n\n{runs.by_net()}"
         f"\n## Averages (table 2)\n\n{runs.averages(COMPARED)}"
         f"\n## Ablation (table 3)\n\nOn {', '.join(dict.fromkeys(ablated))}.\n\n"
@@ -285,7 +289,7 @@ def draw(rows: frame.Rows, chosen: dict[str, Any], out: Path) -> None:
     size = {
         "figsize": (3.1 * len(COMPARED), 2.9 * len(runs.nets)),
         "squeeze": False,
-        "sharex": True,
+        "sharex": "row",
         "sharey": "row",
     }
     shape = len(runs.nets), len(COMPARED)

@@ -228,6 +228,7 @@ def test_data_sets_after_the_first_are_compared_in_less_time():
     assert runs.nets_of(balance_study.COMPARED) == runs.nets
     ablated = [("fashion_mnist", "even"), ("fashion_mnist", "one large")]
     assert runs.nets_of(balance_study.ABLATION) == ablated
+    assert "| fashion_mnist | one large | dense | not run |" in runs.by_net()
 
 
 def test_table_4_counts_empty_neurons_over_all_layers():
