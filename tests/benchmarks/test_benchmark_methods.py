@@ -4,10 +4,10 @@ import json
 import pathlib
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from support.processes import wait_for
 from support.training import save_small_data
 
 from benchmarks import methods, report, stored
@@ -187,10 +187,3 @@ def command_of(pid):
         return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (result := condition()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return result

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from support.commands import ROOT
+from support.processes import wait_for
 
 from truesparse.common.workers import end_with_parent
 
@@ -46,13 +47,6 @@ def is_running(number):
         return "Z (zombie)" not in pathlib.Path(f"/proc/{number}/status").read_text()
     except OSError:
         return False
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (result := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return result
 
 
 def test_a_process_that_was_not_started_goes_on():

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).parent
 HEAVY = (
@@ -40,3 +41,11 @@ def heavy_imports(program):
     )
     assert done.returncode == 0, done.stderr
     return ast.literal_eval(done.stdout.splitlines()[-1])
+
+
+def wait_for(condition, seconds=60):
+    """Return what `condition` returns once that is true, or when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return result
