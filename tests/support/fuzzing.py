@@ -136,10 +136,21 @@ def _is_odd(event: str, arguments: tuple) -> bool:
     if event == "import":
         top = arguments[0].partition(".")[0]
         return top not in sys.stdlib_module_names and top not in _LIBRARIES
-    if event == "exec":  # of a module, whose code has a file
-        return not os.path.exists(getattr(arguments[0], "co_filename", ""))
+    if event == "exec":  # of a module, whose code has a file, or makes its classes
+        is_file = os.path.exists(getattr(arguments[0], "co_filename", ""))
+        return not (is_file or _is_importing())
     mode = arguments[1] if event == "open" else None
     return isinstance(mode, str) and bool(set(mode) & set("wax+"))
+
+
+def _is_importing() -> bool:
+    """Whether a module is being loaded: named tuples and data classes run code then."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @functools.cache
