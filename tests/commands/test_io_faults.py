@@ -26,6 +26,7 @@ from truesparse.storage import digest
 RUN = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--out", "run"]
 # Others have few calls; pages take seconds.
 DRAWS = {"train": 30, "resume": 15, "report": 3, "analysis_html": 3}
+DRAWS |= dict.fromkeys(("curves", "csr", "onnx", "torch"), 12)
 
 
 @pytest.mark.compiled

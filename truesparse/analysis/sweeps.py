@@ -100,9 +100,9 @@ def run_sweep(
     left = {key: setting for key, setting in wanted.items() if key not in results}
     started, n_before = time.monotonic(), len(results)
     for key, result in _run(work, left, n_workers):
-        _append(path, left[key], result)
+        _append(path, left[key], text := _as_json(result))
         # As a resumed sweep reads it: tuples are lists, and keys are text.
-        results[key] = result = json.loads(_as_json(result))
+        results[key] = result = json.loads(text)
         if report is not None:
             n_new = len(results) - n_before
             pace = (time.monotonic() - started) / n_new
@@ -195,9 +195,9 @@ def _begin_worker() -> None:
     jit.set_threads(1)
 
 
-def _append(path: pathlib.Path, setting: Setting, result: Result) -> None:
+def _append(path: pathlib.Path, setting: Setting, result: str) -> None:
     """Write a line, on a line of its own even after one that was cut off."""
-    line = f'{{"setting": {_as_json(setting)}, "result": {_as_json(result)}}}\n'
+    line = f'{{"setting": {_as_json(setting)}, "result": {result}}}\n'
     try:
         with open(path, "a+b") as file:
             if file.tell():
