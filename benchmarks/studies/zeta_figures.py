@@ -63,7 +63,8 @@ def _draw_inputs(curve: Curve, path: Path) -> None:
     if side**2 != n_features:
         return  # no square image
     size = {"figsize": (2.3 * len(zetas) + 0.6, 4.8), "squeeze": False}
-    figure, axes = pyplot.subplots(2, len(zetas), layout="constrained", **size)
+    # The layout of axes with a fixed aspect, whose labels others cut off.
+    figure, axes = pyplot.subplots(2, len(zetas), layout="compressed", **size)
     kinds = (
         ("input_degrees", "connections", "cividis", False),
         ("input_sums", "sum of weights", "PuOr", True),
@@ -80,8 +81,7 @@ def _draw_inputs(curve: Curve, path: Path) -> None:
             ax.set_yticks([])
         ends = "both" if is_signed else "max"
         figure.colorbar(shown, ax=list(line), label=label, extend=ends)
-    # The layout leaves no room for wide numbers of the lower bar.
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 
