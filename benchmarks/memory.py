@@ -12,6 +12,7 @@ too much, below 1 too little.
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -117,14 +118,18 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     said = estimate(case, folder, options.threads)
     row: dict[str, Any] = {"case": name, "neurons": case.neurons, "flags": case.flags}
     row |= {"data": case.data, "estimate": said}
+    with contextlib.ExitStack() as stack:
+        cache = None
+        if "cold" in options.parts:
+            cache = stack.enter_context(tempfile.TemporaryDirectory())
+        # The first run compiles what is not compiled yet, the second reads it.
+        peaks = {"cold": peak(case, folder, options.threads, cache)}
+        if "warm" in options.parts:
+            peaks["warm"] = peak(case, folder, options.threads, cache)
     totals = {"warm": said["total"], "cold": said["first_total"]}
     for part in options.parts:
-        if part == "warm":
-            got = peak(case, folder, options.threads)
-        else:
-            with tempfile.TemporaryDirectory() as cache:
-                got = peak(case, folder, options.threads, cache)
-        row[part] = {"peak": got, "estimate": totals[part], "ratio": totals[part] / got}
+        ratio = totals[part] / peaks[part]
+        row[part] = {"peak": peaks[part], "estimate": totals[part], "ratio": ratio}
     return row
 
 
@@ -174,9 +179,6 @@ def main(arguments: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             make_files(Path(folder))
             for name in options.cases:
-                if options.parts == ["warm"]:
-                    # Compiles what is not compiled yet.
-                    peak(CASES[name], Path(folder), options.threads)
                 rows.append(measure(name, Path(folder), options))
                 print(line(rows[-1]), flush=True)
         write_results(options.out, {"threads": options.threads, "rows": rows})
