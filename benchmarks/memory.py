@@ -115,17 +115,18 @@ def peak(case: Case, folder: Path, threads: int, cache: str | None = None) -> fl
 def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return the row of a case."""
     case = CASES[name]
-    said = estimate(case, folder, options.threads)
     row: dict[str, Any] = {"case": name, "neurons": case.neurons, "flags": case.flags}
-    row |= {"data": case.data, "estimate": said}
+    row["data"] = case.data
     with contextlib.ExitStack() as stack:
         cache = None
         if "cold" in options.parts:
             cache = stack.enter_context(tempfile.TemporaryDirectory())
-        # The first run compiles what is not compiled yet, the second reads it.
+        # The first run compiles what is not compiled yet, and stores the data, so that
+        # later ones do not load the library they come from.
         peaks = {"cold": peak(case, folder, options.threads, cache)}
         if "warm" in options.parts:
             peaks["warm"] = peak(case, folder, options.threads, cache)
+    said = row["estimate"] = estimate(case, folder, options.threads)
     totals = {"warm": said["total"], "cold": said["first_total"]}
     for part in options.parts:
         ratio = totals[part] / peaks[part]
