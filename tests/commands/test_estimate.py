@@ -1,11 +1,7 @@
-"""The estimate against what runs really take, and the limits of the machine."""
+"""The estimate against what runs really take, and what the command says of it."""
 
 import itertools
 import json
-import platform
-import resource
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,12 +13,15 @@ from truesparse.commands.estimate import Estimate
 from truesparse.common import memory
 from truesparse.common.memory import human
 from truesparse.drawing.patterns import PATTERNS
-from truesparse.errors import MemoryLimitError, UsageError
+from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
 from truesparse.train import main
+from truesparse.training.trainer import Trainer
 
 MOMENTUM, ADAM = Optimizer("sgd"), Optimizer("adam")
+# Pages of shared libraries in the runtime of the estimate, as they were measured.
+LIBRARY_BYTES = 104_000_000
 ABSURD = ["--neurons", str(10**11), "--depth", "100"]
 
 
@@ -45,13 +44,14 @@ def test_it_is_what_a_run_takes(batch, optimizer, epsilon, kind, n_features, n_h
     # The first process compiles what is not in the cache, which takes memory too.
     for _ in range(2):
         got = run_script("run_estimate.py", *map(str, words), threads=2)
-    peak, total = got["before"] + got["rise"], got["runtime"] + got["estimate"]
+    # How many pages of libraries are in memory is up to the system.
+    before = got["before"] - got["libraries"] + LIBRARY_BYTES
+    peak, total = before + got["rise"], got["runtime"] + got["estimate"]
     # An estimate too low would be paid for with a killed process.
     assert 0.97 * peak < total < 1.1 * peak
     assert 0.9 * got["rise"] < got["estimate"] < 1.2 * got["rise"]
-    # Libraries only: data sets and their reader come on top in a run. How many of their
-    # pages are in memory differs by a little from machine to machine.
-    assert got["before"] < 1.03 * got["runtime"]
+    # Libraries only: data sets and their reader come on top in a run.
+    assert before < 1.03 * got["runtime"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -64,7 +64,8 @@ def test_connections_and_state_are_counted_exactly(optimizer, dtype):
     connections = [layer.connections for layer in model.layers]
     biases = sum(layer.bias.nbytes for layer in model.layers)
     values = sum(each.values.nbytes for each in connections)
-    assert got.weights == values + 2 * biases
+    shared = 70 * np.dtype(dtype).itemsize
+    assert got.weights == values + biases + shared
     indices = sum(each.indices.nbytes + each.indptr.nbytes for each in connections)
     # One more pointer a layer than neurons.
     assert got.indices == indices - 8 * len(connections)
@@ -74,6 +75,27 @@ def test_connections_and_state_are_counted_exactly(optimizer, dtype):
     cells = sum(a * b for a, b in itertools.pairwise(sizes))
     n_moments = optimizer.needs_first + optimizer.needs_second
     assert got.dense == np.dtype(dtype).itemsize * (1 + n_moments) * cells
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("activation", ["relu", "srelu"])
+def test_gradients_of_neurons_are_counted_exactly(activation, clip_norm):
+    sizes = (30, 70, 50, 4)
+    model = SparseMLP(sizes, epsilon=3, activation=activation)
+    model.prepare(32)
+    x, y = np.ones((32, 30), np.float32), np.zeros(32, np.int64)
+    settings = {"epochs": 1, "batch_size": 32, "clip_norm": clip_norm}
+    Trainer(model, topology="static", **settings).fit(x, y)
+    nets = model.layers
+    own = [k.bias.nbytes for k in nets if k._bias_gradient is not None]
+    own += [k.srelu.gradient.nbytes for k in nets if k.srelu is not None]
+    room = model._buffers.bias_gradients[0].base
+    held = sum(a.nbytes for k in nets for a in (k.connections.values, k.bias))
+    held += sum(k.srelu.values.nbytes for k in nets if k.srelu is not None)
+    how = {"activation": activation, "clips": clip_norm is not None}
+    got = estimate(sizes, epsilon=3, batch_size=32, **how)
+    assert got.weights == held + sum(own) + room.nbytes
+    assert room.nbytes == 4 * 70
 
 
 @pytest.mark.parametrize("activation_dtype", ["float32", "bfloat16"])
@@ -143,9 +165,9 @@ def test_an_update_holds_marks_and_candidates_of_all_layers_at_once():
 
 def test_growth_ends_with_all_cells():
     given = {"density": 0.6, "batch_size": 2, "growth": 2.0}
-    assert estimate((10, 20), **given).weights == 4 * (200 + 2 * 20)
+    assert estimate((10, 20), **given).weights == 4 * (200 + 20)
     fixed = estimate((10, 20), evolves=False, **given)
-    assert fixed.weights == 4 * (120 + 2 * 20)
+    assert fixed.weights == 4 * (120 + 20)
 
 
 def test_drawing_counts_where_it_takes_more_than_training():
@@ -176,7 +198,7 @@ def test_counts_beyond_32_and_64_bits_do_not_wrap():
     sizes = [64, *[10**9] * 100, 10]
     got = estimate(sizes, epsilon=20, batch_size=128)
     nnz = 20 * (64 + 10**9) + 99 * 20 * 2 * 10**9 + 10 * 10**9
-    assert got.weights == 4 * (nnz + 2 * (10**11 + 10))
+    assert got.weights == 4 * (nnz + 10**11 + 10 + 10**9)
     assert got.dense == 8 * (99 * 10**18 + 74 * 10**9)
     # Positions of more than 2**31 connections take 8 bytes.
     wide = estimate((10**5, 10**5), density=0.3, batch_size=32)
@@ -206,94 +228,6 @@ def test_sizes_that_no_index_holds_are_refused():
 )
 def test_sizes_for_people(size, text):
     assert human(size) == text
-
-
-# Limits ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """A machine of files: 8 GB free, 1 GB of address space in use, no groups."""
-    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
-    (proc / "self").mkdir(parents=True)
-    (proc / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 8000000 kB\n")
-    (proc / "self" / "status").write_text("Name: x\nVmSize:\t1000000 kB\n")
-    monkeypatch.setattr(memory, "_PROC", proc)
-    monkeypatch.setattr(memory, "_CGROUPS", groups)
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda kind: (-1, -1))
-    return tmp_path
-
-
-def put_group(folder, names, limit, used, cached=None):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / names[0]).write_text(f"{limit}\n")
-    (folder / names[1]).write_text(f"{used}\n")
-    if cached is not None:
-        text = f"anon 1\n{names[2]} {cached}\nactive_file 7\n"
-        (folder / "memory.stat").write_text(text)
-
-
-def test_free_memory_is_a_limit(machine):
-    assert memory.available() == (8_192_000_000, "free memory")
-    memory.require(8_192_000_000)
-    with pytest.raises(MemoryLimitError) as caught:
-        memory.require(10_000_000_000)
-    assert caught.value.exit_code == 3
-    assert str(caught.value) == (
-        "the run needs about 10 GB, but free memory leaves 8.19 GB; use fewer neurons "
-        "or connections, or a smaller batch"
-    )
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_control_groups_are_limits(version, machine):
-    names = memory._CGROUP_1 if version == 1 else memory._CGROUP_2
-    root = machine / "cgroup" / ("memory" if version == 1 else "")
-    line = "5:cpu,memory:/a/b\n" if version == 1 else "0::/a/b\n"
-    (machine / "proc/self/cgroup").write_text("1:name=x:/elsewhere\n" + line)
-    assert memory.available()[1] == "free memory"
-    text = "the limit of the control group"
-    put_group(root / "a/b", names, 5_000_000_000, 1_000_000_000)
-    assert memory.available() == (4_000_000_000, text)
-    # The group above is smaller; what it has cached is given up on demand.
-    put_group(root / "a", names, 4_000_000_000, 3_000_000_000, cached=500_000_000)
-    assert memory.available() == (1_500_000_000, text)
-    put_group(root, names, 2_000_000_000, 2_500_000_000)
-    assert memory.available() == (0, text)
-    put_group(root, names, "max", 2_500_000_000)
-    assert memory.available() == (1_500_000_000, text)
-
-
-def test_a_group_outside_the_mounted_ones(machine):
-    (machine / "proc/self/cgroup").write_text("0::/../../other\n")
-    names = memory._CGROUP_2
-    put_group(machine / "cgroup", names, 5_000_000_000, 1_000_000_000)
-    assert memory.available()[0] == 4_000_000_000
-
-
-def test_the_address_space_is_a_limit(machine, monkeypatch):
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda kind: (3_024_000_000, -1))
-    text = "the limit of the address space"
-    assert memory.available() == (2_000_000_000, text)
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda kind: (1_000_000, -1))
-    assert memory.available() == (0, text)
-
-
-def test_without_the_files_of_linux(machine, monkeypatch):
-    monkeypatch.setattr(memory, "_PROC", machine / "missing")
-    room, limit = memory.available()
-    assert limit == "free memory"
-    assert room > 10**8
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert memory.current_rss() == memory.peak_rss() >= peak
-
-
-def test_memory_in_use():
-    before = memory.current_rss()
-    block = np.ones(50_000_000, np.uint8)
-    assert memory.current_rss() > before + 40_000_000
-    assert memory.peak_rss() >= before + 40_000_000
-    del block
 
 
 @pytest.mark.compiled
@@ -348,37 +282,3 @@ def test_an_absurd_size_is_refused(capsys, tmp_path, monkeypatch):
     assert err.count("\n") == 1
     assert "use fewer neurons or connections, or a smaller batch" in err
     assert list(tmp_path.iterdir()) == []
-
-
-FREE = """
-import sys
-import numpy as np
-from truesparse.common import memory
-print(memory.return_freed_arrays())
-np.ones(1 << 19)  # from now on glibc keeps blocks of this size
-before = memory.current_rss()
-arrays = [np.ones(1 << 18) for _ in range(50)]
-last = arrays.pop()  # above the others, so that these cannot be cut off the end
-arrays.clear()
-print(memory.current_rss() - before)
-"""
-
-
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="other allocators have other habits"
-)
-def test_freed_arrays_go_back_to_the_system():
-    done = subprocess.run(
-        [sys.executable, "-c", FREE], capture_output=True, text=True, check=True
-    )
-    possible, remaining = done.stdout.split()
-    assert possible == "True"
-    assert int(remaining) < 20_000_000
-
-
-def test_where_freed_arrays_cannot_be_returned(monkeypatch):
-    def missing(name):
-        raise OSError
-
-    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
-    assert memory.return_freed_arrays() is False

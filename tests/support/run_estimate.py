@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import scipy.sparse
+from libraries import library_bytes
 
 from truesparse.commands.estimate import DataSize, NetPlan, TrainingPlan, estimate_run
 from truesparse.common import memory
@@ -56,5 +57,6 @@ if __name__ == "__main__":
         "rise": memory.peak_rss() - before,
         "estimate": estimate.total - estimate.runtime,
         "runtime": estimate.runtime,
+        "libraries": library_bytes(),
     }
     print(json.dumps(result))

@@ -230,7 +230,7 @@ def estimate_run(
     rewiring = _rewiring_bytes(net, training, counts, views, columns)
     cells = sum(n_in * n_out for n_in, n_out in net.shapes)
     return Estimate(
-        weights=itemsize * (nnz + 2 * n_parameters),
+        weights=itemsize * (nnz + n_parameters + _gradient_numbers(net, training)),
         indices=4 * nnz + 8 * sum(net.layer_sizes[:-1]),
         column_view=sum(views),
         optimizer=state,
@@ -322,6 +322,17 @@ def _count_of_neurons(net: NetPlan) -> tuple[int, int]:
     activation = layer_activation(net.activation, 0, dropout=net.dropout)
     n_parameters = sum(net.layer_sizes[1:]) + 4 * n_hidden * activation.is_trained
     return n_hidden * activation.keeps_slope, n_parameters
+
+
+def _gradient_numbers(net: NetPlan, training: TrainingPlan) -> int:
+    """Return how many gradients of biases and trained activations are held at once."""
+    hidden = net.layer_sizes[1:-1]
+    own = 0
+    if training.clips or training.needs_batches:
+        own = _count_of_neurons(net)[1]
+    elif layer_activation(net.activation, 0).is_trained:
+        own = 5 * sum(hidden)
+    return own + max(hidden, default=0)
 
 
 def measure_data(parts, batch_size: int) -> DataSize:

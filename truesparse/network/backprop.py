@@ -175,7 +175,8 @@ def _downwards(
         source: Source | SparseBatch
         if index > 0:
             inputs, slope = buffers.outputs[index - 1], buffers.slopes[index - 1]
-            source, below = layers[index - 1].as_source(inputs, slope, bias_rule)
+            given = inputs, slope, bias_rule, buffers.bias_gradients[index - 1]
+            source, below = layers[index - 1].as_source(*given)
         else:
             inputs = x
             dtype = layers[0].bias.dtype

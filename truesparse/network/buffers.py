@@ -70,6 +70,9 @@ class Buffers:
         One for each layer; a slope that is not stored is (0, 0).
     deltas : list of (n_out, columns) array
         In place of the outputs, except for the last layer's if it is to be rounded.
+    bias_gradients : list of (n_out,) array
+        Of all layers but the last, in the same memory: each is read in the pass that
+        writes it.
     """
 
     def __init__(
@@ -107,6 +110,11 @@ class Buffers:
         self.deltas = list(self.outputs)
         if training and stored != dtype:
             self.deltas[-1] = aligned_zeros((n_out, self.columns), stored)
+        self.bias_gradients: list[np.ndarray] = []
+        if training:
+            widths = [layer.connections.n_out for layer in layers[:-1]]
+            room = np.zeros(max(widths, default=0), dtype)
+            self.bias_gradients = [room[:width] for width in widths]
         self.loss_scratch = np.zeros((4, self.columns))
         self.weights = np.zeros(batch_size)
         self.labels = np.zeros(batch_size if training else 0, np.int32)

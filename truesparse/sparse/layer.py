@@ -75,17 +75,29 @@ class SparseLayer:
         The trained parameters of the activation "srelu"; None for all others.
     """
 
+    _bias_gradient: np.ndarray | None = None
+
     def __init__(self, connections: Connections, activation: LayerActivation):
         self.connections = connections
         self.activation = activation
         dtype = connections.values.dtype
         self.bias = np.zeros(connections.n_out, dtype)
-        self.bias_gradient = np.zeros(connections.n_out, dtype)
         self.bias_moments = new_moments(self.bias, False, False)
         self.srelu: Srelu | None = None
         if activation.is_trained:
             self.srelu = Srelu(connections.n_out, dtype)
         self.refresh()
+
+    @property
+    def bias_gradient(self) -> np.ndarray:
+        """The gradients of the biases, from the last pass that was to store them.
+
+        Allocated when first needed: most steps leave them in a room that all layers
+        share, see `as_source`.
+        """
+        if self._bias_gradient is None:
+            self._bias_gradient = np.zeros_like(self.bias)
+        return self._bias_gradient
 
     def refresh(self) -> None:
         """Recompute how work is split, after the connections changed."""
@@ -261,9 +273,22 @@ class SparseLayer:
         step_all(rule, values, moments, gradient, TASK_SIZE)
 
     def as_source(
-        self, x: np.ndarray, slope: np.ndarray, rule: Rule
+        self,
+        x: np.ndarray,
+        slope: np.ndarray,
+        rule: Rule,
+        room: np.ndarray | None = None,
     ) -> tuple[Source, Rule]:
         """Describe this layer's output as the source of the next layer's backward pass.
+
+        Parameters
+        ----------
+        x, slope : (n_out, columns) array
+        rule : Rule
+            Step of this layer's biases.
+        room : (n_out,) array, optional
+            For their gradients where nobody asks for them after the step; by default
+            `bias_gradient`, which holds them with StoreGradient.
 
         Returns
         -------
@@ -275,11 +300,13 @@ class SparseLayer:
         """
         activation = self.activation
         rule = rule if self.srelu is None else STORE
+        if room is None or isinstance(rule, StoreGradient):
+            room = self.bias_gradient
         source = Source(
             x,
             slope,
             self.bias,
-            self.bias_gradient,
+            room,
             *self._bias_moments(rule),
             activation.derivative_code,
             activation.parameter,
