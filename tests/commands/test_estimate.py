@@ -87,14 +87,14 @@ def test_gradients_of_neurons_are_counted_exactly(activation, clip_norm):
     settings = {"epochs": 1, "batch_size": 32, "clip_norm": clip_norm}
     Trainer(model, topology="static", **settings).fit(x, y)
     nets = model.layers
-    own = [k.bias.nbytes for k in nets if k._bias_gradient is not None]
-    own += [k.srelu.gradient.nbytes for k in nets if k.srelu is not None]
+    stored = [k.bias.nbytes for k in nets if k._bias_gradient is not None]
+    stored += [k.srelu.gradient.nbytes for k in nets if k.srelu is not None]
     room = model._buffers.bias_gradients[0].base
     held = sum(a.nbytes for k in nets for a in (k.connections.values, k.bias))
     held += sum(k.srelu.values.nbytes for k in nets if k.srelu is not None)
     how = {"activation": activation, "clips": clip_norm is not None}
     got = estimate(sizes, epsilon=3, batch_size=32, **how)
-    assert got.weights == held + sum(own) + room.nbytes
+    assert got.weights == held + sum(stored) + room.nbytes
     assert room.nbytes == 4 * 70
 
 

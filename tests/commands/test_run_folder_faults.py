@@ -1,9 +1,11 @@
 """Runs whose folder fails them: full disks, damage, another process, remains."""
 
+import builtins
 import contextlib
 import errno
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -333,3 +335,30 @@ def test_info_verifies(capsys):
     assert call(capsys, "--no-verify", path, main=info.main).code == 0
     got = call(capsys, "--no-verify", "--verify", path, main=info.main)
     assert got.code == 2
+
+
+@pytest.mark.parametrize("every", ["1", "0"])
+def test_a_disk_that_does_not_answer_makes_no_run_begin_afresh(
+    every, capsys, monkeypatch
+):
+    assert call(capsys, *RUN, "--checkpoint-every", every).code == 0
+    before = {path: path.read_bytes() for path in pathlib.Path("run").iterdir()}
+    silent = {"1": "checkpoint", "0": "metrics"}[every]
+    real, real_open = os.stat, open
+
+    def refuse(function):
+        def call(path, *arguments, **options):
+            if isinstance(path, str | os.PathLike) and silent in os.fspath(path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return function(path, *arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse(real))
+        patch.setattr(builtins, "open", refuse(real_open))
+        got = call(capsys, "--resume", "run", "--epochs", "5")
+    assert got.code == 6
+    assert f"cannot read 'run/{silent}" in got.err
+    assert "Input/output error" in got.err
+    assert {path: path.read_bytes() for path in before} == before

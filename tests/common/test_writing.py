@@ -1,5 +1,8 @@
 """Files are replaced as a whole or not at all."""
 
+import errno
+import os
+
 import pytest
 
 from truesparse.common.writing import replacing
@@ -29,3 +32,28 @@ def test_an_error_leaves_the_old_file_alone(tmp_path):
         write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_is_kept_under_a_second_name(has_links, tmp_path, monkeypatch):
+    path, previous = tmp_path / "c.bin", tmp_path / "c.previous.bin"
+    real, seen = os.replace, []
+
+    def replace(source, target):
+        if target == path:
+            seen.append(path.exists())
+        real(source, target)
+
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "replace", replace)
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    for number in range(3):
+        with replacing(path, "file", previous=previous) as partial:
+            partial.write_text(str(number))
+    # A process that is killed at any moment leaves a file in its place.
+    assert seen == [False, has_links, has_links]
+    assert (path.read_text(), previous.read_text()) == ("2", "1")
+    assert len(list(tmp_path.iterdir())) == 2

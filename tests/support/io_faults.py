@@ -22,7 +22,7 @@ EXTENTS = ("once", "function", "all")
 
 # Calls by the kind of their first argument. `rename` is what some libraries use.
 _OF_PATHS = (
-    *("open", "replace", "rename", "unlink", "remove", "mkdir", "rmdir"),
+    *("open", "replace", "rename", "link", "unlink", "remove", "mkdir", "rmdir"),
     *("listdir", "scandir", "stat", "lstat", "truncate"),
 )
 _OF_NUMBERS = ("fsync", "close", "fstat", "ftruncate")

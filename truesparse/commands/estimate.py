@@ -327,12 +327,12 @@ def _count_of_neurons(net: NetPlan) -> tuple[int, int]:
 def _gradient_numbers(net: NetPlan, training: TrainingPlan) -> int:
     """Return how many gradients of biases and trained activations are held at once."""
     hidden = net.layer_sizes[1:-1]
-    own = 0
+    stored = 0
     if training.clips or training.needs_batches:
-        own = _count_of_neurons(net)[1]
+        stored = _count_of_neurons(net)[1]
     elif layer_activation(net.activation, 0).is_trained:
-        own = 5 * sum(hidden)
-    return own + max(hidden, default=0)
+        stored = 5 * sum(hidden)
+    return stored + max(hidden, default=0)
 
 
 def measure_data(parts, batch_size: int) -> DataSize:

@@ -161,7 +161,8 @@ def begin_afresh(config: RunConfig) -> pathlib.Path:
         for name in (METRICS, BEST):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise write_error("run folder", folder, error) from None
+        hint = "start the run again with another --out"
+        raise write_error("run folder", folder, error, hint) from None
     rewrite_config(config)
     return folder
 
@@ -255,8 +256,10 @@ def start(saved: "Saved", trainer: "Trainer", say: Callable[[str], None]) -> "Ru
 
 def hint(folder: pathlib.Path) -> str:
     """Return how to resume a run, if it has a checkpoint; else nothing."""
-    how = f"; resume the run with --resume {shlex.quote(str(folder))}"
-    return how if has_checkpoint(folder) else ""
+    with contextlib.suppress(ModelFileError):
+        if has_checkpoint(folder):
+            return f"; resume the run with --resume {shlex.quote(str(folder))}"
+    return ""
 
 
 @contextlib.contextmanager

@@ -49,9 +49,9 @@ def replacing(
     what : str
         What the file is, for messages.
     previous : path, optional
-        Where an existing file is moved, in the same folder; by default it is replaced.
-        Give it only if that file is known to be good: should the process be killed
-        before the new file is in place, it is the only one.
+        Second name, in the same folder, that an existing file is kept under. At any
+        moment there is a file at `path`, or, where the file system has no hard links,
+        at one of the two. Give it only if the existing file is known to be good.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def replacing(
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         if previous is not None and target.exists():
-            os.replace(target, previous)
+            _keep(target, previous)
         os.replace(partial, target)
         _flush_folder(target.parent)
     except OSError as error:
@@ -91,6 +91,15 @@ def replacing(
         with contextlib.suppress(OSError):
             partial.unlink()
         _sweep(target.parent, target)
+
+
+def _keep(target: pathlib.Path, previous: pathlib.Path) -> None:
+    """Give a file a second name, or another one where there are no hard links."""
+    try:
+        previous.unlink(missing_ok=True)
+        os.link(target, previous)
+    except OSError:
+        os.replace(target, previous)
 
 
 def check_file(path: Any, what: str) -> pathlib.Path:

@@ -71,8 +71,8 @@ class Buffers:
     deltas : list of (n_out, columns) array
         In place of the outputs, except for the last layer's if it is to be rounded.
     bias_gradients : list of (n_out,) array
-        Of all layers but the last, in the same memory: each is read in the pass that
-        writes it.
+        Room of all layers but the last, in the same memory: each is read in the pass
+        that writes it.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from truesparse.common import writing
-from truesparse.errors import StorageError, UsageError
+from truesparse.errors import ModelFileError, StorageError, UsageError
 
 try:
     import fcntl
@@ -105,8 +105,8 @@ def discarding(folder) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, StorageError):
         folder = pathlib.Path(folder)
-        with contextlib.suppress(OSError):
-            if not any((folder / name).exists() for name in (*MODELS, PREVIOUS)):
+        with contextlib.suppress(OSError, ModelFileError):
+            if not any(_is_there(folder / name) for name in (*MODELS, PREVIOUS)):
                 for name in (CONFIG, METRICS):
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
@@ -150,29 +150,65 @@ def _unlock(file: TextIO) -> None:
 
 
 def is_unfinished(folder) -> bool:
-    """Whether a folder holds a run that is still going or was killed."""
-    event = _last_event(folder)
+    """Whether a folder is known to hold a run that is still going or was killed."""
+    event = None
+    with contextlib.suppress(OSError):
+        event = _last_event(folder)
     return event is not None and event.get("event") != "run_end"
 
 
 def last_epoch(folder) -> int | None:
-    """Return after which epoch a run ended and saved its model; None if it did not."""
-    event = _last_event(folder) or {}
+    """Return after which epoch a run ended and saved its model; None if it did not.
+
+    Raises
+    ------
+    ModelFileError
+        If the system does not say.
+    """
+    event = _require_last_event(folder)
     epoch = event.get("epoch") if event.get("event") == "run_end" else None
-    is_saved = os.path.isfile(pathlib.Path(folder) / MODEL)
+    is_saved = _is_there(pathlib.Path(folder) / MODEL)
     return epoch if is_saved and type(epoch) is int else None
 
 
 def stopped_early(folder) -> bool:
     """Whether a run ended because it was no longer getting better."""
-    return bool((_last_event(folder) or {}).get("stopped"))
+    return bool(_require_last_event(folder).get("stopped"))
 
 
 def has_checkpoint(folder) -> bool:
-    """Whether a folder holds a checkpoint, if only the previous one."""
-    # A crash between two renames leaves that one alone.
+    """Whether a folder holds a checkpoint, if only the previous one.
+
+    Raises
+    ------
+    ModelFileError
+        If the system does not say: a run that has one must not begin afresh.
+    """
     files = (pathlib.Path(folder) / name for name in (CHECKPOINT, PREVIOUS))
-    return any(map(os.path.exists, files))
+    return any(map(_is_there, files))
+
+
+def _is_there(path: pathlib.Path) -> bool:
+    """Whether there is a file; os.path.exists says no of a disk that fails, too."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _reading_error(path, error) from None
+    return True
+
+
+def _reading_error(path: pathlib.Path, error: OSError) -> ModelFileError:
+    return ModelFileError(f"cannot read {str(path)!r}: {error.strerror or error}")
+
+
+def _require_last_event(folder) -> dict[str, Any]:
+    """Return the last event of METRICS, empty without one; raise ModelFileError."""
+    try:
+        return _last_event(folder) or {}
+    except OSError as error:
+        raise _reading_error(pathlib.Path(folder) / METRICS, error) from None
 
 
 def _last_event(folder) -> dict[str, Any] | None:
@@ -181,7 +217,7 @@ def _last_event(folder) -> dict[str, Any] | None:
         with open(pathlib.Path(folder) / METRICS, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - _LONGEST_LINE, 0))
             lines = file.readlines()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         event = json.loads(lines[-1])
