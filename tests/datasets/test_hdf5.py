@@ -198,3 +198,35 @@ def test_chunks_of_no_possible_size_are_refused(tmp_path, filters, size):
     path.write_bytes(data)
     with pytest.raises(DataError, match=f"a chunk of /a has {size:,} bytes"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["data", "indices", "indptr"])
+def test_arrays_of_a_sparse_matrix_belong_together(path, name):
+    with h5py.File(path, "a") as file:
+        array = file[f"X/{name}"][()]
+        n = len(file["X/data"])
+        del file[f"X/{name}"]
+        # A chunk of the bounds that is lost reads as zeros.
+        file[f"X/{name}"] = 0 * array if name == "indptr" else array[:-1]
+    counts = {"data": (n - 1, n, n), "indices": (n, n - 1, n), "indptr": (n, n, 0)}
+    said = "/X has {} values and {} indices, but its bounds end at {}"
+    with pytest.raises(DataError, match=said.format(*counts[name])):
+        load(path, target="y")
+
+
+@pytest.mark.parametrize("room", [0, 3])
+def test_matlab_may_leave_room_behind_the_values(tmp_path, room):
+    path = tmp_path / "a.mat"
+    X = np.diag([1.0, 2.0, 3.0, 4.0])
+    with h5py.File(path, "w") as file:
+        group = file.create_group("X")
+        group.attrs["MATLAB_sparse"] = np.uint64(4)
+        group.attrs["MATLAB_class"] = np.bytes_("double")
+        group["data"] = np.append(np.arange(1.0, 5.0), np.zeros(room))
+        group["ir"] = np.append(np.arange(4), np.zeros(room)).astype(np.uint64)
+        group["jc"] = np.arange(5, dtype=np.uint64)
+        file["y"] = np.arange(4.0)[None] % 2
+        file["y"].attrs["MATLAB_class"] = np.bytes_("double")
+    data = load(path)
+    rows = np.vstack([data.X_train.toarray(), data.X_test.toarray()])
+    assert sorted(map(tuple, rows)) == sorted(map(tuple, X))

@@ -237,6 +237,11 @@ def compressed_matrix(
     shape : tuple of int
     by_rows : bool
         Whether rows are compressed.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not belong together.
     """
     require_room_for_rows(shape[0])
     bounds = read_whole(member(group, "indptr" if "indptr" in group else "jc"))
@@ -245,6 +250,15 @@ def compressed_matrix(
         read_whole(member(group, name)) if name in group else np.zeros(0)
         for name in ("data", indices)
     )
+    n_stored = int(bounds[-1]) if bounds.size else 0
+    # MATLAB may leave room behind the values, but stores no room alone. Bounds of which
+    # a chunk is lost are zeros.
+    has_room = "jc" in group and 0 < n_stored < min(values.size, numbers.size)
+    if not (values.size == numbers.size == n_stored or has_room):
+        raise ValueError(
+            f"{group.name} has {values.size} values and {numbers.size} {indices}, but "
+            f"its bounds end at {n_stored}"
+        )
     kind = sparse.csr_array if by_rows else sparse.csc_array
     matrix = kind((values, numbers.astype("i8"), bounds.astype("i8")), shape=shape)
     check_compressed(matrix)
