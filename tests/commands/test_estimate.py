@@ -16,6 +16,7 @@ from truesparse.drawing.patterns import PATTERNS
 from truesparse.errors import UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.optimizers import Optimizer
+from truesparse.topology import ALGORITHMS
 from truesparse.train import main
 from truesparse.training.trainer import Trainer
 
@@ -192,6 +193,19 @@ def test_the_total_counts_everything_but_the_dense_network():
     assert lines[-2].split() == ["first,", "while", "compiling", "111", "MB"]
     assert lines[-1].split() == ["dense", "network", "instead", "1", "GB"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_more_kernels_take_more_to_compile():
+    sizes, plain = (8, 6, 4), 121_000_000
+    rounded = {"activation_dtype": "bfloat16"}
+    for settings, compiler in (
+        ({}, plain),
+        (rounded, plain + 40_000_000),
+        (rounded | {"activation": "srelu"}, plain + 68_000_000),
+        ({"compiler_bytes": ALGORITHMS["rigl"].compiler_bytes}, plain + 26_000_000),
+        ({"compiler_bytes": ALGORITHMS["chtss"].compiler_bytes}, plain + 14_000_000),
+    ):
+        assert estimate(sizes, epsilon=1, **settings).compiler == compiler
 
 
 def test_counts_beyond_32_and_64_bits_do_not_wrap():

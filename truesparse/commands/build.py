@@ -153,6 +153,7 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
         visited=algorithm.visited(n_steps, config.epochs),
         visited_bytes=algorithm.visited_bytes(itemsize),
         scratch_bytes=algorithm.scratch_bytes,
+        compiler_bytes=algorithm.compiler_bytes,
         sample_numbers=algorithm.sample_numbers,
         growth=algorithm.growth,
         needs_batches=algorithm.needs_batches,

@@ -31,7 +31,10 @@ from truesparse.sparse.layer import scatter_tasks, scatters
 RUNTIME_BYTES = 188_000_000
 # The part of it that a process takes between reading its data and its first update.
 TRAINING_BYTES = 62_000_000
-COMPILER_BYTES = 140_000_000
+COMPILER_BYTES = 121_000_000
+# More of it for kernels with activations in bfloat16, and for trained activations.
+BFLOAT16_COMPILER_BYTES = 40_000_000
+SRELU_COMPILER_BYTES = 28_000_000
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class TrainingPlan:
         Whether gradients are stored for clipping.
     needs_batches : bool
         Whether updates look at inputs and deltas.
+    compiler_bytes : int
+        Memory that compiling the kernels of updates takes beyond that of SET's.
     """
 
     optimizer: Optimizer
@@ -161,6 +166,7 @@ class TrainingPlan:
     growth: float = 1.0
     clips: bool = False
     needs_batches: bool = False
+    compiler_bytes: int = 0
 
     @property
     def n_moments(self) -> int:
@@ -238,7 +244,7 @@ def estimate_run(
         data=data.n_bytes,
         rewiring=max(rewiring, _view_building_bytes(net, views), drawing, 0),
         runtime=runtime,
-        compiler=COMPILER_BYTES,
+        compiler=_compiler_bytes(net, training),
         dense=itemsize * (1 + training.n_moments) * cells,
     )
 
@@ -333,6 +339,16 @@ def _gradient_numbers(net: NetPlan, training: TrainingPlan) -> int:
     elif layer_activation(net.activation, 0).is_trained:
         stored = 5 * sum(hidden)
     return stored + max(hidden, default=0)
+
+
+def _compiler_bytes(net: NetPlan, training: TrainingPlan) -> int:
+    """Return what compiling all kernels takes."""
+    total = COMPILER_BYTES + training.compiler_bytes
+    if net.activation_bytes != np.dtype(net.dtype).itemsize:
+        total += BFLOAT16_COMPILER_BYTES
+    if layer_activation(net.activation, 0).is_trained:
+        total += SRELU_COMPILER_BYTES
+    return total
 
 
 def measure_data(parts, batch_size: int) -> DataSize:

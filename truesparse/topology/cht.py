@@ -53,6 +53,8 @@ class PathGrowth(TopologyAlgorithm):
     rule: str = "ch3_l3p"
     chain_removal = True
     early_stop = 0.9
+    # Measured, of kernels for paths.
+    compiler_bytes = 14_000_000
 
     def update_bytes(self, itemsize: int) -> tuple[float, float]:
         """Return what an update holds, see update_bytes: the remaining pattern."""
@@ -115,6 +117,8 @@ class Chts(PathGrowth):
     """
 
     name = "chts"
+    # Measured: tables of the sampler.
+    scratch_bytes = 8_000_000
 
     def __init__(
         self,

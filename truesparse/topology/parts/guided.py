@@ -34,6 +34,8 @@ class SampledCells(TopologyAlgorithm):
     """
 
     needs_batches = True
+    # Measured, of kernels for gradients of absent cells.
+    compiler_bytes = 26_000_000
     # Candidates of a layer at least, unless it has fewer absent cells.
     least_candidates: ClassVar[int] = 0
 
