@@ -9,6 +9,9 @@ own: once with ``--dry-run`` for the estimate, then for the peak of its resident
 (VmHWM: what ``wait4`` reports starts at the peak of the parent), with compiled kernels
 (warm) and with none (cold). A ratio is the estimate divided by the peak: 1.05 is 5 %
 too much, below 1 too little.
+
+The file is written after every case; a later start resumes and takes the cases that are
+missing.
 """
 
 import argparse
@@ -23,9 +26,10 @@ import numpy as np
 
 from .options import OUT_HELP, names, program
 from .probe import clean_environment, run_json
-from .stored import results_file, results_in, write_results
+from .stored import git_commit, read_runs, results_file, results_in, write_results
 
 PARTS = ("warm", "cold")
+KEYS = ("case", "commit", "estimate", *PARTS)
 LARGEST = 10_000_000
 
 
@@ -116,7 +120,7 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     """Return the row of a case."""
     case = CASES[name]
     row: dict[str, Any] = {"case": name, "neurons": case.neurons, "flags": case.flags}
-    row["data"] = case.data
+    row |= {"data": case.data, "commit": git_commit()}
     with contextlib.ExitStack() as stack:
         cache = None
         if "cold" in options.parts:
@@ -173,16 +177,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 @program
 def main(arguments: list[str] | None = None) -> None:
-    """Measure the cases asked for and write their rows."""
+    """Measure the cases that are missing and write the results after each."""
     options = parse(arguments)
-    with results_in(options.out):
-        rows = []
-        with tempfile.TemporaryDirectory() as folder:
-            make_files(Path(folder))
-            for name in options.cases:
-                rows.append(measure(name, Path(folder), options))
-                print(line(rows[-1]), flush=True)
-        write_results(options.out, {"threads": options.threads, "rows": rows})
+    settings = {"threads": options.threads, "parts": list(options.parts)}
+    keys = [key for key in KEYS if key not in PARTS or key in options.parts]
+    runs = read_runs(options.out, settings, keys)["runs"]
+    done = {run["case"] for run in runs}
+    with results_in(options.out), tempfile.TemporaryDirectory() as folder:
+        make_files(Path(folder))
+        for name in options.cases:
+            if name not in done:
+                runs.append(measure(name, Path(folder), options))
+                print(line(runs[-1]), flush=True)
+                write_results(options.out, {"settings": settings, "runs": runs})
 
 
 if __name__ == "__main__":
