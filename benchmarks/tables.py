@@ -4,8 +4,8 @@
 document asks for them. A function takes `Results` and returns text;
 `MissingResultsError` says which program to run. Tables of accuracy are in
 tables_accuracy.py, tables_dtypes.py, tables_methods.py, tables_choice.py,
-tables_chts.py, tables_estimators.py and tables_defaults.py, those of README.md in
-tables_readme.py.
+tables_chts.py, tables_estimators.py and tables_defaults.py, those of size in
+tables_scale.py and tables_memory.py, those of README.md in tables_readme.py.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,7 @@ from .tables_estimators import estimators
 from .tables_memory import estimate
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
 from .tables_readme import PEER_NAMES, readme_accuracy, readme_scale, readme_speed
-
-# Bounds of the main job.
-JOB_SCORE, JOB_SECONDS, JOB_PEAK_MB = 0.97, 180, 3000
+from .tables_scale import large, main_job, scale, start, subnormal
 
 
 def step(results: Results) -> str:
@@ -139,100 +137,6 @@ def memory(results: Results) -> str:
         "pointers, 8 bytes a neuron and direction. Small batches need no column view."
     )
     return table(head, rows) + note + source(file)
-
-
-def scale(results: Results) -> str:
-    """Growth with the number of neurons."""
-    file, rows = results.part("scale", "table")
-    head = ["hidden neurons", "eps", "weights", "initialisation, s", "step, ms"]
-    head += ["SET update, s", "peak memory", "bytes a weight"]
-    head += ["dense weights and momentum"]
-    cells = [
-        (
-            f"{row['neurons']:,}",
-            f"{row['epsilon']:g}",
-            count(row["nnz"]),
-            digits(row["init_s"]),
-            digits(row["step_s"] * 1e3),
-            digits(row["update_s"]),
-            size((row["peak_update_mb"] or 0) * 1e6),
-            f"{row['bytes_sgd_all']:.1f}",
-            size(row["dense_bytes"]),
-        )
-        for row in rows
-    ]
-    return table(head, cells) + source(file)
-
-
-def main_job(results: Results) -> str:
-    """Report of the main job with nothing compiled before, beside its bounds."""
-    file, job = results.part("scale", "main_job")
-    command = "`python -m truesparse.train " + " ".join(job["flags"]) + "`"
-    score, seconds, peak = job["test_score"], job["wall_s"], job["peak_rss_mb"]
-    rows = [
-        ("hidden neurons", f"{job['neurons']:,}", "", ""),
-        ("weights", count(job["nnz"]), "", ""),
-        (
-            "test accuracy",
-            f"{score:.4f}",
-            f"at least {JOB_SCORE:g}",
-            VERDICTS[score >= JOB_SCORE],
-        ),
-        ("epochs", str(job["epochs"]), "", ""),
-        ("seconds an epoch", digits(job["seconds_per_epoch"]), "", ""),
-        (
-            "seconds in all, with compilation",
-            digits(seconds),
-            f"under {JOB_SECONDS}",
-            VERDICTS[seconds < JOB_SECONDS],
-        ),
-        (
-            "peak memory",
-            size(peak * 1e6),
-            f"under {JOB_PEAK_MB / 1e3:g} GB",
-            VERDICTS[peak < JOB_PEAK_MB],
-        ),
-        ("dense weights and momentum", size(job["dense_mb"] * 1e6), "", ""),
-    ]
-    return table((command, "", "bound", ""), rows) + source(file)
-
-
-def start(results: Results) -> str:
-    """Compilation, first step, help, beside their bounds."""
-    file, times = results.part("scale", "start")
-    measured = [
-        ("compiling all that a run uses", times["compile_s"], 20),
-        ("main job to its first step, kernels compiled", times["first_step_s"], 3),
-    ]
-    if "help" in file:
-        measured.append(("`--help`", file["help"]["median_s"], 0.5))
-    rows = [
-        (text, digits(seconds), f"{bound:g}", VERDICTS[seconds <= bound])
-        for text, seconds, bound in measured
-    ]
-    return table(("start", "seconds", "at most", ""), rows) + source(file)
-
-
-def subnormal(results: Results) -> str:
-    """A step with subnormal numbers, flushed and kept."""
-    file, cases = results.part("scale", "subnormal")
-    names = {
-        "normal": "none",
-        "deltas": "deltas, gradients, momentum",
-        "weights": "half the weights and their momentum",
-        "both": "both",
-    }
-    rows = [
-        (
-            names[case],
-            digits(row["flushed_ms"]),
-            digits(row["kept_ms"]),
-            f"{row['slowdown']:.2f}x",
-        )
-        for case, row in cases.items()
-    ]
-    head = ["subnormal", "flushed, ms a step", "kept, ms a step", "kept is slower by"]
-    return table(head, rows) + source(file)
 
 
 def updates(results: Results) -> str:
@@ -355,6 +259,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "scale": scale,
     "main_job": main_job,
     "start": start,
+    "large": large,
     "subnormal": subnormal,
     "roofline": roofline,
     "updates": updates,

@@ -184,6 +184,31 @@ def test_large_nets_are_measured_only_when_asked_for(tmp_path):
     assert row["step_s"] == pytest.approx(8 * per_sample)
     assert row["step_s"] < row["seconds_per_epoch"] / 15
     assert 0 < row["update_s"] < row["wall_s"]
+    assert scale.parse(["--parts", "large"]).out.name == "scale.json"
+    large = scale.parse(["--parts", "large", "--large", "1000"])
+    assert large.out.name == "scale_large.json"
+
+
+def test_the_largest_nets_have_bounds(tmp_path):
+    results = stored.Results(tmp_path)
+    missing = report.table("large", results)
+    assert "python -m benchmarks.scale --parts large --large 10000000," in missing
+    common = {"nnz": 1, "step_s": 1.0, "update_s": 1.0, "wall_s": 100.0}
+    jobs = [
+        common | {"neurons": n * 10**8, "ns_weight_sample": ns, "peak_rss_mb": peak}
+        for n, ns, peak in ((1, 1.79, 25e3), (1, 1.81, 12e3), (2, 2.0, 24.1e3))
+    ]
+    stored.write_results(tmp_path / "scale_large.json", {"large": jobs})
+    ends = [
+        line.rsplit(" | ", 1)[1]
+        for line in report.table("large", results).splitlines()
+        if line.startswith(("| 1", "| 2"))
+    ]
+    assert ends == [
+        "at most 1.8 ns: met |",
+        "at most 1.8 ns: **missed** |",
+        "at most 24 GB: **missed** |",
+    ]
 
 
 def test_first_step_of_the_command_line(tmp_path):
