@@ -97,7 +97,7 @@ def large(results: Results) -> str:
         if limit := LARGE_NS.get(job["neurons"]):
             verdicts.append(f"at most {limit:g} ns: {VERDICTS[speed <= limit]}")
         if limit := LARGE_BYTES.get(job["neurons"]):
-            verdicts.append(f"at most {size(limit)}: {VERDICTS[peak <= limit]}")
+            verdicts.append(f"at most {limit / 1e9:g} GB: {VERDICTS[peak <= limit]}")
         rows.append(
             (
                 f"{job['neurons']:,}",
