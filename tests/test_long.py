@@ -1,12 +1,14 @@
 """The frame of the long lanes: what was run is known, and the table shows it."""
 
 import json
+import subprocess
 
 import pytest
 
 from tests.long import figures
 from tests.long.__main__ import main
 from tests.long.journal import Journal
+from tests.long.lanes import commands
 from tests.long.registry import Figures, Lane, lane, lanes
 
 
@@ -69,3 +71,32 @@ def test_two_lanes_of_one_name_are_refused():
     name = next(iter(lanes()))
     with pytest.raises(ValueError, match="two lanes"):
         lane(name, "holds", batch=1, test="pytest")(count_seeds)
+
+
+def test_tests_of_a_command_are_counted_one_by_one(tmp_path, monkeypatch):
+    path = tmp_path / "test_some.py"
+    path.write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('value', [1, 2, 3])\n"
+        "def test_values(value):\n"
+        "    assert value != 2\n"
+        "@pytest.mark.skip\n"
+        "def test_left_out():\n"
+        "    pass\n"
+    )
+    monkeypatch.setattr(commands, "ROOT", tmp_path)
+    got = commands.run_tests(("test_some.py",), 0, 1)
+    assert got.outcomes == {"passed": 2, "skipped": 1}
+    assert got.failures == ["test_some.test_values[2]"]
+    (text,) = commands.run_tests(("missing.py",), 0, 1).failures
+    assert text.startswith("pytest ends with 4: ")
+
+
+def test_checks_of_the_self_test_are_cases(monkeypatch):
+    checks = [{"check": "a", "passed": True}, {"check": "b", "passed": False}]
+    checks[1]["text"] = "wrong"
+    done = subprocess.CompletedProcess([], 1, json.dumps({"checks": checks}), "")
+    monkeypatch.setattr(commands, "_call", lambda *words: done)
+    got = commands.self_test(0, 1)
+    assert got.outcomes == {"passed": 1}
+    assert got.failures == ["b: wrong"]

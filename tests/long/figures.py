@@ -14,20 +14,6 @@ HERE = pathlib.Path(__file__).parent
 FIGURES = HERE / "figures.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- promises: begin -->\n", "<!-- promises: end -->\n"
-# Promises that tests show without a lane here.
-SHORT = {
-    "a damaged checkpoint gives way to the one before; a second process is refused": (
-        "pytest tests/commands/test_run_folder_faults.py"
-    ),
-    "damaged files of data are refused in one line": (
-        "pytest tests/datasets/test_damaged.py tests/datasets/test_mat5.py"
-    ),
-    "memory stays below the estimate, and a run beyond a limit is refused": (
-        "pytest tests/commands/test_estimate.py tests/commands/test_memory_limits.py"
-    ),
-    "divergence names its step and layer": "pytest tests/network/test_faults.py",
-    "all of it on your machine": "python -m truesparse.selftest",
-}
 
 
 def summarise(batches: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -59,7 +45,6 @@ def table(summary: dict[str, dict[str, Any]]) -> str:
             f"| {each.promise} | `{each.test}` | `python -m tests.long --lanes {name}` "
             f"| {_figure(each, summary.get(name))} |"
         )
-    rows += [f"| {text} | `{command}` | | |" for text, command in SHORT.items()]
     return "\n".join(rows) + "\n"
 
 
