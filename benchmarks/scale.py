@@ -14,6 +14,7 @@ Parts, each measured in processes of its own:
     start       the same run with 100,000 neurons and 2 epochs with and without compiled
                 kernels; time of the main job to its first step, kernels compiled
     help        ``python -m truesparse.train --help``
+    refusal     the same for a net that fits no memory
     subnormal   see subnormal.py
     large       ``python -m truesparse.train --data iris --depth 10 --batch-size 8
                 --activation-dtype bfloat16`` with as many neurons as --large lists,
@@ -29,16 +30,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+from truesparse.errors import MemoryLimitError
+
+from .harness import WorkerError
 from .options import OUT_HELP, names, numbers, program, whole_numbers
 from .probe import clean_environment, probe, run_json
 from .stored import ROOT, results_file, results_in, write_results
 from .subnormal import compare
 
-PARTS = ("table", "main_job", "start", "help", "subnormal", "large")
+PARTS = ("table", "main_job", "start", "help", "refusal", "subnormal", "large")
 LARGE_BATCH, LARGE_EPOCHS, IRIS_SAMPLES = 8, 2, 120
 FEATURES, CLASSES, BATCH = 64, 10, 32
 MAIN_JOB_NEURONS, START_NEURONS = 1_000_000, 100_000
-HELP_REPEATS = 7
+ANSWERS = 7
+ABSURD = ("--neurons=100000000000", "--depth=100", "--data=iris")
 
 
 def table(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -145,19 +150,33 @@ def train(
 
 def help_seconds(options: argparse.Namespace) -> dict[str, float]:
     """Time ``--help``."""
+    return _time_answers("--help", ("--help",), 0, options)
+
+
+def refusal_seconds(options: argparse.Namespace) -> dict[str, float]:
+    """Time the refusal of a net that would not fit in memory."""
+    return _time_answers("refusal", ABSURD, MemoryLimitError.exit_code, options)
+
+
+def _time_answers(
+    name: str, words: tuple[str, ...], code: int, options: argparse.Namespace
+) -> dict[str, float]:
+    """Time a command that answers at once, with an exit code."""
     times = []
-    for _ in range(HELP_REPEATS):
+    for _ in range(ANSWERS):
         started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "truesparse.train", "--help"],
+        done = subprocess.run(
+            [sys.executable, "-m", "truesparse.train", *words],
             cwd=ROOT,
             env=clean_environment(options.threads),
             stdout=subprocess.DEVNULL,
-            check=True,
+            stderr=subprocess.DEVNULL,
         )
         times.append(time.perf_counter() - started)
+        if done.returncode != code:
+            raise WorkerError(f"{name} ended with exit code {done.returncode}")
     seconds = {"median_s": statistics.median(times), "minimum_s": min(times)}
-    print(f"--help: {seconds['median_s']:.3f} s", flush=True)
+    print(f"{name}: {seconds['median_s']:.3f} s", flush=True)
     return seconds
 
 
@@ -186,8 +205,12 @@ def large(options: argparse.Namespace) -> list[dict[str, Any]]:
             "--activation-dtype=bfloat16",
             "--lr=0.01",  # ten layers diverge at the default
         )
+        words = *flags, f"--threads={options.threads}", "--dry-run", "--quiet"
+        environment = clean_environment(options.threads)
+        said = run_json("truesparse.train", *words, environment=environment)
         with tempfile.TemporaryDirectory() as folder:
             row = train(None, f"{folder}/run", options, flags)
+        row["estimate_mb"] = said["total"] / 1e6
         seconds = row["forward_s_per_epoch"] + row["backward_s_per_epoch"]
         row["step_s"] = seconds * LARGE_BATCH / IRIS_SAMPLES
         row["ns_weight_sample"] = 1e9 * seconds / IRIS_SAMPLES / row["nnz"]
@@ -208,6 +231,7 @@ MEASURES = {
     "main_job": main_job,
     "start": start,
     "help": help_seconds,
+    "refusal": refusal_seconds,
     "subnormal": subnormal,
     "large": large,
 }

@@ -77,6 +77,9 @@ def start(results: Results) -> str:
     ]
     if "help" in file:
         measured.append(("`--help`", file["help"]["median_s"], 0.5))
+    if "refusal" in file:
+        text = "refusing a net that fits no memory"
+        measured.append((text, file["refusal"]["median_s"], 1))
     rows = [
         (text, digits(seconds), f"{bound:g}", VERDICTS[seconds <= bound])
         for text, seconds, bound in measured
@@ -107,11 +110,18 @@ def large(results: Results) -> str:
                 digits(job["update_s"]),
                 f"{job['wall_s']:.0f}",
                 size(peak),
+                f"{1e6 * job['estimate_mb'] / peak:.2f}",
                 "; ".join(verdicts),
             )
         )
     head = ["hidden neurons", "weights", "step, s", "ns a weight and sample"]
-    head += ["SET update, s", "seconds in all", "peak memory", "bound"]
+    head += [
+        "SET update, s",
+        "seconds in all",
+        "peak memory",
+        "estimate / peak",
+        "bound",
+    ]
     return table(head, rows) + source(file)
 
 

@@ -159,13 +159,15 @@ def test_unknown_names_are_usage_errors(program, flags, capsys):
 
 def test_scale_measures_growth_and_help(tmp_path):
     path = tmp_path / "scale.json"
-    flags = f"--smoke --parts table,help --neurons 100,200 --epsilons 3 --out {path}"
+    flags = "--smoke --parts table,help,refusal --epsilons 3 --neurons 100,200 "
+    flags += f"--out {path}"
     assert scale.main(flags.split()) == 0
     result = json.loads(path.read_text())
     assert [row["neurons"] for row in result["table"]] == [100, 200]
     for row in result["table"]:
         assert row["nnz"] == NetSpec(tuple(row["sizes"]), 3).nnz
         assert row["peak_update_mb"] >= row["peak_step_mb"] > 1
+    assert 0 < result["refusal"]["minimum_s"] <= result["refusal"]["median_s"]
     results = stored.Results(tmp_path)
     assert "| 200 | 3 |" in report.table("scale", results)
     assert "python -m benchmarks.scale" in report.table("main_job", results)
@@ -179,6 +181,7 @@ def test_large_nets_are_measured_only_when_asked_for(tmp_path):
     assert scale.main(flags.split()) == 0
     (row,) = json.loads(path.read_text())["large"]
     assert row["neurons"] == 1000
+    assert 0.5 * row["peak_rss_mb"] < row["estimate_mb"] < 2 * row["peak_rss_mb"]
     # 15 steps of 8 samples an epoch.
     per_sample = row["ns_weight_sample"] * row["nnz"] * 1e-9
     assert row["step_s"] == pytest.approx(8 * per_sample)
@@ -194,6 +197,7 @@ def test_the_largest_nets_have_bounds(tmp_path):
     missing = report.table("large", results)
     assert "python -m benchmarks.scale --parts large --large 10000000," in missing
     common = {"nnz": 1, "step_s": 1.0, "update_s": 1.0, "wall_s": 100.0}
+    common["estimate_mb"] = 100.0
     jobs = [
         common | {"neurons": n * 10**8, "ns_weight_sample": ns, "peak_rss_mb": peak}
         for n, ns, peak in ((1, 1.79, 25e3), (1, 1.81, 12e3), (2, 2.0, 24.1e3))
