@@ -18,7 +18,7 @@ from .tables_chts import methods_chts
 from .tables_defaults import readme_wide, regression, wide
 from .tables_dtypes import activation_dtypes
 from .tables_estimators import estimators
-from .tables_memory import estimate
+from .tables_memory import digest, estimate
 from .tables_methods import claims, methods_fashion, methods_fashion_32, methods_mnist
 from .tables_readme import PEER_NAMES, readme_accuracy, readme_scale, readme_speed
 from .tables_scale import large, main_job, scale, start, subnormal
@@ -256,6 +256,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "targets": targets,
     "memory": memory,
     "estimate": estimate,
+    "digest": digest,
     "scale": scale,
     "main_job": main_job,
     "start": start,

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks import loading
+from benchmarks import digest, loading, report
+from benchmarks.stored import Results
 
 
 def test_every_reader_reads_both_files(tmp_path, monkeypatch, capsys):
@@ -38,3 +39,23 @@ def test_verdicts(seconds, peak_mb, verdict):
     assert loading.describe("real", row, 1.0).endswith(f"{verdict})")
     row["reader"] = "pandas"
     assert "met" not in loading.describe("real", row, 1.0).lower()
+
+
+def test_the_check_of_a_digest_is_timed_in_both_places(tmp_path, capsys):
+    assert digest.parse(["--smoke"]).out is None
+    assert digest.parse([]).out.name == "digest.json"
+    path = tmp_path / "digest.json"
+    assert digest.main(["--smoke", "--out", str(path)]) == 0
+    result = json.loads(path.read_text())
+    assert result["file_bytes"] > 20 * 2200 * 8
+    rows = result["rows"]
+    assert [row["place"] for row in rows] == ["cache", "disk"]
+    for row in rows:
+        assert row["share"] == pytest.approx(row["checked_s"] / row["plain_s"] - 1)
+        assert row["plain_s"] > 0
+    rows[0] |= {"plain_s": 1.0, "checked_s": 1.11, "share": 0.11}
+    rows[1] |= {"plain_s": 1.0, "checked_s": 1.1, "share": 0.1}
+    path.write_text(json.dumps(result))
+    lines = report.table("digest", Results(tmp_path)).splitlines()
+    assert lines[2] == "| from the cache | 1.00 | 1.11 | +11% | at most 10%: **missed** |"
+    assert lines[3] == "| from the disk | 1.00 | 1.10 | +10% | at most 10%: met |"
