@@ -57,5 +57,7 @@ def test_the_check_of_a_digest_is_timed_in_both_places(tmp_path, capsys):
     rows[1] |= {"plain_s": 1.0, "checked_s": 1.1, "share": 0.1}
     path.write_text(json.dumps(result))
     lines = report.table("digest", Results(tmp_path)).splitlines()
-    assert lines[2] == "| from the cache | 1.00 | 1.11 | +11% | at most 10%: **missed** |"
+    assert (
+        lines[2] == "| from the cache | 1.00 | 1.11 | +11% | at most 10%: **missed** |"
+    )
     assert lines[3] == "| from the disk | 1.00 | 1.10 | +10% | at most 10%: met |"

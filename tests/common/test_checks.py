@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
 from truesparse.common import checks
@@ -94,3 +96,17 @@ def test_a_path_is_text_or_a_path(tmp_path):
 def test_case_is_the_smallest_slip(name, hint):
     with pytest.raises(UsageError, match=f"Did you mean '{hint}'"):
         checks.choose(name, ("elu", "relu", "gelu", "AdamW"), "name")
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=6), st.booleans())
+def test_the_first_index_that_does_not_ascend_is_found(rows, strictly):
+    indices = np.array([index for row in rows for index in row], np.int32)
+    indptr = np.cumsum([0, *map(len, rows)])
+    want, position = None, 0
+    for row in rows:
+        for place, index in enumerate(row):
+            falls = place and (index < row[place - 1] + strictly)
+            if falls and want is None:
+                want = position
+            position += 1
+    assert checks.first_fall(indices, indptr, strictly) == want

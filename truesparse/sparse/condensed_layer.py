@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from truesparse.activations import LayerActivation
-from truesparse.common.checks import check_whole
+from truesparse.common.checks import check_whole, first_fall
 from truesparse.errors import UsageError
 from truesparse.kernels import jit
 from truesparse.kernels.condensed import (
@@ -264,8 +264,7 @@ def _check_arrays(n_in: int, indptr, inputs, weights, neurons, bias) -> None:
             f"inputs must be from 0 to n_in - 1 = {n_in - 1}, got {inputs.min()} to "
             f"{inputs.max()}"
         )
-    falls = np.flatnonzero(inputs[1:] < inputs[:-1]) + 1
-    if not np.isin(falls, indptr).all():
+    if first_fall(inputs, indptr, strictly=False) is not None:
         raise UsageError("inputs must ascend for each neuron")
 
 

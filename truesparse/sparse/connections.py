@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from truesparse.common.checks import check_compressed, check_whole
+from truesparse.common.checks import check_compressed, check_whole, first_fall
 from truesparse.errors import UsageError
 from truesparse.kernels.arrays import Csc, Csr, Moments
 from truesparse.kernels.rewire import find
@@ -261,12 +261,11 @@ class Connections:
                 f"indices must be from 0 to n_out - 1 = {self.n_out - 1}, got "
                 f"{indices.min()} to {indices.max()}"
             )
-        falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
-        inside = falls[~np.isin(falls, indptr)]
-        if inside.size:
+        position = first_fall(indices, indptr)
+        if position is not None:
             raise UsageError(
                 "indices must ascend strictly within each row; they do not at "
-                f"position {inside[0]}"
+                f"position {position}"
             )
         for name, array in zip(self.moments._fields, self.moments, strict=True):
             if array.size not in (0, nnz):
