@@ -78,11 +78,14 @@ class _Job:
         Checkpoint of the run to resume.
     afresh : bool
         Whether it was killed before the first one, and begins again in its folder.
+    verify : bool
+        Whether its best model is compared with its digest.
     """
 
     config: RunConfig
     data: "Dataset"
     saved: "Saved | None"
+    verify: bool
     afresh: bool
 
 
@@ -107,7 +110,7 @@ def run(
         Resume the run in the folder `out`, see commands.resume.configure. A run that
         is complete is said to be so, and left alone.
     verify : bool
-        Compare the checkpoint to resume with its digest.
+        Compare the checkpoint to resume, and the best model, with their digests.
     """
     say = shell.say_nothing if quiet else shell.say
     started = time.perf_counter()
@@ -133,7 +136,7 @@ def run(
             resume.check_folder(config.out)
         if not quiet:
             stack.enter_context(_showing_work())
-        job = _load(config, saved, afresh=resumes and saved is None)
+        job = _load(config, saved, verify, afresh=resumes and saved is None)
         estimate = build.estimate(job.config, job.data)
         if dry:
             return _compare_with_room(estimate, say)
@@ -163,7 +166,9 @@ def _showing_work() -> contextlib.AbstractContextManager[None]:
     return listening(WorkProgress())
 
 
-def _load(config: RunConfig, saved: "Saved | None", afresh: bool) -> _Job:
+def _load(
+    config: RunConfig, saved: "Saved | None", verify: bool, *, afresh: bool
+) -> _Job:
     """Read the data, and choose the options that depend on them."""
     from truesparse import datasets
     from truesparse.common import memory
@@ -183,7 +188,7 @@ def _load(config: RunConfig, saved: "Saved | None", afresh: bool) -> _Job:
     )
     config = build.resolve(config, data)
     build.make_loss(config, data)  # refuses what does not suit the task
-    return _Job(config, data, saved, afresh)
+    return _Job(config, data, saved, verify, afresh)
 
 
 def _compare_with_room(
@@ -229,6 +234,7 @@ def _build(
                 about=about,
                 save_options=save_options,
                 score_name=score_name,
+                verify=job.verify,
             ),
             snapshot_path=folder / run_folder.MODEL,
             save_options=save_options,

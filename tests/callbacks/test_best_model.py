@@ -251,3 +251,35 @@ def test_a_best_model_of_another_step_is_not_taken(tmp_path):
         best.on_train_end(trainer.run)
     for ours, theirs in zip(arrays_of(trainer.model), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_best_model_that_has_changed(verify, tmp_path):
+    best = BestModel("train_loss", tmp_path / "best", verify=verify)
+    trainer = make_trainer(callbacks=[best], lr=0.1)
+    trainer.fit(X, Y, until=1)
+    path = tmp_path / "best"
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1  # the lowest bit of a number
+    trainer.callbacks.insert(0, Spoil(path, bytes(content)))
+    if verify:
+        with pytest.raises(ModelFileError, match="has changed since it was written"):
+            trainer.fit(X, Y, run=trainer.run)
+    else:
+        trainer.fit(X, Y, run=trainer.run)
+        assert best.restored
+    with pytest.raises(UsageError, match="verify must be"):
+        BestModel(verify="no")
+
+
+class Spoil(Callback):
+    """Makes each later epoch worse, and damages a file at the end of a run."""
+
+    def __init__(self, path, content):
+        self.path, self.content = path, content
+
+    def on_epoch_end(self, run, record):
+        object.__setattr__(record, "train_loss", 10.0)
+
+    def on_train_end(self, run):
+        self.path.write_bytes(self.content)

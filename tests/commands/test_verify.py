@@ -1,14 +1,17 @@
 """What ``info --verify`` says and how it ends where nothing could be verified."""
 
+import importlib
 import json
 import warnings
 
+import numpy as np
 import pytest
-from support.commands import ROOT, call, finish, start
+from support.commands import NET, ROOT, SMALL, call, finish, start
 from support.training import make_model
 
-from truesparse import info, save
+from truesparse import analyse, info, load, predict, report, save, train
 
+export_main = importlib.import_module("truesparse.export.__main__").main
 OLDER = ROOT / "tests" / "data" / "model.safetensors"
 
 
@@ -52,3 +55,48 @@ def test_an_older_file_is_described_with_a_warning(capsys):
             got = call(capsys, OLDER, "--json", *more, main=info.main)
         assert (got.code, json.loads(got.out)["verified"]) == (0, False)
         assert got.err.count(f"warning: {OLDER} has no digest, so") == n_warnings
+
+
+@pytest.mark.parametrize("name", ["analyse", "predict", "export", "report", "resume"])
+def test_a_damaged_run_is_read_only_without_the_check(
+    name, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--out", "run"]
+    assert call(capsys, *words).code == 0
+    for path in tmp_path.glob("run/*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-4] ^= 1  # the lowest bit of a number
+        path.write_bytes(content)
+    np.savetxt("rows.csv", np.ones((2, 4)), delimiter=",")
+    main, *words = {
+        "analyse": (analyse.main, "run", "--only", "structure"),
+        "predict": (predict.main, "run", "rows.csv"),
+        "export": (export_main, "run", "--to", "csr", "--out", "net.npz"),
+        "report": (report.main, "run"),
+        "resume": (train.main, "--resume", "run", "--epochs", "4"),
+    }[name]
+    got = call(capsys, *words, main=main)
+    assert got.code == 6, got.err
+    assert "has changed since it was written" in got.err
+    assert "--no-verify" in got.err
+    assert call(capsys, *words, "--no-verify", main=main).code == 0
+
+
+def test_a_damaged_best_model_is_put_back_only_without_the_check(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL["iris"], "--hidden", "8", "--epochs", "3", "--restore-best"]
+    words += ["--monitor", "train_loss", "--lr", "3", "--seed", "1", "--quiet"]
+    assert call(capsys, *words, "--checkpoint-every", "1", "--out", "run").code == 0
+    path = tmp_path / "run" / "best.safetensors"
+    want = load(tmp_path / "run").step
+    assert want < load(tmp_path / "run" / "checkpoint.safetensors").step
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1
+    path.write_bytes(content)
+    (tmp_path / "run" / "model.safetensors").unlink()
+    assert call(capsys, "--resume", "run").code == 6
+    assert call(capsys, "--resume", "run", "--no-verify").code == 0
+    assert load(tmp_path / "run").step == want

@@ -20,6 +20,7 @@ from truesparse.errors import ModelFileError
 from truesparse.storage import models
 from truesparse.storage.tensors import write_tensors
 from truesparse.topology import UpdateSchedule, make
+from truesparse.training import checkpoints
 
 pytestmark = hashes_may_wrap
 
@@ -95,7 +96,8 @@ def test_unspoilt_parts_make_a_run(parts, tmp_path):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("format",), 2),
+        (("format",), 3),
+        (("format",), "1"),
         (("run", "epoch"), -1),
         (("run", "epoch"), 2),
         (("run", "epoch"), 1.0),
@@ -105,11 +107,6 @@ def test_unspoilt_parts_make_a_run(parts, tmp_path):
         (("run", "n_samples"), 0),
         (("run", "loss_sum"), float("nan")),
         (("run", "weight_sum"), "x"),
-        (("run", "history"), []),
-        (("run", "history"), [{"epoch": 1}]),
-        (("run", "history", 0, "train_loss"), "x"),
-        (("run", "history", 0, "step"), None),
-        (("run", "history", 0, "more"), 1),
         (("run",), 3),
         (("moments_since",), 99),
         (("moments",), [True]),
@@ -124,6 +121,83 @@ def test_a_spoilt_description(place, value, parts, tmp_path):
     path = spoil(tmp_path / "c", parts, {place: value})
     with pytest.raises(ModelFileError):
         resume(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": []},
+        {"epoch": [1, 2]},
+        {"epoch": [2]},
+        {"epoch": [True]},
+        {"train_loss": ["x"]},
+        {"train_loss": [None]},
+        {"step": [None]},
+        {"step": [1.0]},
+        {"nnz": 3},
+        {"nnz": None},
+    ],
+)
+def test_a_spoilt_history(changes, parts, tmp_path):
+    columns = json.loads(parts[0]["history"].tobytes())
+    assert len(columns["epoch"]) == 1
+    content = json.dumps(columns | changes).encode()
+    history = np.frombuffer(content, np.uint8)
+    path = spoil(tmp_path / "c", parts, tensors={"history": history})
+    with pytest.raises(ModelFileError):
+        resume(path)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        None,
+        np.zeros(0, np.uint8),
+        np.arange(200, dtype=np.uint8),
+        np.frombuffer(b"[]", np.uint8),
+        np.frombuffer(b"{}", np.uint8),
+        np.frombuffer(b"9" * 4, np.int32),
+    ],
+)
+def test_a_history_that_is_none(history, parts, tmp_path):
+    path = spoil(tmp_path / "c", parts, tensors={"history": history})
+    with pytest.raises(ModelFileError):
+        resume(path)
+
+
+def test_the_first_format_is_read(parts, tmp_path):
+    columns = json.loads(parts[0]["history"].tobytes())
+    records = [{name: values[0] for name, values in columns.items()}]
+    old = {("format",): 1, ("run", "history"): records}
+    path = spoil(tmp_path / "old", parts, old, {"history": None})
+    new = spoil(tmp_path / "new", parts)
+    assert checkpoint.read(path).run.history == checkpoint.read(new).run.history
+    assert len(resume(path)) == 3
+    for wrong in ([], [{"epoch": 1}], [records[0] | {"more": 1}], None):
+        changes = old | {("run", "history"): wrong}
+        path = spoil(tmp_path / "wrong", parts, changes, {"history": None})
+        with pytest.raises(ModelFileError):
+            resume(path)
+
+
+def test_records_take_no_room_in_the_header(tmp_path):
+    # That of a safetensors file takes 100 MB.
+    class Repeat(Callback):
+        def on_epoch_end(self, run, record):
+            history = run.history
+            for n in (1, 1000):
+                run.history = history[:1] * n
+                checkpoints.write(run, tmp_path / f"{n}")
+            run.history = history
+
+    make_trainer(callbacks=[Repeat()], epochs=1).fit(X, Y)
+    heads, bodies = [], []
+    for n in (1, 1000):
+        content = (tmp_path / f"{n}").read_bytes()
+        heads.append(int.from_bytes(content[:8], "little"))
+        bodies.append(len(content) - heads[-1])
+    assert heads[1] - heads[0] < 100
+    assert bodies[1] - bodies[0] > 50_000
 
 
 def names_of(parts, text):

@@ -3,7 +3,10 @@
 One number is poisoned after a step, as a fault of the arithmetic would do.
 """
 
+import errno
 import itertools
+import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from scipy import sparse
 
 from truesparse import SparseMLP, Trainer, load
 from truesparse.callbacks import Checkpoint
-from truesparse.errors import DivergedError
+from truesparse.errors import DivergedError, StorageError
 from truesparse.estimators import SparseMLPClassifier
 from truesparse.optimizers import OPTIMIZERS
 from truesparse.topology import ALGORITHMS, UpdateSchedule
@@ -140,3 +143,60 @@ def test_estimators_keep_the_last_good_model():
         pytest.raises(DivergedError, match=r"of layer \d of 2"),
     ):
         net.fit(X, Y)
+
+
+class Heard(Callback):
+    """Collects warnings."""
+
+    def __init__(self):
+        self.texts = []
+
+    def on_warning(self, run, message):
+        self.texts.append(message)
+
+
+@pytest.mark.parametrize("call", ["mkdtemp", "write"])
+def test_a_run_goes_on_where_nothing_temporary_can_be_written(call, monkeypatch):
+    """The safety copy is no reason not to train."""
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fit(lr, heard):
+        model = SparseMLP([5, 8, 3], density=0.5, seed=1)
+        settings = {"epochs": 2, "batch_size": 4, "lr": lr, "callbacks": [heard]}
+        Trainer(model, **settings).fit(X, Y)
+        return [layer.connections.values.copy() for layer in model.layers]
+
+    want = fit(0.1, plain := Heard())
+    assert plain.texts == []
+    if call == "mkdtemp":
+        monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    else:
+        monkeypatch.setattr(os, "fsync", refuse)
+    got = fit(0.1, heard := Heard())
+    for one, other in zip(want, got, strict=True):
+        np.testing.assert_array_equal(one, other)
+    (text,) = heard.texts
+    assert "No space left on device" in text
+    assert text.endswith("should the run diverge, no earlier model is put back")
+    with pytest.raises(DivergedError, match="the loss became"):
+        fit(1e20, heard)
+    # A file that was asked for is another thing.
+    monkeypatch.setattr(os, "fsync", refuse)
+    asked = Trainer(SparseMLP([5, 8, 3], density=0.5), epochs=1, snapshot_path="m")
+    with pytest.raises(StorageError, match="cannot write model 'm': No space left"):
+        asked.fit(X, Y)
+
+
+def test_a_validation_loss_that_is_no_number_is_warned_of_once():
+    heard = Heard()
+    held_out = X.copy()
+    held_out[0] = 3e38
+    settings = {"epochs": 3, "batch_size": 4, "callbacks": [heard]}
+    trainer = Trainer(SparseMLP([5, 8, 3], density=0.9, seed=1), **settings)
+    history = trainer.fit(X, Y, X_val=held_out, y_val=Y)
+    assert all(np.isfinite(record.train_loss) for record in history)
+    assert not any(np.isfinite(record.val_loss) for record in history)
+    (text,) = heard.texts
+    assert text.startswith("the validation loss after epoch 1 is ")

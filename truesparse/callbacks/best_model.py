@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from truesparse.callbacks.monitor import Monitor
+from truesparse.common.checks import check_bools
 from truesparse.errors import ModelFileError, StorageError, UsageError
 from truesparse.storage import models
 from truesparse.training.events import Callback, warn
@@ -25,6 +26,9 @@ class BestModel(Callback):
     path : str or path, optional
         File for the best model, needed if the run is to be resumed in another process.
         By default a temporary one, removed with this object.
+    verify : bool
+        Compare the file with its digest when the best model is put back, see
+        truesparse.load.
     **options
         Options of truesparse.save for that file.
 
@@ -41,8 +45,11 @@ class BestModel(Callback):
     See EarlyStopping.
     """
 
-    def __init__(self, monitor: str = "val_loss", path=None, **options):
-        self._monitor = Monitor(monitor)
+    def __init__(
+        self, monitor: str = "val_loss", path=None, *, verify: bool = True, **options
+    ):
+        check_bools(verify=verify)
+        self._monitor, self._verify = Monitor(monitor), verify
         self._path, self._options = path, options
         self._saved: SavedModel | None = None
         self.restored = False
@@ -104,7 +111,7 @@ class BestModel(Callback):
         if run.is_over and run.intact and self.best is not None:
             assert self._saved is not None
             if run.model.step != self._monitor.step:
-                self._saved.restore(run.model, self._monitor.step)
+                self._saved.restore(run.model, self._monitor.step, self._verify)
                 # The run's state no longer belongs to this model.
                 run.intact = False
             self.restored = True

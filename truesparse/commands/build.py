@@ -250,6 +250,7 @@ def make_callbacks(
     about: dict[str, Any],
     save_options: dict[str, Any],
     score_name: str | None,
+    verify: bool = True,
 ) -> "list[Callback]":
     """Make what listens to a run, in the order in which events have to reach it.
 
@@ -267,6 +268,8 @@ def make_callbacks(
         Options of truesparse.save for checkpoints and the best model.
     score_name : str, optional
         Name of the validation score; without it only warnings are shown.
+    verify : bool
+        Compare the best model with its digest when it is put back.
     """
     from truesparse import callbacks
 
@@ -282,7 +285,8 @@ def make_callbacks(
         made.append(stops)
     if config.restore_best:
         path = folder / run_folder.BEST
-        made.append(callbacks.BestModel(config.monitor, path, **save_options))
+        how = {"verify": verify, **save_options}
+        made.append(callbacks.BestModel(config.monitor, path, **how))
     if config.tensorboard:
         made.append(callbacks.TensorBoard(folder / run_folder.TENSORBOARD))
     if score_name is not None:

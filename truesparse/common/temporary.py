@@ -14,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from truesparse.errors import StorageError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -29,9 +31,21 @@ def make_folder() -> tuple[str, Callable[[], None]]:
     """Make a temporary folder; return its path, and the function that removes it.
 
     The first call of a process removes the folders of processes that are gone.
+
+    Raises
+    ------
+    StorageError
+        If the system refuses to make one.
     """
-    sweep(tempfile.gettempdir())
-    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    try:
+        sweep(tempfile.gettempdir())
+        folder = tempfile.mkdtemp(prefix=_PREFIX)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(
+            f"cannot make a temporary folder: {reason}; free some room, or set TMPDIR "
+            "to a folder on another disk"
+        ) from None
     # Before anything is in the folder: an empty one is nobody's prey.
     number = _lock(folder)
     owner = os.getpid()
@@ -41,7 +55,8 @@ def make_folder() -> tuple[str, Callable[[], None]]:
             return  # a copy of the process, which has no say in it
         shutil.rmtree(folder, ignore_errors=True)
         if number is not None:
-            os.close(number)
+            with contextlib.suppress(OSError):
+                os.close(number)
 
     return folder, remove
 

@@ -3,7 +3,8 @@
 A checkpoint is a model file that `truesparse.load` reads like any other. It also holds
 the optimiser state, ``layers.N.moments.PART.first`` and ``second`` for weights, bias
 and activation; the arrays in the states of the topology algorithm and the callbacks,
-``states.N``; and everything else, as JSON, in the metadata entry ``checkpoint``.
+``states.N``; the records of its epochs, ``history``; and everything else, as JSON, in
+the metadata entry ``checkpoint``.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import json
 import math
 import os
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ from truesparse.errors import ModelFileError, UsageError
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.storage import models
 from truesparse.storage.run_folder import previous_path
-from truesparse.storage.tensors import ALL_KINDS, NOT_VALID, open_tensors, read_tensor
+from truesparse.storage.tensors import NOT_VALID, open_tensors, read_tensor
 from truesparse.topology.parts.state import check_state
+from truesparse.training import epoch_records, stored_states
 from truesparse.training.run import EpochRecord, Run
 
-FORMAT = 1
-_TENSOR = "tensor"  # {_TENSOR: name} stands for an array in the JSON
+FORMAT = 2
+_FIRST_FORMAT = 1  # has the records in the metadata
+_HISTORY = "history"
 _PLACE = ("n_batches", "n_samples", "start", "epoch", "batch", "first_step")
 _PARTS = ("weights", "bias", "activation")  # of SparseLayer.all_moments
 _NUMBERS = ("loss_sum", "weight_sum", "loss", "lr")
@@ -84,23 +87,26 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
                 name: getattr(run, name)
                 for name in (*_PLACE, "n_epochs", "stop", *_NUMBERS)
             },
-            "history": [asdict(record) for record in run.history],
         },
         "batch_size": trainer.batch_size,
         "shuffle": bool(trainer.shuffle),
         "moments": list(trainer.optimizer.needs),
         "moments_since": run.model.moments_since,
         "topology": trainer.topology.name,
-        "topology_state": _pack(trainer.topology.state(), states),
+        "topology_state": stored_states.pack(trainer.topology.state(), states),
         "callbacks": [
-            [name, _pack(state, states)] for name, state in callbacks if state
+            [name, stored_states.pack(state, states)]
+            for name, state in callbacks
+            if state
         ],
         "about": about,
     }
     models.save(
         run.model,
         path,
-        more_tensors=_moments(run.model) | states,
+        more_tensors=_moments(run.model)
+        | states
+        | {_HISTORY: epoch_records.pack(run.history)},
         more_metadata={"checkpoint": json.dumps(description)},
         **options,
     )
@@ -258,9 +264,14 @@ def _is_checkpoint(path) -> bool:
     """Whether a file is a checkpoint that this version reads, from its header."""
     with contextlib.suppress(ModelFileError), open_tensors(path) as file:
         description = json.loads(file.metadata()["checkpoint"])
-        models.check_format(description, path, FORMAT)
+        _check_format(description, path)
         return True
     return False
+
+
+def _check_format(description: dict[str, Any], path) -> None:
+    if description["format"] != _FIRST_FORMAT:
+        models.check_format(description, path, FORMAT)
 
 
 def _read(path, verify: bool) -> Saved:
@@ -273,7 +284,7 @@ def _read(path, verify: bool) -> Saved:
                 "callback Checkpoint or the command line wrote"
             )
         description = json.loads(metadata["checkpoint"])
-        models.check_format(description, path, FORMAT)
+        _check_format(description, path)
         first, second = (bool(each) for each in description["moments"])
         _read_moments(file, model, first, second)
         model.moments_since = check_whole(
@@ -284,17 +295,19 @@ def _read(path, verify: bool) -> Saved:
                 f"moments_since is {model.moments_since}, after step {model.step}"
             )
         callbacks = [
-            (str(name), _unpack(state, file))
+            (str(name), stored_states.unpack(state, file))
             for name, state in description["callbacks"]
         ]
         return Saved(
             model=model,
-            run=_make_run(model, description["run"]),
+            run=_make_run(model, description["run"], _read_history(file, description)),
             config=metadata.get("config"),
             about=dict(description["about"] or {}),
             versions=dict(description["versions"]),
             topology=str(description["topology"]),
-            topology_state=dict(_unpack(description["topology_state"], file)),
+            topology_state=dict(
+                stored_states.unpack(description["topology_state"], file)
+            ),
             callbacks=callbacks,
             moments=(first, second),
             batch_size=check_whole("batch_size", description["batch_size"], 0),
@@ -327,14 +340,24 @@ def _read_moments(file, model: SparseMLP, first: bool, second: bool) -> None:
         array[:] = tensor
 
 
-def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
+def _read_history(file, description: dict[str, Any]) -> list[EpochRecord]:
+    if description["format"] == _FIRST_FORMAT:
+        return [
+            epoch_records.make_record(record)
+            for record in description["run"]["history"]
+        ]
+    return epoch_records.unpack(read_tensor(file, _HISTORY, "uint8"))
+
+
+def _make_run(
+    model: SparseMLP, fields: dict[str, Any], history: list[EpochRecord]
+) -> Run:
     place: dict[str, Any] = {
         name: check_whole(name, fields[name], 0) for name in (*_PLACE, "n_epochs")
     }
     numbers: dict[str, Any] = {name: float(fields[name]) for name in _NUMBERS}
     if not all(math.isfinite(numbers[name]) for name in ("loss_sum", "weight_sum")):
         raise ValueError("sums of losses are not finite")
-    history = [_make_record(record) for record in fields["history"]]
     run = Run(model, **place, **numbers, stop=bool(fields["stop"]), history=history)
     if [record.epoch for record in history] != list(range(1, run.epoch + 1)):
         raise ValueError(f"{len(history)} epochs are recorded, but {run.epoch} done")
@@ -348,53 +371,3 @@ def _make_run(model: SparseMLP, fields: dict[str, Any]) -> Run:
     ):
         raise ValueError("epochs, batches and steps of the run contradict each other")
     return run
-
-
-def _make_record(fields: dict[str, Any]) -> EpochRecord:
-    for name in ("epoch", "step", "nnz"):
-        check_whole(name, fields[name], 0)
-    for name, value in fields.items():
-        is_missing = value is None and name in ("val_loss", "val_score")
-        if not is_missing and type(value) not in (int, float):
-            raise ValueError(f"the history has {name} {value!r}")
-    return EpochRecord(**fields)
-
-
-def _pack(value: Any, states: dict[str, np.ndarray]) -> Any:
-    """Return a state in types that JSON has; arrays are added to `states`."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.name not in ALL_KINDS:
-            raise UsageError(
-                f"a checkpoint cannot store an array of {value.dtype} in a state; use "
-                f"one of {', '.join(ALL_KINDS)}"
-            )
-        name = f"states.{len(states)}"
-        states[name] = value
-        return {_TENSOR: name}
-    if isinstance(value, dict):
-        if set(value) == {_TENSOR}:
-            raise UsageError(
-                f"a checkpoint cannot store a dict whose only key is {_TENSOR!r}, the "
-                "mark of an array; use another key"
-            )
-        return {str(key): _pack(each, states) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_pack(each, states) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise UsageError(
-        f"a checkpoint cannot store a {type(value).__name__} in a state; use numbers, "
-        "strings, lists, dicts and arrays"
-    )
-
-
-def _unpack(value: Any, file) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {_TENSOR}:
-            return read_tensor(file, value[_TENSOR], *ALL_KINDS)
-        return {key: _unpack(each, file) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_unpack(each, file) for each in value]
-    return value

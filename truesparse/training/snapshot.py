@@ -4,6 +4,7 @@ Weights are not copied in memory: the model is written to a file after an epoch,
 only as often as this takes at most a twentieth of the time.
 """
 
+import contextlib
 import os
 import time
 import weakref
@@ -13,7 +14,7 @@ import numpy as np
 
 from truesparse.common import temporary
 from truesparse.common.checks import as_path
-from truesparse.errors import DivergedError, ModelFileError
+from truesparse.errors import DivergedError, ModelFileError, StorageError
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
@@ -93,15 +94,25 @@ class SavedModel:
         """Save the present state of the model."""
         models.save(model, self.path, **self._options)
 
-    def restore(self, model: SparseMLP, step: int | None = None) -> None:
+    def restore(
+        self, model: SparseMLP, step: int | None = None, verify: bool = True
+    ) -> None:
         """Put the saved weights back; the optimiser state is not saved.
+
+        Parameters
+        ----------
+        model : SparseMLP
+        step : int, optional
+            Step of the model that the file is to hold.
+        verify : bool
+            Compare the file with its digest.
 
         Raises
         ------
         ModelFileError
             If the file cannot be read, or holds the model of another `step`.
         """
-        saved = models.load(self.path)
+        saved = models.load(self.path, verify=verify)
         if step is not None and saved.step != step:
             raise ModelFileError(
                 f"{self.path} holds the model of step {saved.step}, not of step "
@@ -112,6 +123,30 @@ class SavedModel:
             [(each.connections, each.neuron_parameters()) for each in saved.layers],
             saved.step,
         )
+
+
+def keep_last_good(
+    model: SparseMLP, path=None, **options
+) -> tuple[contextlib.AbstractContextManager["Snapshot | None"], str]:
+    """Save a model; return what keeps its last good state, and why if nothing can.
+
+    Parameters
+    ----------
+    model, path, **options
+        See Snapshot. Without room for a temporary file the run has to do without.
+
+    Raises
+    ------
+    StorageError
+        If the system cannot write the file that was asked for.
+    """
+    try:
+        return Snapshot(model, path, **options), ""
+    except StorageError as error:
+        if path is not None:
+            raise
+        how = "should the run diverge, no earlier model is put back"
+        return contextlib.nullcontext(), f"{error}; {how}"
 
 
 class Snapshot(SavedModel):

@@ -19,10 +19,16 @@ from truesparse.optimizers import Optimizer, as_optimizer
 from truesparse.schedules import LearningRate
 from truesparse.topology import Batches, TopologyAlgorithm, UpdateContext
 from truesparse.topology import make as make_topology
+from truesparse.training import notices
 from truesparse.training.events import Callback, as_callbacks, warn
 from truesparse.training.fit_data import Validation, prepare_data
 from truesparse.training.run import Clock, EpochRecord, Run
-from truesparse.training.snapshot import Snapshot, has_finite_state, has_finite_weights
+from truesparse.training.snapshot import (
+    Snapshot,
+    has_finite_state,
+    has_finite_weights,
+    keep_last_good,
+)
 from truesparse.training.zeros import check_zeros
 
 
@@ -215,12 +221,6 @@ class Trainer:
         run.stop = False
         return run
 
-    def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
-        if not self.keep_last_good:
-            return contextlib.nullcontext()
-        options = self.snapshot_options or {}
-        return Snapshot(self.model, self.snapshot_path, **options)
-
     def _train(
         self,
         run: Run,
@@ -232,15 +232,22 @@ class Trainer:
         """Train until `last` epochs are done, or fall back on the last good model."""
         model = self.model
         run.trainer, run.error = self, ""
-        with self._snapshot() as snapshot:
+        safety: contextlib.AbstractContextManager[Snapshot | None]
+        safety, trouble = contextlib.nullcontext(), ""
+        if self.keep_last_good:
+            path, options = self.snapshot_path, self.snapshot_options or {}
+            safety, trouble = keep_last_good(model, path, **options)
+        with safety as snapshot:
             first_epoch, first_step = run.epoch, model.step - run.batch
             try:
                 self._emit("on_train_begin", run)
+                self._warn(run, trouble)
                 if is_new:
-                    self._warn_if_idle(run)
+                    self._warn(run, notices.of_idle_topology(self.topology, run))
                 while run.epoch < last and not run.stop:
                     self._epoch(run, batches, validation)
                     self._check_state(run)
+                    self._warn(run, notices.of_validation(run.history))
                     if snapshot is not None:
                         self._take(snapshot, run)
             except DivergedError as error:
@@ -347,20 +354,6 @@ class Trainer:
         run.intact = True
         self._emit("on_batch_end", run)
 
-    def _warn_if_idle(self, run: Run) -> None:
-        first = self.topology.schedule
-        # A single epoch has no place between epochs, as who asks for one knows.
-        is_plain = run.n_epochs == 1 and first.unit == "epoch"
-        if self.topology.is_idle(run.n_steps, run.n_epochs) and not is_plain:
-            warn(
-                self.callbacks,
-                run,
-                f"the first update of topology {self.topology.name!r}, after "
-                f"{first.unit} {first.start}, comes too late (epochs: {run.n_epochs}, "
-                f"steps: {run.n_steps}), so the connections stay as they are; update "
-                "earlier or train longer",
-            )
-
     def _update_topology(self, run: Run, unit: str, batches, clock: Clock) -> None:
         context = UpdateContext(
             seed=self.model.seed,
@@ -381,6 +374,10 @@ class Trainer:
             clock("topology")
         if changes:
             self._emit("on_topology_update", run, changes)
+
+    def _warn(self, run: Run, text: str) -> None:
+        if text:
+            warn(self.callbacks, run, text)
 
     def _emit(self, event: str, *arguments) -> None:
         for callback in self.callbacks:
