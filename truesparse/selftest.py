@@ -3,15 +3,20 @@
     python -m truesparse.selftest
 
 Kernels against dense matrices, gradients, bits on any number of threads, files and
-digests, a killed run, memory. The report goes to stdout; paste it into an issue if
-something fails. The exit code is 1 then.
+digests, a killed run, memory. A process of its own runs the checks, for a kernel may
+end it. The report goes to stdout; paste it into an issue if something fails. The exit
+code is 1 then.
 """
 
+import contextlib
 import json
 import os
 import platform
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from truesparse.commands import shell
@@ -70,22 +75,52 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def _run(speaks: bool) -> Any:
+def _run(speaks: bool) -> Iterator[dict[str, Any]]:
     """Run the checks and yield a record of each."""
     from truesparse.commands.self_checks import CHECKS
 
-    for name, check in CHECKS.items():
+    names = list(CHECKS)
+    done = 0
+    while done < len(names):
         started = time.perf_counter()
-        try:
-            passed, text = True, check()
-        except Exception as error:
-            # Whatever goes wrong here is what the command is there to find.
-            passed, text = False, f"{type(error).__name__}: {error}"
-        seconds = time.perf_counter() - started
-        if speaks:
-            verdict = "ok" if passed else "FAILED"
-            print(f"{verdict:<7} {name:<32} {seconds:5.1f} s  {text}", flush=True)
-        yield {"check": name, "passed": passed, "seconds": seconds, "text": text}
+        with _start(done) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                yield _say(json.loads(line), speaks)
+                done += 1
+                started = time.perf_counter()
+            code = process.wait()
+        if done < len(names):
+            # A kernel that ends its process is a finding, too; the others follow.
+            text = f"the process ended with {_describe_end(code)}"
+            seconds = time.perf_counter() - started
+            result = {"check": names[done], "passed": False, "seconds": seconds}
+            yield _say({**result, "text": text}, speaks)
+            done += 1
+
+
+def _start(first: int) -> "subprocess.Popen[str]":
+    """Start a process that runs the checks from number `first` on."""
+    words = ["-X", "faulthandler", "-m", "truesparse.commands.self_checks", str(first)]
+    return subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
+
+
+def _say(result: dict[str, Any], speaks: bool) -> dict[str, Any]:
+    if speaks:
+        verdict = "ok" if result["passed"] else "FAILED"
+        print(
+            f"{verdict:<7} {result['check']:<32} {result['seconds']:5.1f} s  "
+            f"{result['text']}",
+            flush=True,
+        )
+    return result
+
+
+def _describe_end(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"the signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
 
 
 if __name__ == "__main__":

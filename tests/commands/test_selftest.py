@@ -1,10 +1,12 @@
 """truesparse.selftest: its checks pass here, and fail where the engine is wrong."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from support.commands import call
+from support.commands import ROOT, call
 
 from truesparse import selftest
 from truesparse.commands import self_checks
@@ -90,25 +92,52 @@ def test_memory_beyond_the_estimate_is_noticed(peak, monkeypatch):
         CHECKS["memory as estimated"]()
 
 
-def test_the_report(capsys, monkeypatch):
-    def broken():
-        raise ValueError("two and two")
+def changed(monkeypatch, source):
+    """Let the processes of the self-test have other checks."""
+    program = "import os, signal, sys\nfrom truesparse.commands import self_checks\n"
+    program += f"self_checks.CHECKS = {{{source}}}\nself_checks.main(sys.argv[1:])"
 
-    checks = {"this": lambda: "fine", "that": broken}
-    monkeypatch.setattr(self_checks, "CHECKS", checks)
+    def start(first):
+        words = [sys.executable, "-c", program, str(first)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+    names = [part.split(":")[0].strip(" '") for part in source.split(", '")]
+    monkeypatch.setattr(self_checks, "CHECKS", dict.fromkeys(names))
+    monkeypatch.setattr(selftest, "_start", start)
+
+
+def test_the_report(capsys, monkeypatch):
+    fails = "'that': lambda: [].index(7), 'these': lambda: 'fine too'"
+    changed(monkeypatch, f"'this': lambda: 'fine', {fails}")
     with pytest.raises(SystemExit) as ended:
         call(capsys, main=selftest.main)
     assert ended.value.code == 1
     out = capsys.readouterr().out
-    assert "1 of 2 checks FAILED: do not trust" in out
+    assert "1 of 3 checks FAILED: do not trust" in out
     assert "FAILED  that" in out
-    assert "ValueError: two and two" in out
+    assert "ValueError: 7 is not in list" in out
+    assert "ok      these" in out
     assert "processor" in out
-    del checks["that"]
+    changed(monkeypatch, "'this': lambda: 'fine'")
     got = call(capsys, main=selftest.main)
     assert (got.code, got.err) == (0, "")
     assert "all 1 checks passed" in got.out
-    facts = call(capsys, "--json", main=selftest.main).json
-    assert facts["checks"][0]["passed"]
-    assert set(facts["machine"]) > {"truesparse", "python", "processor"}
-    assert json.dumps(facts)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the signal SIGKILL"),
+        ("os._exit(9)", "exit code 9"),
+        ("os._exit(0)", "exit code 0"),
+    ],
+)
+def test_a_check_that_ends_its_process_has_failed(end, said, capsys, monkeypatch):
+    checks = f"'a': lambda: 'fine', 'b': lambda: {end}, 'c': lambda: 'fine'"
+    changed(monkeypatch, checks)
+    with pytest.raises(SystemExit):
+        call(capsys, "--json", main=selftest.main)
+    results = json.loads(capsys.readouterr().out)["checks"]
+    assert [each["passed"] for each in results] == [True, False, True]
+    assert [each["check"] for each in results] == ["a", "b", "c"]
+    assert results[1]["text"] == f"the process ended with {said}"

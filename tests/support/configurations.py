@@ -168,20 +168,21 @@ def make_trainer(configuration: Configuration, model=None, callbacks=()) -> Trai
     )
 
 
-def result(configuration: Configuration, *, resumed: bool = False) -> str:
+def result(configuration: Configuration, *, resumed_with: int | None = None) -> str:
     """Train and return a digest of all bits, or the text of the error that it ended in.
 
     Parameters
     ----------
     configuration : Configuration
-    resumed : bool
-        Whether to stop after a step and resume from the checkpoint.
+    resumed_with : int, optional
+        Stop after a step, and resume from the checkpoint with so many threads.
     """
     X, y, weights = make_data(configuration)
     data = {"X_val": X[:20], "y_val": y[:20], "sample_weight": weights}
     try:
-        if resumed:
+        if resumed_with is not None:
             trainer, run = _interrupt(configuration, X, y, data)
+            jit.set_threads(resumed_with)
         else:
             trainer, run = make_trainer(configuration), None
         history = trainer.fit(X, y, run=run, **data)
@@ -208,13 +209,20 @@ def _interrupt(configuration: Configuration, X, y, data):
 
 
 def results(seed: int, threads: list[int], largest: int = 3000) -> dict[str, str]:
-    """Return what a configuration gave by number of threads, and when resumed."""
+    """Return what a configuration gave by number of threads, and when resumed.
+
+    A run is resumed with the last number of threads after a start with the first, and
+    the other way round.
+    """
     configuration = draw_configuration(seed, largest)
     got = {}
     for count in threads:
         assert jit.set_threads(count) == count
         got[str(count)] = result(configuration)
-    got["resumed"] = result(configuration, resumed=True)
+    ends = threads[0], threads[-1]
+    for before, after in (ends, ends[::-1]):
+        jit.set_threads(before)
+        got[f"{before}, then {after}"] = result(configuration, resumed_with=after)
     return got
 
 

@@ -1,6 +1,8 @@
 """Train a small net again and again, and print what the process holds after each time.
 
-run_soak.py FITS EPOCHS
+run_soak.py FITS EPOCHS [EVERY]
+
+With EVERY it says so after each EVERY epochs, too.
 """
 
 import json
@@ -13,11 +15,22 @@ import threading
 import numpy as np
 
 from truesparse import SparseMLP, Trainer
-from truesparse.callbacks import BestModel, Checkpoint, MetricsFile
+from truesparse.callbacks import BestModel, Callback, Checkpoint, MetricsFile
 from truesparse.common import memory
 
 
-def fit(epochs, folder):
+class Look(Callback):
+    """Notes what the process holds after every few epochs."""
+
+    def __init__(self, every, seen):
+        self.every, self.seen = every, seen
+
+    def on_epoch_end(self, run, record):
+        if record.epoch % self.every == 0:
+            self.seen.append(held())
+
+
+def fit(epochs, folder, *more):
     """Train with all that writes files, in a folder that is emptied again."""
     draw = np.random.default_rng(0)
     X = draw.standard_normal((48, 8)).astype(np.float32)
@@ -26,6 +39,7 @@ def fit(epochs, folder):
         MetricsFile(folder / "metrics.jsonl"),
         BestModel("val_score"),
         Checkpoint(folder / "checkpoint", every=epochs // 4),
+        *more,
     ]
     model = SparseMLP([8, 40, 30, 2], epsilon=3, seed=1)
     settings = {"topology": "rigl", "optimizer": "adam", "lr": 0.001, "batch_size": 16}
@@ -46,13 +60,14 @@ def held():
 
 
 if __name__ == "__main__":
-    n_fits, n_epochs = map(int, sys.argv[1:])
+    n_fits, n_epochs, *every = map(int, sys.argv[1:])
     with tempfile.TemporaryDirectory() as place:
         tempfile.tempdir = place
         run = pathlib.Path(place, "run")
         run.mkdir()
         after = []
         for _ in range(n_fits):
-            fit(n_epochs, run)
-            after.append(held())
+            fit(n_epochs, run, *(Look(each, after) for each in every))
+            if not every:
+                after.append(held())
     print(json.dumps(after))

@@ -12,7 +12,7 @@ def test_fits_leave_nothing_behind(monkeypatch):
     monkeypatch.setattr(soak, "EPOCHS", 8)
     figures = soak.soak(0, 25)
     assert not figures.failures
-    assert figures.cases == 25
+    assert figures.outcomes == {"fits of 8 epochs": 25, "fit of 200 epochs": 1}
 
 
 def test_growth_is_noticed():

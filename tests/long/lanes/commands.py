@@ -22,6 +22,22 @@ TESTS = {
         "divergence names its step and layer",
         ("tests/network/test_faults.py",),
     ),
+    "hostile-names": (
+        "names of data are escaped in pages, and safe in file names and cells",
+        ("tests/commands/test_hostile_names.py",),
+    ),
+    "interrupts": (
+        "a signal, a deadline or a closed terminal ends every phase of a command with "
+        "what was trained saved",
+        (
+            "tests/commands/test_interrupts.py",
+            "tests/commands/test_train_signals.py",
+        ),
+    ),
+    "limits": (
+        "at the limits of sizes and values training works, or says why it does not",
+        ("tests/test_limits.py",),
+    ),
     "memory": (
         "memory stays below the estimate, and a run beyond a limit is refused",
         (
@@ -29,6 +45,10 @@ TESTS = {
             "tests/commands/test_memory_limits.py",
             "tests/common/test_memory.py",
         ),
+    ),
+    "network": (
+        "no command connects to anything, but to fetch data with --fetch",
+        ("tests/commands/test_no_network.py",),
     ),
     "run-folders": (
         "a damaged checkpoint gives way to the one before; a second process is refused",

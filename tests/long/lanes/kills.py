@@ -86,8 +86,10 @@ def _run(words: list[str], moments) -> tuple[int, list[str]]:
     """Start a run, kill it at these seconds of training, and let it end at last."""
     n_kills, now = 0, words
     for moment in moments:
-        process = start(*now, cwd=".")
         lock = pathlib.Path("run", ".lock")
+        # That of the process before, which was killed.
+        lock.unlink(missing_ok=True)
+        process = start(*now, cwd=".")
         while process.poll() is None and not lock.exists():
             time.sleep(0.002)
         with contextlib.suppress(Exception):
