@@ -3,7 +3,8 @@
     python -m truesparse.info runs/iris-1
 
 Files larger than memory can be described as well. The content of the file is compared
-with its digest first; with ``--verify`` that is all that is done.
+with its digest first; with ``--verify`` that is all that is done, with each file of a
+run.
 """
 
 import json
@@ -39,25 +40,27 @@ def _main(words: list[str]) -> None:
         "--verify",
         dest="verify_only",
         action="store_true",
-        help="only compare the file with its digest; exit code 6 unless it is the same",
+        help="only compare the file, or all of a run, with their digests; exit code 6 "
+        "unless they are the same",
     )
     parser.add_no_verify()
     options = parser.parse(words)
     from truesparse.commands.describe import describe_file
-    from truesparse.storage import digest, models
+    from truesparse.storage import digest, models, run_folder
 
     if options.verify_only and not options.verify:
         raise UsageError("give either --verify or --no-verify, not both")
+    if options.verify_only:
+        files = run_folder.model_files(options.file)
+        for file in files or [models.find_model(options.file)]:
+            _refuse_without_digest(file, digest.verify(file))
+            if not options.json:
+                print(f"{file} is as it was written")
+        if options.json:
+            print(json.dumps({"file": options.file, "verified": True}))
+        return
     file = models.find_model(options.file, verify=options.verify)
     has_digest = options.verify and digest.verify(file)
-    if options.verify_only:
-        _refuse_without_digest(file, has_digest)
-        print(
-            json.dumps({"file": options.file, "verified": True})
-            if options.json
-            else f"{options.file} is as it was written"
-        )
-        return
     facts = describe_file(options.file, file) | {"verified": has_digest}
     if options.verify and not has_digest:
         digest.warn_of_none(file)

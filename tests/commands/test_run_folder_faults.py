@@ -308,7 +308,7 @@ def test_a_checkpoint_of_a_later_format_does_not_replace_the_one_before(capsys):
     with open(path, "rb+") as file:
         content = file.read()
         later = content.replace(
-            rb"{\"format\": 1, \"versions", rb"{\"format\": 9, \"versions"
+            rb"{\"format\": 2, \"versions", rb"{\"format\": 9, \"versions"
         )
         assert later != content
         file.seek(0)

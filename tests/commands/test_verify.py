@@ -20,12 +20,17 @@ def flip_key(content):
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+def no_key(content):
+    return content.replace(b'"digest"', b'"letter"', 1)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda _: b"", "cannot read model "),
         (lambda _: b"some words\n" * 50, "cannot read model "),
-        (flip_key, "has no digest, so changes of its content would not be noticed"),
+        (flip_key, "where its digest should be stands something else; use another"),
+        (no_key, "has no digest, so changes of its content would not be noticed"),
     ],
 )
 def test_a_file_of_which_nothing_can_be_verified_is_not_verified(
@@ -45,6 +50,30 @@ def test_what_is_verified(tmp_path, capsys):
     path = save(make_model(), tmp_path / "m")
     got = call(capsys, path, "--verify", "--json", main=info.main)
     assert (got.code, got.json) == (0, {"file": str(path), "verified": True})
+
+
+def test_every_file_of_a_run_is_verified(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL["iris"], *NET, "--checkpoint-every", "1", "--restore-best"]
+    assert call(capsys, *words, "--out", "run").code == 0
+    names = ("model", "checkpoint", "checkpoint.previous", "best")
+    got = call(capsys, "run", "--verify", main=info.main)
+    said = "".join(f"run/{name}.safetensors is as it was written\n" for name in names)
+    assert (got.code, got.out) == (0, said)
+    for name in names:
+        path = tmp_path / "run" / f"{name}.safetensors"
+        content = path.read_bytes()
+        for damaged in (content[:-1] + bytes([content[-1] ^ 1]), b""):
+            path.write_bytes(damaged)
+            got = call(capsys, "run", "--verify", main=info.main)
+            assert got.code == 6
+            assert f"run/{name}.safetensors" in got.err
+        path.write_bytes(content)
+    assert call(capsys, "run", "--verify", "--json", main=info.main).json["verified"]
+    (tmp_path / "empty").mkdir()
+    got = call(capsys, "empty", "--verify", main=info.main)
+    assert got.code == 6
+    assert "holds no model.safetensors" in got.err
 
 
 def test_an_older_file_is_described_with_a_warning(capsys):

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from truesparse.common.writing import replacing
+from truesparse.errors import StorageError
 
 
 def test_a_file_is_replaced_once_all_is_written(tmp_path):
@@ -57,3 +58,28 @@ def test_a_file_is_kept_under_a_second_name(has_links, tmp_path, monkeypatch):
     assert seen == [False, has_links, has_links]
     assert (path.read_text(), previous.read_text()) == ("2", "1")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_that_cannot_be_replaced_leaves_the_one_before(tmp_path, monkeypatch):
+    """As one that is immutable."""
+    path, previous = tmp_path / "c.bin", tmp_path / "c.previous.bin"
+    for each in (path, previous):
+        each.write_text(each.name)
+
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    for has_links in (True, False):
+        if not has_links:
+            monkeypatch.setattr(os, "link", refuse)
+        with (
+            pytest.raises(StorageError, match="not permitted"),
+            replacing(path, "file", previous=previous) as partial,
+        ):
+            partial.write_text("new")
+        assert [each.read_text() for each in (path, previous)] == [
+            "c.bin",
+            "c.previous.bin",
+        ]
+        assert len(list(tmp_path.iterdir())) == 2

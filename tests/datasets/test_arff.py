@@ -122,3 +122,18 @@ def test_agrees_with_scipy(tmp_path_factory, numbers, names):
     csv.field_size_limit(limit)  # which scipy sets for the whole process
     assert got.X_train[:, 0].tolist() == rows["a"].tolist()
     assert got.y_train.tolist() == [name.decode() for name in rows["b"]]
+
+
+def test_escapes_are_those_of_weka(folder):
+    head = (
+        "@relation r\n@attribute a real\n@attribute b {'x\\'y','two\\nlines'}\n@data\n"
+    )
+    (folder / "a.arff").write_text(head + "1,'x\\'y'\n2,'two\\nlines'\n" * 5)
+    data, *_ = raw(folder / "a.arff", target="b")
+    assert data.classes.tolist() == ["two\nlines", "x'y"]
+    # An octal number to Weka's reader, and nothing that its writer writes.
+    (folder / "b.arff").write_text(head + "1,'x\\'y'\n2,'\\1'\n" * 5)
+    with pytest.raises(
+        DataError, match=r"line 6 has quotes .* backslash before another"
+    ):
+        load(folder / "b.arff", target="b")

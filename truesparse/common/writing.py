@@ -72,9 +72,7 @@ def replacing(
     ('new', 1)
     """
     target = _check_name(path, what)
-    partial = target.with_name(
-        f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix.lower()}"
-    )
+    partial = _partial_name(target)
     try:
         yield partial
         with open(partial, "rb+") as file:
@@ -94,12 +92,26 @@ def replacing(
 
 
 def _keep(target: pathlib.Path, previous: pathlib.Path) -> None:
-    """Give a file a second name, or another one where there are no hard links."""
+    """Give a file a second name, or another one where there are no hard links.
+
+    What had that name goes last: if the system refuses any of it, both files stay.
+    """
+    spare = _partial_name(target)
     try:
-        previous.unlink(missing_ok=True)
-        os.link(target, previous)
+        os.link(target, spare)
+        try:
+            os.replace(spare, previous)
+        finally:
+            # To rename one of two names of a file to the other does nothing.
+            spare.unlink(missing_ok=True)
     except OSError:
         os.replace(target, previous)
+
+
+def _partial_name(target: pathlib.Path) -> pathlib.Path:
+    """Return a hidden name beside a file, which `sweep` knows."""
+    number = os.urandom(4).hex()
+    return target.with_name(f".{target.stem}.{number}.part{target.suffix.lower()}")
 
 
 def check_file(path: Any, what: str) -> pathlib.Path:

@@ -31,6 +31,8 @@ _CELL = re.compile(
     r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,'"]*?))\s*(,|$)"""
 )
 _ESCAPED = re.compile(r"\\(.)")
+# What Weka writes for characters that it does not write as they are.
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"} | {each: each for each in "\\'\"%"}
 _NUMBERS = ("numeric", "real", "integer")
 
 
@@ -106,7 +108,12 @@ def _read(
             _refuse(path, number, "is sparse ARFF; store all values, or SVMlight text")
         cells = _cells(line)
         if cells is None:
-            _refuse(path, number, "has quotes that do not enclose a cell; mend it")
+            _refuse(
+                path,
+                number,
+                "has quotes that do not enclose a cell, or a backslash before another "
+                "character than n, r, t, %, a quote or a backslash; mend it",
+            )
         if len(cells) != len(attributes):
             _refuse(
                 path,
@@ -165,7 +172,9 @@ def _cells(line: str) -> list[str | None] | None:
         if text is None:
             quoted.append(None if plain == "?" else plain)
         else:
-            quoted.append(_ESCAPED.sub(r"\1", text))
+            if not set(_ESCAPED.findall(text)) <= _ESCAPES.keys():
+                return None
+            quoted.append(_ESCAPED.sub(lambda each: _ESCAPES[each[1]], text))
         start = matched.end()
         if not end:
             return quoted

@@ -1,6 +1,7 @@
 """Layers one after the other: their sizes, and the state of their optimiser."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from truesparse.network.buffers import Buffers
 from truesparse.network.precision import choose_activation_dtype
 from truesparse.optimizers import Optimizer
 from truesparse.sparse.layer import SparseLayer
+from truesparse.sparse.unpickled import check_layers
 
 
 class LayerStack:
@@ -27,6 +29,11 @@ class LayerStack:
     moments_since: int
     _activation_dtype: str | None = None  # that of the weights
     _buffers: Buffers | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take layers from a pickle, if kernels can trust them."""
+        self.__dict__.update(state)
+        check_layers(self.layers)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

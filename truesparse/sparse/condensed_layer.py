@@ -9,7 +9,6 @@ Sparse Training with Structured Sparsity, ICLR 2024, the "condensed" matrix prod
 """
 
 import functools
-from typing import Any
 
 import numpy as np
 
@@ -133,10 +132,12 @@ class CondensedLayer:
     def _alone(self) -> OneByOne:
         return OneByOne([self])
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is made again when it is needed."""
-        made_again = {"windows", "_alone"}
-        return {name: x for name, x in vars(self).items() if name not in made_again}
+    def __reduce__(self) -> tuple:
+        """Leave out what is made again; a pickle is checked as arguments are."""
+        units = None if self.srelu is None else self.srelu.values
+        arrays = (*self.by_output(), self.neurons, self.bias)
+        how = {"cache_share": self.cache_share}
+        return CondensedLayer, (self.n_in, *arrays, self.activation, units), how
 
     @property
     def bias(self) -> np.ndarray:

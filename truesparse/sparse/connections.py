@@ -82,7 +82,7 @@ class Connections:
         self._view: Csc | None = None
         self.version = 0  # counts changes of the pattern
         self.check()
-        self._set_tasks()
+        self.split_rows()
 
     def __getstate__(self) -> dict[str, Any]:
         # The view would be a third of a pickle and is quickly built again.
@@ -97,7 +97,7 @@ class Connections:
         self.moments = new_moments(values, False, False)
         self._view = None
         self.version = 0
-        self._set_tasks()
+        self.split_rows()
         return self
 
     @classmethod
@@ -285,7 +285,7 @@ class Connections:
         self.moments = Moments(*moments)
         self._view = None
         self.version += 1
-        self._set_tasks()
+        self.split_rows()
 
     def _check_change(self, dropped, keys, new_values) -> None:
         if dropped.shape != (self.nnz,) or dropped.dtype != bool:
@@ -320,7 +320,8 @@ class Connections:
         if not matches:
             raise UsageError("the column view does not match the connections")
 
-    def _set_tasks(self) -> None:
+    def split_rows(self) -> None:
+        """Recompute how rows are split into tasks."""
         self.row_tasks = balance(self.indptr)
         self.longest_row = int(np.diff(self.indptr).max())
 

@@ -29,8 +29,14 @@ BLANK = "0" * 64
 _PREFIX = json.dumps({"__metadata__": {KEY: BLANK}}).partition(BLANK)[0].encode()
 _START = 8 + len(_PREFIX)
 _END = _START + len(BLANK)
+# Other bytes than those of _PREFIX are damage, if they are so few: without a digest
+# another key stands there.
+_MOST_WRONG = 2
 _BLOCK = 1 << 24
 _MOST_THREADS = 4
+_ADVICE = (
+    "use another copy of the file, or skip this check with verify=False or --no-verify"
+)
 # What to say of a file without one.
 NONE = (
     "has no digest, so changes of its content would not be noticed; an earlier version "
@@ -122,7 +128,14 @@ def _verify(path, gate: threading.Semaphore) -> bool:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             first = file.read(_END)
-            if first[8:_START] != _PREFIX:
+            start = first[8:_START]
+            if start != _PREFIX:
+                n_wrong = sum(a != b for a, b in zip(start, _PREFIX, strict=False))
+                if len(start) == len(_PREFIX) and n_wrong <= _MOST_WRONG:
+                    raise ModelFileError(
+                        f"the content of {path} has changed since it was written: "
+                        f"where its digest should be stands something else; {_ADVICE}"
+                    )
                 return False
             expected = first[_START:]
             n_head = 8 + int.from_bytes(first[:8], "little")
@@ -140,9 +153,7 @@ def _verify(path, gate: threading.Semaphore) -> bool:
     if actual.encode() != expected:
         raise ModelFileError(
             f"the content of {path} has changed since it was written: its digest is "
-            f"{actual[:12]}..., not {ascii(expected[:12])[2:-1]}...; use "
-            "another copy of the file, or skip this check with verify=False or "
-            "--no-verify"
+            f"{actual[:12]}..., not {ascii(expected[:12])[2:-1]}...; {_ADVICE}"
         )
     return True
 

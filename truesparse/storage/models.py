@@ -185,8 +185,7 @@ def find_model(path, *, verify: bool = True) -> pathlib.Path:
     if not os.path.isdir(folder):
         return folder
     names = run_folder.MODELS
-    paths = (folder / name for name in (*names, run_folder.PREVIOUS))
-    files = [file for file in paths if os.path.isfile(file)]
+    files = run_folder.model_files(folder, *names, run_folder.PREVIOUS)
     if not files:
         raise ModelFileError(
             f"folder {path} holds no {' or '.join(names)}; give a run folder or a "

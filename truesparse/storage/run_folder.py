@@ -149,6 +149,13 @@ def _unlock(file: TextIO) -> None:
         os.unlink(file.name)
 
 
+def model_files(folder, *names: str) -> list[pathlib.Path]:
+    """Return the files of these names in a folder; by default all with a network."""
+    names = names or (*MODELS, PREVIOUS, BEST)
+    paths = (pathlib.Path(folder, name) for name in names)
+    return [path for path in paths if os.path.isfile(path)]
+
+
 def is_unfinished(folder) -> bool:
     """Whether a folder is known to hold a run that is still going or was killed."""
     event = None

@@ -101,12 +101,11 @@ def write(run: Run, path, *, about: dict[str, Any] | None = None, **options) -> 
         ],
         "about": about,
     }
+    tensors = {_HISTORY: epoch_records.pack(run.history)}
     models.save(
         run.model,
         path,
-        more_tensors=_moments(run.model)
-        | states
-        | {_HISTORY: epoch_records.pack(run.history)},
+        more_tensors=tensors | _moments(run.model) | states,
         more_metadata={"checkpoint": json.dumps(description)},
         **options,
     )
