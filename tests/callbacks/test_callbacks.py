@@ -333,11 +333,12 @@ def test_a_thread_that_gets_no_signals_trains():
     assert lengths == [3]
 
 
-def test_a_second_signal_ends_the_process_at_once():
+@pytest.mark.parametrize("tells", [False, True])
+def test_a_second_signal_ends_the_process_at_once(tells):
     program = (
         "import os, signal, time\n"
         "from truesparse.callbacks import StopOnSignal\n"
-        "StopOnSignal().on_train_begin(None)\n"
+        f"StopOnSignal(tells={tells}).on_train_begin(None)\n"
         "for number in (signal.SIGTERM, signal.SIGINT):\n"
         "    os.kill(os.getpid(), number)\n"
         "    print(number, flush=True)\n"
@@ -347,7 +348,11 @@ def test_a_second_signal_ends_the_process_at_once():
     )
     assert done.returncode == 130
     assert done.stdout.split() == ["15"]
-    assert done.stderr == ""
+    said = [
+        "SIGTERM: stops after this step and saves; once more ends at once",
+        "SIGINT once more: ended at once, what was not saved is lost",
+    ]
+    assert done.stderr.splitlines() == (said if tells else [])
 
 
 def test_a_handler_that_is_not_of_python_stays(monkeypatch):

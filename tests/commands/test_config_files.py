@@ -207,3 +207,12 @@ def test_unknown_keys_of_a_file(text, message, tmp_path, capsys, monkeypatch):
     assert message in got.err
     assert got.err.count("\n") == 1
     assert os.listdir() == ["run.toml"]
+
+
+def test_ends_of_lines_are_those_of_toml(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"seed = 3\r\nepochs = 2\r\n")
+    assert read_toml(path) == {"seed": 3, "epochs": 2}
+    path.write_bytes(b"seed = 3\repochs = 2\n")
+    with pytest.raises(UsageError, match="cannot read configuration"):
+        read_toml(path)

@@ -100,7 +100,8 @@ def test_while_kernels_are_compiled(tmp_path):
     process.send_signal(signal.SIGTERM)
     got = finish(process)
     assert got.code == 143
-    [text] = got.err.splitlines()
+    told, text = got.err.splitlines()
+    assert told == "SIGTERM: stops after this step and saves; once more ends at once"
     assert text.startswith("stopped by SIGTERM; the model is saved in run/")
     assert load(tmp_path / "run" / "model.safetensors").step == 1
 

@@ -1,5 +1,6 @@
 """Runs without a checkpoint that are resumed: complete ones, and those killed early."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -8,8 +9,9 @@ import signal
 import pytest
 from support.commands import NET, SMALL, call, finish, start
 
-from truesparse import load
+from truesparse import load, predict
 
+export_main = importlib.import_module("truesparse.export.__main__").main
 WORDS = [*SMALL["iris"], *NET, "--lr", "0.1", "--seed", "2"]
 
 
@@ -83,3 +85,47 @@ def test_a_run_killed_when_it_began_does_not_start_afresh_with_defaults(capsys):
     assert got.code == 2
     assert "its config.toml is empty" in got.err
     assert os.listdir("run") == ["config.toml"]
+
+
+def test_an_untrained_network_is_said_to_be_so(tmp_path, capsys):
+    got = call(capsys, *WORDS[:-4], "--lr", "1e30", "--out", "run")
+    assert got.code == 5
+    pathlib.Path("rows.csv").write_text("1,2,3,4\n")
+    said = "run/model.safetensors holds the untrained network, of step 0: its run has"
+    for name in ("run", "run/model.safetensors"):
+        for main, *words in (
+            (predict.main, name, "rows.csv"),
+            (export_main, name, "--to", "csr", "--out", "net.npz"),
+        ):
+            got = call(capsys, *words, main=main)
+            assert got.code == 0
+            assert said in got.err
+        os.unlink("net.npz")
+
+
+@pytest.mark.parametrize("left", ["nothing", "none of it", "half of it"])
+def test_options_that_were_lost_are_those_of_the_checkpoint(left, capsys):
+    words = *WORDS, "--epochs", "4", "--checkpoint-every", "1"
+    assert call(capsys, *words, "--out", "whole").code == 0
+    assert call(capsys, *words, "--out", "run").code == 0
+    # As if the run had been killed in its last epoch.
+    checkpoint = pathlib.Path("run/checkpoint.safetensors")
+    os.replace("run/checkpoint.previous.safetensors", checkpoint)
+    os.unlink("run/model.safetensors")
+    path = pathlib.Path("run/config.toml")
+    text = path.read_text()
+    if left == "none of it":
+        path.unlink()
+    else:
+        path.write_text("" if left == "nothing" else text[: text.index("\nseed")])
+    assert call(capsys, "--resume", "run").code == 0
+    whole, run = (load(f"{folder}/model.safetensors") for folder in ("whole", "run"))
+    for ours, theirs in zip(run.layers, whole.layers, strict=True):
+        assert ours.connections.values.tobytes() == theirs.connections.values.tobytes()
+    assert path.read_text() == text
+    # What is no TOML may be someone's work.
+    path.write_text(text + "momentum = ")
+    got = call(capsys, "--resume", "run")
+    assert got.code == 2
+    assert "remove it to resume the run with the options in its checkpoint" in got.err
+    assert path.read_text() == text + "momentum = "

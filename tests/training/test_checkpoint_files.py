@@ -100,6 +100,7 @@ def test_unspoilt_parts_make_a_run(parts, tmp_path):
         (("format",), "1"),
         (("run", "epoch"), -1),
         (("run", "epoch"), 2),
+        (("run", "epoch"), 10**18),
         (("run", "epoch"), 1.0),
         (("run", "batch"), 99),
         (("run", "first_step"), 4),

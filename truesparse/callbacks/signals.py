@@ -1,10 +1,12 @@
 """Stopping a run by a signal, at a step from which it can be resumed."""
 
+import contextlib
 import os
 import signal
 from typing import Any
 
 from truesparse.common import end_signals
+from truesparse.common.checks import check_bools
 from truesparse.training.events import Callback
 
 
@@ -26,11 +28,18 @@ class StopOnSignal(Callback):
     closed. SIGXCPU raises the soft limit of the processor's time to the hard one, since
     it would come again every second. Outside the main thread this callback does
     nothing, as Python passes signals to the main thread only.
+
+    Parameters
+    ----------
+    tells : bool
+        Say on stderr, when a signal arrives, what it does and what another one would.
     """
 
     _SIGNALS: tuple[signal.Signals, ...] = end_signals.ENDING
 
-    def __init__(self):
+    def __init__(self, tells: bool = False):
+        check_bools(tells=tells)
+        self.tells = tells
         self._received: int | None = None
         self._previous: dict[int, Any] = {}
 
@@ -50,6 +59,15 @@ class StopOnSignal(Callback):
         self._previous = {}
 
     def _receive(self, number, frame) -> None:
+        name = signal.Signals(number).name
         if self._received is not None:
+            self._tell(f"{name} once more: ended at once, what was not saved is lost")
             os._exit(128 + number)
+        self._tell(f"{name}: stops after this step and saves; once more ends at once")
         self._received = number
+
+    def _tell(self, text: str) -> None:
+        if self.tells:
+            # By the system's call: a signal may come while stderr is written to.
+            with contextlib.suppress(OSError):
+                os.write(2, f"{text}\n".encode())

@@ -297,7 +297,7 @@ def make_callbacks(
         path = folder / run_folder.CHECKPOINT
         every = config.checkpoint_every
         made.append(callbacks.Checkpoint(path, every, about=about, **save_options))
-    return [*made, callbacks.StopOnSignal()]
+    return [*made, callbacks.StopOnSignal(tells=score_name is not None)]
 
 
 def make_topology(config: RunConfig) -> "TopologyAlgorithm":

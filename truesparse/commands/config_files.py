@@ -54,7 +54,8 @@ def read_table(path: str | pathlib.Path) -> dict[str, Any]:
         If the file cannot be read or is not TOML.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        # Not as text with any ends of lines: one of old Macs is no TOML.
+        text = pathlib.Path(path).read_bytes().decode("utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
     return _parse_table(text, path)

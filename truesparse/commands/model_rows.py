@@ -38,9 +38,12 @@ def read_predictor(
     """
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
     model = models.load(file, verify=options.verify)
-    note = models.note_if_unfinished(options.model, file, model)
-    if note is not None:
-        say(note)
+    for note in (
+        models.note_if_unfinished(options.model, file, model),
+        models.note_if_untrained(file, model),
+    ):
+        if note is not None:
+            say(note)
     if model.preprocessing is None:
         say(f"{file} does not say how features were scaled: they are used unscaled")
     return Predictor(model)

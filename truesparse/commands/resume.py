@@ -23,8 +23,10 @@ from truesparse.storage.run_folder import (
     CONFIG,
     FILES,
     METRICS,
+    PREVIOUS,
     has_checkpoint,
     last_epoch,
+    model_files,
     stopped_early,
 )
 
@@ -73,18 +75,42 @@ def configure(
             )
     if not os.path.isdir(folder):
         raise UsageError(f"--resume must name a run folder, got {folder!r}")
-    if not os.path.exists(f"{folder}/{CONFIG}"):
+    saved, path = _saved_options(folder), f"{folder}/{CONFIG}"
+    if not os.path.exists(path) and not saved:
         raise UsageError(
             f"cannot resume {folder}: it has no {CONFIG}; give the --out of a run"
         )
-    written = read_toml(f"{folder}/{CONFIG}")
-    if not written:
+    try:
+        written = read_toml(path) if os.path.exists(path) else {}
+    except UsageError as error:
+        if not saved:
+            raise
+        raise UsageError(
+            f"{error}; remove it to resume the run with the options in its checkpoint"
+        ) from None
+    if not written and not saved:
         raise UsageError(
             f"cannot resume {folder}: its {CONFIG} is empty, as the run was killed "
             "when it began; remove the folder and start the run again"
         )
-    options = merge(written, flags)
+    # A file that was cut off lacks some.
+    options = merge(saved | written, flags)
     return dataclasses.replace(RunConfig(**options), out=folder)
+
+
+def _saved_options(folder: str) -> dict[str, Any]:
+    """Return the options in the checkpoint of a run; none if they cannot be read."""
+    # Not by storage/tensors.py: Numba would be loaded before it is known how many
+    # threads it is to have.
+    from safetensors import SafetensorError, safe_open
+
+    for path in model_files(folder, CHECKPOINT, PREVIOUS):
+        with (
+            contextlib.suppress(OSError, SafetensorError, LookupError, UsageError),
+            safe_open(path, "numpy") as file,
+        ):
+            return parse_toml((file.metadata() or {})["config"], str(path))
+    return {}
 
 
 def read(config: RunConfig, verify: bool = True) -> "Saved":

@@ -125,9 +125,12 @@ def _run(options: Any) -> None:
         2 * describe.prediction_bytes(file, 1), "export it on a machine with more"
     )
     model = models.load(file, verify=options.verify)
-    note = models.note_if_unfinished(options.model, file, model)
-    if note is not None:
-        say(note)
+    for note in (
+        models.note_if_unfinished(options.model, file, model),
+        models.note_if_untrained(file, model),
+    ):
+        if note is not None:
+            say(note)
     with contextlib.ExitStack() as stack:
         if options.shrink:
             # Moved to its place once the model is written.

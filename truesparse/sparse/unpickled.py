@@ -44,9 +44,9 @@ def _check_layer(layer: SparseLayer) -> None:
     if layer.srelu is not None:
         trained.append((layer.srelu.values, layer.srelu.moments))
     for values, moments in trained:
-        sides = {each.shape for each in (values, *moments) if each.size}
-        if values.dtype != connections.values.dtype or len(sides) > 1:
-            raise UsageError(f"parameters of neurons are {values.dtype} of {sides}")
+        sizes = {each.size for each in (values, *moments)} - {0}
+        if values.dtype != connections.values.dtype or len(sizes) > 1:
+            raise UsageError(f"parameters of neurons are {values.dtype} of {sizes}")
         if values.shape[-1:] != (connections.n_out,):
             raise UsageError(f"{connections.n_out} neurons have {values.shape[-1]}")
     if layer.srelu is not None and layer.srelu.values.shape[0] != 4:

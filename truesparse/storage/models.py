@@ -240,6 +240,16 @@ def note_if_unfinished(path, file_path: pathlib.Path, model: SparseMLP) -> str |
     )
 
 
+def note_if_untrained(file_path: pathlib.Path, model: SparseMLP) -> str | None:
+    """Return what to say about the untrained model of a run, or None."""
+    if model.step or not run_folder.model_files(file_path.parent, run_folder.METRICS):
+        return None
+    return (
+        f"{file_path} holds the untrained network, of step 0: its run has diverged, or "
+        "ended before a later one could be saved there"
+    )
+
+
 def load_preprocessing(path) -> Preprocessing | None:
     """Read how the training data of a model were scaled and labelled.
 

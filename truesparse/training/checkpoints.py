@@ -358,7 +358,9 @@ def _make_run(
     if not all(math.isfinite(numbers[name]) for name in ("loss_sum", "weight_sum")):
         raise ValueError("sums of losses are not finite")
     run = Run(model, **place, **numbers, stop=bool(fields["stop"]), history=history)
-    if [record.epoch for record in history] != list(range(1, run.epoch + 1)):
+    epochs = [record.epoch for record in history]
+    # The number of epochs may be any, so that no list is made of it.
+    if len(epochs) != run.epoch or epochs != list(range(1, len(epochs) + 1)):
         raise ValueError(f"{len(history)} epochs are recorded, but {run.epoch} done")
     steps = run.first_step + run.batch
     if not (
