@@ -248,7 +248,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--large",
         metavar="N,N,...",
-        help="also train nets of so many hidden neurons (100 million take 16 GB)",
+        help="also train nets of so many hidden neurons (100 million take 12 GB)",
     )
     parser.add_argument("--epsilons", metavar="E,E", default="5,10")
     parser.add_argument(

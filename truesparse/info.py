@@ -52,10 +52,17 @@ def _main(words: list[str]) -> None:
         raise UsageError("give either --verify or --no-verify, not both")
     if options.verify_only:
         files = run_folder.model_files(options.file)
+        damage = []
         for file in files or [models.find_model(options.file)]:
-            _refuse_without_digest(file, digest.verify(file))
-            if not options.json:
-                print(f"{file} is as it was written")
+            try:
+                _refuse_without_digest(file, digest.verify(file))
+            except ModelFileError as error:
+                damage.append(str(error))
+            else:
+                if not options.json:
+                    print(f"{file} is as it was written")
+        if damage:
+            raise ModelFileError("; ".join(damage))
         if options.json:
             print(json.dumps({"file": options.file, "verified": True}))
         return

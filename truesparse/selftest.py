@@ -85,11 +85,17 @@ def _run(speaks: bool) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         with _start(done) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                yield _say(json.loads(line), speaks)
-                done += 1
-                started = time.perf_counter()
-            code = process.wait()
+            try:
+                for line in process.stdout:
+                    with contextlib.suppress(ValueError):  # what a library says
+                        yield _say(json.loads(line), speaks)
+                        done += 1
+                        started = time.perf_counter()
+                code = process.wait()
+            finally:
+                process.kill()
+        if done == len(names) and code:
+            names.append("the end of the process")
         if done < len(names):
             # A kernel that ends its process is a finding, too; the others follow.
             text = f"the process ended with {_describe_end(code)}"

@@ -76,10 +76,10 @@ class _Job:
     data : Dataset
     saved : Saved or None
         Checkpoint of the run to resume.
-    afresh : bool
-        Whether it was killed before the first one, and begins again in its folder.
     verify : bool
         Whether its best model is compared with its digest.
+    afresh : bool
+        Whether it was killed before the first one, and begins again in its folder.
     """
 
     config: RunConfig

@@ -309,7 +309,12 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     ) as pool:
         futures = [pool.submit(Worker.train, method, seed) for seed, method in todo]
         for future in concurrent.futures.as_completed(futures):
-            runs.append(future.result())
+            try:
+                runs.append(future.result())
+            except BaseException:
+                # Runs that wait would take hours, and their results be lost.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
             runs.sort(key=lambda run: (run["seed"], METHODS.index(run["method"])))
             facts = {"data": images, "settings": settings}
             rows = {"rows": summarise(runs), "runs": runs}

@@ -1,15 +1,20 @@
 """Runs without a checkpoint that are resumed: complete ones, and those killed early."""
 
+import errno
 import importlib
 import json
 import os
 import pathlib
 import signal
+import tomllib
 
 import pytest
 from support.commands import NET, SMALL, call, finish, start
 
 from truesparse import load, predict
+from truesparse.commands import resume
+from truesparse.commands.config import RunConfig
+from truesparse.commands.config_files import ALWAYS_WRITTEN, to_toml
 
 export_main = importlib.import_module("truesparse.export.__main__").main
 WORDS = [*SMALL["iris"], *NET, "--lr", "0.1", "--seed", "2"]
@@ -91,7 +96,7 @@ def test_an_untrained_network_is_said_to_be_so(tmp_path, capsys):
     got = call(capsys, *WORDS[:-4], "--lr", "1e30", "--out", "run")
     assert got.code == 5
     pathlib.Path("rows.csv").write_text("1,2,3,4\n")
-    said = "run/model.safetensors holds the untrained network, of step 0: its run has"
+    said = "run/model.safetensors holds the untrained network, of step 0"
     for name in ("run", "run/model.safetensors"):
         for main, *words in (
             (predict.main, name, "rows.csv"),
@@ -103,7 +108,7 @@ def test_an_untrained_network_is_said_to_be_so(tmp_path, capsys):
         os.unlink("net.npz")
 
 
-@pytest.mark.parametrize("left", ["nothing", "none of it", "half of it"])
+@pytest.mark.parametrize("left", ["nothing", "none of it", "half of it", "torn"])
 def test_options_that_were_lost_are_those_of_the_checkpoint(left, capsys):
     words = *WORDS, "--epochs", "4", "--checkpoint-every", "1"
     assert call(capsys, *words, "--out", "whole").code == 0
@@ -117,15 +122,65 @@ def test_options_that_were_lost_are_those_of_the_checkpoint(left, capsys):
     if left == "none of it":
         path.unlink()
     else:
-        path.write_text("" if left == "nothing" else text[: text.index("\nseed")])
+        # Torn within a number, which would be another one.
+        assert "\nepochs = 4\n" in text
+        end = {"nothing": 0, "half of it": text.index("\nseed") + 1}
+        torn = text.index("\nseed = 2") + len("\nseed = ")
+        path.write_text(text[: end.get(left, torn)])
     assert call(capsys, "--resume", "run").code == 0
     whole, run = (load(f"{folder}/model.safetensors") for folder in ("whole", "run"))
     for ours, theirs in zip(run.layers, whole.layers, strict=True):
         assert ours.connections.values.tobytes() == theirs.connections.values.tobytes()
     assert path.read_text() == text
     # What is no TOML may be someone's work.
-    path.write_text(text + "momentum = ")
+    path.write_text(text + "momentum =\n")
     got = call(capsys, "--resume", "run")
     assert got.code == 2
     assert "remove it to resume the run with the options in its checkpoint" in got.err
-    assert path.read_text() == text + "momentum = "
+    assert path.read_text() == text + "momentum =\n"
+
+
+def test_a_line_that_was_removed_stays_removed(capsys):
+    words = *WORDS, "--early-stopping", "1", "--checkpoint-every", "1"
+    assert call(capsys, *words, "--out", "run").code == 0
+    path = pathlib.Path("run/config.toml")
+    text = path.read_text()
+    path.write_text(text.replace("early_stopping = 1\n", ""))
+    assert resume.configure("run", {}).early_stopping is None
+    assert resume.configure("run", {"early_stopping": 3}).early_stopping == 3
+
+
+@pytest.mark.parametrize("text", ["", 'data = "iris"\nepochs = 1'])
+def test_half_a_configuration_is_no_reason_to_train_with_defaults(text, capsys):
+    os.mkdir("run")
+    pathlib.Path("run/config.toml").write_text(text)
+    got = call(capsys, "--resume", "run")
+    assert got.code == 2
+    assert "its config.toml is empty or cut off, and it has no checkpoint" in got.err
+    os.unlink("run/config.toml")
+    got = call(capsys, "--resume", "run")
+    assert got.code == 2
+    assert "its config.toml is missing, and it has no checkpoint" in got.err
+
+
+def test_a_configuration_that_cannot_be_read_is_not_replaced(capsys, monkeypatch):
+    assert call(capsys, *WORDS, "--checkpoint-every", "1", "--out", "run").code == 0
+    real = pathlib.Path.read_bytes
+
+    def refuse(path):
+        if path.name == "config.toml":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)
+    got = call(capsys, "--resume", "run", "--epochs", "5")
+    assert got.code == 2
+    assert "cannot read configuration run/config.toml" in got.err
+    assert "remove" not in got.err
+
+
+def test_which_options_are_always_written():
+    table = tomllib.loads(to_toml(RunConfig()))
+    assert table.keys() >= ALWAYS_WRITTEN
+    assert "seed" in ALWAYS_WRITTEN
+    assert not {"early_stopping", "threads", "data_home"} & ALWAYS_WRITTEN

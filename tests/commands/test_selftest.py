@@ -130,6 +130,7 @@ def test_the_report(capsys, monkeypatch):
         ("os.kill(os.getpid(), signal.SIGKILL)", "the signal SIGKILL"),
         ("os._exit(9)", "exit code 9"),
         ("os._exit(0)", "exit code 0"),
+        ("print('torn', flush=True) or os._exit(3)", "exit code 3"),
     ],
 )
 def test_a_check_that_ends_its_process_has_failed(end, said, capsys, monkeypatch):
@@ -141,3 +142,15 @@ def test_a_check_that_ends_its_process_has_failed(end, said, capsys, monkeypatch
     assert [each["passed"] for each in results] == [True, False, True]
     assert [each["check"] for each in results] == ["a", "b", "c"]
     assert results[1]["text"] == f"the process ended with {said}"
+
+
+def test_a_process_that_fails_at_its_end_has_failed(capsys, monkeypatch):
+    changed(
+        monkeypatch, "'a': lambda: __import__('atexit').register(os._exit, 4) and ''"
+    )
+    with pytest.raises(SystemExit):
+        call(capsys, "--json", main=selftest.main)
+    results = json.loads(capsys.readouterr().out)["checks"]
+    assert [each["passed"] for each in results] == [True, False]
+    assert results[1]["check"] == "the end of the process"
+    assert results[1]["text"] == "the process ended with exit code 4"

@@ -68,6 +68,7 @@ def test_every_file_of_a_run_is_verified(tmp_path, monkeypatch, capsys):
             got = call(capsys, "run", "--verify", main=info.main)
             assert got.code == 6
             assert f"run/{name}.safetensors" in got.err
+            assert got.out.count("is as it was written") == 3
         path.write_bytes(content)
     assert call(capsys, "run", "--verify", "--json", main=info.main).json["verified"]
     (tmp_path / "empty").mkdir()

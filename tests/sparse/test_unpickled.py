@@ -80,12 +80,42 @@ def forget(model):
     del model.layers[0].connections.indptr
 
 
-@pytest.mark.parametrize("spoil", [shorten, widen, swap, retype, cut, forget])
+def flatten(model):
+    model.layers[0].bias = np.zeros((), np.float32)
+
+
+def raise_dimensions(model):
+    connections = model.layers[0].connections
+    connections.values = connections.values[:, None]
+
+
+def empty(model):
+    model.layers = []
+
+
+SPOILS = [shorten, widen, swap, retype, cut, forget, flatten, raise_dimensions, empty]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
 def test_arrays_that_do_not_fit_are_noticed(spoil):
     model = make(activation="srelu")
     spoil(model)
     with pytest.raises(ModelFileError, match="the pickled network is damaged"):
         pickle.loads(pickle.dumps(model))
+
+
+def test_gradients_are_made_anew():
+    """Kernels write as many numbers into them as there are neurons."""
+    model = make(activation="srelu")
+    for layer in model.layers:
+        layer._bias_gradient = np.zeros(1, np.float32)
+        if layer.srelu is not None:
+            layer.srelu.gradient = np.zeros((4, 1), np.float32)
+    other = pickle.loads(pickle.dumps(model))
+    for layer in other.layers:
+        assert layer.bias_gradient.shape == layer.bias.shape
+        if layer.srelu is not None:
+            assert layer.srelu.gradient.shape == layer.srelu.values.shape
 
 
 def test_tasks_are_split_anew():
@@ -108,6 +138,10 @@ def test_a_condensed_layer_is_checked_as_its_arguments_are():
     assert [a.cache_share for a in other.layers] == [
         a.cache_share for a in model.layers
     ]
+    model.layers.reverse()
+    with pytest.raises(ModelFileError, match="the pickled network is damaged"):
+        pickle.loads(pickle.dumps(model))
+    model.layers.reverse()
     content = pickle.dumps(model.layers[0])
     inputs = model.layers[0].by_output()[1]
     start = place(content, inputs)

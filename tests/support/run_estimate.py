@@ -45,7 +45,7 @@ if __name__ == "__main__":
     memory.return_freed_arrays()  # as the commands do
     # Libraries and compilation are an item of their own.
     train([8] * len(sizes), 1, batch, optimizer, kind)
-    before = memory.current_rss()
+    before, libraries = memory.current_rss(), library_bytes()
     data_bytes, room = train(sizes, epsilon, batch, optimizer, kind)
     estimate = estimate_run(
         NetPlan(tuple(sizes), epsilon=epsilon),
@@ -57,6 +57,6 @@ if __name__ == "__main__":
         "rise": memory.peak_rss() - before,
         "estimate": estimate.total - estimate.runtime,
         "runtime": estimate.runtime,
-        "libraries": library_bytes(),
+        "libraries": libraries,
     }
     print(json.dumps(result))

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import select
 import signal
+import sys
 from typing import Any
 
 from truesparse.common import end_signals
@@ -59,15 +61,18 @@ class StopOnSignal(Callback):
         self._previous = {}
 
     def _receive(self, number, frame) -> None:
-        name = signal.Signals(number).name
-        if self._received is not None:
+        name, before = signal.Signals(number).name, self._received
+        self._received = number
+        if before is not None:
             self._tell(f"{name} once more: ended at once, what was not saved is lost")
             os._exit(128 + number)
         self._tell(f"{name}: stops after this step and saves; once more ends at once")
-        self._received = number
 
     def _tell(self, text: str) -> None:
-        if self.tells:
-            # By the system's call: a signal may come while stderr is written to.
-            with contextlib.suppress(OSError):
+        if not self.tells or sys.stderr is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            # By the system's call: a signal may come while stderr is written to. A
+            # terminal that is held, or a full pipe, is not waited for.
+            if select.select([], [2], [], 0)[1]:
                 os.write(2, f"{text}\n".encode())

@@ -13,6 +13,13 @@ from truesparse.commands.config import KINDS, RunConfig, base_type
 from truesparse.common.checks import choose
 from truesparse.errors import UsageError
 
+# Options of which each file that `to_toml` wrote has a line.
+ALWAYS_WRITTEN = frozenset(
+    field.name
+    for field in dataclasses.fields(RunConfig)
+    if field.default is not None and field.name not in ("out", "neurons", "depth")
+)
+
 
 def to_toml(config: RunConfig) -> str:
     """Return a configuration as the text of a TOML file for ``--config``.
@@ -54,11 +61,29 @@ def read_table(path: str | pathlib.Path) -> dict[str, Any]:
         If the file cannot be read or is not TOML.
     """
     try:
-        # Not as text with any ends of lines: one of old Macs is no TOML.
-        text = pathlib.Path(path).read_bytes().decode("utf-8")
-    except (OSError, ValueError) as error:
+        text = read_text(path)
+    except OSError as error:
         raise UsageError(f"cannot read configuration {path}: {error}") from None
     return _parse_table(text, path)
+
+
+def read_text(path: str | pathlib.Path) -> str:
+    """Return the text of a TOML file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    UsageError
+        If it cannot be read.
+    """
+    try:
+        # Not as text with any ends of lines: one of old Macs is no TOML.
+        return pathlib.Path(path).read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read configuration {path}: {error}") from None
 
 
 def _parse_table(text: str, path: str | pathlib.Path) -> dict[str, Any]:

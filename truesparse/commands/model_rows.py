@@ -38,12 +38,8 @@ def read_predictor(
     """
     memory.require(describe.prediction_bytes(file, batch_size), "lower --batch-size")
     model = models.load(file, verify=options.verify)
-    for note in (
-        models.note_if_unfinished(options.model, file, model),
-        models.note_if_untrained(file, model),
-    ):
-        if note is not None:
-            say(note)
+    for note in models.notes_on(options.model, file, model):
+        say(note)
     if model.preprocessing is None:
         say(f"{file} does not say how features were scaled: they are used unscaled")
     return Predictor(model)

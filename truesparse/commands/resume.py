@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from truesparse.commands.config import RunConfig, flag, merge
-from truesparse.commands.config_files import parse_toml, read_toml, to_toml
+from truesparse.commands.config_files import (
+    ALWAYS_WRITTEN,
+    parse_toml,
+    read_text,
+    to_toml,
+)
 from truesparse.common.writing import replacing, write_error
 from truesparse.errors import DataError, ModelFileError, StorageError, UsageError
 from truesparse.storage.run_folder import (
@@ -75,27 +80,40 @@ def configure(
             )
     if not os.path.isdir(folder):
         raise UsageError(f"--resume must name a run folder, got {folder!r}")
-    saved, path = _saved_options(folder), f"{folder}/{CONFIG}"
-    if not os.path.exists(path) and not saved:
-        raise UsageError(
-            f"cannot resume {folder}: it has no {CONFIG}; give the --out of a run"
-        )
+    options = merge(_options_of(folder), flags)
+    return dataclasses.replace(RunConfig(**options), out=folder)
+
+
+def _options_of(folder: str) -> dict[str, Any]:
+    """Return the options in a run folder.
+
+    Where a kill or a fault of the disk has left no configuration, or a part of it, they
+    are those in the checkpoint.
+    """
+    path, saved = pathlib.Path(folder, CONFIG), _saved_options(folder)
+    text = ""
+    with contextlib.suppress(FileNotFoundError):
+        text = read_text(path)
+    state = "is empty or cut off" if os.path.lexists(path) else "is missing"
+    if not text.endswith("\n"):
+        if not saved:
+            raise UsageError(
+                f"cannot resume {folder}: its {CONFIG} {state}, and it has no "
+                "checkpoint; give the --out of a run, or start the run again with "
+                "another --out"
+            )
+        return saved
     try:
-        written = read_toml(path) if os.path.exists(path) else {}
+        written = parse_toml(text, str(path))
     except UsageError as error:
         if not saved:
             raise
         raise UsageError(
             f"{error}; remove it to resume the run with the options in its checkpoint"
         ) from None
-    if not written and not saved:
-        raise UsageError(
-            f"cannot resume {folder}: its {CONFIG} is empty, as the run was killed "
-            "when it began; remove the folder and start the run again"
-        )
-    # A file that was cut off lacks some.
-    options = merge(saved | written, flags)
-    return dataclasses.replace(RunConfig(**options), out=folder)
+    # A file that was cut off at the end of a line lacks some.
+    lacks = ALWAYS_WRITTEN - written.keys()
+    return saved if saved and lacks else written
 
 
 def _saved_options(folder: str) -> dict[str, Any]:

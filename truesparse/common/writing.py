@@ -99,13 +99,14 @@ def _keep(target: pathlib.Path, previous: pathlib.Path) -> None:
     spare = _partial_name(target)
     try:
         os.link(target, spare)
-        try:
-            os.replace(spare, previous)
-        finally:
-            # To rename one of two names of a file to the other does nothing.
-            spare.unlink(missing_ok=True)
     except OSError:
         os.replace(target, previous)
+        return
+    try:
+        os.replace(spare, previous)
+    finally:
+        # To rename one of two names of a file to the other does nothing.
+        spare.unlink(missing_ok=True)
 
 
 def _partial_name(target: pathlib.Path) -> pathlib.Path:

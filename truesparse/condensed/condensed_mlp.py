@@ -203,6 +203,14 @@ class CondensedMLP(Probabilities):
             model.preprocessing = read_preprocessing(file, *sizes)
             return model
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take layers from a pickle, if they form a model."""
+        self.__dict__.update(state)
+        try:
+            self._check()
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ModelFileError(f"the pickled network is damaged: {error}") from None
+
     def _check(self) -> None:
         """Raise UsageError unless the layers form a model."""
         if not self.layers:

@@ -31,8 +31,13 @@ _CELL = re.compile(
     r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,'"]*?))\s*(,|$)"""
 )
 _ESCAPED = re.compile(r"\\(.)")
-# What Weka writes for characters that it does not write as they are.
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"} | {each: each for each in "\\'\"%"}
+# What Weka and liac-arff write for some characters, and what is read of that.
+_ESCAPES = dict(zip("nrtbf", "\n\r\t\b\f", strict=True))
+_ESCAPES |= {each: each for each in "\\'\"%"}
+_ODD = (
+    "quotes that do not enclose a cell, or a backslash before another character than "
+    "n, r, t, b, f, %, a quote or a backslash; mend it"
+)
 _NUMBERS = ("numeric", "real", "integer")
 
 
@@ -108,12 +113,7 @@ def _read(
             _refuse(path, number, "is sparse ARFF; store all values, or SVMlight text")
         cells = _cells(line)
         if cells is None:
-            _refuse(
-                path,
-                number,
-                "has quotes that do not enclose a cell, or a backslash before another "
-                "character than n, r, t, %, a quote or a backslash; mend it",
-            )
+            _refuse(path, number, f"has {_ODD}")
         if len(cells) != len(attributes):
             _refuse(
                 path,
@@ -144,11 +144,14 @@ def _attribute(number: int, line: str, path: Path) -> Attribute:
     matched = _ATTRIBUTE.match(line)
     if matched is None:
         _refuse(path, number, "declares no attribute; write @attribute NAME TYPE")
-    (name, *_), kind = _cells(matched[1]) or [""], matched[2].strip()
+    names, kind = _cells(matched[1]), matched[2].strip()
+    if names is None:
+        _refuse(path, number, f"has a name with {_ODD}")
+    name = names[0]
     if kind.startswith("{"):
         values = _cells(kind.removeprefix("{").removesuffix("}"))
         if not kind.endswith("}") or values is None:
-            _refuse(path, number, "does not end its values with }; mend it")
+            _refuse(path, number, f"does not end its values with }}, or has {_ODD}")
         return Attribute(name or "?", "nominal", tuple(v or "?" for v in values))
     kind = kind.lower().split()[0]
     if kind not in (*_NUMBERS, "string", "date"):

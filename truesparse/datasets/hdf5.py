@@ -257,7 +257,7 @@ def compressed_matrix(
     if not (values.size == numbers.size == n_stored or has_room):
         raise ValueError(
             f"{group.name} has {values.size} values and {numbers.size} {indices}, but "
-            f"its bounds end at {n_stored}"
+            f"its bounds end at {n_stored}; write them again, pruned"
         )
     kind = sparse.csr_array if by_rows else sparse.csc_array
     matrix = kind((values, numbers.astype("i8"), bounds.astype("i8")), shape=shape)

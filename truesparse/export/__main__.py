@@ -125,12 +125,8 @@ def _run(options: Any) -> None:
         2 * describe.prediction_bytes(file, 1), "export it on a machine with more"
     )
     model = models.load(file, verify=options.verify)
-    for note in (
-        models.note_if_unfinished(options.model, file, model),
-        models.note_if_untrained(file, model),
-    ):
-        if note is not None:
-            say(note)
+    for note in models.notes_on(options.model, file, model):
+        say(note)
     with contextlib.ExitStack() as stack:
         if options.shrink:
             # Moved to its place once the model is written.

@@ -33,7 +33,7 @@ class LayerStack:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take layers from a pickle, if kernels can trust them."""
         self.__dict__.update(state)
-        check_layers(self.layers)
+        check_layers(state.get("layers", ()))
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -88,6 +88,12 @@ class SparseLayer:
             self.srelu = Srelu(connections.n_out, dtype)
         self.refresh()
 
+    def forget_gradients(self) -> None:
+        """Let go of gradients, which the next pass writes again."""
+        self._bias_gradient = None
+        if self.srelu is not None:
+            self.srelu.gradient = np.zeros_like(self.srelu.values)
+
     @property
     def bias_gradient(self) -> np.ndarray:
         """The gradients of the biases, from the last pass that was to store them.

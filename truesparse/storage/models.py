@@ -60,8 +60,8 @@ def save(
     more_tensors, more_metadata : dict, optional
         Stored in the same file and ignored by `load`, see checkpoint.write.
     previous : path, optional
-        Where an existing file is moved, in the same folder, if its digest shows that
-        it is as it was written; otherwise, and by default, it is replaced.
+        Name, in the same folder, that an existing file is kept under, if its digest
+        shows that it is as it was written; otherwise, and by default, it is lost.
 
     Returns
     -------
@@ -240,14 +240,14 @@ def note_if_unfinished(path, file_path: pathlib.Path, model: SparseMLP) -> str |
     )
 
 
-def note_if_untrained(file_path: pathlib.Path, model: SparseMLP) -> str | None:
-    """Return what to say about the untrained model of a run, or None."""
-    if model.step or not run_folder.model_files(file_path.parent, run_folder.METRICS):
-        return None
-    return (
-        f"{file_path} holds the untrained network, of step 0: its run has diverged, or "
-        "ended before a later one could be saved there"
-    )
+def notes_on(path, file_path: pathlib.Path, model: SparseMLP) -> list[str]:
+    """Return what to say about a model: that its run goes on, that it is untrained."""
+    note = note_if_unfinished(path, file_path, model)
+    notes = [] if note is None else [note]
+    in_run = run_folder.model_files(file_path.parent, run_folder.METRICS)
+    if model.step == 0 and in_run:
+        notes.append(f"{file_path} holds the untrained network, of step 0")
+    return notes
 
 
 def load_preprocessing(path) -> Preprocessing | None:

@@ -150,10 +150,15 @@ def _unlock(file: TextIO) -> None:
 
 
 def model_files(folder, *names: str) -> list[pathlib.Path]:
-    """Return the files of these names in a folder; by default all with a network."""
+    """Return the files of these names in a folder; by default all with a network.
+
+    Raises
+    ------
+    ModelFileError
+        If the system does not say which there are.
+    """
     names = names or (*MODELS, PREVIOUS, BEST)
-    paths = (pathlib.Path(folder, name) for name in names)
-    return [path for path in paths if os.path.isfile(path)]
+    return list(filter(_is_there, (pathlib.Path(folder, name) for name in names)))
 
 
 def is_unfinished(folder) -> bool:

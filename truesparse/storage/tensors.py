@@ -53,8 +53,8 @@ def write_tensors(
     tensors : dict of str to ndarray
     metadata : dict of str to str
     previous : path, optional
-        Where an existing file is moved, instead of being replaced, if its digest shows
-        that it is as it was written.
+        Name that an existing file is kept under, if its digest shows that it is as it
+        was written; otherwise, and by default, it is lost.
     """
     if previous is not None and not (_is_ours(path) or digest.is_intact(path)):
         # What is there may be the only file that can be read.

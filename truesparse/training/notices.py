@@ -24,7 +24,7 @@ def of_idle_topology(topology: TopologyAlgorithm, run: Run) -> str:
 
 def of_validation(history: Sequence[EpochRecord]) -> str:
     """Return a sentence if the validation loss has just become NaN or infinite."""
-    *_, record = history
+    record = history[-1]
     if not _is_lost(record) or (len(history) > 1 and _is_lost(history[-2])):
         return ""
     return (

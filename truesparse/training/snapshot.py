@@ -14,7 +14,12 @@ import numpy as np
 
 from truesparse.common import temporary
 from truesparse.common.checks import as_path
-from truesparse.errors import DivergedError, ModelFileError, StorageError
+from truesparse.errors import (
+    DivergedError,
+    ModelFileError,
+    StorageError,
+    UsageError,
+)
 from truesparse.network.inputs import is_finite
 from truesparse.network.sparse_mlp import SparseMLP
 from truesparse.sparse.connections import Connections
@@ -142,7 +147,7 @@ def keep_last_good(
     """
     try:
         return Snapshot(model, path, **options), ""
-    except StorageError as error:
+    except (StorageError, UsageError) as error:
         if path is not None:
             raise
         how = "should the run diverge, no earlier model is put back"
