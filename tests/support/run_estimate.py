@@ -45,7 +45,8 @@ if __name__ == "__main__":
     memory.return_freed_arrays()  # as the commands do
     # Libraries and compilation are an item of their own.
     train([8] * len(sizes), 1, batch, optimizer, kind)
-    before, libraries = memory.current_rss(), library_bytes()
+    libraries = library_bytes()
+    before = memory.current_rss()
     data_bytes, room = train(sizes, epsilon, batch, optimizer, kind)
     estimate = estimate_run(
         NetPlan(tuple(sizes), epsilon=epsilon),

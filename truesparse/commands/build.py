@@ -162,7 +162,7 @@ def estimate(config: RunConfig, data: "Dataset") -> "Estimate":
     parts = data.X_train, data.X_test, data.y_train, data.y_test
     size = measure_data(parts, batch_size)
     # Readers of some files load large libraries: 140 MB for .svm files.
-    runtime = current_rss() - size.n_bytes + TRAINING_BYTES
+    runtime = current_rss() - size.n_bytes + TRAINING_BYTES + algorithm.kernel_bytes
     # On Windows no process knows what it holds.
     runtime = runtime if current_rss() else RUNTIME_BYTES
     return estimate_run(net, training, size, runtime)

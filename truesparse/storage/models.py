@@ -242,12 +242,12 @@ def note_if_unfinished(path, file_path: pathlib.Path, model: SparseMLP) -> str |
 
 def notes_on(path, file_path: pathlib.Path, model: SparseMLP) -> list[str]:
     """Return what to say about a model: that its run goes on, that it is untrained."""
-    note = note_if_unfinished(path, file_path, model)
-    notes = [] if note is None else [note]
+    if note := note_if_unfinished(path, file_path, model):
+        return [note]
     in_run = run_folder.model_files(file_path.parent, run_folder.METRICS)
     if model.step == 0 and in_run:
-        notes.append(f"{file_path} holds the untrained network, of step 0")
-    return notes
+        return [f"{file_path} holds the untrained network, of step 0"]
+    return []
 
 
 def load_preprocessing(path) -> Preprocessing | None:

@@ -65,6 +65,8 @@ class TopologyAlgorithm(Options):
     needs_score: ClassVar[bool] = False
     # Memory that an update takes whatever the size of the net, in bytes.
     scratch_bytes: ClassVar[int] = 0
+    # What its kernels take more than those of SET once they are loaded, in bytes.
+    kernel_bytes: ClassVar[int] = 0
     # What compiling its kernels takes more than for an update of SET, in bytes.
     compiler_bytes: ClassVar[int] = 0
     # Float64 numbers that it takes for each neuron and sample, see network/hessian.py.

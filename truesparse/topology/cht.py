@@ -117,8 +117,8 @@ class Chts(PathGrowth):
     """
 
     name = "chts"
-    # Measured: tables of the sampler.
-    scratch_bytes = 8_000_000
+    # Measured, as more is loaded of the kernels for paths.
+    kernel_bytes = 8_000_000
 
     def __init__(
         self,
