@@ -311,7 +311,7 @@ def test_folders_without_what_it_takes(copied, capsys):
     (copied / "checkpoint.safetensors").rename("moved")
     refused(capsys, 2, "cannot resume run: it has no checkpoint.safetensors")
     (copied / "config.toml").unlink()
-    refused(capsys, 2, "cannot resume run: it has no config.toml; give the --out")
+    refused(capsys, 2, "its config.toml is missing, and it has no checkpoint; give")
     refused(
         capsys, 2, "--resume must name a run folder, got 'nowhere'", folder="nowhere"
     )
