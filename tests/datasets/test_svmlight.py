@@ -55,3 +55,10 @@ def test_a_row_without_label_does_not_make_the_task_multilabel(folder):
     # Rows for a model may lack them.
     rows = load_rows(folder / "l.svm", n_features=3)
     assert rows.X.shape == (4, 3)
+
+
+def test_labels_alone_are_no_data(folder):
+    """A file that was cut to pieces may hold nothing else."""
+    (folder / "a.svm").write_text("0 # 3\n1\n0\n1\n" * 5)
+    with pytest.raises(DataError, match="has labels and no features; write each line"):
+        load(folder / "a.svm")

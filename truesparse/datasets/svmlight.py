@@ -107,6 +107,12 @@ def _renumber(loaded: list, expected: Expected | None, path: Path) -> int:
     """Make features count from 0, as many as expected; return the first's number."""
     matrices = loaded[::2]
     indices = [matrix.indices for matrix in matrices]
+    has_rows = any(matrix.shape[0] for matrix in matrices)
+    if expected is None and has_rows and not any(each.size for each in indices):
+        raise DataError(
+            f"{path} has labels and no features; write each line as 'label "
+            "index:value index:value ...'"
+        )
     first = int(all(each.size and each.min() > 0 for each in indices))
     lowest = min((int(each.min()) for each in indices if each.size), default=first)
     last = max(int(each.max(initial=0)) for each in indices)
