@@ -92,6 +92,7 @@ def test_a_run_killed_when_it_began_does_not_start_afresh_with_defaults(capsys):
     assert os.listdir("run") == ["config.toml"]
 
 
+@pytest.mark.compiled  # without the JIT, NumPy warns of what overflows
 def test_an_untrained_network_is_said_to_be_so(tmp_path, capsys):
     got = call(capsys, *WORDS[:-4], "--lr", "1e30", "--out", "run")
     assert got.code == 5

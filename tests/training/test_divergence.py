@@ -155,6 +155,7 @@ class Heard(Callback):
         self.texts.append(message)
 
 
+@pytest.mark.compiled  # without the JIT, NumPy warns of what overflows
 @pytest.mark.parametrize("call", ["mkdtemp", "write"])
 def test_a_run_goes_on_where_nothing_temporary_can_be_written(call, monkeypatch):
     """The safety copy is no reason not to train."""
@@ -189,6 +190,7 @@ def test_a_run_goes_on_where_nothing_temporary_can_be_written(call, monkeypatch)
         asked.fit(X, Y)
 
 
+@pytest.mark.compiled
 def test_a_validation_loss_that_is_no_number_is_warned_of_once():
     heard = Heard()
     held_out = X.copy()
