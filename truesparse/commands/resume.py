@@ -90,13 +90,13 @@ def _options_of(folder: str) -> dict[str, Any]:
     Where a kill or a fault of the disk has left no configuration, or a part of it, they
     are those in the checkpoint.
     """
-    path, saved = pathlib.Path(folder, CONFIG), _saved_options(folder)
-    text = ""
+    path, text = pathlib.Path(folder, CONFIG), ""
     with contextlib.suppress(FileNotFoundError):
         text = read_text(path)
-    state = "is empty or cut off" if os.path.lexists(path) else "is missing"
     if not text.endswith("\n"):
+        saved = _saved_options(folder)
         if not saved:
+            state = "is empty or cut off" if os.path.lexists(path) else "is missing"
             raise UsageError(
                 f"cannot resume {folder}: its {CONFIG} {state}, and it has no "
                 "checkpoint; give the --out of a run, or start the run again with "
@@ -106,14 +106,15 @@ def _options_of(folder: str) -> dict[str, Any]:
     try:
         written = parse_toml(text, str(path))
     except UsageError as error:
-        if not saved:
+        if not _saved_options(folder):
             raise
         raise UsageError(
             f"{error}; remove it to resume the run with the options in its checkpoint"
         ) from None
-    # A file that was cut off at the end of a line lacks some.
-    lacks = ALWAYS_WRITTEN - written.keys()
-    return saved if saved and lacks else written
+    if written.keys() >= ALWAYS_WRITTEN:
+        return written
+    # Cut off at the end of a line, or of an earlier version.
+    return _saved_options(folder) or written
 
 
 def _saved_options(folder: str) -> dict[str, Any]:
